@@ -1,0 +1,31 @@
+"""Every error that `bandit` raises on purpose: one root, a few leaves a caller can act on."""
+
+from __future__ import annotations
+
+
+class BanditError(Exception):
+    """Root of the errors of this package; catching it catches them all."""
+
+
+class InvalidInputError(BanditError, ValueError):
+    """An argument was refused at the border; nothing was changed. Mend the input and call again."""
+
+
+class StoreError(BanditError):
+    """Something about the store; see the leaves."""
+
+
+class StoreUnavailableError(StoreError, ConnectionError):
+    """The server did not answer. Reports can be spooled and sent again: appending is idempotent."""
+
+
+class StoreRefusedError(StoreError):
+    """The server answered no (password, rights, memory, read-only). Retrying alone will not help."""
+
+
+class CorruptStateError(StoreError):
+    """A stored blob is damaged or is not ours; the message names the key. Never executed or guessed."""
+
+
+class IncompatibleStateError(StoreError):
+    """The stored state belongs to another format or configuration; the message names the way out."""
