@@ -1,0 +1,254 @@
+"""How good was an order? The measures of prioritised screening, per scan and over scans.
+
+A scan that visits its hits early is like a literature screening that reads the relevant papers
+early, so the measures and their names come from that field. Everything here looks at one thing
+only: where in the order the hits stood. Scans without a hit say nothing about an order; their
+measures are NaN, and every mean and interval over scans leaves them out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bandit.errors import InvalidInputError
+from bandit.intervals import Interval, PairedDifference, bootstrap_interval, paired_difference
+
+__all__ = [
+    "Interval",
+    "PairedDifference",
+    "ScanMetrics",
+    "area_under_recall",
+    "average_time_to_discovery",
+    "bootstrap_interval",
+    "ndcg",
+    "paired_difference",
+    "recall_at",
+    "recall_curve",
+    "scan_metrics",
+    "work_saved",
+]
+
+# 0.05 * 1460 is 73.00000000000001 in floating point; without this slack `ceil` would grant 74.
+_ROUNDING_SLACK = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class ScanMetrics:
+    """The measures of one scan; NaN where the scan cannot tell (no hit, or stopped too early).
+
+    Attributes
+    ----------
+    recall_5, recall_10, recall_25 : float
+        Share of the universe's hits found in the first 5, 10, 25 % of the universe.
+    area : float
+        Area under the recall curve, 0 to 1; a random order has 0.5. After an early stop the curve
+        stays where it was, so the area counts what was really found.
+    wss_95 : float
+        Work saved over sampling at 95 % recall, see `work_saved`.
+    average_time_to_discovery : float
+        Mean share of the universe scanned when a hit is found, see `average_time_to_discovery`.
+    first_hit_rank : float
+        1-based place of the first hit.
+    ndcg : float
+        Normalised discounted cumulative gain with gain 1 for a hit, see `ndcg`.
+    """
+
+    recall_5: float
+    recall_10: float
+    recall_25: float
+    area: float
+    wss_95: float
+    average_time_to_discovery: float
+    first_hit_rank: float
+    ndcg: float
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The measures in the order of the fields."""
+        return tuple(field.name for field in fields(cls))
+
+
+def scan_metrics(
+    hits: ArrayLike, *, n_universe: int | None = None, n_hits: int | None = None
+) -> ScanMetrics:
+    """Measure one scan.
+
+    Parameters
+    ----------
+    hits : array-like of bool, shape (n_scanned,)
+        Whether the symbol at each place of the order was a hit.
+    n_universe : int, optional
+        Symbols in the scan's universe; more than `n_scanned` if the scan was stopped early.
+    n_hits : int, optional
+        Hits in the whole universe, unscanned ones included. Default: those in `hits`.
+
+    Raises
+    ------
+    InvalidInputError
+        If more was scanned than there is, or more hits were found than there are.
+
+    Examples
+    --------
+    >>> scan_metrics([False, True, True, False]).first_hit_rank
+    2.0
+    """
+    ranks, n, total = _ranks(hits, n_universe, n_hits)
+    return ScanMetrics(
+        recall_5=_recall(ranks, n, total, 0.05),
+        recall_10=_recall(ranks, n, total, 0.10),
+        recall_25=_recall(ranks, n, total, 0.25),
+        area=_area(ranks, n, total),
+        wss_95=_work_saved(ranks, n, total, 0.95),
+        average_time_to_discovery=_time_to_discovery(ranks, n, total),
+        first_hit_rank=float(ranks[0]) if len(ranks) else math.nan,
+        ndcg=_ndcg(ranks, total),
+    )
+
+
+def recall_at(
+    hits: ArrayLike, share: float, *, n_universe: int | None = None, n_hits: int | None = None
+) -> float:
+    """Share of all hits that stand in the first ``ceil(share * n_universe)`` places.
+
+    Examples
+    --------
+    >>> recall_at([True, False, False, True], 0.25)  # one place of four holds one hit of two
+    0.5
+    """
+    if not 0.0 < share <= 1.0:
+        raise InvalidInputError(f"share is {share!r}; expected a share of the universe in (0, 1]")
+    ranks, n, total = _ranks(hits, n_universe, n_hits)
+    return _recall(ranks, n, total, share)
+
+
+def recall_curve(
+    hits: ArrayLike, *, n_universe: int | None = None, n_hits: int | None = None
+) -> NDArray[np.float64]:
+    """Recall after 0, 1, 2, ... scanned symbols, shape ``(n_scanned + 1,)``; NaN without hits."""
+    order = _as_order(hits)
+    _, _, total = _ranks(order, n_universe, n_hits)
+    found = np.concatenate([[0.0], np.cumsum(order)])
+    return found / total if total else np.full(len(found), math.nan)
+
+
+def area_under_recall(
+    hits: ArrayLike, *, n_universe: int | None = None, n_hits: int | None = None
+) -> float:
+    """Area under the recall curve by the trapezoid rule: the mean of ``1 - (rank - 1/2) / n``.
+
+    With the trapezoid rule a random order has an expected area of exactly 1/2, whatever the
+    number of hits. A hit that was never reached adds nothing.
+    """
+    return _area(*_ranks(hits, n_universe, n_hits))
+
+
+def work_saved(
+    hits: ArrayLike,
+    recall: float = 0.95,
+    *,
+    n_universe: int | None = None,
+    n_hits: int | None = None,
+) -> float:
+    """Work saved over sampling: the share left unscanned at `recall`, less ``1 - recall``.
+
+    A random order saves 0 on average. NaN if the scan was stopped before it reached `recall`:
+    how much it would have saved is unknown.
+
+    References
+    ----------
+    A. M. Cohen, W. R. Hersh, K. Peterson, P.-Y. Yen (2006). Reducing workload in systematic
+    review preparation using automated citation classification. JAMIA 13(2), 206-219.
+    """
+    if not 0.0 < recall <= 1.0:
+        raise InvalidInputError(f"recall is {recall!r}; expected a recall in (0, 1]")
+    ranks, n, total = _ranks(hits, n_universe, n_hits)
+    return _work_saved(ranks, n, total, recall)
+
+
+def average_time_to_discovery(
+    hits: ArrayLike, *, n_universe: int | None = None, n_hits: int | None = None
+) -> float:
+    """Mean share of the universe scanned when a hit is found; lower is better.
+
+    NaN if a hit was never reached: leaving it out of the mean would reward stopping early.
+
+    References
+    ----------
+    G. Ferdinands, R. Schram, J. de Bruin, A. Bagheri, D. L. Oberski, L. Tummers, J. J. Teijema,
+    R. van de Schoot (2023). Performance of active learning models for screening prioritization
+    in systematic reviews: a simulation study into the Average Time to Discover relevant records.
+    Systematic Reviews 12, 100.
+    """
+    return _time_to_discovery(*_ranks(hits, n_universe, n_hits))
+
+
+def ndcg(hits: ArrayLike, *, n_universe: int | None = None, n_hits: int | None = None) -> float:
+    """Discounted gain ``sum 1 / log2(rank + 1)`` over the hits, divided by that of the best order.
+
+    References
+    ----------
+    K. Järvelin, J. Kekäläinen (2002). Cumulated gain-based evaluation of IR techniques. ACM
+    Transactions on Information Systems 20(4), 422-446.
+    """
+    ranks, _, total = _ranks(hits, n_universe, n_hits)
+    return _ndcg(ranks, total)
+
+
+def _as_order(hits: ArrayLike) -> NDArray[np.bool_]:
+    order = np.asarray(hits)
+    if order.ndim != 1:
+        raise InvalidInputError(f"hits has shape {order.shape}; expected one row, (n_scanned,)")
+    if order.dtype != np.bool_ and not np.isin(order, (0, 1)).all():
+        raise InvalidInputError("hits holds values other than 0 and 1; expected one bool a symbol")
+    return order.astype(np.bool_)
+
+
+def _ranks(
+    hits: ArrayLike, n_universe: int | None, n_hits: int | None
+) -> tuple[NDArray[np.float64], int, int]:
+    """The 1-based places of the hits, the size of the universe, and its number of hits."""
+    order = _as_order(hits)
+    ranks = np.flatnonzero(order).astype(np.float64) + 1.0
+    n = len(order) if n_universe is None else n_universe
+    total = len(ranks) if n_hits is None else n_hits
+    if n < len(order):
+        raise InvalidInputError(f"{len(order)} symbols were scanned in a universe of {n}")
+    if not len(ranks) <= total <= len(ranks) + n - len(order):
+        raise InvalidInputError(
+            f"n_hits is {total}, but {len(ranks)} hits were found and {n - len(order)} symbols "
+            "were left; expected a number between"
+        )
+    return ranks, n, total
+
+
+def _recall(ranks: NDArray[np.float64], n: int, total: int, share: float) -> float:
+    if total == 0:
+        return math.nan
+    places = math.ceil(share * n - _ROUNDING_SLACK)
+    return float(np.searchsorted(ranks, places, side="right")) / total
+
+
+def _area(ranks: NDArray[np.float64], n: int, total: int) -> float:
+    return float((1.0 - (ranks - 0.5) / n).sum()) / total if total else math.nan
+
+
+def _work_saved(ranks: NDArray[np.float64], n: int, total: int, recall: float) -> float:
+    needed = math.ceil(recall * total - _ROUNDING_SLACK)
+    if total == 0 or needed > len(ranks):
+        return math.nan
+    return float((n - ranks[needed - 1]) / n - (1.0 - recall))
+
+
+def _time_to_discovery(ranks: NDArray[np.float64], n: int, total: int) -> float:
+    return float(ranks.mean()) / n if total and total == len(ranks) else math.nan
+
+
+def _ndcg(ranks: NDArray[np.float64], total: int) -> float:
+    if total == 0:
+        return math.nan
+    best = (1.0 / np.log2(np.arange(1, total + 1) + 1.0)).sum()
+    return float((1.0 / np.log2(ranks + 1.0)).sum() / best)
