@@ -29,3 +29,7 @@ class CorruptStateError(StoreError):
 
 class IncompatibleStateError(StoreError):
     """The stored state belongs to another format or configuration; the message names the way out."""
+
+
+class UnanswerableError(BanditError):
+    """The log holds no answer to the question asked; the message names what it lacks."""

@@ -1,0 +1,377 @@
+"""What would another order have found? Recall of a target order from scans that were stopped early.
+
+A scan that stopped early shows only what its own order chose, so counting hits there favours
+orders that resemble it. The logged propensities undo that: an outcome that was seen with
+probability 0.1 stands for ten of its kind. Where the log never looked, no weight helps, and
+`estimate_recall` refuses to answer instead of guessing.
+
+Complete scans need none of this: judge any order on them exactly with `bandit.metrics`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from bandit.errors import InvalidInputError, UnanswerableError
+
+Method = Literal["ips", "snips", "dr"]
+
+BIAS: dict[Method, str] = {
+    "ips": "both totals unbiased, their ratio biased by about 1/n_scans",
+    "snips": "biased by about 1/effective_sample_size, in exchange for less variance",
+    "dr": "both totals unbiased whatever the predictions, their ratio biased by about 1/n_scans",
+}
+
+MIN_SCANS = 20  # with fewer, the normal interval of a ratio is too narrow
+MIN_EFFECTIVE_SAMPLE = 50.0  # outcomes; below, single weights decide the answer
+MAX_MISSING_SHARE = 0.05  # of the universe or the target that the weights may fail to account for
+SURE = 4.0  # standard errors before a missing share counts as real
+
+
+Weights = Sequence[NDArray[np.float64]]  # per scan, shape (n_arms,)
+Estimate = tuple[float, list[NDArray[np.float64]]]  # recall, and each arm's influence on it
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedScan:
+    """One scan as it was logged, over all arms of its universe.
+
+    Attributes
+    ----------
+    batch : ndarray of int, shape (n_arms,)
+        Number of the batch in which the arm was handed out, from 0; -1 if it never was.
+    propensity : ndarray of float, shape (n_arms,)
+        Probability, given everything reported before, that the arm came into *that* batch; read
+        only where the arm was handed out. Known at decision time, never reconstructed.
+    reward : ndarray of float, shape (n_arms,)
+        0 or 1 (a hit), or graded; read only where the arm was handed out.
+    target : ndarray of float, shape (n_arms,)
+        Whether the order in question puts the arm among its first k (1 or 0), or how probably.
+    prediction : ndarray of float, shape (n_arms,), optional
+        Expected reward of every arm from a model that had not seen this scan's outcomes; needed
+        by the doubly robust estimator.
+    """
+
+    batch: NDArray[np.int64]
+    propensity: NDArray[np.float64]
+    reward: NDArray[np.float64]
+    target: NDArray[np.float64]
+    prediction: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OffPolicyEstimate:
+    """Estimated recall of the target order, pooled: its hits over all hits of all scans.
+
+    Attributes
+    ----------
+    recall, low, high : float
+        The estimate and its interval, cut to [0, 1].
+    method : str
+    bias : str
+        What is known about the method's bias.
+    n_scans : int
+    effective_sample_size : float
+        Kish's: as many equally weighted outcomes would be as informative about the target.
+    overlap : float
+        Share of the target's arms that the log itself handed out; near 1 the weights matter
+        little, near 0 everything hangs on them.
+    covered : float
+        Share of the target that the weighted log accounts for; 1 is expected.
+    largest_weight : float
+        Universe members that the heaviest single outcome stands for.
+    """
+
+    recall: float
+    low: float
+    high: float
+    method: Method
+    bias: str
+    n_scans: int
+    effective_sample_size: float
+    overlap: float
+    covered: float
+    largest_weight: float
+
+
+def inclusion_weights(
+    batch: NDArray[np.int64], propensity: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How many members of the universe each outcome of a batched scan stands for.
+
+    Batch b alone, together with what was seen before it, estimates a total over the universe
+    without bias: the outcomes before b as they are, those of b divided by their propensity. The
+    mean over all B batches gives the arm of batch b the weight ``(1 / propensity + B - 1 - b) / B``
+    (b from 0). Averaging keeps single weights small, because whatever is seen early counts as
+    certain for all later batches.
+
+    Parameters
+    ----------
+    batch : ndarray of int, shape (n_arms,)
+    propensity : ndarray of float, shape (n_arms,)
+
+    Returns
+    -------
+    ndarray of float, shape (n_arms,)
+        0 for arms that were not handed out; 1 throughout if the scan was completed.
+
+    Notes
+    -----
+    Unbiased if every arm that remains has a positive propensity in every batch and the number of
+    batches does not depend on the outcomes; a stop rule such as `RecallReached` bends it slightly.
+
+    References
+    ----------
+    Des Raj (1956). Some estimators in sampling with varying probabilities without replacement.
+    Journal of the American Statistical Association 51, 269-284.
+
+    Examples
+    --------
+    Two batches of one arm each, from four arms: the first arm was certain, the second one of three.
+
+    >>> inclusion_weights(np.array([0, 1, -1, -1]), np.array([1.0, 1 / 3, np.nan, np.nan]))
+    array([1. , 1.5, 0. , 0. ])
+    """
+    seen = batch >= 0
+    if seen.all():
+        return np.ones(len(batch))
+    n_batches = int(batch.max(initial=-1)) + 1
+    weights = np.zeros(len(batch))
+    weights[seen] = (1.0 / propensity[seen] + n_batches - 1 - batch[seen]) / n_batches
+    return weights
+
+
+def estimate_recall(
+    scans: Sequence[LoggedScan], *, method: Method = "dr", level: float = 0.95
+) -> OffPolicyEstimate:
+    """Recall that the target order would have had on the logged scans, with its interval.
+
+    `dr` is the one to choose where predictions were logged: its variance comes only from what the
+    predictions miss. `ips` needs nothing but propensities; `snips` steadies it when weights vary.
+
+    Parameters
+    ----------
+    scans : sequence of LoggedScan
+        At least `MIN_SCANS`.
+    method : {"dr", "ips", "snips"}
+        Doubly robust, inverse propensity scoring, self-normalised inverse propensity scoring.
+    level : float
+        Probability inside the interval.
+
+    Raises
+    ------
+    InvalidInputError
+        If a scan's arrays do not fit together, a propensity is missing or outside (0, 1], or the
+        predictions that `dr` needs are missing.
+    UnanswerableError
+        If the log cannot tell: too few scans, too few effective outcomes, no hit seen, or a part
+        of the universe or of the target that the logging order could never have chosen.
+
+    Notes
+    -----
+    The interval answers for the logged scans themselves: what was hidden is its only source of
+    error. The ratio is linearised (Taylor); how the order would do in other weeks is a question
+    for `bandit.metrics.bootstrap_interval` over complete scans.
+
+    References
+    ----------
+    D. G. Horvitz, D. J. Thompson (1952). A generalization of sampling without replacement from a
+    finite universe. JASA 47, 663-685.
+    A. Swaminathan, T. Joachims (2015). The self-normalized estimator for counterfactual learning.
+    NeurIPS.
+    M. Dudík, D. Erhan, J. Langford, L. Li (2014). Doubly robust policy evaluation and
+    optimization. Statistical Science 29(4), 485-511.
+    """
+    if method not in get_args(Method):
+        raise InvalidInputError(f"method is {method!r}; expected one of {get_args(Method)}")
+    if not 0.0 < level < 1.0:
+        raise InvalidInputError(f"level is {level!r}; expected a probability in (0, 1)")
+    if len(scans) < MIN_SCANS:
+        raise UnanswerableError(
+            f"{len(scans)} scans are too few for an interval; expected at least {MIN_SCANS}. "
+            "Log more scans, or replay complete ones"
+        )
+    for place, scan in enumerate(scans):
+        _check(place, scan, needs_prediction=method == "dr")
+
+    weights = [inclusion_weights(scan.batch, scan.propensity) for scan in scans]
+    diagnostics = _diagnose(scans, weights)
+    recall, influences = _ESTIMATORS[method](scans, weights)
+    half_width = float(stats.norm.ppf(0.5 + level / 2)) * _standard_error(scans, influences)
+    return OffPolicyEstimate(
+        recall=_cut(recall),
+        low=_cut(recall - half_width),
+        high=_cut(recall + half_width),
+        method=method,
+        bias=BIAS[method],
+        n_scans=len(scans),
+        **diagnostics,
+    )
+
+
+def _check(place: int, scan: LoggedScan, *, needs_prediction: bool) -> None:
+    shape = scan.batch.shape
+    rows = {"propensity": scan.propensity, "reward": scan.reward, "target": scan.target}
+    if scan.prediction is not None:
+        rows["prediction"] = scan.prediction
+    elif needs_prediction:
+        raise InvalidInputError(
+            f"scan {place} has no prediction, which the doubly robust estimator needs; "
+            'log predictions, or choose method="snips"'
+        )
+    for name, row in rows.items():
+        if row.shape != shape or len(shape) != 1:
+            raise InvalidInputError(
+                f"scan {place}: {name} has shape {row.shape} and batch {shape}; "
+                "expected (n_arms,) in both"
+            )
+    seen = scan.batch >= 0
+    propensity = scan.propensity[seen]
+    if not ((propensity > 0) & (propensity <= 1)).all():  # NaN fails both comparisons
+        worst = propensity[~((propensity > 0) & (propensity <= 1))][0]
+        raise InvalidInputError(
+            f"scan {place}: a propensity is {worst}; expected one in (0, 1] for every arm handed "
+            "out. Logs without propensities can only be judged if their scans are complete"
+        )
+    for name, known in (
+        ("reward", scan.reward[seen]),
+        ("target", scan.target),
+        ("prediction", scan.prediction if scan.prediction is not None else np.empty(0)),
+    ):
+        if not ((known >= 0) & (known <= 1)).all():
+            worst = known[~((known >= 0) & (known <= 1))][0]
+            raise InvalidInputError(f"scan {place}: a {name} is {worst}; expected one in [0, 1]")
+
+
+def _diagnose(scans: Sequence[LoggedScan], weights: Weights) -> dict[str, float]:
+    """Overlap of log and target; refuses where there is too little of it."""
+    targets = [scan.target for scan in scans]
+    target_size = sum(float(row.sum()) for row in targets)
+    if target_size == 0:
+        raise InvalidInputError("the target is empty in every scan; expected its first k arms")
+    _refuse_gaps("universe", scans, weights, [np.ones(len(scan.batch)) for scan in scans])
+    covered = _refuse_gaps("target", scans, weights, targets)
+    on_target = np.concatenate([w * row for w, row in zip(weights, targets, strict=True)])
+    effective = float(on_target.sum() ** 2 / (on_target**2).sum()) if on_target.any() else 0.0
+    if effective < MIN_EFFECTIVE_SAMPLE:
+        raise UnanswerableError(
+            f"the log holds {effective:.0f} effective outcomes of the target's arms; expected at "
+            f"least {MIN_EFFECTIVE_SAMPLE:.0f}. Log more scans, or a larger random quota"
+        )
+    if not any(_seen_reward(scan).any() for scan in scans):
+        raise UnanswerableError("no hit was ever seen; recall is a share of hits")
+    chosen = sum(float(scan.target[scan.batch >= 0].sum()) for scan in scans)
+    return {
+        "effective_sample_size": effective,
+        "overlap": chosen / target_size,
+        "covered": covered,
+        "largest_weight": max(float(w.max(initial=0.0)) for w in weights),
+    }
+
+
+def _refuse_gaps(what: str, scans: Sequence[LoggedScan], weights: Weights, rows: Weights) -> float:
+    """Share of the total of `rows` that the weighted log accounts for, 1 being expected."""
+    size = sum(float(row.sum()) for row in rows)
+    covered = sum(float(w @ row) for w, row in zip(weights, rows, strict=True)) / size
+    error = _standard_error(scans, rows) / size
+    if covered < 1 - MAX_MISSING_SHARE and (1 - covered) > SURE * error:
+        raise UnanswerableError(
+            f"the weighted log accounts for {covered:.0%} of the {what} only: the logging "
+            "order never chose the rest. Scan with a random quota, or replay complete scans"
+        )
+    return covered
+
+
+def _seen_reward(scan: LoggedScan) -> NDArray[np.float64]:
+    """Rewards with 0 for arms that were not handed out, whose weight is 0 anyway."""
+    return np.where(scan.batch >= 0, scan.reward, 0.0)
+
+
+def _standard_error(scans: Sequence[LoggedScan], rows: Sequence[NDArray[np.float64]]) -> float:
+    """Standard error of the estimated total of `rows` over all scans.
+
+    Each batch estimates its scan's total by itself and the errors of two batches are uncorrelated
+    (Des Raj, theorem 2), so that the spread between batches gives the variance of their mean
+    without bias. Only what was hidden counts: how much scans differ is not an error here.
+    """
+    variance = 0.0
+    for scan, row in zip(scans, rows, strict=True):
+        seen = scan.batch >= 0
+        if seen.all() or not seen.any():
+            continue
+        batch, values = scan.batch[seen], row[seen]
+        in_batch = np.bincount(batch, values)
+        totals = np.bincount(batch, values / scan.propensity[seen]) + in_batch.cumsum() - in_batch
+        # A single batch has no spread; its own square is the cautious stand-in.
+        variance += (
+            float(totals.var(ddof=1)) / len(totals) if len(totals) > 1 else float(totals[0] ** 2)
+        )
+    return math.sqrt(variance)
+
+
+def _ips(scans: Sequence[LoggedScan], weights: Weights) -> Estimate:
+    pairs = [(scan, w, _seen_reward(scan)) for scan, w in zip(scans, weights, strict=True)]
+    hits = sum(float(w @ reward) for _, w, reward in pairs)
+    recall = sum(float(w @ (scan.target * reward)) for scan, w, reward in pairs) / hits
+    return recall, [(scan.target - recall) * reward / hits for scan, _, reward in pairs]
+
+
+def _snips(scans: Sequence[LoggedScan], weights: Weights) -> Estimate:
+    # Both totals are scaled by a known size over an estimated one: a log that by luck saw too much
+    # of the target is corrected for it. Each factor enters the error by its logarithm's derivative.
+    pairs = [(scan, w, _seen_reward(scan)) for scan, w in zip(scans, weights, strict=True)]
+    found = sum(float(w @ (scan.target * reward)) for scan, w, reward in pairs)
+    hits = sum(float(w @ reward) for _, w, reward in pairs)
+    on_target = sum(float(w @ scan.target) for scan, w, _ in pairs)
+    everywhere = sum(float(w.sum()) for w in weights)
+    k = sum(float(scan.target.sum()) for scan in scans)
+    recall = (found / on_target * k) / (hits / everywhere * sum(len(w) for w in weights))
+    return recall, [
+        (recall / found * scan.target * reward if found else np.zeros(len(reward)))
+        - recall * (reward / hits + scan.target / on_target - 1.0 / everywhere)
+        for scan, _, reward in pairs
+    ]
+
+
+def _dr(scans: Sequence[LoggedScan], weights: Weights) -> Estimate:
+    found = hits = 0.0
+    surprises = []
+    for scan, w in zip(scans, weights, strict=True):
+        prediction = _prediction(scan)
+        surprise = np.where(scan.batch >= 0, _seen_reward(scan) - prediction, 0.0)
+        found += float(prediction @ scan.target + w @ (scan.target * surprise))
+        hits += float(prediction.sum() + w @ surprise)
+        surprises.append(surprise)
+    if hits <= 0:
+        raise UnanswerableError(
+            f"predictions and outcomes contradict each other: {hits:.1f} hits estimated in all. "
+            'Choose method="snips", which uses no predictions'
+        )
+    recall = found / hits
+    return recall, [
+        (scan.target - recall) * surprise / hits
+        for scan, surprise in zip(scans, surprises, strict=True)
+    ]
+
+
+def _prediction(scan: LoggedScan) -> NDArray[np.float64]:
+    assert scan.prediction is not None  # noqa: S101 - checked at the border by `_check`
+    return scan.prediction
+
+
+_ESTIMATORS: dict[Method, Callable[[Sequence[LoggedScan], Weights], Estimate]] = {
+    "ips": _ips,
+    "snips": _snips,
+    "dr": _dr,
+}
+
+
+def _cut(value: float) -> float:
+    return float(min(max(value, 0.0), 1.0))
