@@ -1,0 +1,42 @@
+"""Market facts in, sub-scores out: what do we know about each symbol now?
+
+Bars and events become sub-scores from 0 to 100 (NaN = unknown), four factor scores and a
+composite, for a whole universe at once and without a look past `as_of`. Start reading in
+`features.factors`.
+"""
+
+from features.bars import Bars
+from features.errors import FeatureError, InvalidBarsError, InvalidEventsError
+from features.events import Events
+from features.factors import (
+    DEFAULT_WEIGHTS,
+    FACTORS,
+    SUB_SCORES,
+    FactorScores,
+    Panel,
+    combine,
+    factor_scores,
+    sub_score_panel,
+)
+from features.historical import HISTORICAL, historical_sub_scores
+from features.similarity import Loadings, similarity_loadings
+
+__all__ = [
+    "DEFAULT_WEIGHTS",
+    "FACTORS",
+    "HISTORICAL",
+    "SUB_SCORES",
+    "Bars",
+    "Events",
+    "FactorScores",
+    "FeatureError",
+    "InvalidBarsError",
+    "InvalidEventsError",
+    "Loadings",
+    "Panel",
+    "combine",
+    "factor_scores",
+    "historical_sub_scores",
+    "similarity_loadings",
+    "sub_score_panel",
+]

@@ -1,0 +1,161 @@
+"""A block of symbols, packed so that every window runs over a symbol's own bars.
+
+Symbols are worked on a few hundred at a time: the arrays of a block stay in the processor's
+cache, and the peak memory does not grow with the universe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bars import Bars
+from features.indicators import Indicators, indicators
+from features.windows import Array
+
+# Bars before the first wanted row that some sub-score reads: the 250-day high, and a margin for
+# windows of windows.
+LOOKBACK = 280
+
+# The same for TA-Lib's indicators, of which only the last few bars are looked at.
+INDICATOR_LOOKBACK = 5
+
+# Numbers in one array of a block: 2 MiB of float64, which the second-level cache about holds.
+_BLOCK_SIZE = 1 << 18
+
+
+@dataclass(frozen=True)
+class Block:
+    """The bars of some symbols, the last `m` rows of which are wanted.
+
+    Every array has shape (m + LOOKBACK, n) and is packed to the end: a symbol's last bar is in
+    the last row, the bar before in the row before, whatever days it missed; NaN stands only
+    before its first bar.
+
+    Parameters
+    ----------
+    columns : slice
+        Which symbols of the universe these are.
+    m : int
+        Number of rows wanted.
+    market : ndarray
+        Log level of the universe's median return on the day of each bar.
+    rows : ndarray of intp, shape (n_days, n) or None
+        Packed row of each wanted calendar day, -1 = no bar; None = the days themselves.
+    """
+
+    columns: slice
+    m: int
+    open: Array
+    high: Array
+    low: Array
+    close: Array
+    volume: Array
+    market: Array
+    indicators: Indicators
+    rows: NDArray[np.intp] | None
+
+    @cached_property
+    def log_close(self) -> Array:
+        """Natural logarithm of the close."""
+        return np.log(self.close)
+
+    @cached_property
+    def log_volume(self) -> Array:
+        """Natural logarithm of 1 + shares."""
+        return np.log1p(self.volume)
+
+    @cached_property
+    def log_return(self) -> Array:
+        """Change of the log close from the bar before; the first row is NaN."""
+        change = np.full_like(self.close, np.nan)
+        np.subtract(self.log_close[1:], self.log_close[:-1], out=change[1:])
+        return change
+
+    @cached_property
+    def true_range(self) -> Array:
+        """Wilder's true range, in currency; the first row is NaN."""
+        before = self.close[:-1]
+        full = np.full_like(self.close, np.nan)
+        full[1:] = np.maximum(self.high[1:], before) - np.minimum(self.low[1:], before)
+        return full
+
+    @cached_property
+    def atr(self) -> Array:
+        """Average true range over 14 bars at the wanted rows, in currency; NaN where it is zero."""
+        atr = self.indicators.atr[-self.m :]
+        return np.where(atr > 0, atr, np.nan)
+
+    def to_days(self, packed: Array) -> Array:
+        """Return values of packed rows, shape (m, n), at their calendar days, NaN = no bar."""
+        if self.rows is None:
+            return packed
+        found = np.take_along_axis(packed, np.maximum(self.rows, 0), axis=0)
+        return np.where(self.rows >= 0, found, np.nan)
+
+
+def blocks(bars: Bars, n_days: int) -> Iterator[Block]:
+    """Yield the universe in blocks, with the last `n_days` calendar days wanted."""
+    market = market_level(bars, n_days)
+    height = min(len(bars.dates), n_days + LOOKBACK) + LOOKBACK
+    width = max(32, _BLOCK_SIZE // height)
+    for start in range(0, len(bars.symbols), width):
+        yield _block(bars, slice(start, min(start + width, len(bars.symbols))), n_days, market)
+
+
+def market_level(bars: Bars, n_days: int) -> Array:
+    """Return the cumulated median log return of the universe, shape (n_days,).
+
+    Rounded to a grid of 2^-40 a day, so that sums are exact and do not depend on the first day
+    of the history. NaN spreads from days on which fewer than 20 symbols moved: so few are no
+    market. Rows before those that sub-scores can read stay NaN.
+    """
+    level = np.full(len(bars.dates), np.nan)
+    first = max(0, len(bars.dates) - n_days - 2 * LOOKBACK)
+    close = bars.close[first:]
+    change = np.log(close[1:] / close[:-1])
+    change.sort(axis=1)  # NaN last
+    count = (~np.isnan(change)).sum(axis=1)
+    rows = np.arange(len(change))
+    middle = np.maximum(count - 1, 0)
+    median = (change[rows, middle // 2] + change[rows, (middle + 1) // 2]) / 2
+    if len(bars.symbols) < 20:
+        return level
+    median = np.where(count >= 20, median, 0.0)
+    level[first + 1 :] = np.cumsum(np.round(median * 2.0**40) * 2.0**-40)
+    return level
+
+
+def _block(bars: Bars, columns: slice, n_days: int, market: Array) -> Block:
+    fields = [getattr(bars, f)[:, columns] for f in ("open", "high", "low", "close", "volume")]
+    mask = ~np.isnan(fields[3])
+    level = np.broadcast_to(market[:, None], mask.shape)
+    rows: NDArray[np.intp] | None = None
+    m = n_days
+    # Packed already: once a symbol has a bar it has one on every later day.
+    if not (mask[1:] >= mask[:-1]).all():
+        order = np.argsort(mask, axis=0, kind="stable")  # days without a bar first
+        fields = [np.take_along_axis(field, order, axis=0) for field in fields]
+        level = np.take_along_axis(level, order, axis=0)
+        level = np.where(np.isnan(fields[3]), np.nan, level)
+        ahead = mask[::-1].cumsum(axis=0)[::-1]  # own bars on this day and later
+        wanted = ahead[-n_days:]
+        m = int(wanted.max(initial=1))
+        rows = np.where(mask[-n_days:], m - wanted, -1)
+    tall = np.ascontiguousarray(np.stack([field.T for field in fields]))  # (5, n, n_days)
+    height = m + LOOKBACK
+    open_, high, low, close, volume, index = (
+        _last_rows(field, height) for field in (*fields, level)
+    )
+    found = indicators(*tall, height=m + INDICATOR_LOOKBACK)
+    return Block(columns, m, open_, high, low, close, volume, index, found, rows)
+
+
+def _last_rows(x: Array, height: int) -> Array:
+    if len(x) >= height:
+        return x[-height:]
+    return np.concatenate([np.full((height - len(x), x.shape[1]), np.nan), x])

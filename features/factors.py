@@ -1,0 +1,203 @@
+"""The four factors: sub-scores of a whole universe, for one day or for all days at once.
+
+Read this first. `sub_score_panel` makes one causal pass over the bars: block after block of
+symbols, each measured by `market` and `technical` over the symbol's own bars, then put on its
+calendar days, together with `fundamental`, and mapped to 0..100. `factor_scores` is the same
+pass for the last day only, which reads the same numbers in the same order and therefore gives
+the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
+
+from features.bars import Bars, as_day
+from features.blocks import blocks
+from features.errors import FeatureError
+from features.events import Events
+from features.fundamental import FUNDAMENTAL, fundamental_measures
+from features.historical import HISTORICAL, historical_sub_scores
+from features.market import market_measures
+from features.scores import DEFAULT_WEIGHTS, FACTORS, FactorScores, combine
+from features.technical import technical_measures
+
+__all__ = [
+    "DEFAULT_WEIGHTS",
+    "FACTORS",
+    "PANEL_NAMES",
+    "SUB_SCORES",
+    "FactorScores",
+    "Panel",
+    "combine",
+    "factor_scores",
+    "sub_score_panel",
+]
+
+SUB_SCORES: dict[str, tuple[str, ...]] = {
+    "historical": HISTORICAL,
+    "market": (
+        "market.volume_surge",
+        "market.volume_trend",
+        "market.volume_peak_5",
+        "market.surge_age",
+        "market.surge_frequency",
+        "market.accumulation",
+        "market.liquidity",
+        "market.move_today",
+        "market.gap",
+        "market.momentum_5",
+        "market.momentum_20",
+        "market.momentum_60",
+        "market.relative_strength",
+        "market.high_20",
+        "market.low_20",
+        "market.high_250",
+        "market.breakout_age",
+        "market.range_width",
+        "market.volatility_level",
+        "market.volatility_expansion",
+        "market.volatility_regime",
+        "market.range_today",
+    ),
+    "fundamental": FUNDAMENTAL,
+    "technical": (
+        "technical.rsi",
+        "technical.rsi_turn",
+        "technical.macd",
+        "technical.macd_turn",
+        "technical.stochastic",
+        "technical.direction",
+        "technical.money_flow",
+        "technical.trend",
+        "technical.trend_long",
+        "technical.trend_strength",
+        "technical.stretch",
+        "technical.convergence",
+        "technical.squeeze",
+        "technical.squeeze_recent",
+        "technical.support",
+        "technical.resistance",
+        "technical.candles",
+    ),
+}
+
+# The columns of a panel: all sub-scores that bars and events give.
+PANEL_NAMES: tuple[str, ...] = tuple(
+    name for factor in FACTORS if factor != "historical" for name in SUB_SCORES[factor]
+)
+_POSITION = {name: k for k, name in enumerate(PANEL_NAMES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Sub-scores of all days, as each day's evening knew them.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (n_days, n_symbols, n_sub)
+        0 to 100, NaN = unknown.
+    names : tuple of str, length n_sub
+    dates : ndarray of datetime64[D], shape (n_days,)
+    symbols : tuple of str, length n_symbols
+    """
+
+    values: NDArray[np.float32]
+    names: tuple[str, ...]
+    dates: NDArray[np.datetime64]
+    symbols: tuple[str, ...]
+
+
+def sub_score_panel(
+    bars: Bars, events: Events | None = None, *, dates: ArrayLike | None = None
+) -> Panel:
+    """Return the market, fundamental and technical sub-scores of every day in one pass.
+
+    Row d equals, bit for bit, what `bars.until(d)` alone would give: no value depends on a later
+    bar or event.
+
+    Parameters
+    ----------
+    bars : Bars
+    events : Events, optional
+    dates : array of datetime64[D], optional
+        The days wanted, each a day of `bars`; all of them by default.
+
+    Raises
+    ------
+    FeatureError
+        If a wanted day is no day of the bars.
+    """
+    wanted = bars.dates if dates is None else np.asarray(dates, dtype="datetime64[D]")
+    rows = np.searchsorted(bars.dates, wanted)
+    inside = rows < len(bars.dates)
+    if not len(wanted) or not (inside & (bars.dates[np.where(inside, rows, 0)] == wanted)).all():
+        raise FeatureError(
+            f"dates must be days of the bars ({bars.dates[0]} .. {bars.dates[-1]}), at least one"
+        )
+    n_days = len(bars.dates) - int(rows.min())
+    values = np.empty((n_days, len(bars.symbols), len(PANEL_NAMES)), dtype=np.float32)
+    days = bars.dates[-n_days:]
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 and log(0) mean unknown below
+        for block in blocks(bars, n_days):
+            part = values[:, block.columns]
+            for name, z in {**market_measures(block), **technical_measures(block)}.items():
+                part[:, :, _POSITION[name]] = _score(block.to_days(z))
+            symbols = bars.symbols[block.columns]
+            for name, z in fundamental_measures(events, symbols, days).items():
+                part[:, :, _POSITION[name]] = _score(z)
+    if n_days != len(rows):
+        values = values[rows - (len(bars.dates) - n_days)]
+    return Panel(values, PANEL_NAMES, wanted, bars.symbols)
+
+
+def _score(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Map z-values to 0..100 smoothly: 50 is typical, ranks and NaN are kept."""
+    return 100.0 * np.asarray(ndtr(z), dtype=np.float64)
+
+
+def factor_scores(
+    bars: Bars,
+    *,
+    as_of: object,
+    events: Events | None = None,
+    track_record: Mapping[str, ArrayLike] | None = None,
+    weights: Mapping[str, float] | None = None,
+) -> FactorScores:
+    """Return the factor scores of the universe on the last trading day up to `as_of`.
+
+    Parameters
+    ----------
+    bars : Bars
+        Days after `as_of` are not read.
+    as_of : date, datetime64 or ISO text
+    events : Events, optional
+    track_record : mapping, optional
+        See `features.historical.historical_sub_scores`; arrays in the order of `bars.symbols`.
+    weights : mapping of factor to weight, optional
+        `DEFAULT_WEIGHTS` by default.
+
+    Raises
+    ------
+    InvalidBarsError
+        If there is no bar up to `as_of`.
+    InvalidEventsError
+        If the track record lacks a key.
+    """
+    past = bars.until(as_day(as_of))
+    panel = sub_score_panel(past, events, dates=past.dates[-1:])
+    n = len(past.symbols)
+    if track_record is None:
+        history = np.full((n, len(HISTORICAL)), np.nan, dtype=np.float32)
+    else:
+        history = historical_sub_scores(track_record)
+        if len(history) != n:
+            raise FeatureError(f"the track record has {len(history)} symbols; expected {n}")
+    names = (*HISTORICAL, *PANEL_NAMES)
+    values = np.concatenate([history, panel.values[0]], axis=1)
+    scores, composite = combine(values, names, weights)
+    return FactorScores(past.symbols, names, values, scores, composite, past.dates[-1])

@@ -1,0 +1,79 @@
+"""TA-Lib's indicators for a block of symbols, each computed from the symbol's first bar on.
+
+TA-Lib runs one series at a time and in order, so a value depends on the bars up to its day and
+on nothing after them. Its stream functions start afresh from a short window and give other
+values for recursive indicators; they are not used.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+import numpy as np
+import talib
+
+from features.windows import Array
+
+# TA-Lib's public functions first look for pandas and polars arguments, which doubles the time
+# of a call on 300 bars (3.4 against 1.8 microseconds for RSI); `unwrap` gives the bare ones.
+_RSI = inspect.unwrap(talib.RSI)
+_ATR = inspect.unwrap(talib.ATR)
+_ADX = inspect.unwrap(talib.ADX)
+_PLUS_DI = inspect.unwrap(talib.PLUS_DI)
+_MINUS_DI = inspect.unwrap(talib.MINUS_DI)
+_MACD = inspect.unwrap(talib.MACD)
+_STOCH = inspect.unwrap(talib.STOCH)
+_EMA = inspect.unwrap(talib.EMA)
+_MFI = inspect.unwrap(talib.MFI)
+
+
+@dataclass(frozen=True, slots=True)
+class Indicators:
+    """Indicator values, each of shape (height, n); NaN before the indicator's own look-back.
+
+    Textbook periods: RSI, ATR, ADX, DI, MFI over 14 bars, MACD 12/26/9, slow stochastic 14/3/3,
+    EMA 20/50/200.
+    """
+
+    rsi: Array
+    atr: Array
+    adx: Array
+    plus_di: Array
+    minus_di: Array
+    macd_histogram: Array
+    stochastic: Array
+    ema_20: Array
+    ema_50: Array
+    ema_200: Array
+    money_flow: Array
+
+
+def indicators(
+    open_: Array, high: Array, low: Array, close: Array, volume: Array, *, height: int
+) -> Indicators:
+    """Return the last `height` values of every indicator, from (n, n_bars) rows of symbols.
+
+    The loop over symbols is TA-Lib's interface: one call handles one series.
+    """
+    del open_  # the candlestick patterns need it, these indicators do not
+    n, n_bars = close.shape
+    kept = min(height, n_bars)
+    out = np.full((len(Indicators.__slots__), n, height), np.nan)
+    tail = out[:, :, height - kept :]
+    for i in range(n):
+        h, lo, c, v = high[i], low[i], close[i], volume[i]
+        if c[-1] != c[-1] or c[-2:-1] != c[-2:-1]:
+            continue  # fewer than two bars
+        tail[0, i] = _RSI(c, 14)[-kept:]
+        tail[1, i] = _ATR(h, lo, c, 14)[-kept:]
+        tail[2, i] = _ADX(h, lo, c, 14)[-kept:]
+        tail[3, i] = _PLUS_DI(h, lo, c, 14)[-kept:]
+        tail[4, i] = _MINUS_DI(h, lo, c, 14)[-kept:]
+        tail[5, i] = _MACD(c, 12, 26, 9)[2][-kept:]
+        tail[6, i] = _STOCH(h, lo, c, 14, 3, 0, 3, 0)[1][-kept:]
+        tail[7, i] = _EMA(c, 20)[-kept:]
+        tail[8, i] = _EMA(c, 50)[-kept:]
+        tail[9, i] = _EMA(c, 200)[-kept:]
+        tail[10, i] = _MFI(h, lo, c, v, 14)[-kept:]
+    return Indicators(*(np.ascontiguousarray(rows.T) for rows in out))

@@ -1,0 +1,128 @@
+"""Market sub-scores: volume, momentum, breakouts, volatility; what the tape says.
+
+Every function returns z-values of shape (m, n): zero is typical, one is a usual deviation, and
+`factors` maps them to 0..100 by the normal distribution function. The constants of centre and
+scale were read off the years 2015 to 2018 of a US universe; they set the spread of a score, never
+the order of symbols on a day.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.blocks import Block
+from features.windows import (
+    Array,
+    bars_since,
+    highest,
+    lag,
+    lowest,
+    mean,
+    root_mean_square,
+    total,
+    trimmed_norm,
+)
+
+# Least deviation of log volume and least daily volatility taken for real; below, a symbol that
+# hardly trades would turn every trade into a surprise.
+_LEAST_VOLUME_DEVIATION = 0.1
+_LEAST_VOLATILITY = 1e-4
+
+
+def market_measures(block: Block) -> dict[str, Array]:
+    """Return the z-value of every market sub-score by name, each of shape (m, n)."""
+    return {**_volume(block), **_momentum(block), **_breakouts(block), **_volatility(block)}
+
+
+def _volume(b: Block) -> dict[str, Array]:
+    m = b.m
+    n_rows = m + 60
+    log_volume = b.log_volume
+    centre, deviation = trimmed_norm(log_volume[:-1], 20, n_rows)
+    deviation = np.maximum(deviation, _LEAST_VOLUME_DEVIATION)
+    traded = total(b.volume, 21, n_rows) > 0  # no volume at all (an index) is unknown
+    surge = np.where(traded, (lag(log_volume, 0, n_rows) - centre) / deviation, np.nan)
+    # Against the plain mean of the 20 days before, as scanners define "twice its normal volume".
+    ratio = lag(b.volume, 0, n_rows) / mean(b.volume[:-1], 20, n_rows)
+    ratio = np.where(traded, ratio, np.nan)
+    today = surge[-m:]
+    known = ~np.isnan(lag(b.volume, 60, m)) & ~np.isnan(ratio[-m:])
+    age = np.where(known, bars_since(ratio >= 2.0, 60, m), np.nan)
+    busy = np.where(known, mean((ratio >= 1.5).astype(np.float64), 60, m), np.nan)
+    up = np.where(b.log_return > 0, b.volume, 0.0) - np.where(b.log_return < 0, b.volume, 0.0)
+    up[np.isnan(b.log_return)] = np.nan
+    recent = mean(log_volume, 5, m)
+    dollars = np.log(mean(b.close * b.volume, 20, m))
+    return {
+        "market.volume_surge": today / 1.5,
+        "market.volume_trend": np.where(
+            traded[-m:], (recent - mean(log_volume, 60, m)) / 0.35, np.nan
+        ),
+        "market.volume_peak_5": (highest(surge, 5, m) - 1.7) / 1.2,
+        "market.surge_age": (2.9 - np.log1p(age)) / 0.9,
+        "market.surge_frequency": (np.sqrt(busy) - 0.35) / 0.1,
+        "market.accumulation": total(up, 20, m) / total(b.volume, 20, m) / 0.25,
+        "market.liquidity": np.where(np.isfinite(dollars), (dollars - 16.5) / 2.0, np.nan),
+    }
+
+
+def _momentum(b: Block) -> dict[str, Array]:
+    m = b.m
+    daily = root_mean_square(b.log_return, 60, m)
+    daily = np.where(daily > _LEAST_VOLATILITY, daily, np.nan)
+    level = b.log_close
+
+    def move(n: int) -> Array:
+        change: Array = lag(level, 0, m) - lag(level, n, m)
+        return np.divide(change, daily * np.sqrt(n))
+
+    before = np.maximum(lag(b.close, 1, m), 0.0)
+    relative = (lag(level, 0, m) - lag(level, 120, m)) - (
+        lag(b.market, 0, m) - lag(b.market, 120, m)
+    )
+    return {
+        "market.move_today": move(1) / 1.2,
+        "market.gap": np.log(lag(b.open, 0, m) / before) / (0.5 * daily),
+        "market.momentum_5": move(5) / 1.0,
+        "market.momentum_20": move(20) / 1.0,
+        "market.momentum_60": move(60) / 1.0,
+        "market.relative_strength": relative / (daily * np.sqrt(120.0)),
+    }
+
+
+def _breakouts(b: Block) -> dict[str, Array]:
+    m = b.m
+    n_rows = m + 60
+    close, atr = lag(b.close, 0, m), b.atr
+    ceiling = highest(b.high[:-1], 20, n_rows)  # of the 20 days before
+    floor = lowest(b.low[:-1], 20, n_rows)
+    broke = lag(b.close, 0, n_rows) > ceiling
+    known = ~np.isnan(ceiling[:m])
+    age = np.where(known, bars_since(broke, 60, m), np.nan)
+    year_high = highest(b.high, 250, m)
+    spread = (ceiling - floor)[-m:]
+    return {
+        "market.high_20": ((close - ceiling[-m:]) / atr + 2.0) / 1.7,
+        "market.low_20": ((close - floor[-m:]) / atr - 2.8) / 1.8,
+        "market.high_250": (2.3 - np.log(0.3 + (year_high - close) / atr)) / 1.1,
+        "market.breakout_age": (2.6 - np.log1p(age)) / 1.0,
+        "market.range_width": (np.log(spread / atr) - 1.6) / 0.28,
+    }
+
+
+def _volatility(b: Block) -> dict[str, Array]:
+    m = b.m
+    close = lag(b.close, 0, m)
+    true_range = b.true_range / b.close
+    month, quarter = mean(true_range, 20, m), mean(true_range, 100, m)
+    week = mean(true_range, 5, m)
+    today = lag(true_range, 0, m)
+    with_range = month > 0
+    return {
+        "market.volatility_level": (np.log(b.atr / close) + 3.75) / 0.55,
+        "market.volatility_expansion": np.where(with_range, np.log(week / month) / 0.25, np.nan),
+        "market.volatility_regime": np.where(with_range, np.log(month / quarter) / 0.25, np.nan),
+        "market.range_today": np.where(
+            with_range, (np.log(np.maximum(today / month, 0.05)) + 0.1) / 0.45, np.nan
+        ),
+    }
