@@ -1,0 +1,249 @@
+"""What every store promises: a journal, a snapshot, claims and a control note per ruleset.
+
+The journal is the truth: an append-only sequence of entries, each with a position
+(``milliseconds-sequence``, growing). The snapshot is a shortcut: the state that its reader had
+folded up to a position. Loading is the snapshot plus the entries after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.stores.codec import Array, Json
+
+SCAN_TTL_S = 30 * 86_400  # how long a scan's reported arms, claims and control note are remembered
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One journal entry: a report of outcomes, or the opening or closing of a scan."""
+
+    position: str
+    kind: str  # "open", "report" or "close"
+    scan_id: str
+    header: dict[str, Any]
+    arrays: dict[str, Array]  # read-only; for a report, first axis = `arms`
+    arms: tuple[str, ...]  # of a report: the arms whose first outcome this is
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of an append."""
+
+    position: str | None  # None: nothing was new, or it went to the spool
+    previous: str  # last position before this append ("0-0": empty); others wrote if it is not ours
+    accepted: NDArray[np.bool_]  # (k,): the arms whose first outcome this was
+    is_spooled: bool = False  # kept on disk, to be sent when the store answers again
+    has_lost_entries: bool = False  # the journal lacks an entry this client was told it has
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Posterior state folded up to and including journal `position`."""
+
+    version: int  # 1, 2, ... for compare-and-set
+    position: str
+    header: dict[str, Any]
+    arrays: dict[str, Array]  # read-only
+
+
+@dataclass(frozen=True)
+class ScanInfo:
+    """A scan that the store remembers."""
+
+    scan_id: str
+    started: str  # position of its first entry
+    n_reported: int  # arms
+    is_closed: bool
+
+
+@dataclass(frozen=True)
+class RulesetStats:
+    """Sizes of one ruleset, for operators. Bytes are the server's memory, 0 where unknown."""
+
+    n_entries: int
+    last_position: str
+    journal_bytes: int
+    snapshot_version: int  # 0: none yet
+    snapshot_position: str
+    snapshot_bytes: int
+    n_scans: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One stored thing that cannot be read: its place and the reason."""
+
+    place: str  # "journal 1700000000000-0" or "snapshot"
+    reason: str
+
+
+class Store(Protocol):
+    """Where rulesets live. Thread-safe; several processes may share one address.
+
+    Ownership: arrays that come back are read-only and belong to the caller; what is passed in is
+    copied. A call that raises has changed nothing, with one exception: after
+    `StoreUnavailableError` a write may or may not have arrived. Send it again: every append is
+    idempotent.
+
+    Raises
+    ------
+    InvalidInputError
+        A name, header or array was refused at the border.
+    StoreUnavailableError
+        No answer. `StoreRefusedError`: the answer was no.
+    CorruptStateError, IncompatibleStateError
+        Something stored cannot be read; the message names its key.
+    """
+
+    @property
+    def address(self) -> str:
+        """The store's URL without user name, password and options: safe to log."""
+        ...
+
+    def append_report(
+        self,
+        ruleset: str,
+        scan_id: str,
+        *,
+        arms: Sequence[str],
+        header: Mapping[str, Json],
+        arrays: Mapping[str, Array],
+    ) -> Receipt:
+        """Journal the outcomes of `arms`; the first outcome per (scan, arm) wins.
+
+        Which arms are new is decided atomically with the append, in one round trip. The entry that
+        is read back holds only the accepted rows; without any, none is written.
+
+        Parameters
+        ----------
+        arms : sequence of str, length k
+            Distinct.
+        arrays : mapping of str to array, shape (k, ...)
+        """
+        ...
+
+    def append_event(
+        self,
+        ruleset: str,
+        scan_id: str,
+        kind: str,
+        *,
+        header: Mapping[str, Json],
+        arrays: Mapping[str, Array],
+    ) -> Receipt:
+        """Journal the ``"open"`` or ``"close"`` of a scan; the first per (scan, kind) wins.
+
+        The receipt's `accepted` has shape (1,).
+        """
+        ...
+
+    def read(
+        self, ruleset: str, *, after: str = "0-0", limit: int | None = None
+    ) -> Iterator[Entry]:
+        """Yield entries after a position, in journal order, fetching pages as it goes."""
+        ...
+
+    def load_snapshot(self, ruleset: str) -> Snapshot | None:
+        """Return the newest snapshot, None if there is none yet."""
+        ...
+
+    def save_snapshot(
+        self,
+        ruleset: str,
+        *,
+        header: Mapping[str, Json],
+        arrays: Mapping[str, Array],
+        position: str,
+        expected_version: int,
+    ) -> bool:
+        """Replace the snapshot of version `expected_version` (0: none yet) by the next one.
+
+        Returns False, and changes nothing, if somebody else was faster.
+        """
+        ...
+
+    def reported(self, ruleset: str, scan_id: str) -> set[str]:
+        """Return the arms of a scan that have an outcome, for resuming it."""
+        ...
+
+    def claim(
+        self,
+        ruleset: str,
+        scan_id: str,
+        worker: str,
+        arms: Sequence[str],
+        *,
+        k: int,
+        lease_s: float,
+    ) -> list[str]:
+        """Lease the first `k` arms of a preference list that are free, for `lease_s` seconds.
+
+        Free: not reported, and not leased by another worker whose lease still runs by the server's
+        clock. Arms that `worker` holds already count as free, and their lease starts anew.
+        """
+        ...
+
+    def renew(
+        self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str], *, lease_s: float
+    ) -> list[str]:
+        """Prolong leases (a heartbeat); returns the arms that `worker` still holds."""
+        ...
+
+    def release(self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str]) -> None:
+        """Give leases back before they run out; those of other workers stay."""
+        ...
+
+    def put_control(self, ruleset: str, scan_id: str, control: Mapping[str, Json]) -> None:
+        """Replace the small JSON note that running scans poll (stop flag, pins, exclusions)."""
+        ...
+
+    def get_control(self, ruleset: str, scan_id: str) -> dict[str, Any]:
+        """Return the control note, empty if there is none."""
+        ...
+
+    def list_rulesets(self) -> list[str]:
+        """Return the names of the rulesets that have a journal, sorted."""
+        ...
+
+    def list_scans(self, ruleset: str, limit: int = 100) -> list[ScanInfo]:
+        """Return the latest `limit` scans, newest first, back to `SCAN_TTL_S` ago."""
+        ...
+
+    def drop_ruleset(self, ruleset: str) -> None:
+        """Delete everything of a ruleset. No scan of it should be running."""
+        ...
+
+    def trim(
+        self, ruleset: str, *, before: str | None = None, max_entries: int | None = None
+    ) -> int:
+        """Delete the oldest entries: those before a position, and those beyond `max_entries`.
+
+        Never one that the snapshot does not cover. Returns how many were deleted.
+        """
+        ...
+
+    def stats(self, ruleset: str) -> RulesetStats:
+        """Return sizes."""
+        ...
+
+    def problems(self, ruleset: str) -> Iterator[Problem]:
+        """Read everything of a ruleset and yield what cannot be read."""
+        ...
+
+    def repair(self, ruleset: str, problem: Problem) -> bytes:
+        """Delete what `problem` names and return its stored bytes, for keeping elsewhere."""
+        ...
+
+    def sync(self, ruleset: str, *, timeout_s: float = 3.0) -> bool:
+        """Wait until what was appended is on the server's disk; False where it cannot say so."""
+        ...
+
+    def close(self) -> None:
+        """Release connections; the store is not used afterwards. May be called twice."""
+        ...

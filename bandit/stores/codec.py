@@ -1,0 +1,274 @@
+"""Bytes <-> (JSON header, plain arrays): the one format of everything the stores keep.
+
+Layout of a blob, all integers little-endian::
+
+    offset  0  magic b"scrk"
+            4  u16 format version, u16 zero
+            8  u64 length of the JSON header, a multiple of 8 (padded with spaces)
+           16  u64 length of the whole blob
+           24  JSON: {"header": {...}, "arrays": [[name, dtype, [dimension, ...]], ...]}
+            …  the arrays' bytes in that order, C order, each padded with zeros to a multiple of 8
+          -16  BLAKE2b-128 of everything before it
+
+No pickle: a blob can hold numbers, truth values, fixed-width strings and strict JSON, and reading
+one can execute nothing. Every length is compared with the bytes at hand before it is used, so a
+hostile blob makes `decode` allocate no more than its own size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.errors import CorruptStateError, IncompatibleStateError, InvalidInputError
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+Array: TypeAlias = NDArray[Any]
+
+FORMAT_VERSION = 1
+MAX_HEADER_BYTES = 64 * 2**20  # a million arm names of 64 characters still fit
+MAX_DEPTH = 16  # levels of nesting in the JSON header; ours use four
+MAX_ARRAYS = 1024
+MAX_DIMENSIONS = 4
+MAX_BYTES = 2**40  # one blob; far above any server's limit, far below any integer overflow
+MAX_NAME = 128  # characters of an array's name
+
+_MAGIC = b"scrk"
+_PREFIX = struct.Struct("<4sHHQQ")
+_DIGEST = 16
+_DTYPES = frozenset(
+    ("|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8")
+)
+_STRING_DTYPE = re.compile(
+    r"\|S([1-9][0-9]{0,2})|<U([1-9][0-9]?)"
+)  # up to 999 bytes, 99 characters
+
+
+def encode(header: Mapping[str, Json], arrays: Mapping[str, Array]) -> bytes:
+    """Write a header and named arrays as one self-checking blob.
+
+    Parameters
+    ----------
+    header : mapping of str to Json
+        Strict JSON: string keys, finite numbers, at most `MAX_DEPTH` levels.
+    arrays : mapping of str to array
+        Any byte order and memory layout going in (little-endian C order coming out). Allowed are
+        bool, integers, float16/32/64, ``S1`` to ``S999`` and ``U1`` to ``U99``.
+
+    Raises
+    ------
+    InvalidInputError
+        Something above does not hold; the message names the header key or the array.
+
+    Examples
+    --------
+    >>> blob = encode({"scan": "monday"}, {"reward": np.array([0.0, 1.0], dtype=np.float32)})
+    >>> header, arrays = decode(blob, where="an example")
+    >>> header["scan"], arrays["reward"].tolist()
+    ('monday', [0.0, 1.0])
+    """
+    if len(arrays) > MAX_ARRAYS:
+        raise InvalidInputError(f"{len(arrays)} arrays in one blob; at most {MAX_ARRAYS} fit.")
+    specs: list[list[Any]] = []
+    parts: list[Any] = []
+    n_body = 0
+    for name, value in arrays.items():
+        array = np.ascontiguousarray(value)
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        dtype = array.dtype.str
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+            raise InvalidInputError(f"array name {name!r}: expected 1 to {MAX_NAME} characters.")
+        if dtype not in _DTYPES and not _STRING_DTYPE.fullmatch(dtype):
+            raise InvalidInputError(
+                f"array {name!r} has dtype {array.dtype}; only bool, integers, float16/32/64, "
+                "S1..S999 and U1..U99 can be stored. Convert it first."
+            )
+        if np.ndim(value) > MAX_DIMENSIONS:
+            raise InvalidInputError(f"array {name!r} has {np.ndim(value)} dimensions, at most 4.")
+        specs.append([name, dtype, list(np.shape(value))])
+        # A memoryview of bytes: `join` then copies each array exactly once.
+        parts.append(array.reshape(-1).view(np.uint8).data if array.size else b"")
+        parts.append(bytes(-array.nbytes % 8))
+        n_body += array.nbytes + -array.nbytes % 8
+    text = _dump({"header": header, "arrays": specs})
+    n_total = _PREFIX.size + len(text) + n_body + _DIGEST
+    parts[:0] = [_PREFIX.pack(_MAGIC, FORMAT_VERSION, 0, len(text), n_total), text]
+    digest = hashlib.blake2b(digest_size=_DIGEST)
+    for part in parts:
+        digest.update(part)
+    parts.append(digest.digest())
+    return b"".join(parts)
+
+
+def decode(blob: bytes, *, where: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Read what `encode` wrote, or refuse.
+
+    Parameters
+    ----------
+    blob : bytes
+    where : str
+        The key (and entry) that the blob came from; every message names it.
+
+    Returns
+    -------
+    header : dict
+    arrays : dict of str to array
+        Read-only views on `blob`; copy before writing.
+
+    Raises
+    ------
+    CorruptStateError
+        Truncated, changed, or never ours.
+    IncompatibleStateError
+        Written by a newer version of this package.
+    """
+
+    def refuse(reason: str) -> NoReturn:
+        raise CorruptStateError(f"{where}: {reason}. It was not used.")
+
+    if len(blob) < _PREFIX.size + _DIGEST:
+        refuse(f"{len(blob)} bytes are too short for a blob of ours")
+    magic, version, zero, n_text, n_total = _PREFIX.unpack_from(blob)
+    if magic != _MAGIC or zero != 0:
+        refuse(f"it starts with {bytes(blob[:8])!r}, not with ours")
+    if version > FORMAT_VERSION:
+        raise IncompatibleStateError(
+            f"{where}: format {version}, and this scanrank reads up to {FORMAT_VERSION}. "
+            "A newer scanrank wrote it: upgrade this one, or use another ruleset."
+        )
+    if version != FORMAT_VERSION:
+        refuse(f"format {version} never existed")
+    if n_total != len(blob) or n_text > min(MAX_HEADER_BYTES, len(blob) - _PREFIX.size - _DIGEST):
+        refuse(f"{len(blob)} bytes instead of the {n_total} that it announces")
+    body = memoryview(blob)[:-_DIGEST]
+    if hashlib.blake2b(body, digest_size=_DIGEST).digest() != blob[-_DIGEST:]:
+        refuse("its checksum does not match")
+
+    try:
+        envelope = _load(bytes(body[_PREFIX.size : _PREFIX.size + n_text]))
+    except (ValueError, RecursionError) as err:
+        raise CorruptStateError(f"{where}: its JSON header is refused ({err}).") from err
+    if not isinstance(envelope, dict) or envelope.keys() != {"header", "arrays"}:
+        refuse("its JSON header has other fields than `header` and `arrays`")
+    header, specs = envelope["header"], envelope["arrays"]
+    if not isinstance(header, dict) or not isinstance(specs, list) or len(specs) > MAX_ARRAYS:
+        refuse("its `header` is no object or its `arrays` no short list")
+
+    arrays: dict[str, Array] = {}
+    offset = _PREFIX.size + n_text
+    for spec in specs:
+        if not _is_spec(spec) or spec[0] in arrays:
+            refuse(f"array description {str(spec)[:80]} is refused")
+        name, dtype, shape = spec[0], np.dtype(spec[1]), spec[2]
+        n_items = math.prod(shape)
+        n_bytes = n_items * dtype.itemsize
+        if n_bytes > len(body) - offset:
+            refuse(f"array {name!r} is longer than the blob")
+        array = np.frombuffer(blob, dtype=dtype, count=n_items, offset=offset)
+        if not _has_valid_items(array):
+            refuse(f"array {name!r} holds bytes that its type {dtype} does not allow")
+        arrays[name] = array.reshape(shape)
+        offset += n_bytes + -n_bytes % 8
+    if offset != len(body):
+        refuse(f"{len(body) - offset} bytes belong to no array")
+    return header, arrays
+
+
+def _is_spec(spec: Any) -> bool:
+    """Whether a decoded ``[name, dtype, shape]`` is one that `encode` could have written."""
+    if not isinstance(spec, list) or len(spec) != 3:
+        return False
+    name, dtype, shape = spec
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= MAX_NAME
+        and isinstance(dtype, str)
+        and (dtype in _DTYPES or _STRING_DTYPE.fullmatch(dtype) is not None)
+        and isinstance(shape, list)
+        and len(shape) <= MAX_DIMENSIONS
+        and all(type(n) is int and n >= 0 for n in shape)
+        # An empty array may still announce huge other dimensions, which numpy multiplies.
+        and math.prod(max(n, 1) for n in shape) <= MAX_BYTES // 1024
+    )
+
+
+def _has_valid_items(array: Array) -> bool:
+    """Refuse item bytes that numpy would trip over later: odd truth values, no code points."""
+    if array.dtype.kind == "b":
+        return bool((array.view(np.uint8) <= 1).all())
+    if array.dtype.kind == "U":
+        points = array.view(np.uint32)
+        return bool(((points < 0xD800) | ((points > 0xDFFF) & (points <= 0x10FFFF))).all())
+    return True
+
+
+def _dump(value: Mapping[str, Any]) -> bytes:
+    check_json(value)
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError) as err:
+        raise InvalidInputError(f"the header is no strict JSON: {err}") from err
+    raw = text.encode("utf-8")
+    if len(raw) > MAX_HEADER_BYTES - 8:
+        raise InvalidInputError(f"a header of {len(raw)} bytes; at most {MAX_HEADER_BYTES} fit.")
+    return raw + b" " * (-len(raw) % 8)
+
+
+def _load(raw: bytes) -> Any:
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(items)
+        if len(found) != len(items):
+            raise ValueError("a key occurs twice")
+        return found
+
+    def constant(name: str) -> NoReturn:
+        raise ValueError(f"{name} is no JSON number")
+
+    value = json.loads(raw.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant)
+    check_json(value)
+    return value
+
+
+def check_json(value: Any) -> None:
+    """Refuse what is not strict JSON: depth, keys, NaN, infinities, lone surrogates.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming the value met.
+    """
+    stack: list[tuple[Any, int]] = [(value, 0)]
+    while stack:
+        item, depth = stack.pop()
+        if isinstance(item, str):
+            if not item.isascii():
+                try:
+                    item.encode("utf-8")
+                except UnicodeEncodeError as err:
+                    raise InvalidInputError(f"{item!r} is no valid Unicode text.") from err
+        elif isinstance(item, bool | int) or item is None:
+            continue
+        elif isinstance(item, float):
+            if not math.isfinite(item):
+                raise InvalidInputError(f"{item} in a JSON header: put it into an array.")
+        elif isinstance(item, dict | list | tuple | Mapping):
+            if depth >= MAX_DEPTH + 2:  # two levels are the envelope's own
+                raise InvalidInputError(f"JSON nested deeper than {MAX_DEPTH} levels.")
+            if isinstance(item, Mapping):
+                for key in item:
+                    if not isinstance(key, str):
+                        raise InvalidInputError(f"JSON key {key!r} is no string.")
+                    stack.append((key, depth + 1))
+                stack.extend((child, depth + 1) for child in item.values())
+            else:
+                stack.extend((child, depth + 1) for child in item)
+        else:
+            raise InvalidInputError(f"{type(item).__name__} in a JSON header: {str(item)[:80]}")

@@ -1,0 +1,298 @@
+"""The store inside one process: for replays and tests. Nothing of it survives the process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bandit.errors import InvalidInputError
+from bandit.stores.base import Entry, Problem, Receipt, RulesetStats, ScanInfo, Snapshot
+from bandit.stores.codec import Array, Json
+from bandit.stores.control import dump_control, load_control
+from bandit.stores.entries import (
+    decode_entry,
+    decode_snapshot,
+    encode_event,
+    encode_report,
+    encode_snapshot,
+    write_mask,
+)
+from bandit.stores.names import START, check_arms, check_bounds, check_name, position_key
+
+
+@dataclass
+class _Scan:
+    started: str
+    reported: set[str] = field(default_factory=set)
+    events: set[str] = field(default_factory=set)
+    claims: dict[str, tuple[float, str]] = field(default_factory=dict)  # arm -> expiry, worker
+    control: bytes | None = None
+
+
+@dataclass
+class _Ruleset:
+    journal: list[tuple[str, bytes, bytes]] = field(default_factory=list)  # position, blob, mask
+    scans: dict[str, _Scan] = field(default_factory=dict)
+    last: str = START
+    snapshot: bytes | None = None
+
+
+class MemoryStore:
+    """A `bandit.stores.base.Store` in this process, through the same blobs as the others.
+
+    Entries are encoded and decoded, which costs some ten microseconds a report and makes sure that
+    what works here works on a server, and that no array is shared with the caller.
+
+    Parameters
+    ----------
+    clock : callable, optional
+        Seconds, for positions and leases; the wall clock by default.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._rulesets: dict[str, _Ruleset] = {}
+
+    def __repr__(self) -> str:
+        return "MemoryStore()"
+
+    @property
+    def address(self) -> str:
+        """See `Store`."""
+        return "memory://"
+
+    def append_report(
+        self,
+        ruleset: str,
+        scan_id: str,
+        *,
+        arms: Sequence[str],
+        header: Mapping[str, Json],
+        arrays: Mapping[str, Array],
+    ) -> Receipt:
+        """See `Store`."""
+        names = check_arms(arms)
+        check_name("scan", scan_id)
+        blob = encode_report(scan_id, names, header, arrays)
+        with self._lock:
+            scan = self._scan(ruleset, scan_id)
+            accepted = np.array([name not in scan.reported for name in names], dtype=np.bool_)
+            mask = b"" if accepted.all() else write_mask(accepted)
+            scan.reported.update(names)
+            return self._append(ruleset, scan, accepted, blob, mask)
+
+    def append_event(
+        self,
+        ruleset: str,
+        scan_id: str,
+        kind: str,
+        *,
+        header: Mapping[str, Json],
+        arrays: Mapping[str, Array],
+    ) -> Receipt:
+        """See `Store`."""
+        check_name("scan", scan_id)
+        blob = encode_event(scan_id, kind, header, arrays)
+        with self._lock:
+            scan = self._scan(ruleset, scan_id)
+            accepted = np.array([kind not in scan.events], dtype=np.bool_)
+            scan.events.add(kind)
+            return self._append(ruleset, scan, accepted, blob, b"")
+
+    def _append(
+        self, ruleset: str, scan: _Scan, accepted: Array, blob: bytes, mask: bytes
+    ) -> Receipt:
+        state = self._rulesets[ruleset]
+        previous = state.last
+        if not accepted.any():
+            return Receipt(None, previous, accepted)
+        milliseconds, sequence = position_key(previous)
+        now = int(1000 * self._clock())
+        state.last = f"{now}-0" if now > milliseconds else f"{milliseconds}-{sequence + 1}"
+        state.journal.append((state.last, blob, mask))
+        scan.started = scan.started or state.last
+        return Receipt(state.last, previous, accepted)
+
+    def read(
+        self, ruleset: str, *, after: str = START, limit: int | None = None
+    ) -> Iterator[Entry]:
+        """See `Store`. Yields what the journal held at the call."""
+        start = position_key(after)
+        with self._lock:
+            journal = list(self._peek(ruleset).journal)
+        rows = [row for row in journal if position_key(row[0]) > start]
+        for position, blob, mask in rows[:limit]:
+            where = f"memory journal of {ruleset} entry {position}"
+            yield decode_entry(blob, position, mask, where=where)
+
+    def load_snapshot(self, ruleset: str) -> Snapshot | None:
+        """See `Store`."""
+        blob = self._peek(ruleset).snapshot
+        return None if blob is None else decode_snapshot(blob, where=f"memory snapshot {ruleset}")
+
+    def save_snapshot(
+        self,
+        ruleset: str,
+        *,
+        header: Mapping[str, Json],
+        arrays: Mapping[str, Array],
+        position: str,
+        expected_version: int,
+    ) -> bool:
+        """See `Store`."""
+        blob = encode_snapshot(expected_version + 1, position, header, arrays)
+        with self._lock:
+            current = self.load_snapshot(ruleset)
+            if (current.version if current else 0) != expected_version:
+                return False
+            self._state(ruleset).snapshot = blob
+            return True
+
+    def reported(self, ruleset: str, scan_id: str) -> set[str]:
+        """See `Store`."""
+        with self._lock:
+            return set(self._peek_scan(ruleset, scan_id).reported)
+
+    def claim(
+        self,
+        ruleset: str,
+        scan_id: str,
+        worker: str,
+        arms: Sequence[str],
+        *,
+        k: int,
+        lease_s: float,
+    ) -> list[str]:
+        """See `Store`."""
+        check_name("worker", worker)
+        if not lease_s > 0:
+            raise InvalidInputError(f"lease of {lease_s} s; expected more than 0.")
+        with self._lock:
+            scan, now = self._scan(ruleset, scan_id), self._clock()
+            taken: list[str] = []
+            for arm in check_arms(arms):
+                if len(taken) >= k:
+                    break
+                expiry, owner = scan.claims.get(arm, (now, worker))
+                if arm not in scan.reported and (owner == worker or expiry <= now):
+                    scan.claims[arm] = (now + lease_s, worker)
+                    taken.append(arm)
+            return taken
+
+    def renew(
+        self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str], *, lease_s: float
+    ) -> list[str]:
+        """See `Store`."""
+        check_name("worker", worker)
+        if not lease_s > 0:
+            raise InvalidInputError(f"lease of {lease_s} s; expected more than 0.")
+        with self._lock:
+            claims = self._peek_scan(ruleset, scan_id).claims
+            held = [arm for arm in check_arms(arms) if claims.get(arm, (0, ""))[1] == worker]
+            claims.update({arm: (self._clock() + lease_s, worker) for arm in held})
+            return held
+
+    def release(self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str]) -> None:
+        """See `Store`."""
+        check_name("worker", worker)
+        with self._lock:
+            claims = self._peek_scan(ruleset, scan_id).claims
+            for arm in check_arms(arms):
+                if claims.get(arm, (0, ""))[1] == worker:
+                    del claims[arm]
+
+    def put_control(self, ruleset: str, scan_id: str, control: Mapping[str, Json]) -> None:
+        """See `Store`."""
+        raw = dump_control(control)
+        with self._lock:
+            self._scan(ruleset, scan_id).control = raw
+
+    def get_control(self, ruleset: str, scan_id: str) -> dict[str, Any]:
+        """See `Store`."""
+        return load_control(self._peek_scan(ruleset, scan_id).control, where="memory control")
+
+    def list_rulesets(self) -> list[str]:
+        """See `Store`."""
+        with self._lock:
+            return sorted(name for name, state in self._rulesets.items() if state.last != START)
+
+    def list_scans(self, ruleset: str, limit: int = 100) -> list[ScanInfo]:
+        """See `Store`."""
+        with self._lock:
+            found = [
+                ScanInfo(scan_id, scan.started, len(scan.reported), "close" in scan.events)
+                for scan_id, scan in self._peek(ruleset).scans.items()
+                if scan.started
+            ]
+        found.sort(key=lambda scan: position_key(scan.started), reverse=True)
+        return found[: max(limit, 1)]
+
+    def drop_ruleset(self, ruleset: str) -> None:
+        """See `Store`."""
+        with self._lock:
+            self._rulesets.pop(check_name("ruleset", ruleset), None)
+
+    def trim(
+        self, ruleset: str, *, before: str | None = None, max_entries: int | None = None
+    ) -> int:
+        """See `Store`."""
+        check_bounds(before, max_entries)
+        with self._lock:
+            snapshot = self.load_snapshot(ruleset)
+            covered = position_key(snapshot.position if snapshot else START)
+            journal = self._peek(ruleset).journal
+            n = len(journal) if max_entries is None else max(0, len(journal) - max_entries)
+            keys = [position_key(row[0]) for row in journal[:n]]
+            end = position_key(before) if before is not None else None
+            doomed = [key for key in keys if key <= covered and (end is None or key < end)]
+            del journal[: len(doomed)]
+            return len(doomed)
+
+    def stats(self, ruleset: str) -> RulesetStats:
+        """See `Store`."""
+        with self._lock:
+            state, snapshot = self._peek(ruleset), self.load_snapshot(ruleset)
+            return RulesetStats(
+                n_entries=len(state.journal),
+                last_position=state.last,
+                journal_bytes=sum(len(blob) + len(mask) for _, blob, mask in state.journal),
+                snapshot_version=snapshot.version if snapshot else 0,
+                snapshot_position=snapshot.position if snapshot else START,
+                snapshot_bytes=len(state.snapshot or b""),
+                n_scans=sum(bool(scan.started) for scan in state.scans.values()),
+            )
+
+    def problems(self, ruleset: str) -> Iterator[Problem]:
+        """See `Store`. Nothing else writes here, so there are none."""
+        self._peek(ruleset)
+        return iter(())
+
+    def repair(self, ruleset: str, problem: Problem) -> bytes:
+        """See `Store`."""
+        raise InvalidInputError(f"{problem.place} of {ruleset}: a memory store has no problems.")
+
+    def sync(self, ruleset: str, *, timeout_s: float = 3.0) -> bool:  # noqa: ARG002
+        """See `Store`. There is no disk."""
+        return False
+
+    def close(self) -> None:
+        """See `Store`."""
+
+    def _state(self, ruleset: str) -> _Ruleset:
+        return self._rulesets.setdefault(check_name("ruleset", ruleset), _Ruleset())
+
+    def _scan(self, ruleset: str, scan_id: str) -> _Scan:
+        state = self._state(ruleset)
+        return state.scans.setdefault(check_name("scan", scan_id), _Scan(started=""))
+
+    def _peek(self, ruleset: str) -> _Ruleset:
+        return self._rulesets.get(check_name("ruleset", ruleset)) or _Ruleset()
+
+    def _peek_scan(self, ruleset: str, scan_id: str) -> _Scan:
+        return self._peek(ruleset).scans.get(check_name("scan", scan_id)) or _Scan(started="")

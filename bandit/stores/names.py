@@ -1,0 +1,80 @@
+"""Names at the border: what a ruleset, a scan, an arm and a journal position may look like.
+
+A ruleset and a scan id become part of a key, so that only characters without a meaning to Redis
+(no ``{}``, no ``:``, no glob) pass. An arm is never part of a key, only a value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from bandit.errors import InvalidInputError
+
+START = "0-0"  # the position before the first entry
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_POSITION = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
+# C0 and C1 controls, line and paragraph separators, lone surrogates (no valid UTF-8).
+_NO_ARM = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_MAX_ARM = 64
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return a ruleset's, scan's or worker's `name`, or refuse it.
+
+    Examples
+    --------
+    >>> check_name("ruleset", "breakout")
+    'breakout'
+    >>> check_name("ruleset", "a}:b")
+    Traceback (most recent call last):
+    bandit.errors.InvalidInputError: ruleset 'a}:b': expected 1 to 64 letters, digits, '.', '_' ...
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidInputError(
+            f"{kind} {str(name)[:80]!r}: expected 1 to 64 letters, digits, '.', '_' or '-', "
+            "the first one a letter or digit."
+        )
+    return name
+
+
+def check_arms(arms: Sequence[str]) -> tuple[str, ...]:
+    """Return `arms` as a tuple: distinct strings of 1 to 64 characters, no control characters."""
+    names = tuple(arms)
+    for arm in names:
+        if not isinstance(arm, str) or not 0 < len(arm) <= _MAX_ARM or _NO_ARM.search(arm):
+            raise InvalidInputError(
+                f"arm {str(arm)[:80]!r}: expected 1 to {_MAX_ARM} characters without control "
+                "characters."
+            )
+    if len(set(names)) != len(names):
+        twice = next(arm for index, arm in enumerate(names) if arm in names[:index])
+        raise InvalidInputError(f"arm {twice!r} occurs twice in one call; name each arm once.")
+    return names
+
+
+def position_key(position: str) -> tuple[int, int]:
+    """Return a journal position (``milliseconds-sequence``) as numbers that sort as it does.
+
+    Examples
+    --------
+    >>> position_key("1700000000000-2") > position_key("1700000000000-1")
+    True
+    """
+    match = _POSITION.fullmatch(position) if isinstance(position, str) else None
+    if match is None:
+        raise InvalidInputError(
+            f"position {str(position)[:80]!r}: expected '<milliseconds>-<sequence>'."
+        )
+    return int(match[1]), int(match[2])
+
+
+def check_bounds(before: str | None, max_entries: int | None) -> None:
+    """Refuse a trim without bounds, or with a negative one."""
+    if before is None and max_entries is None:
+        raise InvalidInputError("trim needs `before` (a position), `max_entries`, or both.")
+    if before is not None:
+        position_key(before)
+    if max_entries is not None and max_entries < 0:
+        raise InvalidInputError(f"max_entries {max_entries}; expected 0 or more.")
