@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bandit.errors import InvalidInputError
-from features.bars import Bars
+from features.bars import Bars, as_day
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 
@@ -43,13 +43,12 @@ def bars_on(bars: Bars, as_of: str | np.datetime64) -> Bars:
 
     Raises
     ------
+    InvalidBarsError
+        When `as_of` is no date.
     InvalidInputError
-        When `as_of` is no date or no day of the bars, or when no symbol traded on it.
+        When it is no day of the bars, or no symbol traded on it.
     """
-    try:
-        day = np.datetime64(as_of, "D")
-    except ValueError as err:
-        raise InvalidInputError(f"as-of {as_of!r} is no date: write it as YYYY-MM-DD") from err
+    day = as_day(as_of)
     first, last = bars.dates[0], bars.dates[-1]
     if not first <= day <= last:
         raise InvalidInputError(f"as-of {day} is outside the bars, which run {first} .. {last}")
