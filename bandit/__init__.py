@@ -1,1 +1,40 @@
-"""Learns from arrays which arms to choose next; knows neither what an arm means nor pandas."""
+"""What do we believe about each arm, and which do we choose next?
+
+`Ranker` holds the belief and folds the journal into it; `OpenScan` is one scan in progress.
+Arms are opaque strings, contexts plain arrays; what they mean is not known here.
+"""
+
+from bandit.errors import (
+    BanditError,
+    CorruptStateError,
+    IncompatibleStateError,
+    InvalidInputError,
+    StoreError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from bandit.open_scan import OpenScan
+from bandit.ranker import Ranker, RankerSettings
+from bandit.recall import RecallEstimate
+from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from bandit.stores import Store, store_from_url
+
+__all__ = [
+    "BanditError",
+    "CorruptStateError",
+    "IncompatibleStateError",
+    "InvalidInputError",
+    "OpenScan",
+    "Ranker",
+    "RankerSettings",
+    "RecallEstimate",
+    "RewardRule",
+    "Signal",
+    "Store",
+    "StoreError",
+    "StoreRefusedError",
+    "StoreUnavailableError",
+    "Threshold",
+    "TopShare",
+    "store_from_url",
+]

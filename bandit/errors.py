@@ -8,7 +8,7 @@ class BanditError(Exception):
 
 
 class InvalidInputError(BanditError, ValueError):
-    """An argument was refused at the border; nothing was changed. Mend the input and call again."""
+    """An argument was refused at the border; nothing was changed."""
 
 
 class StoreError(BanditError):
@@ -16,7 +16,7 @@ class StoreError(BanditError):
 
 
 class StoreUnavailableError(StoreError, ConnectionError):
-    """The server did not answer. Reports can be spooled and sent again: appending is idempotent."""
+    """The server did not answer. Reports can be sent again: appending is idempotent."""
 
 
 class StoreRefusedError(StoreError):
@@ -24,11 +24,11 @@ class StoreRefusedError(StoreError):
 
 
 class CorruptStateError(StoreError):
-    """A stored blob is damaged or is not ours; the message names the key. Never executed or guessed."""
+    """A stored blob is damaged or not ours; the message names the key. It is never guessed at."""
 
 
 class IncompatibleStateError(StoreError):
-    """The stored state belongs to another format or configuration; the message names the way out."""
+    """The stored state has another format or configuration; the message names the way out."""
 
 
 class UnanswerableError(BanditError):

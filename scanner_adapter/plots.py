@@ -67,10 +67,9 @@ def write_recall_png(
     figure = Figure(figsize=(7.2, 4.5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.plot([0, 100], [0, 100], color="#c9ccd1", linewidth=1.0, linestyle=(0, (2, 3)))
-    axes.annotate("random", (62, 62), (63, 57), color="#8a8f98", fontsize=9)
     for (name, recall), colour in zip(curves.items(), _COLOURS, strict=False):
         axes.plot(100 * GRID, 100 * recall, color=colour, linewidth=2.2, label=name)
+    axes.plot([0, 100], [0, 100], color="#b4b8be", linestyle=(0, (2, 3)), label="random order")
     for share in (10, 25):
         axes.axvline(share, color="#e3e5e8", linewidth=1.0, zorder=0)
     axes.set(xlim=(0, 100), ylim=(0, 102), title=title)

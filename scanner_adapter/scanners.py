@@ -40,7 +40,7 @@ def _scan(name: str, symbol: str, bars: pd.DataFrame) -> Row:
     Returns
     -------
     mapping
-        `rating` and `alpha` (float), `signal` ("Buy", "Avoid" or None), and the rule's further
+        `rating` and `alpha` (float), `signal` ("Buy", "Hold" or "Avoid"), and the rule's further
         numeric columns.
 
     Raises
@@ -55,7 +55,8 @@ def _scan(name: str, symbol: str, bars: pd.DataFrame) -> Row:
         )
     series = Series(*(bars[column].to_numpy(np.float64) for column in COLUMNS))
     last = {column: values[-1].item() for column, values in rule.columns(series).items()}
-    signal = "Buy" if last.pop("is_hit") else None
+    # "Hold" and not None: no signal would mean that the scanner does not say.
+    signal = "Buy" if last.pop("is_hit") else "Hold"
     if name == "technical_rating" and last["rating"] <= AVOID_TO:
         signal = "Avoid"
     return {"rating": last.pop("rating"), "signal": signal, "alpha": last.pop("alpha"), **last}

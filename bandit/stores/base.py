@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bandit.stores.codec import Array, Json
 
-SCAN_TTL_S = 30 * 86_400  # how long a scan's reported arms, claims and control note are remembered
+SCAN_TTL_S = 30 * 86_400  # how long a scan's reported arms, claims and control note are kept
 
 
 @dataclass(frozen=True)

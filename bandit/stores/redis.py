@@ -4,12 +4,12 @@ Keys, all of one ruleset in one cluster slot by the hash tag::
 
     scanrank:rulesets                          set of ruleset names (an index only)
     scanrank:{<ruleset>}:journal               stream; fields b = entry, m = mask
-    scanrank:{<ruleset>}:meta                  hash: last, trimmed
+    scanrank:{<ruleset>}:meta                  hash: trimmed
     scanrank:{<ruleset>}:snapshot              hash: version, position, id, pieces, bytes
     scanrank:{<ruleset>}:snapshot:<id>:<n>     string, at most 8 MiB each
     scanrank:{<ruleset>}:scans                 sorted set: scan id by time of its first entry
-    scanrank:{<ruleset>}:scan:<id>:reported    set of arms          } forgotten `SCAN_TTL_S`
-    scanrank:{<ruleset>}:scan:<id>:events      set: open, close     } after the last write
+    scanrank:{<ruleset>}:scan:<id>:reported    set of arms          } forgotten `SCAN_TTL_S` after
+    scanrank:{<ruleset>}:scan:<id>:events      set: open, close     } the scan's first entry
     scanrank:{<ruleset>}:scan:<id>:claims      hash: arm -> lease   }
     scanrank:{<ruleset>}:scan:<id>:control     string, JSON         }
 """
@@ -17,6 +17,7 @@ Keys, all of one ruleset in one cluster slot by the hash tag::
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -154,7 +155,7 @@ class RedisStore:
         check_name("ruleset", ruleset)
         self._register(ruleset)
         told = self._acknowledged.get(ruleset, "")
-        position, previous, mask, lost = self._run(
+        reply = self._run(
             "append",
             (
                 _key(ruleset, "journal"),
@@ -166,19 +167,19 @@ class RedisStore:
             SCAN_TTL_S,
             blob,
             told,
-            *members,
+            json.dumps(members, ensure_ascii=False),
         )
-        if position:
-            self._acknowledged[ruleset] = position.decode()
-        if previous.decode() == START:  # a new journal, or a server that came back empty
+        position, previous, lost, mask = reply.decode().split(" ")
+        if position != "-":
+            self._acknowledged[ruleset] = position
+        if previous == START:  # a new journal, or a server that came back empty
             self._registered.discard(ruleset)
             self._register(ruleset)
-        accepted = np.frombuffer(mask, dtype=np.uint8) == ord("1")
         return Receipt(
-            position=position.decode() or None,
-            previous=previous.decode(),
-            accepted=accepted if mask else np.ones(len(members), dtype=np.bool_),
-            has_lost_entries=bool(lost),
+            position=None if position == "-" else position,
+            previous=previous,
+            accepted=np.array([bit == "1" for bit in mask or "1" * len(members)], dtype=np.bool_),
+            has_lost_entries=lost == "1",
         )
 
     def _register(self, ruleset: str) -> None:
@@ -354,7 +355,7 @@ class RedisStore:
     def list_rulesets(self) -> list[str]:
         """See `Store`."""
         names = sorted(name.decode("ascii", "replace") for name in self._call("SMEMBERS", _INDEX))
-        return [name for name in names if self._call("EXISTS", _key(name, "meta"))]
+        return [name for name in names if self._call("EXISTS", _key(name, "journal"))]
 
     def list_scans(self, ruleset: str, limit: int = 100) -> list[ScanInfo]:
         """See `Store`."""
@@ -401,13 +402,18 @@ class RedisStore:
         version, position, pieces = current or (0, START, [])
         return RulesetStats(
             n_entries=int(self._call("XLEN", _key(ruleset, "journal"))),
-            last_position=(self._call("HGET", _key(ruleset, "meta"), "last") or b"0-0").decode(),
+            last_position=self._last_position(ruleset),
             journal_bytes=self._memory(_key(ruleset, "journal")),
             snapshot_version=version,
             snapshot_position=position,
             snapshot_bytes=sum(self._memory(key) for key in pieces),
             n_scans=int(self._call("ZCARD", _key(ruleset, "scans"))),
         )
+
+    def _last_position(self, ruleset: str) -> str:
+        for position, _ in self._call("XREVRANGE", _key(ruleset, "journal"), "+", "-", "COUNT", 1):
+            return str(position.decode())
+        return (self._call("HGET", _key(ruleset, "meta"), "trimmed") or START.encode()).decode()
 
     def _memory(self, key: str) -> int:
         return int(self._call("MEMORY USAGE", key, "SAMPLES", 0) or 0)

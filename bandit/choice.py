@@ -1,0 +1,100 @@
+"""Which arms next: a Thompson draw, the top of what remains, and always some random ones.
+
+Kept apart from belief: everything here sees a mean, a factored precision and per-arm noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The arms of one batch, best first, as positions in the scan's universe.
+
+    Parameters
+    ----------
+    arms : array of int, shape (k,)
+        Positions; the random ones stand last.
+    is_random : array of bool, shape (k,)
+        Drawn by the uniform quota.
+    propensity : array, shape (k,)
+        Probability, at the moment of choosing, that the arm is in the batch; in (0, 1].
+    propensity_error : array, shape (k,)
+        Monte-Carlo standard error of `propensity` (0 where it is exact).
+    """
+
+    arms: Index
+    is_random: NDArray[np.bool_]
+    propensity: Array
+    propensity_error: Array
+
+
+def round_stochastically(value: float, rng: np.random.Generator) -> int:
+    """Round to one of the two neighbouring integers with the right mean.
+
+    A quota of 2 % of a batch of 20 is 0.4 symbols: rounding to nearest would be silently zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> sum(round_stochastically(0.4, rng) for _ in range(1000)) / 1000
+    0.373
+    """
+    whole = int(np.floor(value))
+    return whole + int(rng.random() < value - whole)
+
+
+def top_k(scores: NDArray[np.floating], k: int, rng: np.random.Generator) -> Index:
+    """Return the positions of the k largest scores, best first; ties fall by the generator.
+
+    Notes
+    -----
+    O(n) partition plus a sort of the k. Only where the k-th score is shared by several arms is
+    a random subset of those drawn, so equal scores never mean input order.
+    """
+    n = scores.size
+    if k >= n:
+        chosen = np.arange(n)
+    else:
+        chosen = np.argpartition(scores, n - k)[n - k :]
+        edge = scores[chosen].min()
+        n_tied = np.count_nonzero(scores == edge)
+        above = chosen[scores[chosen] > edge]
+        if n_tied > k - above.size:
+            tied = rng.choice(np.flatnonzero(scores == edge), k - above.size, replace=False)
+            chosen = np.concatenate([above, tied])
+    order = np.lexsort((rng.random(chosen.size), -scores[chosen]))
+    return np.asarray(chosen[order], np.intp)
+
+
+def inclusion_probability(scores: Array, picked: Index, k: int) -> Array:
+    """Share of draws in which each picked arm is among the k largest.
+
+    Parameters
+    ----------
+    scores : array, shape (n_draws, n)
+        Independent draws of the candidates' scores.
+    picked : array of int, shape (m,)
+        Columns to judge.
+    k : int
+        Size of the sampled part of the batch.
+
+    Returns
+    -------
+    array, shape (m,)
+        In (0, 1]: an arm that was picked but never came up in the draws counts half a draw.
+    """
+    n_draws, n = scores.shape
+    if k >= n:
+        return np.ones(picked.size)
+    edge = np.partition(scores, n - k, axis=1)[:, n - k]
+    share = (scores[:, picked] >= edge[:, None]).mean(axis=0)
+    return np.asarray(np.maximum(share, 0.5 / n_draws))

@@ -1,0 +1,425 @@
+"""Belief about one ruleset's scanner, and scans opened on it. Read this first.
+
+    belief   a Gaussian over shared weights (`reward_model`), a track record per arm
+             (`track_record`), and a handful of learned strengths (`pattern`, `arm_effects`,
+             `recall`, `rewards`); together they are the *state*
+    fold     the state is a deterministic fold over the journal: `fold(entry)` is the only way to
+             change it, live and in replay alike
+    choice   `open_scan` gives an `OpenScan`, which draws from the belief and hands out batches
+
+Arms are opaque strings, contexts are arrays of sub-scores; what they mean is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit as to_logit
+from scipy.stats import rankdata
+
+from bandit.arm_effects import effect_variance
+from bandit.checks import as_arms
+from bandit.errors import IncompatibleStateError, InvalidInputError
+from bandit.expansion import HingeExpansion
+from bandit.open_scan import OpenScan
+from bandit.pattern import PatternStrength
+from bandit.recall import RecallModel
+from bandit.reward_model import Moments, WeightPosterior, laplace_update, learn_prior_precision
+from bandit.rewards import RewardRule, TopShare
+from bandit.track_record import TrackRecord, TrackView
+
+Array = NDArray[np.float64]
+
+STATE_FORMAT = 1
+
+# Prior of the logit: this many logits between a composite of 50 and one of 100. A composite's
+# spread over a universe is about 8 points, so one spread is worth about a factor of 2 in odds.
+_PRIOR_SLOPE = 4.0
+# Prior standard deviations: the constant, factor scores, lines, hinges (in logits).
+_PRIOR_SD = {"constant": 3.0, "seed": 1.0, "line": 0.7, "hinge": 0.7}
+_PRECISION_BOUNDS = (0.1, 1e4)
+# An aged value is worth less: its distance from neutral halves in this many days (a rating's
+# autocorrelation is about 0.9 after one trading day and 0.65 after five).
+_ROW_HALF_LIFE_DAYS = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class RankerSettings:
+    """What a user may set; everything else is learned.
+
+    Parameters
+    ----------
+    seed_weights : mapping of column name to weight
+        Prior worth of these context columns (the factor scores); at a cold start without
+        exploration the order is exactly that of their weighted sum.
+    rule : RewardRule
+        What an outcome is worth.
+    half_life_days : float
+        Forgetting of the shared weights, by the clock.
+    fast_days, slow_days : float
+        Half-lives of the track record's two means.
+    exploration : float
+        Scale of the posterior draws; 1 = Thompson sampling, 0 = greedy.
+    random_share : float
+        Share of each batch that is drawn uniformly from what remains.
+    """
+
+    seed_weights: Mapping[str, float] = field(default_factory=dict)
+    rule: RewardRule = field(default_factory=TopShare)
+    half_life_days: float = 120.0
+    fast_days: float = 4.0
+    slow_days: float = 60.0
+    exploration: float = 1.0
+    random_share: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in ("half_life_days", "fast_days", "slow_days"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise InvalidInputError(f"{name} is {value}; expected a positive number of days")
+        if not 0.0 <= self.exploration <= 10.0:
+            raise InvalidInputError(f"exploration is {self.exploration}; expected 0 to 10")
+        if not 0.0 <= self.random_share <= 1.0:
+            raise InvalidInputError(f"random_share is {self.random_share}; expected 0 to 1")
+
+
+class Ranker:
+    """Belief about which arms pay, learned from reports.
+
+    Notes
+    -----
+    Not thread safe. `fold` either applies a whole entry or raises and changes nothing.
+    """
+
+    def __init__(self, settings: RankerSettings | None = None) -> None:
+        self.settings = settings or RankerSettings()
+        self.columns: tuple[str, ...] = tuple(self.settings.seed_weights)
+        self.track = TrackRecord(
+            fast_days=self.settings.fast_days, slow_days=self.settings.slow_days
+        )
+        self.pattern_strength = PatternStrength({})
+        self.recall = RecallModel()
+        self.limit = float("nan")
+        self.effect_variance = 0.0
+        self.time = -np.inf
+        self.n_scans = 0
+        self.n_reports = 0
+        self.expansion = self._expansion(self.columns)
+        mean, variance = self._prior(self.columns)
+        self.posterior = WeightPosterior.from_prior(mean, variance)
+        self.moments = Moments.of(self.posterior)
+
+    # -- scan --------------------------------------------------------------------------------
+
+    def view(
+        self, arms: Sequence[str], *, now: float, groups: NDArray[np.intp] | None = None
+    ) -> TrackView:
+        """Return what the arms have shown so far, for the caller's historical sub-scores."""
+        return self.track.view(arms, now=now, groups=groups)
+
+    def row_columns(self, view: TrackView) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        """Return the scanner's own last rows as context columns.
+
+        Returns
+        -------
+        names, values
+            Names `row.<column>` and percentiles within the given arms, float32 (n, n_columns),
+            drawn to 50 as the row ages; NaN where the arm has no row.
+        """
+        rows = view.rows
+        values = np.full(rows.shape, np.nan, np.float32)
+        kept = 0.5 ** (np.nan_to_num(view.age_days) / _ROW_HALF_LIFE_DAYS)
+        for j in range(rows.shape[1]):
+            known = ~np.isnan(rows[:, j])
+            if known.any():
+                percentile = (rankdata(rows[known, j]) - 0.5) / known.sum()
+                values[known, j] = 50.0 + 100.0 * (percentile - 0.5) * kept[known]
+        return tuple(f"row.{name}" for name in self.track.columns), values
+
+    def open_scan(
+        self,
+        scan_id: str,
+        arms: Sequence[str],
+        context: NDArray[np.floating],
+        columns: Sequence[str],
+        *,
+        rng: np.random.Generator,
+        now: float,
+        loadings: NDArray[np.floating] | None = None,
+        blocks: Sequence[str] = (),
+        view: TrackView | None = None,
+    ) -> OpenScan:
+        """Open a scan over `arms`; changes no belief.
+
+        Parameters
+        ----------
+        context : array, shape (n_arms, n_columns)
+            Sub-scores in [0, 100], NaN = unknown, named by `columns`.
+        now : float
+            Time of the scan, days since the epoch (UTC).
+        loadings, blocks : array (n_arms, q) and q names, optional
+            Similarity loadings for learning inside the scan, and each one's block.
+        view : TrackView, optional
+            The arms' track records, when the caller has them already.
+
+        Raises
+        ------
+        InvalidInputError
+            For an empty universe, repeated arms, or shapes that do not fit.
+        """
+        arms_ = as_arms(arms)
+        if not arms_:
+            raise InvalidInputError("the universe is empty; give at least one arm")
+        aligned = self._align(np.asarray(context), columns, len(arms_))
+        if loadings is None:
+            loadings = np.zeros((len(arms_), 0), np.float32)
+        if loadings.shape != (len(arms_), len(blocks)):
+            raise InvalidInputError(
+                f"loadings have shape {loadings.shape}, expected ({len(arms_)}, {len(blocks)}): "
+                "one row per arm, one block name per column"
+            )
+        view = view or self.track.view(arms_, now=now)
+        return OpenScan(
+            self,
+            scan_id,
+            arms_,
+            aligned,
+            loadings,
+            tuple(blocks),
+            rng,
+            view.residual,
+            view.information,
+        )
+
+    # -- fold --------------------------------------------------------------------------------
+
+    def fold(
+        self, kind: str, header: Mapping[str, Any], arms: Sequence[str], arrays: Mapping[str, Any]
+    ) -> None:
+        """Apply one journal entry: an opened scan, a report, or a finished scan.
+
+        Raises
+        ------
+        InvalidInputError
+            For an entry that is not understood; nothing is changed.
+        """
+        if kind == "open":
+            self._fold_open(header)
+        elif kind == "report":
+            self._fold_report(header, arms, arrays)
+        elif kind == "close":
+            self._fold_close(header)
+        else:
+            raise InvalidInputError(f"journal entry kind {kind!r}; expected open, report or close")
+
+    def _fold_open(self, header: Mapping[str, Any]) -> None:
+        self._advance(float(header["scan_time"]))
+        self._add_columns(header["columns"])
+        if self.posterior.n_observed > 0:
+            precision = self._learned_prior_precision()
+            self.posterior = self.posterior.with_prior(self.posterior.prior_mean, precision)
+            self.moments = Moments.of(self.posterior)
+
+    def _fold_report(
+        self, header: Mapping[str, Any], arms: Sequence[str], arrays: Mapping[str, Any]
+    ) -> None:
+        scan_time = float(header["scan_time"])
+        self._advance(scan_time)
+        columns = header["columns"]
+        self._add_columns(columns)
+        rewards = np.asarray(arrays["reward"], np.float64)
+        ok = ~np.isnan(rewards)
+        if not ok.any():
+            return
+        context = self._align(np.asarray(arrays["context"])[ok], columns, int(ok.sum()))
+        X = self.expansion.transform(context, np.float64)
+        r = rewards[ok]
+        posterior, moments = laplace_update(self.posterior, X, r, moments=self.moments)
+        p = np.asarray(arrays["probability"], np.float64)[ok]
+        self.track.update(
+            [arm for arm, keep in zip(arms, ok, strict=True) if keep],
+            now=scan_time,
+            rewards=r,
+            columns=header.get("row_columns", ()),
+            rows=np.asarray(arrays["rows"])[ok] if "rows" in arrays else None,
+            residual=r - p,
+            information=p * (1.0 - p),
+        )
+        self.posterior, self.moments = posterior, moments
+        self.n_reports += int(ok.sum())
+
+    def _fold_close(self, header: Mapping[str, Any]) -> None:
+        if header.get("limit") is not None:
+            self.limit = float(header["limit"])
+        self.pattern_strength.learn(header.get("pattern", {}))
+        self.recall.learn(header.get("recall", ()))
+        view = self.track.view(self.track.arms, now=self.time)
+        self.effect_variance = effect_variance(view.residual, view.information)
+        self.n_scans += 1
+
+    def _advance(self, time: float) -> None:
+        if not np.isfinite(time):
+            raise InvalidInputError(f"scan time {time}; expected days since the epoch")
+        elapsed = time - self.time
+        if elapsed <= 0:
+            return
+        if np.isfinite(elapsed):
+            factor = 0.5 ** (elapsed / self.settings.half_life_days)
+            self.posterior = self.posterior.decay(factor)
+            self.moments = Moments.of(self.posterior)
+        self.time = time
+
+    def _learned_prior_precision(self) -> Array:
+        column_of, is_hinge = self.expansion.column_of, self.expansion.is_hinge
+        is_row = np.array([name.startswith("row.") for name in self.columns] + [False])
+        is_seed = column_of < len(self.settings.seed_weights)
+        blocks = np.where(is_row[column_of], 1, 0) + 2 * is_hinge
+        return learn_prior_precision(
+            self.posterior,
+            self.moments,
+            blocks.astype(np.intp),
+            bounds=_PRECISION_BOUNDS,
+            fixed=is_seed,
+        )
+
+    # -- columns -----------------------------------------------------------------------------
+
+    def _expansion(self, columns: Sequence[str]) -> HingeExpansion:
+        n_seed = len(self.settings.seed_weights)
+        return HingeExpansion(n_seed, len(columns) - n_seed)
+
+    def _prior(self, columns: Sequence[str]) -> tuple[Array, Array]:
+        expansion = self._expansion(columns)
+        mean = np.zeros(expansion.n_features)
+        seed = np.array(list(self.settings.seed_weights.values()), np.float64)
+        mean[1 : 1 + seed.size] = _PRIOR_SLOPE * seed
+        share = self.settings.rule.expected_share or 0.05
+        mean[0] = to_logit(share)
+        sd = np.where(expansion.is_hinge, _PRIOR_SD["hinge"], _PRIOR_SD["line"])
+        sd[1 : 1 + seed.size] = _PRIOR_SD["seed"]
+        sd[0] = _PRIOR_SD["constant"]
+        return mean, sd**2
+
+    def _add_columns(self, columns: Sequence[str]) -> None:
+        added = [name for name in columns if name not in self.columns]
+        if not added:
+            return
+        names = (*self.columns, *added)
+        mean, variance = self._prior(names)
+        old = self.posterior
+        d = old.prior_mean.size
+        extra = mean.size - d
+        self.posterior = replace(
+            old,
+            prior_mean=np.concatenate([old.prior_mean, mean[d:]]),
+            prior_precision=np.concatenate([old.prior_precision, 1.0 / variance[d:]]),
+            data_precision=np.pad(old.data_precision, ((0, extra), (0, extra))),
+            data_shift=np.pad(old.data_shift, (0, extra)),
+        )
+        self.columns = names
+        self.expansion = self._expansion(names)
+        self.moments = Moments.of(self.posterior)
+
+    def _align(
+        self, context: NDArray[np.floating], columns: Sequence[str], n_arms: int
+    ) -> NDArray[np.floating]:
+        """Return `context` in the order of this ranker's columns; absent ones are unknown.
+
+        A column that no open entry has announced carries no weight yet and is left out.
+        """
+        if context.shape != (n_arms, len(columns)):
+            raise InvalidInputError(
+                f"context has shape {context.shape}, expected ({n_arms}, {len(columns)}): one row "
+                "per arm, one column per name"
+            )
+        if tuple(columns) == self.columns:
+            return context
+        place = {name: i for i, name in enumerate(self.columns)}
+        known = [i for i, name in enumerate(columns) if name in place]
+        aligned = np.full((n_arms, len(self.columns)), np.nan, context.dtype)
+        aligned[:, [place[columns[i]] for i in known]] = context[:, known]
+        return aligned
+
+    # -- state -------------------------------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the whole belief as a JSON header and plain arrays; both are copies."""
+        header = {
+            "format": STATE_FORMAT,
+            "columns": list(self.columns),
+            "seed_weights": dict(self.settings.seed_weights),
+            "arms": list(self.track.arms),
+            "row_columns": list(self.track.columns),
+            "pattern": dict(self.pattern_strength.variance),
+            "recall": [
+                self.recall.actual,
+                self.recall.expected,
+                self.recall.excess,
+                self.recall.weight,
+            ],
+            "limit": None if np.isnan(self.limit) else self.limit,
+            "effect_variance": self.effect_variance,
+            "time": None if np.isinf(self.time) else self.time,
+            "n_scans": self.n_scans,
+            "n_reports": self.n_reports,
+            "n_observed": self.posterior.n_observed,
+        }
+        arrays = {
+            "prior_mean": self.posterior.prior_mean.copy(),
+            "prior_precision": self.posterior.prior_precision.copy(),
+            "data_precision": self.posterior.data_precision.copy(),
+            "data_shift": self.posterior.data_shift.copy(),
+            **self.track.state(),
+        }
+        return header, arrays
+
+    @classmethod
+    def from_state(
+        cls,
+        settings: RankerSettings,
+        header: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+    ) -> Ranker:
+        """Rebuild a ranker from what `state` returned.
+
+        Raises
+        ------
+        IncompatibleStateError
+            When the state was made by a newer format or with other seed columns.
+        """
+        if header.get("format") != STATE_FORMAT:
+            raise IncompatibleStateError(
+                f"the stored state has format {header.get('format')}, this version reads "
+                f"{STATE_FORMAT}; upgrade scanrank, or use another ruleset name"
+            )
+        if list(header["seed_weights"]) != list(settings.seed_weights):
+            raise IncompatibleStateError(
+                f"the stored state was seeded with {list(header['seed_weights'])}, the settings "
+                f"say {list(settings.seed_weights)}; use another ruleset name"
+            )
+        ranker = cls(settings)
+        ranker.columns = tuple(header["columns"])
+        ranker.expansion = ranker._expansion(ranker.columns)
+        # The prior mean follows the settings, so that changed seed weights take effect.
+        mean, _ = ranker._prior(ranker.columns)
+        ranker.posterior = WeightPosterior(
+            mean,
+            np.array(arrays["prior_precision"], np.float64),
+            np.array(arrays["data_precision"], np.float64),
+            np.array(arrays["data_shift"], np.float64),
+            float(header["n_observed"]),
+        )
+        ranker.moments = Moments.of(ranker.posterior)
+        ranker.track.restore(header["arms"], header["row_columns"], arrays)
+        ranker.pattern_strength = PatternStrength(dict(header["pattern"]))
+        ranker.recall = RecallModel(*header["recall"])
+        ranker.limit = float("nan") if header["limit"] is None else float(header["limit"])
+        ranker.effect_variance = float(header["effect_variance"])
+        ranker.time = -np.inf if header["time"] is None else float(header["time"])
+        ranker.n_scans = int(header["n_scans"])
+        ranker.n_reports = int(header["n_reports"])
+        return ranker

@@ -1,0 +1,148 @@
+"""What an outcome is worth: rules from a scanner's rating or signal to a reward in [0, 1].
+
+A rule never compares ratings of one scale with a limit of another by accident: `Threshold` is
+the user's own number, `TopShare` reads the scale from the ratings themselves, so that a rating
+from -8 to 26 and one from 0 to 100 learn alike, and rewards never saturate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.errors import InvalidInputError
+
+Array = NDArray[np.float64]
+
+# How many hits of the present scan weigh as much as the limit carried over from earlier scans.
+# Ratings drift from day to day by about what 20 hits tell (chosen on scans up to 2018).
+_CARRIED_HITS = 20.0
+# Share of the carried limit that each finished scan replaces.
+_CARRY_RATE = 0.6
+
+
+class RewardRule(Protocol):
+    """Turns what the scanner said into rewards."""
+
+    @property
+    def expected_share(self) -> float | None:
+        """Share of the universe that is a hit by definition; None when it varies."""
+
+    def judge(self, rating: Array, is_signal: Array, limit: float) -> Array:
+        """Return rewards in [0, 1], shape (k,); NaN where the outcome does not say.
+
+        Parameters
+        ----------
+        rating : array, shape (k,)
+            The scanner's ratings on its own scale, NaN = none given.
+        is_signal : array, shape (k,)
+            1 where the scanner signalled, 0 where not, NaN = it does not say.
+        limit : float
+            Present limit of a running quantile; ignored by rules with a limit of their own.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A hit is what the scanner signals."""
+
+    @property
+    def expected_share(self) -> float | None:
+        """Varies from scan to scan."""
+        return None
+
+    def judge(self, rating: Array, is_signal: Array, limit: float) -> Array:
+        """Return 1 for a signal, 0 for none."""
+        return np.asarray(is_signal, np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A hit is a rating of at least `minimum`, on the scanner's own scale."""
+
+    minimum: float
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.minimum):
+            raise InvalidInputError(f"threshold {self.minimum} is not a finite rating")
+
+    @property
+    def expected_share(self) -> float | None:
+        """Varies from scan to scan."""
+        return None
+
+    def judge(self, rating: Array, is_signal: Array, limit: float) -> Array:
+        """Return 1 where the rating reaches the minimum."""
+        return np.where(np.isnan(rating), np.nan, (rating >= self.minimum).astype(np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class TopShare:
+    """A hit is one of the scan's best `share` of ratings (0.05 = the top 5 %)."""
+
+    share: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share < 1.0:
+            raise InvalidInputError(f"share {self.share} is outside (0, 1); 0.05 means the top 5 %")
+
+    @property
+    def expected_share(self) -> float | None:
+        """The share itself."""
+        return self.share
+
+    def judge(self, rating: Array, is_signal: Array, limit: float) -> Array:
+        """Return 1 where the rating reaches the running limit."""
+        return np.where(np.isnan(rating), np.nan, (rating >= limit).astype(np.float64))
+
+
+class RunningLimit:
+    """The rating that a scan's top share starts at, while most of it is still unseen.
+
+    What was scanned so far is no random sample: the promising come first. The model says how
+    many hits it expects among them (the sum of their probabilities, made to add up to the share
+    over the whole universe), and the limit is the rating that leaves that many above it, blended
+    with the limit carried over from earlier scans until enough was seen.
+
+    Parameters
+    ----------
+    carried : float
+        Limit of the scans before, NaN = none yet.
+    """
+
+    def __init__(self, carried: float) -> None:
+        self.carried = carried
+        self._ratings = np.empty(0)
+        self._expected = 0.0
+
+    def observe(self, rating: Array, probability: Array) -> float:
+        """Add the ratings of one batch (k,) with their probabilities; return the limit now."""
+        known = ~np.isnan(rating)
+        self._ratings = np.concatenate([self._ratings, rating[known]])
+        self._expected += float(probability[known].sum())
+        return self.value()
+
+    def value(self, expected: float | None = None) -> float:
+        """Return the limit, given the number of hits expected among what was seen."""
+        expected = self._expected if expected is None else expected
+        if self._ratings.size == 0:
+            return self.carried
+        # The limit lies between the hits expected above it and the rest.
+        quantile = 1.0 - min(max(expected, 0.5), self._ratings.size) / self._ratings.size
+        here = float(np.quantile(self._ratings, quantile))
+        if np.isnan(self.carried):
+            return here
+        return (_CARRIED_HITS * self.carried + expected * here) / (_CARRIED_HITS + expected)
+
+    def carry(self, expected: float) -> float:
+        """Return the limit to carry to the next scan, given the hits among what was seen."""
+        if self._ratings.size == 0:
+            return self.carried
+        quantile = 1.0 - min(max(expected, 0.5), self._ratings.size) / self._ratings.size
+        here = float(np.quantile(self._ratings, quantile))
+        if np.isnan(self.carried):
+            return here
+        return self.carried + _CARRY_RATE * (here - self.carried)

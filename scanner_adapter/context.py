@@ -1,0 +1,214 @@
+"""The context of a scan: what is known of each symbol before it is scanned, as named columns.
+
+Four factor scores (whose weights the learner starts from), the sub-scores behind them, and the
+scanner's own last row of each symbol. Market facts come from `features`, history from the track
+record that the ranker keeps; here they meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bandit.ranker import Ranker
+from bandit.track_record import TrackView
+from features.bars import Bars
+from features.events import Events
+from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
+from features.historical import HISTORICAL, historical_sub_scores
+from features.similarity import Loadings, similarity_loadings
+from scanner_adapter.errors import InvalidContextError
+
+FACTOR_COLUMNS = tuple(f"factor.{name}" for name in FACTORS)
+
+
+@dataclass(frozen=True, slots=True)
+class MarketFacts:
+    """What the market says of each symbol of a scan, before its history is added.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Sub-scores, each `factor.measurement`.
+    values : array, shape (n_symbols, n_sub)
+        0 to 100, NaN = unknown.
+    loadings : array, shape (n_symbols, q)
+        Similarity loadings.
+    loading_names : tuple of str, length q
+        Each `block.name`, such as `sector.Energy`.
+    """
+
+    names: tuple[str, ...]
+    values: NDArray[np.float32]
+    loadings: NDArray[np.float32]
+    loading_names: tuple[str, ...]
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Block of each loading: the part of its name before the dot."""
+        return tuple(name.partition(".")[0] for name in self.loading_names)
+
+    @property
+    def groups(self) -> NDArray[np.intp] | None:
+        """Sector number of each symbol, -1 = none; None where no sectors are known."""
+        at = [i for i, block in enumerate(self.blocks) if block == "sector"]
+        if not at:
+            return None
+        sectors = self.loadings[:, at] > 0
+        return np.where(sectors.any(axis=1), sectors.argmax(axis=1), -1)
+
+
+def market_facts(
+    symbols: Sequence[str],
+    *,
+    bars: Bars | object | None = None,
+    events: Events | None = None,
+    as_of: object | None = None,
+    sectors: Mapping[str, str] | None = None,
+    context: pd.DataFrame | tuple[Sequence[str], NDArray[np.floating]] | None = None,
+    loadings: Loadings | None = None,
+) -> MarketFacts:
+    """Bring bars, or ready-made sub-scores, into the order of `symbols`.
+
+    Parameters
+    ----------
+    bars : Bars or DataFrame, optional
+        Days after `as_of` are not read. Symbols without bars are unknown.
+    as_of : date, optional
+        Last day that may be seen; the last day of the bars by default.
+    context : DataFrame indexed by symbol, or (names, array in the order of `symbols`), optional
+        Ready-made sub-scores instead of bars.
+    loadings : Loadings, optional
+        Ready-made similarity loadings in the order of `symbols`.
+
+    Raises
+    ------
+    InvalidContextError
+        When both bars and context are given, or shapes do not fit.
+    InvalidBarsError
+        From `features`, for bars that cannot be used.
+    """
+    if bars is not None and context is not None:
+        raise InvalidContextError("give either bars or a ready-made context, not both")
+    n = len(symbols)
+    names: tuple[str, ...] = ()
+    values = np.empty((n, 0), np.float32)
+    if context is not None:
+        names, values = _ready_made(symbols, context)
+    elif bars is not None:
+        known = bars if isinstance(bars, Bars) else Bars.from_frame(bars)
+        day = known.dates[-1] if as_of is None else as_of
+        place = {symbol: i for i, symbol in enumerate(known.symbols)}
+        at = np.array([place.get(symbol, -1) for symbol in symbols], np.intp)
+        scores = factor_scores(known, as_of=day, events=events)
+        is_market = [not name.startswith("historical.") for name in scores.names]
+        names = tuple(np.array(scores.names)[is_market])
+        values = _take(scores.values[:, is_market], at)
+        if loadings is None:
+            every = similarity_loadings(known, as_of=day, sectors=sectors)
+            loadings = Loadings(every.names, np.nan_to_num(_take(every.values, at)))
+    if loadings is None:
+        loadings = Loadings((), np.empty((n, 0), np.float32))
+    if loadings.values.shape != (n, len(loadings.names)):
+        raise InvalidContextError(
+            f"loadings have shape {loadings.values.shape}, expected ({n}, {len(loadings.names)}): "
+            "one row per symbol of the scan, in its order"
+        )
+    return MarketFacts(names, values, loadings.values, loadings.names)
+
+
+def scan_context(
+    ranker: Ranker, facts: MarketFacts, view: TrackView
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return names and values (n_symbols, n_columns) of the whole context of a scan."""
+    history = historical_sub_scores(
+        {
+            "last_reward": view.last_reward,
+            "last_age_days": view.age_days,
+            "fast_mean": view.fast_mean,
+            "slow_mean": view.slow_mean,
+            "n_scans": view.n_scans,
+            "n_hits": view.n_hits,
+        }
+    )
+    row_names, rows = ranker.row_columns(view)
+    sub_names = (*HISTORICAL, *facts.names)
+    sub_scores = np.concatenate([history, facts.values], axis=1)
+    weights = {name: ranker.settings.seed_weights[f"factor.{name}"] for name in FACTORS}
+    factors, _ = combine(sub_scores, sub_names, weights)
+    names = (*FACTOR_COLUMNS, *sub_names, *row_names)
+    return names, np.concatenate([factors, sub_scores, rows], axis=1).astype(np.float64)
+
+
+def seed_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the ranker's seed weights for factor weights, `DEFAULT_WEIGHTS` where not given.
+
+    Raises
+    ------
+    InvalidContextError
+        For an unknown factor, a negative weight, or weights that are all zero.
+    """
+    given = dict(DEFAULT_WEIGHTS if weights is None else weights)
+    unknown = [name for name in given if name not in FACTORS]
+    if unknown:
+        raise InvalidContextError(
+            f"factor {unknown[0]!r} is unknown; known are {', '.join(FACTORS)}"
+        )
+    bad = [name for name, value in given.items() if not 0.0 <= value < float("inf")]
+    if bad:
+        raise InvalidContextError(f"weight of {bad[0]} is {given[bad[0]]}; expected 0 or more")
+    total = sum(given.values())
+    if total <= 0.0:
+        raise InvalidContextError("all factor weights are zero; give at least one a weight")
+    return {f"factor.{name}": given.get(name, 0.0) / total for name in FACTORS}
+
+
+def _ready_made(
+    symbols: Sequence[str], context: pd.DataFrame | tuple[Sequence[str], NDArray[np.floating]]
+) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    if isinstance(context, pd.DataFrame):
+        names = tuple(str(name) for name in context.columns)
+        missing = [symbol for symbol in symbols if symbol not in context.index]
+        if missing:
+            raise InvalidContextError(
+                f"context has no row for {missing[0]!r} ({len(missing)} missing); "
+                "index it by symbol"
+            )
+        values = context.loc[list(symbols)].to_numpy(np.float32)
+    else:
+        names = tuple(context[0])
+        values = np.asarray(context[1], np.float32)
+    if values.shape != (len(symbols), len(names)):
+        raise InvalidContextError(
+            f"context has shape {values.shape}, expected ({len(symbols)}, {len(names)})"
+        )
+    unknown = [name for name in names if name.partition(".")[0] not in FACTORS]
+    if unknown:
+        raise InvalidContextError(
+            f"context column {unknown[0]!r} belongs to no factor; name it <factor>.<measurement> "
+            f"with one of {', '.join(FACTORS)}"
+        )
+    history = [name for name in names if name in HISTORICAL]
+    if history:
+        raise InvalidContextError(
+            f"context column {history[0]!r} is kept by scanrank itself; drop it"
+        )
+    with np.errstate(invalid="ignore"):
+        bad = np.argwhere((values < 0) | (values > 100))
+    if bad.size:
+        row, column = bad[0]
+        raise InvalidContextError(
+            f"{names[column]} of {symbols[row]!r} is {values[row, column]}; sub-scores run from 0 "
+            "to 100, NaN = unknown"
+        )
+    return names, values
+
+
+def _take(values: NDArray[np.floating], at: NDArray[np.intp]) -> NDArray[np.float32]:
+    taken = np.full((at.size, values.shape[1]), np.nan, np.float32)
+    taken[at >= 0] = values[at[at >= 0]]
+    return taken

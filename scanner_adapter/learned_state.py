@@ -1,0 +1,141 @@
+"""The ranker's belief and its journal, kept in step.
+
+The belief is a fold over the journal in journal order. Appending tells in the same round trip
+whether others wrote in between; if so, their entries and ours are read back and folded in order,
+so that every worker's belief is the fold of a prefix of the one journal, always.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.ranker import Ranker, RankerSettings
+from bandit.stores import Entry, Receipt, Store
+
+log = logging.getLogger("scanrank")
+
+Listener = Callable[[Entry], None]
+
+
+class LearnedState:
+    """One ruleset's belief, loaded from a store and kept in step with its journal.
+
+    Parameters
+    ----------
+    store : Store
+    ruleset : str
+    settings : RankerSettings
+
+    Raises
+    ------
+    StoreError
+        See `bandit.errors`; nothing was changed.
+    """
+
+    def __init__(self, store: Store, ruleset: str, settings: RankerSettings) -> None:
+        self.store = store
+        self.ruleset = ruleset
+        self.settings = settings
+        self.ranker: Ranker
+        self.position: str
+        self._snapshot_version: int
+        self._is_behind = False
+        self.load()
+
+    def load(self) -> None:
+        """Start from the newest snapshot and fold the entries after it."""
+        snapshot = self.store.load_snapshot(self.ruleset)
+        if snapshot is None:
+            self.ranker, self.position, self._snapshot_version = Ranker(self.settings), "0-0", 0
+        else:
+            self.ranker = Ranker.from_state(self.settings, snapshot.header, snapshot.arrays)
+            self.position, self._snapshot_version = snapshot.position, snapshot.version
+        self._is_behind = False
+        self.catch_up()
+
+    def catch_up(self, listener: Listener | None = None) -> int:
+        """Fold the entries that others appended; return how many there were."""
+        n = 0
+        for entry in self.store.read(self.ruleset, after=self.position):
+            self.ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays)
+            self.position = entry.position
+            n += 1
+            if listener is not None:
+                listener(entry)
+        return n
+
+    def report(
+        self,
+        scan_id: str,
+        arms: Sequence[str],
+        header: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        listener: Listener,
+    ) -> Receipt:
+        """Journal a report and fold it; `listener` sees every entry that is folded on the way."""
+        receipt = self.store.append_report(
+            self.ruleset, scan_id, arms=arms, header=header, arrays=arrays
+        )
+        kept = receipt.accepted
+        entry = Entry(
+            position=receipt.position or "",
+            kind="report",
+            scan_id=scan_id,
+            header=dict(header),
+            arrays={name: array[kept] for name, array in arrays.items()},
+            arms=tuple(arm for arm, keep in zip(arms, kept, strict=True) if keep),
+        )
+        self._fold(entry, receipt, listener)
+        return receipt
+
+    def event(
+        self, scan_id: str, kind: str, header: Mapping[str, Any], listener: Listener | None = None
+    ) -> Receipt:
+        """Journal and fold the opening or closing of a scan."""
+        receipt = self.store.append_event(self.ruleset, scan_id, kind, header=header, arrays={})
+        entry = Entry(receipt.position or "", kind, scan_id, dict(header), {}, ())
+        self._fold(entry, receipt, listener)
+        return receipt
+
+    def snapshot(self) -> bool:
+        """Write the belief up to the present position; False when another was faster."""
+        if self._is_behind:
+            # Reports went to the spool while the store was away: what others wrote meanwhile
+            # stands before them in the journal, so the fold starts again from the last snapshot.
+            self.load()
+        header, arrays = self.ranker.state()
+        saved = self.store.save_snapshot(
+            self.ruleset,
+            header=header,
+            arrays=arrays,
+            position=self.position,
+            expected_version=self._snapshot_version,
+        )
+        if saved:
+            self._snapshot_version += 1
+        else:
+            newest = self.store.load_snapshot(self.ruleset)
+            self._snapshot_version = newest.version if newest is not None else 0
+            log.debug("another worker wrote the snapshot of %s first", self.ruleset)
+        return saved
+
+    def _fold(self, entry: Entry, receipt: Receipt, listener: Listener | None) -> None:
+        if receipt.is_spooled:
+            self._is_behind = True
+        elif receipt.position is None and not np.any(receipt.accepted):
+            # Nothing of ours was new: whoever was first stands in the journal.
+            self.catch_up(listener)
+            return
+        elif receipt.previous != self.position and not self._is_behind:
+            self.catch_up(listener)
+            return
+        self.ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays)
+        if not self._is_behind:
+            self.position = entry.position
+        if listener is not None:
+            listener(entry)

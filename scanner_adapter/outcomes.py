@@ -1,0 +1,140 @@
+"""What a scanner said of one symbol, in one shape, whatever shape the scanner uses."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from types import MappingProxyType
+from typing import Any
+
+from scanner_adapter.errors import InvalidOutcomeError
+
+_NO_COLUMNS: Mapping[str, float] = MappingProxyType({})
+
+# Where common scanners keep the three fields that have a meaning here; first match wins.
+_RATING = ("rating", "TechRating", "score", "Score", "Rating")
+_SIGNAL = ("signal", "Signal")
+_ALPHA = ("alpha", "AlphaScore", "alpha_score")
+
+# Signals that say "look at this one"; every other text says "do not". Compared in lower case.
+HIGH_VALUE_SIGNALS = frozenset({"buy", "strong buy", "long", "strong long"})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the scanner said of one symbol.
+
+    Parameters
+    ----------
+    rating : float
+        On the scanner's own scale, NaN = it gives none.
+    signal : str, optional
+        Such as "Long" or "Avoid".
+    alpha : float, optional
+        A second score, kept as one more numeric column.
+    columns : mapping of str to float
+        Numeric columns of the scanner's row; they become context of the next scan.
+    error : str, optional
+        Why the evaluation failed. A failure teaches nothing: it is not a reward of zero.
+
+    Examples
+    --------
+    >>> Outcome(rating=17.5, signal="Long").is_signal
+    1.0
+    """
+
+    rating: float = math.nan
+    signal: str | None = None
+    alpha: float | None = None
+    columns: Mapping[str, float] = field(default_factory=lambda: _NO_COLUMNS)
+    error: str | None = None
+
+    @classmethod
+    def failed(cls, error: BaseException | str) -> Outcome:
+        """Return the outcome of an evaluation that failed."""
+        text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        return cls(error=text or "failed")
+
+    @property
+    def is_signal(self) -> float:
+        """1 for a high-value signal, 0 for another, NaN where the scanner gives none."""
+        if self.signal is None:
+            return math.nan
+        return float(self.signal.strip().lower().replace("_", " ") in HIGH_VALUE_SIGNALS)
+
+    @classmethod
+    def of(cls, value: object, *, symbol: str = "?") -> Outcome:
+        """Read what a scanner returned.
+
+        Parameters
+        ----------
+        value : Outcome, number, mapping, dataclass, pandas Series or exception
+            A number is the rating. A mapping, dataclass or Series is a row: rating, signal and
+            alpha under their usual names (also TechRating, AlphaScore, Signal), every other
+            number a column. An exception, or None, is a failed evaluation.
+
+        Raises
+        ------
+        InvalidOutcomeError
+            For anything else, naming the symbol and the value.
+        """
+        if isinstance(value, Outcome):
+            return value
+        if isinstance(value, BaseException):
+            return cls.failed(value)
+        if value is None:
+            return cls.failed("the scanner returned None")
+        if isinstance(value, Real) and not isinstance(value, bool):
+            return cls(rating=float(value))
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return cls._from_row(
+                vars(value) if hasattr(value, "__dict__") else _slots(value), symbol
+            )
+        if isinstance(value, Mapping):
+            return cls._from_row(value, symbol)
+        if hasattr(value, "to_dict"):  # a pandas Series, without importing pandas here
+            return cls._from_row(value.to_dict(), symbol)
+        raise InvalidOutcomeError(
+            f"outcome of {symbol} is {value!r} ({type(value).__name__}); expected a number, a row "
+            "(mapping, dataclass, Series), an Outcome, or an exception for a failed evaluation"
+        )
+
+    @classmethod
+    def _from_row(cls, row: Mapping[Any, Any], symbol: str) -> Outcome:
+        rating, signal, alpha = math.nan, None, None
+        columns: dict[str, float] = {}
+        for key, value in row.items():
+            name = str(key)
+            if name in _RATING and math.isnan(rating):
+                rating = _number(value, name, symbol)
+            elif name in _SIGNAL and signal is None:
+                if value is not None and not isinstance(value, str):
+                    raise InvalidOutcomeError(
+                        f"{name} of {symbol} is {value!r}; expected a text such as 'Long'"
+                    )
+                signal = value
+            elif name in _ALPHA and alpha is None:
+                alpha = _number(value, name, symbol)
+            elif isinstance(value, Real):
+                columns[name] = float(value)
+        if math.isnan(rating) and signal is None:
+            return cls.failed("the scanner gave neither rating nor signal")
+        return cls(rating=rating, signal=signal, alpha=alpha, columns=columns)
+
+
+def _number(value: object, name: str, symbol: str) -> float:
+    if value is None:
+        return math.nan
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise InvalidOutcomeError(f"{name} of {symbol} is {value!r}; expected a number")
+    number = float(value)
+    if math.isinf(number):
+        raise InvalidOutcomeError(f"{name} of {symbol} is {number}; expected a finite number")
+    return number
+
+
+def _slots(value: Any) -> dict[str, object]:
+    return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
