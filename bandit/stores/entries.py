@@ -1,69 +1,95 @@
-"""Journal entries and snapshots as blobs: what goes into the header beside the caller's own.
+"""Journal entries as blobs: what goes into the header beside the caller's own.
 
-Scan, kind and arms are inside the blob, so that the checksum covers them. Which rows were accepted
-is decided by the store after the blob was made, and travels beside it as a mask with its own check.
+Scan, kind and arms are inside the blob, so that the checksum covers them and a spooled blob says
+itself where it belongs. Which rows were accepted is decided by the store after the blob was made,
+and travels beside it as a mask with its own check.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import CorruptStateError, IncompatibleStateError, InvalidInputError
-from bandit.stores.base import Entry, Snapshot
+from bandit.stores.base import Entry
 from bandit.stores.codec import Array, Json, decode, encode
-from bandit.stores.names import check_arms, check_name, position_key
+from bandit.stores.names import check_arms, check_name
 
 ENTRY_VERSION = 1
 EVENT_KINDS = ("open", "close")
 
-_ENTRY_FIELDS = {"entry", "kind", "scan", "arms", "header"}
-_SNAPSHOT_FIELDS = {"snapshot", "version", "position", "header"}
+_FIELDS = {"entry", "kind", "scan", "arms", "header"}
 
 
-def encode_report(
-    scan_id: str, arms: tuple[str, ...], header: Mapping[str, Json], arrays: Mapping[str, Array]
-) -> bytes:
-    """Return the blob of a report; every array's first axis must be the arms'."""
-    if not arms:
-        raise InvalidInputError("a report without arms; expected at least one.")
-    for name, array in arrays.items():
-        shape = np.shape(array)
-        if not shape or shape[0] != len(arms):
-            raise InvalidInputError(
-                f"array {name!r} has shape {shape}; its first axis must be the {len(arms)} arms."
-            )
-    return _encode_entry("report", scan_id, arms, header, arrays)
+@dataclass(frozen=True)
+class Sealed:
+    """An entry ready to be appended: its blob, and what a store has to know about it."""
+
+    scan_id: str
+    kind: str  # "open", "report" or "close"
+    arms: tuple[str, ...]  # of a report
+    blob: bytes
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """What must not have been seen in this scan: the arms of a report, the kind of an event."""
+        return self.arms or (self.kind,)
 
 
-def encode_event(
-    scan_id: str, kind: str, header: Mapping[str, Json], arrays: Mapping[str, Array]
-) -> bytes:
-    """Return the blob of an opening or closing."""
-    if kind not in EVENT_KINDS:
-        raise InvalidInputError(f"event kind {kind!r}; expected one of {', '.join(EVENT_KINDS)}.")
-    return _encode_entry(kind, scan_id, (), header, arrays)
-
-
-def _encode_entry(
-    kind: str,
+def seal_report(
     scan_id: str,
     arms: Sequence[str],
     header: Mapping[str, Json],
     arrays: Mapping[str, Array],
-) -> bytes:
+) -> Sealed:
+    """Return the entry of a report; every array's first axis must be the arms'."""
+    names = check_arms(arms)
+    if not names:
+        raise InvalidInputError("a report without arms; expected at least one.")
+    for name, array in arrays.items():
+        shape = np.shape(array)
+        if not shape or shape[0] != len(names):
+            raise InvalidInputError(
+                f"array {name!r} has shape {shape}; its first axis must be the {len(names)} arms."
+            )
+    return _seal("report", scan_id, names, header, arrays)
+
+
+def seal_event(
+    scan_id: str, kind: str, header: Mapping[str, Json], arrays: Mapping[str, Array]
+) -> Sealed:
+    """Return the entry of an opening or closing."""
+    if kind not in EVENT_KINDS:
+        raise InvalidInputError(f"event kind {kind!r}; expected one of {', '.join(EVENT_KINDS)}.")
+    return _seal(kind, scan_id, (), header, arrays)
+
+
+def _seal(
+    kind: str,
+    scan_id: str,
+    arms: tuple[str, ...],
+    header: Mapping[str, Json],
+    arrays: Mapping[str, Array],
+) -> Sealed:
     envelope: dict[str, Json] = {
         "entry": ENTRY_VERSION,
         "kind": kind,
-        "scan": scan_id,
-        "arms": list(arms),
+        "scan": check_name("scan", scan_id),
+        "arms": arms,
         "header": header,
     }
-    return encode(envelope, arrays)
+    return Sealed(scan_id, kind, arms, encode(envelope, arrays))
+
+
+def unseal(blob: bytes, *, where: str) -> Sealed:
+    """Return the entry in a blob that was kept elsewhere, for appending it; raises as `decode`."""
+    entry = decode_entry(blob, "", b"", where=where)
+    return Sealed(entry.scan_id, entry.kind, entry.arms, blob)
 
 
 def decode_entry(blob: bytes, position: str, mask: bytes, *, where: str) -> Entry:
@@ -79,7 +105,7 @@ def decode_entry(blob: bytes, position: str, mask: bytes, *, where: str) -> Entr
     CorruptStateError, IncompatibleStateError
     """
     envelope, arrays = decode(blob, where=where)
-    version = envelope.get("entry")
+    version: Any = envelope.get("entry")
     if isinstance(version, int) and version > ENTRY_VERSION:
         raise IncompatibleStateError(
             f"{where}: journal entry version {version}, and this scanrank reads up to "
@@ -87,7 +113,7 @@ def decode_entry(blob: bytes, position: str, mask: bytes, *, where: str) -> Entr
         )
     arms, kind, header = envelope.get("arms"), envelope.get("kind"), envelope.get("header")
     if (
-        envelope.keys() != _ENTRY_FIELDS
+        envelope.keys() != _FIELDS
         or version != ENTRY_VERSION
         or not isinstance(arms, list)
         or not isinstance(header, dict)
@@ -96,7 +122,7 @@ def decode_entry(blob: bytes, position: str, mask: bytes, *, where: str) -> Entr
     ):
         raise CorruptStateError(f"{where}: it is no journal entry of ours. It was not used.")
     try:
-        scan_id, names = check_name("scan", str(envelope.get("scan"))), check_arms(arms)
+        scan_id, names = check_name("scan", str(envelope["scan"])), check_arms(arms)
     except InvalidInputError as err:
         raise CorruptStateError(f"{where}: {err} It was not used.") from err
     if kind == "report" and any(a.ndim == 0 or len(a) != len(names) for a in arrays.values()):
@@ -124,43 +150,3 @@ def _read_mask(mask: bytes, n_arms: int, where: str) -> NDArray[np.bool_]:
 def _frozen(array: Array) -> Array:
     array.setflags(write=False)
     return array
-
-
-def encode_snapshot(
-    version: int, position: str, header: Mapping[str, Json], arrays: Mapping[str, Array]
-) -> bytes:
-    """Return the blob of a snapshot; version and position are inside the checksum."""
-    position_key(position)
-    envelope: dict[str, Json] = {
-        "snapshot": ENTRY_VERSION,
-        "version": version,
-        "position": position,
-        "header": header,
-    }
-    return encode(envelope, arrays)
-
-
-def decode_snapshot(blob: bytes, *, where: str) -> Snapshot:
-    """Return the snapshot in a blob, or raise as `decode_entry` does."""
-    envelope, arrays = decode(blob, where=where)
-    made: Any = envelope.get("snapshot")
-    if isinstance(made, int) and made > ENTRY_VERSION:
-        raise IncompatibleStateError(
-            f"{where}: snapshot version {made}, and this scanrank reads up to {ENTRY_VERSION}. "
-            "A newer scanrank wrote it: upgrade this one."
-        )
-    version, position = envelope.get("version"), envelope.get("position")
-    header = envelope.get("header")
-    if (
-        envelope.keys() != _SNAPSHOT_FIELDS
-        or made != ENTRY_VERSION
-        or type(version) is not int
-        or not isinstance(position, str)
-        or not isinstance(header, dict)
-    ):
-        raise CorruptStateError(f"{where}: it is no snapshot of ours. It was not used.")
-    try:
-        position_key(position)
-    except InvalidInputError as err:
-        raise CorruptStateError(f"{where}: {err} It was not used.") from err
-    return Snapshot(version, position, header, arrays)

@@ -14,15 +14,10 @@ from bandit.errors import InvalidInputError
 from bandit.stores.base import Entry, Problem, Receipt, RulesetStats, ScanInfo, Snapshot
 from bandit.stores.codec import Array, Json
 from bandit.stores.control import dump_control, load_control
-from bandit.stores.entries import (
-    decode_entry,
-    decode_snapshot,
-    encode_event,
-    encode_report,
-    encode_snapshot,
-    write_mask,
-)
+from bandit.stores.entries import Sealed, decode_entry, write_mask
+from bandit.stores.journal import JournalWriter
 from bandit.stores.names import START, check_arms, check_bounds, check_name, position_key
+from bandit.stores.snapshots import decode_snapshot, encode_snapshot
 
 
 @dataclass
@@ -42,7 +37,7 @@ class _Ruleset:
     snapshot: bytes | None = None
 
 
-class MemoryStore:
+class MemoryStore(JournalWriter):
     """A `bandit.stores.base.Store` in this process, through the same blobs as the others.
 
     Entries are encoded and decoded, which costs some ten microseconds a report and makes sure that
@@ -67,57 +62,23 @@ class MemoryStore:
         """See `Store`."""
         return "memory://"
 
-    def append_report(
-        self,
-        ruleset: str,
-        scan_id: str,
-        *,
-        arms: Sequence[str],
-        header: Mapping[str, Json],
-        arrays: Mapping[str, Array],
-    ) -> Receipt:
-        """See `Store`."""
-        names = check_arms(arms)
-        check_name("scan", scan_id)
-        blob = encode_report(scan_id, names, header, arrays)
+    def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
+        """See `JournalWriter`."""
         with self._lock:
-            scan = self._scan(ruleset, scan_id)
-            accepted = np.array([name not in scan.reported for name in names], dtype=np.bool_)
+            state, scan = self._state(ruleset), self._scan(ruleset, entry.scan_id)
+            seen = scan.reported if entry.kind == "report" else scan.events
+            accepted = np.array([name not in seen for name in entry.members], dtype=np.bool_)
+            previous = state.last
+            if not accepted.any():
+                return Receipt(None, previous, accepted)
+            milliseconds, sequence = position_key(previous)
+            now = int(1000 * self._clock())
+            state.last = f"{now}-0" if now > milliseconds else f"{milliseconds}-{sequence + 1}"
             mask = b"" if accepted.all() else write_mask(accepted)
-            scan.reported.update(names)
-            return self._append(ruleset, scan, accepted, blob, mask)
-
-    def append_event(
-        self,
-        ruleset: str,
-        scan_id: str,
-        kind: str,
-        *,
-        header: Mapping[str, Json],
-        arrays: Mapping[str, Array],
-    ) -> Receipt:
-        """See `Store`."""
-        check_name("scan", scan_id)
-        blob = encode_event(scan_id, kind, header, arrays)
-        with self._lock:
-            scan = self._scan(ruleset, scan_id)
-            accepted = np.array([kind not in scan.events], dtype=np.bool_)
-            scan.events.add(kind)
-            return self._append(ruleset, scan, accepted, blob, b"")
-
-    def _append(
-        self, ruleset: str, scan: _Scan, accepted: Array, blob: bytes, mask: bytes
-    ) -> Receipt:
-        state = self._rulesets[ruleset]
-        previous = state.last
-        if not accepted.any():
-            return Receipt(None, previous, accepted)
-        milliseconds, sequence = position_key(previous)
-        now = int(1000 * self._clock())
-        state.last = f"{now}-0" if now > milliseconds else f"{milliseconds}-{sequence + 1}"
-        state.journal.append((state.last, blob, mask))
-        scan.started = scan.started or state.last
-        return Receipt(state.last, previous, accepted)
+            state.journal.append((state.last, entry.blob, mask))
+            seen.update(entry.members)
+            scan.started = scan.started or state.last
+            return Receipt(state.last, previous, accepted)
 
     def read(
         self, ruleset: str, *, after: str = START, limit: int | None = None

@@ -47,15 +47,11 @@ from bandit.stores.base import (
 )
 from bandit.stores.codec import Array, Json
 from bandit.stores.control import dump_control, load_control
-from bandit.stores.entries import (
-    decode_entry,
-    decode_snapshot,
-    encode_event,
-    encode_report,
-    encode_snapshot,
-)
+from bandit.stores.entries import Sealed, decode_entry
+from bandit.stores.journal import JournalWriter
 from bandit.stores.names import START, check_arms, check_bounds, check_name, position_key
 from bandit.stores.redis_connection import address_of, connect, errors_of
+from bandit.stores.snapshots import decode_snapshot, encode_snapshot
 
 PIECE_BYTES = 8 * 2**20  # of a snapshot: one command that keeps the server busy for some ms only
 PIECE_TTL_S = 600  # an upload that was never committed disappears after this
@@ -87,7 +83,7 @@ def _key(ruleset: str, *rest: str) -> str:
     return ":".join((f"scanrank:{{{ruleset}}}", *rest))
 
 
-class RedisStore:
+class RedisStore(JournalWriter):
     """A `bandit.stores.base.Store` on a Redis or Valkey server.
 
     Parameters
@@ -120,54 +116,24 @@ class RedisStore:
 
     # -- journal -------------------------------------------------------------------------------
 
-    def append_report(
-        self,
-        ruleset: str,
-        scan_id: str,
-        *,
-        arms: Sequence[str],
-        header: Mapping[str, Json],
-        arrays: Mapping[str, Array],
-    ) -> Receipt:
-        """See `Store`."""
-        names = check_arms(arms)
-        check_name("scan", scan_id)
-        blob = encode_report(scan_id, names, header, arrays)
-        return self._append(ruleset, scan_id, "reported", names, blob)
-
-    def append_event(
-        self,
-        ruleset: str,
-        scan_id: str,
-        kind: str,
-        *,
-        header: Mapping[str, Json],
-        arrays: Mapping[str, Array],
-    ) -> Receipt:
-        """See `Store`."""
-        check_name("scan", scan_id)
-        blob = encode_event(scan_id, kind, header, arrays)
-        return self._append(ruleset, scan_id, "events", (kind,), blob)
-
-    def _append(
-        self, ruleset: str, scan_id: str, which: str, members: tuple[str, ...], blob: bytes
-    ) -> Receipt:
-        check_name("ruleset", ruleset)
+    def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
+        """See `JournalWriter`."""
         self._register(ruleset)
+        which = "reported" if entry.kind == "report" else "events"
         told = self._acknowledged.get(ruleset, "")
         reply = self._run(
             "append",
             (
                 _key(ruleset, "journal"),
                 _key(ruleset, "meta"),
-                _key(ruleset, "scan", scan_id, which),
+                _key(ruleset, "scan", entry.scan_id, which),
                 _key(ruleset, "scans"),
             ),
-            scan_id,
+            entry.scan_id,
             SCAN_TTL_S,
-            blob,
+            entry.blob,
             told,
-            json.dumps(members, ensure_ascii=False),
+            json.dumps(entry.members, ensure_ascii=False),
         )
         position, previous, lost, mask = reply.decode().split(" ")
         if position != "-":
@@ -178,7 +144,9 @@ class RedisStore:
         return Receipt(
             position=None if position == "-" else position,
             previous=previous,
-            accepted=np.array([bit == "1" for bit in mask or "1" * len(members)], dtype=np.bool_),
+            accepted=np.array(
+                [bit == "1" for bit in mask or "1" * len(entry.members)], dtype=np.bool_
+            ),
             has_lost_entries=lost == "1",
         )
 
