@@ -122,7 +122,7 @@ def decode_entry(blob: bytes, position: str, mask: bytes, *, where: str) -> Entr
     ):
         raise CorruptStateError(f"{where}: it is no journal entry of ours. It was not used.")
     try:
-        scan_id, names = check_name("scan", str(envelope["scan"])), check_arms(arms)
+        scan_id, names = check_name("scan", envelope["scan"]), check_arms(arms)
     except InvalidInputError as err:
         raise CorruptStateError(f"{where}: {err} It was not used.") from err
     if kind == "report" and any(a.ndim == 0 or len(a) != len(names) for a in arrays.values()):
