@@ -35,16 +35,21 @@ class ScanTrace:
         One per evaluated symbol: whether its row is a Buy, the demo's high-value result.
     seconds : float
         Since the call, features and ranking included; the duration when the scan is over.
-    first_hit_s : float
-        Seconds to the first hit, NaN without one.
+    hit_seconds : list of float
+        Since the call, of each hit.
     overhead_s : float
         The prioritiser's part of the duration.
     """
 
     hits: list[bool] = field(default_factory=list)
     seconds: float = 0.0
-    first_hit_s: float = math.nan
+    hit_seconds: list[float] = field(default_factory=list)
     overhead_s: float = 0.0
+
+    def time_to(self, share: float) -> float:
+        """Seconds until this share of all hits was found, one hit at least; NaN without any."""
+        needed = max(1, math.ceil(share * len(self.hit_seconds)))
+        return self.hit_seconds[needed - 1] if self.hit_seconds else math.nan
 
 
 class _Recorder:
@@ -61,8 +66,8 @@ class _Recorder:
         for symbol, row in zip(symbols, rows, strict=True):
             trace.seconds = time.perf_counter() - self._start
             is_hit = row["signal"] == "Buy"
-            if is_hit and math.isnan(trace.first_hit_s):
-                trace.first_hit_s = trace.seconds
+            if is_hit:
+                trace.hit_seconds.append(trace.seconds)
             trace.hits.append(is_hit)
             self._on_result(symbol, row, trace)
             batch[symbol] = row

@@ -92,8 +92,8 @@ class DemoView:
         """Print the line of a finished scan."""
         metrics = scan_metrics(trace.hits)
         self.say(
-            f"  {day}  {sum(trace.hits):3d} of {len(trace.hits):,} high-value, first after "
-            f"{trace.first_hit_s:.2f} s, {_percent(metrics.recall_10)} in the first 10 %"
+            f"  {day}  {sum(trace.hits):3d} high-value results, the first after "
+            f"{trace.time_to(0.0):.2f} s, {_percent(metrics.recall_10):>5} in the first 10 %"
         )
 
     def _screen(self) -> Group:
@@ -125,8 +125,12 @@ def comparison(title: str, traces: Mapping[str, Sequence[ScanTrace]]) -> Table:
     def mean(metric: str) -> list[str]:
         return [_percent(_known_mean([getattr(m, metric) for m in of])) for of in measured.values()]
 
-    first = [_known_mean([t.first_hit_s for t in of]) for of in traces.values()]
-    row("time to the first high-value result", [f"{seconds:.2f} s" for seconds in first])
+    def seconds(share: float) -> list[str]:
+        means = [_known_mean([trace.time_to(share) for trace in of]) for of in traces.values()]
+        return [f"{mean:.2f} s" for mean in means]
+
+    row("time to the first high-value result", seconds(0.0))
+    row("time to 80 % of them", seconds(0.8))
     row("found in the first 10 % of symbols", mean("recall_10"))
     row("found in the first 25 % of symbols", mean("recall_25"))
     row("work saved at 95 % found (WSS@95)", mean("wss_95"))

@@ -22,6 +22,7 @@ from bandit.stores import Store, store_from_url
 from features.bars import Bars
 from features.events import Events
 from features.similarity import Loadings
+from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.context import MarketFacts, market_facts, scan_context, seed_weights
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.learned_state import LearnedState
@@ -122,6 +123,7 @@ class SymbolRanker:
         """Finished scans behind the belief."""
         return self.learned.ranker.n_scans
 
+    @one_blas_thread()
     def start_scan(
         self,
         symbols: Sequence[str],
@@ -191,6 +193,7 @@ class SymbolRanker:
             context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
         )  # fmt: skip
 
+    @one_blas_thread()
     def order(self, symbols: Sequence[str], **inputs: Any) -> tuple[str, ...]:
         """Return `symbols` in order of promise, for loops that only want an order.
 

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from bandit.open_scan import OpenScan
 from bandit.recall import RecallEstimate
 from bandit.stores import Entry
+from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import InvalidOutcomeError, ScanStateError
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.outcomes import Outcome
@@ -319,7 +320,7 @@ class Scan:
             "columns": list(self._context_names),
             "row_columns": list(names),
         }
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "context": live.context[places].astype(np.float32),
             "reward": rewards.astype(np.float32),
             "rating": rating.astype(np.float32),
@@ -395,7 +396,8 @@ class Scan:
     def _timed(self) -> Iterator[None]:
         start = time.monotonic()
         try:
-            yield
+            with one_blas_thread():
+                yield
         finally:
             self.overhead_s += time.monotonic() - start
 

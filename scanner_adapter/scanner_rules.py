@@ -122,8 +122,8 @@ def _squeeze(bars: Series) -> dict[str, Column]:
     return {"rating": narrower, "is_hit": is_hit, "alpha": (bars.close - middle) / atr}
 
 
-# Ratings of 76 and above are a Buy, of 25 and below an Avoid: the best 5 % and the worst 14 % of the
-# symbol-days of 1,473 US stocks from 2015 to 2020 (the tests print the first with -s).
+# Ratings of 76 and above are a Buy, of 25 and below an Avoid: the best 5 % and the worst 14 % of
+# the symbol-days of 1,473 US stocks from 2015 to 2020 (the tests print the first with -s).
 BUY_FROM, AVOID_TO = 76.0, 25.0
 
 

@@ -1,0 +1,229 @@
+"""The command line: `scanrank demo`, `scanrank scan`, `scanrank replay`.
+
+What a person did wrong becomes one line on the error stream and exit code 2, never a traceback. A
+traceback is a defect of ours.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+from rich.console import Console
+
+from bandit.errors import BanditError, InvalidInputError
+from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from features.errors import FeatureError
+from scanner_adapter.errors import AdapterError
+
+app = typer.Typer(
+    help="Which symbols should a stock scanner evaluate next? Learned from its own results.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Tracebacks of defects stay plain: rich's would print the local variables, and with them what
+    # a user's scanner keeps secret.
+    pretty_exceptions_enable=False,
+)
+
+Hit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="What counts as high-value: 'signal', 'top:0.05' (the top 5 % by rating) or "
+        "'rating:70' (a rating of 70 or more). Default: signal for built-in scanners, else "
+        "top:0.05.",
+    ),
+]
+
+
+def main() -> None:
+    """Run the command line; the errors that we raise on purpose end it with one line and code 2."""
+    try:
+        app()
+    except (BanditError, FeatureError, AdapterError, OSError) as err:
+        print(f"scanrank: {' '.join(str(err).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def rule_from_text(text: str) -> RewardRule:
+    """Read what counts as high-value.
+
+    Raises
+    ------
+    InvalidInputError
+        For anything but `signal`, `top:SHARE` and `rating:NUMBER`.
+
+    Examples
+    --------
+    >>> rule_from_text("top:0.05")
+    TopShare(share=0.05)
+    """
+    kind, _, number = text.partition(":")
+    numbered: dict[str, Callable[[float], RewardRule]] = {"top": TopShare, "rating": Threshold}
+    if text == "signal":
+        return Signal()
+    if kind in numbered and re.fullmatch(r"[+-]?\d+(\.\d+)?", number):
+        return numbered[kind](float(number))
+    raise InvalidInputError(
+        f"what counts as high-value is {text!r}; expected signal, top:0.05 or rating:70"
+    )
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"scanrank {version('scanrank')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    # Scanners named package.module:function are found where the command is run, as by python -m.
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+
+
+@app.command()
+def demo(
+    quick: Annotated[bool, typer.Option("--quick", help="300 symbols, under 20 s.")] = False,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where to keep what is learned; default .scanrank/store."),
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of recall.png.")] = Path(
+        ".scanrank"
+    ),
+) -> None:
+    """Scan about 1,000 symbols on ten days, in file order and prioritised (60 to 90 s)."""
+    from scanner_adapter.demo import FULL, QUICK, run_demo
+
+    url = store or "embedded://" + quote(str(Path(".scanrank/store").resolve()))
+    run_demo(QUICK if quick else FULL, store=url, out=out, console=Console(highlight=False))
+
+
+@app.command()
+def scan(
+    bars: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Daily bars: Parquet or CSV, tidy or yfinance's."),
+    ],
+    scanner: Annotated[
+        str, typer.Option(metavar="NAME", help="A built-in scanner, or package.module:function.")
+    ],
+    as_of: Annotated[
+        str, typer.Option(metavar="DATE", help="The day to scan; nothing after it is looked at.")
+    ],
+    store: Annotated[
+        str, typer.Option(metavar="URL", help="Where what is learned is kept.")
+    ] = "embedded://",
+    ruleset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name of what is learned; default: the scanner's."),
+    ] = None,
+    hit: Hit = None,
+    until_recall: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Stop when this share of the hits is found."),
+    ] = None,
+    max_symbols: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Stop after this many symbols.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, max=256, help="Threads that call the scanner.")
+    ] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Scan your own bars, the most promising symbols first."""
+    from scanner_adapter.cli_scan import ScanRequest, run_scan
+
+    run_scan(
+        ScanRequest(
+            bars=bars,
+            scanner=scanner,
+            as_of=as_of,
+            store=store,
+            ruleset=ruleset,
+            rule=None if hit is None else rule_from_text(hit),
+            until_recall=until_recall,
+            max_symbols=max_symbols,
+            workers=workers,
+        ),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def replay(
+    bars: Annotated[Path, typer.Option(metavar="FILE", help="Daily bars, as for scan.")],
+    ratings: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="A scanner's logged rows: date, symbol, rating, optionally signal and numbers.",
+        ),
+    ],
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Last scan; default: the last.")
+    ] = None,
+    top: Annotated[
+        float, typer.Option(metavar="SHARE", help="A hit is this top share of the day's ratings.")
+    ] = 0.05,
+    hit: Annotated[
+        str | None,
+        typer.Option(metavar="RULE", help="Instead of --top: 'signal' or 'rating:NUMBER'."),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Stop each scan at this share of the symbols."),
+    ] = None,
+    same_day: Annotated[
+        bool,
+        typer.Option(
+            "--same-day/--day-old",
+            help="Whether features see the scan's own day, or end on the trading day before.",
+        ),
+    ] = False,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1)] = 50,
+    warmup: Annotated[
+        int, typer.Option(metavar="N", min=0, help="First scans: learned from, not measured.")
+    ] = 60,
+    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same batches.")] = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the table as JSON.")
+    ] = None,
+) -> None:
+    """Replay a scanner's logged ratings: what would prioritising have been worth?"""
+    from scanner_adapter.cli_replay import ReplayRequest, run_replay
+
+    run_replay(
+        ReplayRequest(
+            bars=bars,
+            ratings=ratings,
+            from_=from_,
+            to=to,
+            rule=TopShare(top) if hit is None else rule_from_text(hit),
+            budget=budget,
+            same_day=same_day,
+            batch_size=batch_size,
+            warmup=warmup,
+            seed=seed,
+            json_file=json_file,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

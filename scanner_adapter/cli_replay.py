@@ -1,0 +1,77 @@
+"""`scanrank replay`: the metric table of a log, on the screen and as JSON."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bandit.errors import InvalidInputError
+from bandit.rewards import RewardRule
+from scanner_adapter.replay import Configuration, ReplayLog, replay
+
+
+@dataclass(frozen=True)
+class ReplayRequest:
+    """What was asked for; see the command's help."""
+
+    bars: Path
+    ratings: Path
+    from_: str | None
+    to: str | None
+    rule: RewardRule
+    budget: float | None
+    same_day: bool
+    batch_size: int
+    warmup: int
+    seed: int
+    json_file: Path | None
+
+
+def run_replay(request: ReplayRequest) -> None:
+    """Replay, print the table, and write the JSON file if one is named.
+
+    Raises
+    ------
+    InvalidInputError
+        Before any work when the JSON file's folder is missing: a long replay must not end so.
+    """
+    if request.json_file is not None and not request.json_file.absolute().parent.is_dir():
+        raise InvalidInputError(f"--json {request.json_file}: there is no such folder")
+    log = ReplayLog.read(request.bars, request.ratings, rule=request.rule)
+    with Progress(
+        TextColumn("replaying"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as progress:
+        task = progress.add_task("", total=None)
+        report = replay(
+            log,
+            configuration=Configuration(seed=request.seed),
+            from_=request.from_,
+            to=request.to,
+            batch_size=request.batch_size,
+            budget=request.budget,
+            warmup=request.warmup,
+            same_day=request.same_day,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    Console(highlight=False).print(report.table())
+    if request.json_file is not None:
+        write_whole(request.json_file, report.to_json() + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file or nothing: readers never see a half of it, and a failure leaves the old one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
