@@ -1,0 +1,103 @@
+"""What was known of every symbol on every day: sub-scores and similarity loadings, computed once.
+
+One causal pass gives the sub-scores of all days, equal to computing each day alone, so that a
+replay of hundreds of scans costs little more than the ranking itself. Both are kept on disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.bars import Bars
+from features.events import Events
+from features.factors import sub_score_panel
+from features.similarity import Loadings, similarity_loadings
+from scanner_adapter.replay.disk_cache import DiskCache, fingerprint
+
+EventFrames = Mapping[str, pd.DataFrame]  # keys as in `Events.from_frames`: earnings, ratings, news
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """Sub-scores of all days, and loadings of the days that are asked for.
+
+    Attributes
+    ----------
+    bars : Bars
+    names : tuple of str, length n_sub
+    sub_scores : ndarray of float32, shape (n_days, n_symbols, n_sub)
+        0 to 100, NaN = unknown; row t uses nothing after day t.
+    sectors : mapping of symbol to sector
+    cache : DiskCache or None
+    """
+
+    bars: Bars
+    names: tuple[str, ...]
+    sub_scores: NDArray[np.float32]
+    sectors: Mapping[str, str]
+    cache: DiskCache | None
+
+    @classmethod
+    def compute(
+        cls,
+        bars: Bars,
+        *,
+        events: EventFrames | None = None,
+        sectors: Mapping[str, str] | None = None,
+        cached: bool = True,
+    ) -> Contexts:
+        """Compute the sub-scores of all days of `bars`, or read them from the cache.
+
+        Parameters
+        ----------
+        bars : Bars
+        events : mapping of str to DataFrame, optional
+            Keyword arguments of `features.events.Events.from_frames`.
+        sectors : mapping of str to str, optional
+            Sector of each symbol; symbols may be missing.
+        cached : bool
+            Whether to use the disk cache.
+        """
+        events, sectors = events or {}, sectors or {}
+        cache = DiskCache(_key(bars, events, sectors)) if cached else None
+        names = cache.read("names") if cache is not None else None
+        values = cache.read("sub_scores") if cache is not None else None
+        if names is None or values is None:
+            panel = sub_score_panel(bars, Events.from_frames(**events) if events else None)
+            names, values = np.array(panel.names), panel.values
+            if cache is not None:
+                cache.write("names", names)
+                cache.write("sub_scores", values)
+        return cls(bars, tuple(map(str, names)), np.asarray(values, np.float32), sectors, cache)
+
+    def loadings(self, day: int) -> Loadings:
+        """Similarity loadings of all symbols as of one day, from the cache where it has them."""
+        as_of = str(self.bars.dates[day])
+        if self.cache is not None:
+            names, values = (
+                self.cache.read(f"loading_names_{as_of}"),
+                self.cache.read(f"loadings_{as_of}"),
+            )
+            if names is not None and values is not None:
+                return Loadings(tuple(map(str, names)), np.asarray(values, np.float32))
+        loadings = similarity_loadings(self.bars, as_of=self.bars.dates[day], sectors=self.sectors)
+        if self.cache is not None:
+            self.cache.write(f"loading_names_{as_of}", np.array(loadings.names))
+            self.cache.write(f"loadings_{as_of}", loadings.values)
+        return loadings
+
+
+def _key(bars: Bars, events: EventFrames, sectors: Mapping[str, str]) -> str:
+    frames = [
+        name.encode() + pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()
+        for name, frame in sorted(events.items())
+    ]
+    prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    words = json.dumps([bars.symbols, sorted(sectors.items())])
+    return fingerprint([words, bars.dates.astype(np.int64), *prices, *frames])

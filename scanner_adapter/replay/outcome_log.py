@@ -1,0 +1,192 @@
+"""What a real scanner said of every symbol on every day, aligned with the bars.
+
+A complete log is full feedback: whatever order is replayed, the outcome of each visit is known.
+Alignment happens once, so that the loop over scans slices arrays and touches no data frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bandit.errors import InvalidInputError
+from bandit.rewards import RewardRule
+from scanner_adapter.outcomes import Outcome
+
+REQUIRED = ("date", "symbol", "rating")
+
+
+@dataclass(frozen=True)
+class OutcomeLog:
+    """Outcomes of a scanner as arrays of shape (n_days, n_symbols).
+
+    Attributes
+    ----------
+    dates : ndarray of datetime64[D], shape (n_days,)
+        Trading days of the bars, increasing.
+    symbols : tuple of str, length n_symbols
+    rating : ndarray of float64
+        NaN where the scanner has no row for the symbol on that day.
+    signal : ndarray of int8
+        Place in `signal_names`; -1 = no signal.
+    signal_names : tuple of str
+    columns : mapping of str to ndarray of float32
+        The numeric columns of the scanner's rows, known only once the symbol was scanned.
+    """
+
+    dates: NDArray[np.datetime64]
+    symbols: tuple[str, ...]
+    rating: NDArray[np.float64]
+    signal: NDArray[np.int8]
+    signal_names: tuple[str, ...] = ()
+    columns: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    @classmethod
+    def from_frame(
+        cls, frame: pd.DataFrame, dates: NDArray[np.datetime64], symbols: Sequence[str]
+    ) -> OutcomeLog:
+        """Align a tidy frame (date, symbol, rating, optional signal, numeric columns) with bars.
+
+        Raises
+        ------
+        InvalidInputError
+            For missing columns, a (date, symbol) that occurs twice, ratings that are no finite
+            numbers, symbols without bars, or days between the first and the last bar that have
+            ratings but no bars. Rows before the first or after the last bar are left out.
+        """
+        missing = [name for name in REQUIRED if name not in frame.columns]
+        if missing:
+            raise InvalidInputError(
+                f"ratings lack the column {', '.join(missing)}; met "
+                f"{', '.join(map(str, frame.columns[:12]))}; expected {', '.join(REQUIRED)} and "
+                "optionally signal and numeric columns"
+            )
+        frame, day = _inside(frame, dates)
+        rows = np.searchsorted(dates, day)
+        if (off := dates[rows] != day).any():
+            raise InvalidInputError(
+                f"ratings of {np.unique(day[off])[0]} have no bars on that day "
+                f"({np.unique(day[off]).size} such days); replay them with bars of all their days"
+            )
+        places = _places(frame["symbol"], symbols)
+        cell = rows * len(symbols) + places
+        order = np.argsort(cell, kind="stable")
+        twice = np.flatnonzero(np.diff(cell[order]) == 0)
+        if twice.size:
+            row, place = divmod(int(cell[order][twice[0]]), len(symbols))
+            raise InvalidInputError(
+                f"ratings hold {symbols[place]} on {dates[row]} twice; expected one row per "
+                "symbol and day"
+            )
+        shape = (len(dates), len(symbols))
+        rating = np.full(shape, np.nan)
+        rating[rows, places] = _ratings(frame)
+        signal, names = _signals(frame, rows, places, shape)
+        columns = {}
+        for name in frame.columns:
+            numeric = pd.api.types.is_numeric_dtype(frame[name])
+            if name not in (*REQUIRED, "signal") and numeric:
+                columns[str(name)] = np.full(shape, np.nan, np.float32)
+                columns[str(name)][rows, places] = frame[name].to_numpy(np.float32)
+        return cls(dates, tuple(symbols), rating, signal, names, columns)
+
+    @classmethod
+    def read(
+        cls, path: str | Path, dates: NDArray[np.datetime64], symbols: Sequence[str]
+    ) -> OutcomeLog:
+        """Read a `.parquet` or `.csv` file of ratings; see `from_frame`."""
+        path = Path(path)
+        if not path.is_file():
+            raise InvalidInputError(f"no file {path}; expected ratings as .parquet or .csv")
+        kind = path.suffix.lower()
+        if kind not in (".parquet", ".csv"):
+            raise InvalidInputError(
+                f"{path} ends in {kind or 'nothing'}; expected .parquet or .csv"
+            )
+        try:
+            frame = pd.read_parquet(path) if kind == ".parquet" else pd.read_csv(path)
+        except (ValueError, OSError) as err:
+            raise InvalidInputError(f"{path} cannot be read as {kind}: {err}") from err
+        return cls.from_frame(frame, dates, symbols)
+
+    def hits(self, rule: RewardRule, day: int, places: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which of these symbols were hits on that day, by the same rule that rewards them live.
+
+        A top share is taken of the day's true ratings; symbols tied at its lower end all belong
+        to it. Live, the ranker has to estimate that limit while it scans.
+        """
+        rating = self.rating[day, places]
+        limit = np.nan
+        if rule.expected_share is not None:
+            k = max(round(rule.expected_share * len(places)), 1)
+            limit = float(np.partition(rating, -k)[-k])
+        return np.asarray(rule.judge(rating, self.is_signal(day, places), limit) == 1.0)
+
+    def is_signal(self, day: int, places: NDArray[np.intp]) -> NDArray[np.float64]:
+        """1 where the scanner gave a high-value signal, 0 elsewhere, shape (n,)."""
+        is_high = [Outcome(signal=name).is_signal for name in self.signal_names]
+        return np.asarray(np.array([*is_high, 0.0])[self.signal[day, places]])
+
+
+def _inside(
+    frame: pd.DataFrame, dates: NDArray[np.datetime64]
+) -> tuple[pd.DataFrame, NDArray[np.datetime64]]:
+    """Rows from the first to the last bar, and their days."""
+    try:
+        day = pd.to_datetime(frame["date"]).to_numpy("datetime64[D]")
+    except (ValueError, TypeError) as err:
+        raise InvalidInputError(f"ratings hold a date that cannot be read: {err}") from err
+    inside = (day >= dates[0]) & (day <= dates[-1])
+    if not inside.any():
+        raise InvalidInputError(
+            f"no rating lies within the bars, {dates[0]} .. {dates[-1]}; expected ratings of those "
+            "days"
+        )
+    return frame[inside], day[inside]
+
+
+def _places(column: pd.Series, symbols: Sequence[str]) -> NDArray[np.intp]:
+    codes, names = pd.factorize(column.astype(str))
+    places = pd.Index(symbols).get_indexer(pd.Index(names))
+    if (places < 0).any():
+        unknown = [str(name) for name in names[places < 0]]
+        raise InvalidInputError(
+            f"ratings name {len(unknown)} symbols without bars ({', '.join(unknown[:5])}"
+            f"{' ...' if len(unknown) > 5 else ''}); add their bars or leave out their rows"
+        )
+    return places[codes]
+
+
+def _ratings(frame: pd.DataFrame) -> NDArray[np.float64]:
+    rating = pd.to_numeric(frame["rating"], errors="coerce").to_numpy(np.float64)
+    bad = np.flatnonzero(~np.isfinite(rating))
+    if bad.size:
+        row = frame.iloc[int(bad[0])]
+        raise InvalidInputError(
+            f"the rating of {row['symbol']} on {row['date']} is {row['rating']}; expected a "
+            "finite number; leave out rows that the scanner rejected"
+        )
+    return rating
+
+
+def _signals(
+    frame: pd.DataFrame,
+    rows: NDArray[np.intp],
+    places: NDArray[np.intp],
+    shape: tuple[int, int],
+) -> tuple[NDArray[np.int8], tuple[str, ...]]:
+    signal = np.full(shape, -1, np.int8)
+    if "signal" not in frame.columns:
+        return signal, ()
+    codes, names = pd.factorize(frame["signal"])
+    if len(names) > np.iinfo(np.int8).max:
+        raise InvalidInputError(
+            f"ratings hold {len(names)} different signals; expected a few words such as Buy, Avoid"
+        )
+    signal[rows, places] = codes
+    return signal, tuple(str(name) for name in names)

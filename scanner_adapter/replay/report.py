@@ -1,0 +1,221 @@
+"""What a replay found: one row per order, for people at 80 columns and for machines as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.table import Table
+
+from bandit.errors import InvalidInputError
+from bandit.metrics import (
+    Interval,
+    PairedDifference,
+    ScanMetrics,
+    bootstrap_interval,
+    paired_difference,
+)
+
+Row = dict[str, str | int | float | None]
+
+# Scans resampled together: a trading week, over which easy and hard markets persist.
+_BLOCK = 5
+_MEASURES = ("recall_5", "recall_10", "recall_25", "area", "wss_95", "first_hit_rank")
+_FURTHER = ("average_time_to_discovery", "ndcg")
+
+
+@dataclass(frozen=True)
+class OrderResult:
+    """One order's measures, scan by scan; arrays over the scans after the warm-up.
+
+    Attributes
+    ----------
+    metrics : tuple of ScanMetrics, length n_scans
+    overhead_ms : ndarray of float, shape (n_scans,)
+        Time spent on choosing and learning in each scan, in milliseconds.
+    scanned : ndarray of float, shape (n_scans,)
+        Share of the universe that was visited before the scan ended or was stopped.
+    curves : ndarray of float32, shape (n_scans, 101)
+        Recall after 0, 1, ... 100 % of the universe; NaN for a scan without hits.
+    """
+
+    metrics: tuple[ScanMetrics, ...]
+    overhead_ms: NDArray[np.float64]
+    scanned: NDArray[np.float64]
+    curves: NDArray[np.float32]
+
+    @property
+    def curve(self) -> NDArray[np.float64]:
+        """Mean recall curve over the scans that had hits, shape (101,)."""
+        known = ~np.isnan(self.curves[:, 0])
+        if not known.any():
+            return np.full(self.curves.shape[1], math.nan)
+        return np.asarray(self.curves[known].mean(axis=0, dtype=np.float64))
+
+    @property
+    def final_recall(self) -> NDArray[np.float64]:
+        """Recall when each scan ended, shape (n_scans,); below 1 only if it was stopped early."""
+        return self.curves[:, -1].astype(np.float64)
+
+    def select(self, rows: NDArray[np.bool_]) -> OrderResult:
+        """The same result over some of the scans."""
+        return OrderResult(
+            tuple(m for m, keep in zip(self.metrics, rows, strict=True) if keep),
+            self.overhead_ms[rows],
+            self.scanned[rows],
+            self.curves[rows],
+        )
+
+    def values(self, measure: str) -> NDArray[np.float64]:
+        """One measure of all scans, shape (n_scans,); NaN where a scan cannot tell."""
+        if measure not in ScanMetrics.names():
+            raise InvalidInputError(
+                f"measure is {measure!r}; expected one of {', '.join(ScanMetrics.names())}"
+            )
+        return np.array([getattr(metrics, measure) for metrics in self.metrics])
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """The results of all orders on the same scans.
+
+    Attributes
+    ----------
+    results : mapping of str to OrderResult
+        By order, in the order of the table.
+    dates : ndarray of datetime64[D], shape (n_scans,)
+        Days of the measured scans.
+    conditions : mapping of str to value
+        What was replayed and how: symbols, warmup, batch_size, budget, bars, hit.
+    """
+
+    results: Mapping[str, OrderResult]
+    dates: NDArray[np.datetime64]
+    conditions: Mapping[str, str | int | float | None]
+
+    def between(self, from_: str | None = None, to: str | None = None) -> ReplayReport:
+        """The same replay, measured on the scans of a period only (both days included).
+
+        What was learned before the period stays learned: this is how a held-out year is judged.
+        """
+        start = self.dates[0] if from_ is None else np.datetime64(from_)
+        end = self.dates[-1] if to is None else np.datetime64(to)
+        rows = (self.dates >= start) & (self.dates <= end)
+        if not rows.any():
+            raise InvalidInputError(
+                f"no scan from {start} to {end}; this report has {self.dates[0]} to "
+                f"{self.dates[-1]}"
+            )
+        results = {order: result.select(rows) for order, result in self.results.items()}
+        return ReplayReport(results, self.dates[rows], self.conditions)
+
+    def interval(self, order: str, measure: str) -> Interval:
+        """Mean of a measure over scans with its 95 % bootstrap interval.
+
+        NaN for a measure that needs the whole order (work saved, time to discovery) if any scan
+        was stopped before it could be known: the mean over the scans that got there would flatter.
+        """
+        values = self._result(order).values(measure)
+        hitless = np.isnan(self._result(order).values("area"))
+        if np.isnan(values[~hitless]).any() and measure != "first_hit_rank":
+            values = np.full(len(values), math.nan)
+        return bootstrap_interval(values, np.random.default_rng(0), block=_BLOCK)
+
+    def difference(self, a: str, b: str, measure: str = "recall_10") -> PairedDifference:
+        """By how much order `a` is above order `b`, scan by scan, and how sure that is."""
+        first, second = self._result(a).values(measure), self._result(b).values(measure)
+        return paired_difference(first, second, np.random.default_rng(0), block=_BLOCK)
+
+    @property
+    def rows(self) -> list[Row]:
+        """One row per order: means with intervals (``*_low``, ``*_high``), scans, overhead."""
+        rows: list[Row] = []
+        for order, result in self.results.items():
+            row: Row = {"order": order}
+            for measure in (*_MEASURES, *_FURTHER):
+                interval = self.interval(order, measure)
+                row[measure] = _number(interval.mean)
+                row[f"{measure}_low"] = _number(interval.low)
+                row[f"{measure}_high"] = _number(interval.high)
+            row["scans"] = len(result.metrics)
+            row["overhead_ms_per_scan"] = _number(float(result.overhead_ms.mean()))
+            rows.append(row)
+        return rows
+
+    def to_json(self) -> str:
+        """The rows as a JSON list; a value that is not known is null."""
+        return json.dumps(self.rows, indent=2, allow_nan=False)
+
+    def table(self) -> Table:
+        """The table for people; 80 columns suffice. ``±`` is half the 95 % interval."""
+        table = Table(
+            title=self._title(),
+            caption=self._caption(),
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+        )
+        table.title_justify = table.caption_justify = "left"
+        table.add_column("order", no_wrap=True)
+        for name in ("in 5 %", "in 10 %", "in 25 %", "area", "WSS@95", "1st hit", "ms"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for order, result in self.results.items():
+            five, ten, quarter, area, saved, first = (
+                self.interval(order, measure) for measure in _MEASURES
+            )
+            table.add_row(
+                order,
+                _shown(five.mean),
+                _with_error(ten),
+                _with_error(quarter),
+                _shown(area.mean),
+                _shown(saved.mean),
+                _shown(first.mean, ".1f"),
+                _shown(float(result.overhead_ms.mean()), ".1f"),
+            )
+        return table
+
+    def _title(self) -> str:
+        return (
+            f"Hits found in the first part of {len(self.dates)} scans, {self.dates[0]} to "
+            f"{self.dates[-1]}"
+        )
+
+    def _caption(self) -> str:
+        c = self.conditions
+        budget = (
+            "complete scans"
+            if c["budget"] is None
+            else f"stopped at {c['budget']:.0%} of the symbols"
+        )
+        return (
+            f"{c['symbols']} symbols, {budget}, batches of {c['batch_size']}, {c['bars']} bars, "
+            f"{c['warmup']} scans of warm-up before. A hit is {c['hit']}. ms: choosing and "
+            "learning in a whole scan."
+        )
+
+    def _result(self, order: str) -> OrderResult:
+        if order not in self.results:
+            raise InvalidInputError(
+                f"order is {order!r}; this report has {', '.join(self.results)}"
+            )
+        return self.results[order]
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _shown(value: float, form: str = ".3f") -> str:
+    return "–" if math.isnan(value) else format(value, form)
+
+
+def _with_error(interval: Interval) -> str:
+    if math.isnan(interval.mean):
+        return "–"
+    return f"{interval.mean:.3f} ±{(interval.high - interval.low) / 2:.3f}"

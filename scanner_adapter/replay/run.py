@@ -1,0 +1,196 @@
+"""Replay a log under several orders and measure each: what would scanrank have done here?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from datetime import date
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.errors import InvalidInputError
+from bandit.metrics import ScanMetrics, recall_curve, scan_metrics
+from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from scanner_adapter.replay.orders import (
+    Composite,
+    FileOrder,
+    LastRating,
+    Oracle,
+    Order,
+    Random,
+)
+from scanner_adapter.replay.ranked import Configuration, Ranked
+from scanner_adapter.replay.report import OrderResult, ReplayReport
+from scanner_adapter.replay.scans import ReplayLog
+
+BASELINES = ("random", "file order", "composite", "last rating", "oracle")
+ORDERS = ("scanrank", *BASELINES)
+
+# Shares of the universe at which curves are kept; in whole percent, so that 0.29 * 100 is 29.
+_GRID = np.arange(101) / 100
+
+
+def replay(
+    log: ReplayLog,
+    *,
+    configuration: Configuration | None = None,
+    from_: date | str | None = None,
+    to: date | str | None = None,
+    batch_size: int = 50,
+    budget: float | None = None,
+    warmup: int = 60,
+    same_day: bool = False,
+    orders: Iterable[str | Order] = ORDERS,
+    progress: Callable[[int, int], None] | None = None,
+) -> ReplayReport:
+    """Replay the scans of a log in order of time under each order.
+
+    Every order sees the same scans, learns only from what it visits itself, and starts knowing
+    nothing.
+
+    Parameters
+    ----------
+    log : ReplayLog
+    configuration : Configuration, optional
+        The ranker that the order "scanrank" stands for.
+    from_, to : date, optional
+        First and last scan; default all that the log has.
+    batch_size : int
+        Symbols per batch.
+    budget : float, optional
+        Share of the universe at which each scan is stopped; default complete scans.
+    warmup : int
+        Scans at the beginning that are learned from and not measured.
+    same_day : bool
+        Whether features may see the bars of the scan's own day; by default they end the trading
+        day before.
+    orders : iterable of str or Order
+        Names out of `ORDERS`, or orders of your own.
+    progress : callable, optional
+        Called with (scans done, scans in all).
+
+    Raises
+    ------
+    InvalidInputError
+        For settings outside their range, unknown or repeated orders, or a period with no scan
+        left to measure.
+    """
+    days = log.days(from_, to)
+    _check(batch_size, budget, warmup, len(days))
+    contenders = _open(orders, log, configuration or Configuration(), batch_size)
+    tallies = {order.name: _Tally() for order in contenders}
+    for number, scan in enumerate(log.scans(days, same_day=same_day)):
+        n = len(scan.symbols)
+        n_visits = n if budget is None else math.ceil(budget * n)
+        for order in contenders:
+            start = perf_counter()
+            visited = order.visit(scan, n_visits)
+            elapsed = perf_counter() - start
+            _check_visits(order, visited, n_visits)
+            if number >= warmup:
+                tallies[order.name].add(scan.hits, visited, elapsed)
+        if progress is not None:
+            progress(number + 1, len(days))
+    return ReplayReport(
+        results={name: tally.result() for name, tally in tallies.items()},
+        dates=log.outcomes.dates[days[warmup:]],
+        conditions={
+            "symbols": len(log.outcomes.symbols),
+            "warmup": warmup,
+            "batch_size": batch_size,
+            "budget": budget,
+            "bars": "same-day" if same_day else "day-old",
+            "hit": describe(log.rule),
+        },
+    )
+
+
+def describe(rule: RewardRule) -> str:
+    """What a hit is, in words."""
+    match rule:
+        case TopShare(share=share):
+            return f"one of the day's top {share:.0%} by rating"
+        case Threshold(minimum=minimum):
+            return f"a rating of {minimum:g} or more"
+        case Signal():
+            return "a signal"
+        case _:
+            return f"what {type(rule).__name__} says"
+
+
+class _Tally:
+    """Collects one order's measures."""
+
+    def __init__(self) -> None:
+        self.metrics: list[ScanMetrics] = []
+        self.seconds: list[float] = []
+        self.scanned: list[float] = []
+        self.curves: list[NDArray[np.float64]] = []
+
+    def add(self, hits: NDArray[np.bool_], visited: NDArray[np.intp], seconds: float) -> None:
+        n, n_hits = len(hits), int(hits.sum())
+        curve = recall_curve(hits[visited], n_universe=n, n_hits=n_hits)
+        self.metrics.append(scan_metrics(hits[visited], n_universe=n, n_hits=n_hits))
+        self.seconds.append(seconds)
+        self.scanned.append(len(visited) / n)
+        # A stopped scan's curve stays where it was.
+        self.curves.append(curve[np.minimum((_GRID * n).astype(np.intp), len(visited))])
+
+    def result(self) -> OrderResult:
+        return OrderResult(
+            metrics=tuple(self.metrics),
+            overhead_ms=1000.0 * np.array(self.seconds),
+            scanned=np.array(self.scanned),
+            curves=np.array(self.curves, dtype=np.float32),
+        )
+
+
+def _open(
+    orders: Iterable[str | Order], log: ReplayLog, configuration: Configuration, batch_size: int
+) -> list[Order]:
+    make: dict[str, Callable[[], Order]] = {
+        "scanrank": lambda: Ranked(
+            configuration.open(log.rule), name=configuration.name, batch_size=batch_size
+        ),
+        "random": lambda: Random(np.random.default_rng(configuration.seed)),
+        "file order": FileOrder,
+        "composite": Composite,
+        "last rating": lambda: LastRating(len(log.outcomes.symbols)),
+        "oracle": Oracle,
+    }
+    opened: list[Order] = []
+    for order in orders:
+        if isinstance(order, str) and order not in make:
+            raise InvalidInputError(f"order is {order!r}; expected one of {', '.join(make)}")
+        opened.append(make[order]() if isinstance(order, str) else order)
+    names = [order.name for order in opened]
+    if not names or len(set(names)) < len(names):
+        raise InvalidInputError(f"orders are {names}; expected at least one, each name once")
+    return opened
+
+
+def _check(batch_size: int, budget: float | None, warmup: int, n_scans: int) -> None:
+    if batch_size < 1:
+        raise InvalidInputError(f"batch_size is {batch_size}; expected at least 1")
+    if budget is not None and not 0.0 < budget <= 1.0:
+        raise InvalidInputError(
+            f"budget is {budget}; expected a share of the universe in (0, 1], such as 0.25"
+        )
+    if warmup < 0:
+        raise InvalidInputError(f"warmup is {warmup}; expected 0 or more scans")
+    if warmup >= n_scans:
+        raise InvalidInputError(
+            f"{n_scans} scans leave none to measure after {warmup} of warm-up; replay a longer "
+            "period, or a shorter warm-up"
+        )
+
+
+def _check_visits(order: Order, visited: NDArray[np.intp], n_visits: int) -> None:
+    # A repeated symbol would make an order look better than it is.
+    if len(np.unique(visited)) != len(visited) or not 0 < len(visited) <= n_visits:
+        raise RuntimeError(
+            f"order {order.name!r} visited {len(np.unique(visited))} different symbols in "
+            f"{len(visited)} visits; expected each once, and 1 to {n_visits} visits"
+        )
