@@ -7,16 +7,12 @@ A test that needs a server which is not installed skips on a laptop; with
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from servers import Server, redis_binary
 
 hypothesis.settings.register_profile("laptop", deadline=None, max_examples=50)
 # The same examples on every run, so that CI is red only for a reason.
@@ -25,78 +21,6 @@ hypothesis.settings.register_profile("night", deadline=None, max_examples=5000)
 hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "laptop")
 )
-
-
-class Server:
-    """A real redis-server (or Valkey) that a test starts, kills and starts again."""
-
-    def __init__(self, binary: str, directory: Path, *settings: str) -> None:
-        self.binary, self.directory, self.settings = binary, directory, settings
-        self.socket = directory / "redis.sock"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"unix://{self.socket}"
-
-    def start(self) -> Server:
-        command = [
-            *(self.binary, "--port", "0", "--unixsocket", "redis.sock", "--dir", "."),
-            *("--save", "", "--appendonly", "yes", "--logfile", "redis.log", *self.settings),
-        ]
-        self.process = subprocess.Popen(
-            command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-        try:
-            wait_until(self._answers, f"{self.binary} in {self.directory} to answer")
-        except BaseException:
-            self.kill()
-            raise
-        return self
-
-    def _answers(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as connection:
-            try:
-                connection.connect(str(self.socket))
-                connection.sendall(b"PING\r\n")
-                # -NOAUTH is an answer too; -LOADING is none yet.
-                return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
-            except OSError:
-                return False
-
-    def kill(self) -> None:
-        """SIGKILL, as a power cut of the process would be."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        self._end(signal.SIGTERM)
-
-    def _end(self, how: signal.Signals) -> None:
-        if self.process is not None:
-            self.process.send_signal(how)
-            self.process.wait(10)
-            self.process = None
-            self.socket.unlink(missing_ok=True)
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
-    """Poll until `condition` holds; fail the test with `what` if it never does."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {timeout_s} s for {what}")
-        time.sleep(0.005)
-
-
-def redis_binary() -> str:
-    """Return the path of redis-server; skip the test, or fail it in CI, if there is none."""
-    found = shutil.which("redis-server")
-    if found is None:
-        reason = "redis-server is not installed"
-        if os.environ.get("SCANRANK_REQUIRE_SERVERS") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -75,27 +76,34 @@ class EmbeddedStore(RedisStore):
             raise
         self._address = f"embedded://{self._directory}"
 
+    def server_pid(self) -> int:
+        """Return the process id of the server, for operators and tests."""
+        return int(self._call("INFO", "server")["process_id"])
+
     def close(self) -> None:
         """See `Store`. The last user's close lets the server stop."""
         if self._users is not None:
             super().close()
             self._leave()
 
-    def _run(self, name: str, keys: Any, *args: Any) -> Any:
-        try:
-            return super()._run(name, keys, *args)
-        except StoreUnavailableError:
-            self._ensure_server()
-            return super()._run(name, keys, *args)
+    def _run(self, name: str, keys: Sequence[str], *args: Any) -> Any:
+        return self._persistently(lambda: RedisStore._run(self, name, keys, *args))
 
     def _call(self, *command: Any) -> Any:
+        return self._persistently(lambda: RedisStore._call(self, *command))
+
+    def _persistently(self, command: Callable[[], Any]) -> Any:
+        """Run a command; if the server was killed, start it again (unlike anybody else's, we can).
+
+        Every command of ours may be sent twice.
+        """
+        if self._users is None:
+            raise StoreUnavailableError(f"{self._address} was closed; open it again.")
         try:
-            return super()._call(*command)
+            return command()
         except StoreUnavailableError:
-            # Its server was killed: unlike somebody else's, this one we can start again. Every
-            # command of ours may be sent twice.
             self._ensure_server()
-            return super()._call(*command)
+            return command()
 
     # -- users ---------------------------------------------------------------------------------
 
@@ -128,8 +136,6 @@ class EmbeddedStore(RedisStore):
 
     def _ensure_server(self) -> None:
         """Return when a server answers, starting one if there is none."""
-        if self._users is None:
-            raise StoreUnavailableError(f"embedded store {self._directory} was closed.")
         deadline = time.monotonic() + START_TIMEOUT_S
         is_starting = False
         while True:

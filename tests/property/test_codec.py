@@ -30,7 +30,25 @@ json_values = st.recursive(
     scalars, lambda inner: st.lists(inner) | st.dictionaries(text, inner), max_leaves=20
 )
 headers = st.dictionaries(text, json_values, max_size=5)
-dtypes = st.sampled_from("? i1 u1 <i2 >i2 <u4 >u4 <i8 >i8 f2 <f4 >f4 f8 S5 <U4 >U4".split())
+dtypes = st.sampled_from(
+    [
+        "?",
+        "i1",
+        "u1",
+        "<i2",
+        ">i2",
+        "<u4",
+        ">u4",
+        "<i8",
+        "f2",
+        "<f4",
+        ">f4",
+        "f8",
+        "S5",
+        "<U4",
+        ">U4",
+    ]
+)
 arrays = dtypes.flatmap(
     lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0))
 )
