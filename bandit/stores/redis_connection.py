@@ -5,6 +5,7 @@ Secrets: `address` is what may be shown of a URL. The URL itself is handed to re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,9 @@ from redis.cluster import RedisCluster
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -39,10 +43,17 @@ _REFUSALS = {  # code at the start of the server's message, or after "-" in one 
     "OOM": "it is out of memory: raise `maxmemory`, or trim journals",
     "READONLY": "it is a read-only replica: give the address of the primary, or use Sentinel",
     "NOPERM": "this user may not do that: allow it keys scanrank:* and the commands used",
-    "NOAUTH": "it wants a user and password: put them into the URL",
+    "NOAUTH": "it wants a password: put it into the URL",
     "WRONGPASS": "wrong user or password",
     "MISCONF": "it cannot write to its disk",
     "NOREPLICAS": "too few replicas are connected",
+}
+_CODES: dict[type[RedisError], str] = {  # redis-py cuts the code off the messages of these
+    OutOfMemoryError: "OOM",
+    ReadOnlyError: "READONLY",
+    NoPermissionError: "NOPERM",
+    AuthenticationError: "WRONGPASS",  # a ConnectionError too, for redis-py
+    AuthorizationError: "WRONGPASS",
 }
 _ABSENCES = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
 
@@ -150,13 +161,12 @@ def errors_of(address: str) -> Iterator[None]:
 
 
 def _translated(err: RedisError, address: str) -> StoreError:
-    text = str(err)
+    text = re.sub(r"\.? script: [0-9a-f]{40}, on @\S+", "", str(err))
     codes = {word.strip("-:") for word in text.replace("\n", " ").split(" ")}
+    codes.update(code for kind, code in _CODES.items() if isinstance(err, kind))
     for code, meaning in _REFUSALS.items():
         if code in codes:
             return StoreRefusedError(f"store {address} refuses: {meaning} ({text}).")
-    if isinstance(err, AuthenticationError | AuthorizationError):  # also redis-py's ConnectionError
-        return StoreRefusedError(f"store {address} refuses: wrong user or password ({text}).")
     if isinstance(
         err, redis.ConnectionError | redis.TimeoutError | RedisClusterException
     ) or codes.intersection(_ABSENCES):
