@@ -42,13 +42,15 @@ def run_replay(request: ReplayRequest) -> None:
     if request.json_file is not None and not request.json_file.absolute().parent.is_dir():
         raise InvalidInputError(f"--json {request.json_file}: there is no such folder")
     log = ReplayLog.read(request.bars, request.ratings, rule=request.rule)
+    errors = Console(stderr=True)
     with Progress(
         TextColumn("replaying"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=errors,
         transient=True,
+        disable=not errors.is_terminal,
     ) as progress:
         task = progress.add_task("", total=None)
         report = replay(

@@ -140,14 +140,16 @@ def _known(value: float | None) -> float | None:
 @contextmanager
 def _bar(n_symbols: int) -> Iterator[Callable[[Scan], None]]:
     """A progress bar on the error stream, so that the output stays clean for a pipe."""
+    errors = Console(stderr=True)
     with Progress(
         TextColumn("scanning"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TextColumn("{task.fields[found]}"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=errors,
         transient=True,
+        disable=not errors.is_terminal,
     ) as progress:
         task = progress.add_task("", total=n_symbols, found="")
         yield lambda scan: progress.update(

@@ -92,16 +92,19 @@ class DemoView:
         """Print the line of a finished scan."""
         metrics = scan_metrics(trace.hits)
         self.say(
-            f"  {day}  {sum(trace.hits):3d} high-value results, the first after "
+            f"  {day}  {sum(trace.hits):3d} high-value, the first after "
             f"{trace.time_to(0.0):.2f} s, {_percent(metrics.recall_10):>5} in the first 10 %"
         )
 
     def _screen(self) -> Group:
-        table = Table(box=None, padding=(0, 2, 0, 2), show_header=bool(self._latest))
+        table = Table(box=None, padding=(0, 2, 0, 2))
         for heading in ("found after", "scanned as", "symbol", "rating", "alpha"):
             table.add_column(heading, justify="left" if heading == "symbol" else "right")
         for found in self._latest:
             table.add_row(*found, style="green")
+        # Always as many rows: a live area that grows leaves its old top line behind.
+        for _ in range(N_SHOWN - len(self._latest)):
+            table.add_row()
         return Group(
             Text(f"  latest high-value results · {self._title}", "dim"), table, self._progress
         )
@@ -157,4 +160,4 @@ def _known_mean(values: Sequence[float]) -> float:
 
 
 def _percent(share: float) -> str:
-    return "-" if np.isnan(share) else f"{100 * share:.0f} %"
+    return "-" if np.isnan(share) else f"{round(100 * share)} %"

@@ -16,7 +16,12 @@ ROOT = Path(__file__).parents[2]
 def _import_with(path_entry: Path, code: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(path_entry), str(ROOT)])}
     return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        # -P: the folder that the tests run in must not come before the path entry.
+        [sys.executable, "-P", "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

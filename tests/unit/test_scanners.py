@@ -41,8 +41,8 @@ def test_breakout_needs_the_close_above_the_prior_high_and_the_volume() -> None:
     scan = SCANNERS["breakout"]
     flat, usual = [10.0] * 21, [100.0] * 21
     assert scan("A", frame([*flat, 10.2], [*usual, 150.0]))["signal"] == "Buy"
-    assert scan("A", frame([*flat, 10.1], [*usual, 150.0]))["signal"] is None
-    assert scan("A", frame([*flat, 10.2], [*usual, 149.0]))["signal"] is None
+    assert scan("A", frame([*flat, 10.1], [*usual, 150.0]))["signal"] == "Hold"
+    assert scan("A", frame([*flat, 10.2], [*usual, 149.0]))["signal"] == "Hold"
     # The ATR of 21 flat days is 0.2; the last day's range is 10.3 - 9.9 = 0.4, so the smoothed ATR
     # is (13 * 0.2 + 0.4) / 14 = 3 / 14, and the rating is (10.2 - 10.1) / (3 / 14).
     row = scan("A", frame([*flat, 10.2], [*usual, 150.0]))
@@ -67,7 +67,7 @@ def test_volume_surge_is_twice_the_mean_of_the_20_days_before() -> None:
     row = scan("A", frame([10.0] * 20 + [10.5], [*volumes, 21.0]))
     assert (row["rating"], row["signal"]) == (2.0, "Buy")
     assert row["alpha"] == pytest.approx(5.0)
-    assert scan("A", frame([10.0] * 21, [*volumes, 20.0]))["signal"] is None
+    assert scan("A", frame([10.0] * 21, [*volumes, 20.0]))["signal"] == "Hold"
 
 
 def test_reversal_is_an_rsi_under_30_that_rises() -> None:
@@ -77,7 +77,7 @@ def test_reversal_is_an_rsi_under_30_that_rises() -> None:
     """
     falling = [20.0 - 0.1 * i for i in range(21)]
     scan = SCANNERS["reversal"]
-    assert scan("A", frame(falling))["signal"] is None  # oversold and not turning
+    assert scan("A", frame(falling))["signal"] == "Hold"  # oversold and not turning
     row = scan("A", frame([*falling, falling[-1] + 0.1]))
     assert row["signal"] == "Buy"
     assert row["rsi"] == pytest.approx(100 / 14)
@@ -97,7 +97,7 @@ def test_squeeze_is_the_bands_inside_the_channel() -> None:
     row = scan("A", frame([9.0, 11.0] * 100))
     assert row["signal"] == "Buy"
     assert row["rating"] == pytest.approx(100 * (1 - 4 / 6.6))
-    assert scan("A", frame([float(i) for i in range(10, 60)]))["signal"] is None
+    assert scan("A", frame([float(i) for i in range(10, 60)]))["signal"] == "Hold"
 
 
 def test_technical_rating_orders_a_rise_above_a_fall_and_stays_inside_0_to_100() -> None:
@@ -116,7 +116,7 @@ def test_every_scanner_gives_finite_numbers_even_for_a_symbol_that_never_trades(
     bars = frame([10.0] * 60, [0.0] * 60).assign(open=10.0, high=10.0, low=10.0)
     row = SCANNERS[name]("A", bars)
     assert list(row)[:3] == ["rating", "signal", "alpha"]
-    assert row["signal"] in {None, "Buy", "Avoid"}
+    assert row["signal"] in {"Buy", "Hold", "Avoid"}
     assert all(np.isfinite(value) for key, value in row.items() if key != "signal")
 
 
