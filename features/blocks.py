@@ -24,6 +24,9 @@ LOOKBACK = 280
 # The same for TA-Lib's indicators, of which only the last few bars are looked at.
 INDICATOR_LOOKBACK = 5
 
+# Symbols whose median move is taken for the market's.
+_LEAST_MARKET = 20
+
 # Numbers in one array of a block: 2 MiB of float64, which the second-level cache about holds.
 _BLOCK_SIZE = 1 << 18
 
@@ -100,33 +103,30 @@ class Block:
 
 def blocks(bars: Bars, n_days: int) -> Iterator[Block]:
     """Yield the universe in blocks, with the last `n_days` calendar days wanted."""
-    market = market_level(bars, n_days)
+    market = market_level(bars)
     height = min(len(bars.dates), n_days + LOOKBACK) + LOOKBACK
     width = max(32, _BLOCK_SIZE // height)
     for start in range(0, len(bars.symbols), width):
         yield _block(bars, slice(start, min(start + width, len(bars.symbols))), n_days, market)
 
 
-def market_level(bars: Bars, n_days: int) -> Array:
+def market_level(bars: Bars) -> Array:
     """Return the cumulated median log return of the universe, shape (n_days,).
 
     Rounded to a grid of 2^-40 a day, so that sums are exact and do not depend on the first day
-    of the history. NaN spreads from days on which fewer than 20 symbols moved: so few are no
-    market. Rows before those that sub-scores can read stay NaN.
+    of the history. NaN on days on which fewer than 20 symbols moved: so few are no market.
     """
     level = np.full(len(bars.dates), np.nan)
-    first = max(0, len(bars.dates) - n_days - 2 * LOOKBACK)
-    close = bars.close[first:]
+    close = bars.close
     change = np.log(close[1:] / close[:-1])
     change.sort(axis=1)  # NaN last
     count = (~np.isnan(change)).sum(axis=1)
     rows = np.arange(len(change))
     middle = np.maximum(count - 1, 0)
     median = (change[rows, middle // 2] + change[rows, (middle + 1) // 2]) / 2
-    if len(bars.symbols) < 20:
-        return level
-    median = np.where(count >= 20, median, 0.0)
-    level[first + 1 :] = np.cumsum(np.round(median * 2.0**40) * 2.0**-40)
+    is_market = count >= _LEAST_MARKET
+    steps = np.where(is_market, np.round(median * 2.0**40) * 2.0**-40, 0.0)
+    level[1:] = np.where(is_market, np.cumsum(steps), np.nan)
     return level
 
 

@@ -146,13 +146,15 @@ def _earnings(frame: object) -> EventTable:
     symbols, code, order = _sorted(table["symbol"], day, known)
     day, date = day[order], date[order]
     expected = estimate[order]
-    surprise: NDArray[np.float64] = actual[order] - expected
+    surprise = actual[order] - expected
     return EventTable(
         symbols,
         code,
         day,
         {
-            "surprise": surprise / _surprise_scale(code, surprise, expected),
+            "surprise": np.asarray(
+                surprise / _surprise_scale(code, surprise, expected), dtype=np.float64
+            ),
             "streak": _streak(code, np.sign(surprise)),
             "next_report": _next_report(code, date),
             "date": date.astype(np.float64),
@@ -164,7 +166,7 @@ def _ratings(frame: object) -> EventTable:
     table = _table(frame, "ratings", ("symbol", "date", "action"))
     day = _day(table, "ratings") + 1
     action = table["action"].astype(str).str.strip().str.lower()
-    sign = action.map(_RATING_SIGNS).fillna(0.0).to_numpy(dtype=np.float64)
+    sign = np.array([_RATING_SIGNS.get(word, 0.0) for word in action], dtype=np.float64)
     symbols, code, order = _sorted(table["symbol"], day, np.ones(len(day), dtype=bool))
     return EventTable(symbols, code, day[order], {"sign": sign[order]})
 
@@ -208,8 +210,7 @@ def _surprise_scale(
         earlier[k:] = surprise[:-k] ** 2
         squares = squares + np.where(same, earlier, 0.0)
         count = count + same
-    scale: NDArray[np.float64] = np.sqrt(squares / count)
-    return scale
+    return np.asarray(np.sqrt(squares / count), dtype=np.float64)
 
 
 def _streak(code: NDArray[np.int64], sign: NDArray[np.float64]) -> NDArray[np.float64]:

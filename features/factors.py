@@ -20,7 +20,7 @@ from features.bars import Bars, as_day
 from features.blocks import blocks
 from features.errors import FeatureError
 from features.events import Events
-from features.fundamental import FUNDAMENTAL, fundamental_measures
+from features.fundamental import FUNDAMENTAL, earnings_reaction, fundamental_measures
 from features.historical import HISTORICAL, historical_sub_scores
 from features.market import market_measures
 from features.scores import DEFAULT_WEIGHTS, FACTORS, FactorScores, combine
@@ -42,14 +42,11 @@ SUB_SCORES: dict[str, tuple[str, ...]] = {
     "historical": HISTORICAL,
     "market": (
         "market.volume_surge",
-        "market.volume_trend",
-        "market.volume_peak_5",
+        "market.volume_ready",
+        "market.volume_regime",
         "market.surge_age",
-        "market.surge_frequency",
-        "market.accumulation",
         "market.liquidity",
         "market.move_today",
-        "market.gap",
         "market.momentum_5",
         "market.momentum_20",
         "market.momentum_60",
@@ -71,18 +68,15 @@ SUB_SCORES: dict[str, tuple[str, ...]] = {
         "technical.macd",
         "technical.macd_turn",
         "technical.stochastic",
-        "technical.direction",
-        "technical.money_flow",
-        "technical.trend",
         "technical.trend_long",
         "technical.trend_strength",
-        "technical.stretch",
         "technical.convergence",
         "technical.squeeze",
         "technical.squeeze_recent",
         "technical.support",
         "technical.resistance",
         "technical.candles",
+        "technical.pattern_completion",
     ),
 }
 
@@ -142,13 +136,16 @@ def sub_score_panel(
     n_days = len(bars.dates) - int(rows.min())
     values = np.empty((n_days, len(bars.symbols), len(PANEL_NAMES)), dtype=np.float32)
     days = bars.dates[-n_days:]
+    reaction = None
+    if events is not None and events.earnings is not None:
+        reaction = earnings_reaction(bars, events.earnings)
     with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 and log(0) mean unknown below
         for block in blocks(bars, n_days):
             part = values[:, block.columns]
             for name, z in {**market_measures(block), **technical_measures(block)}.items():
                 part[:, :, _POSITION[name]] = _score(block.to_days(z))
             symbols = bars.symbols[block.columns]
-            for name, z in fundamental_measures(events, symbols, days).items():
+            for name, z in fundamental_measures(events, symbols, days, reaction).items():
                 part[:, :, _POSITION[name]] = _score(z)
     if n_days != len(rows):
         values = values[rows - (len(bars.dates) - n_days)]

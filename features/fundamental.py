@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import nbdtr, ndtri
 
+from features.bars import Bars
 from features.events import Events, EventTable, decayed_sum
 from features.windows import Array
 
@@ -31,13 +32,17 @@ FUNDAMENTAL = (
     "fundamental.surprise_streak",
     "fundamental.report_age",
     "fundamental.report_due",
+    "fundamental.reaction",
     "fundamental.rating_changes",
     "fundamental.news_activity",
 )
 
 
 def fundamental_measures(
-    events: Events | None, symbols: Sequence[str], dates: NDArray[np.datetime64]
+    events: Events | None,
+    symbols: Sequence[str],
+    dates: NDArray[np.datetime64],
+    reaction: NDArray[np.float64] | None = None,
 ) -> dict[str, Array]:
     """Return the z-value of every fundamental sub-score by name, each of shape (m, n).
 
@@ -53,7 +58,7 @@ def fundamental_measures(
     if events is None:
         return found
     if events.earnings is not None:
-        found |= _earnings(events.earnings, symbols, days)
+        found |= _earnings(events.earnings, symbols, days, reaction)
     if events.ratings is not None:
         found |= _ratings(events.ratings, symbols, days)
     if events.news is not None:
@@ -62,7 +67,10 @@ def fundamental_measures(
 
 
 def _earnings(
-    table: EventTable, symbols: Sequence[str], days: NDArray[np.int64]
+    table: EventTable,
+    symbols: Sequence[str],
+    days: NDArray[np.int64],
+    reaction: NDArray[np.float64] | None,
 ) -> dict[str, Array]:
     at = table.last(symbols, days)
     age = days[:, None] - _take(table.columns["date"], at)
@@ -76,7 +84,32 @@ def _earnings(
         "fundamental.report_age": (3.3 - np.log1p(age)) / 1.0,
         "fundamental.report_due": (2.9 - np.log1p(due)) / 1.0,
     }
+    if reaction is not None:
+        measures["fundamental.reaction"] = _signed_log(_take(reaction, at)) * decay / 0.7
     return {name: np.where(covered, z, np.nan) for name, z in measures.items()}
+
+
+def earnings_reaction(bars: Bars, table: EventTable) -> NDArray[np.float64]:
+    """Return how the market took each report: the return of the first day that knew it.
+
+    In mean absolute returns of the 20 days before, so that a report counts alike for a calm and
+    for a wild symbol; shape (n_events,), NaN where that day is not in the bars.
+    """
+    where = {name: i for i, name in enumerate(bars.symbols)}
+    columns = np.array([where.get(name, -1) for name in table.symbols], dtype=np.intp)
+    column = columns[table.code]
+    row = np.searchsorted(bars.dates, table.day.astype("datetime64[D]"))
+    found = np.full(len(row), np.nan)
+    inside = (column >= 0) & (row >= 21) & (row < len(bars.dates))
+    row, column = row[inside], column[inside]
+    log_close = np.log(bars.close)
+
+    def change(age: int) -> Array:
+        return np.asarray(log_close[row - age, column] - log_close[row - age - 1, column])
+
+    usual = sum((np.abs(change(age)) for age in range(1, 21)), np.zeros(len(row))) / 20.0
+    found[inside] = change(0) / np.where(usual > 0, usual, np.nan)
+    return found
 
 
 def _ratings(

@@ -63,8 +63,8 @@ def indicators(
     tail = out[:, :, height - kept :]
     for i in range(n):
         h, lo, c, v = high[i], low[i], close[i], volume[i]
-        if c[-1] != c[-1] or c[-2:-1] != c[-2:-1]:
-            continue  # fewer than two bars
+        if n_bars < 2 or np.isnan(c[-2]):
+            continue  # TA-Lib wants two bars
         tail[0, i] = _RSI(c, 14)[-kept:]
         tail[1, i] = _ATR(h, lo, c, 14)[-kept:]
         tail[2, i] = _ADX(h, lo, c, 14)[-kept:]

@@ -36,32 +36,27 @@ def market_measures(block: Block) -> dict[str, Array]:
 
 def _volume(b: Block) -> dict[str, Array]:
     m = b.m
-    n_rows = m + 60
     log_volume = b.log_volume
-    centre, deviation = trimmed_norm(log_volume[:-1], 20, n_rows)
+    centre, deviation = trimmed_norm(log_volume[:-1], 20, m)
     deviation = np.maximum(deviation, _LEAST_VOLUME_DEVIATION)
-    traded = total(b.volume, 21, n_rows) > 0  # no volume at all (an index) is unknown
-    surge = np.where(traded, (lag(log_volume, 0, n_rows) - centre) / deviation, np.nan)
+    traded = total(b.volume, 21, m) > 0  # no volume at all (an index) is unknown
+    month = np.log(mean(b.volume, 20, m))
+
+    def known(x: Array) -> Array:
+        return np.where(traded, x, np.nan)
+
     # Against the plain mean of the 20 days before, as scanners define "twice its normal volume".
-    ratio = lag(b.volume, 0, n_rows) / mean(b.volume[:-1], 20, n_rows)
-    ratio = np.where(traded, ratio, np.nan)
-    today = surge[-m:]
-    known = ~np.isnan(lag(b.volume, 60, m)) & ~np.isnan(ratio[-m:])
-    age = np.where(known, bars_since(ratio >= 2.0, 60, m), np.nan)
-    busy = np.where(known, mean((ratio >= 1.5).astype(np.float64), 60, m), np.nan)
-    up = np.where(b.log_return > 0, b.volume, 0.0) - np.where(b.log_return < 0, b.volume, 0.0)
-    up[np.isnan(b.log_return)] = np.nan
-    recent = mean(log_volume, 5, m)
+    n_rows = m + 60
+    surged = lag(b.volume, 0, n_rows) >= 2.0 * mean(b.volume[:-1], 20, n_rows)
+    has_past = ~np.isnan(lag(b.volume, 60, m))
+    age = np.where(has_past, bars_since(surged, 60, m), np.nan)
     dollars = np.log(mean(b.close * b.volume, 20, m))
     return {
-        "market.volume_surge": today / 1.5,
-        "market.volume_trend": np.where(
-            traded[-m:], (recent - mean(log_volume, 60, m)) / 0.35, np.nan
-        ),
-        "market.volume_peak_5": (highest(surge, 5, m) - 1.7) / 1.2,
-        "market.surge_age": (2.9 - np.log1p(age)) / 0.9,
-        "market.surge_frequency": (np.sqrt(busy) - 0.35) / 0.1,
-        "market.accumulation": total(up, 20, m) / total(b.volume, 20, m) / 0.25,
+        "market.volume_surge": known((lag(log_volume, 0, m) - centre) / (1.5 * deviation)),
+        # How near the last days already are to what a surge is measured against.
+        "market.volume_ready": known((mean(log_volume, 3, m) - month + 0.08) / 0.3),
+        "market.volume_regime": known((mean(log_volume, 20, m) - mean(log_volume, 120, m)) / 0.3),
+        "market.surge_age": known((2.9 - np.log1p(age)) / 0.9),
         "market.liquidity": np.where(np.isfinite(dollars), (dollars - 16.5) / 2.0, np.nan),
     }
 
@@ -74,15 +69,14 @@ def _momentum(b: Block) -> dict[str, Array]:
 
     def move(n: int) -> Array:
         change: Array = lag(level, 0, m) - lag(level, n, m)
-        return np.divide(change, daily * np.sqrt(n))
+        change /= daily * np.sqrt(n)
+        return change
 
-    before = np.maximum(lag(b.close, 1, m), 0.0)
     relative = (lag(level, 0, m) - lag(level, 120, m)) - (
         lag(b.market, 0, m) - lag(b.market, 120, m)
     )
     return {
         "market.move_today": move(1) / 1.2,
-        "market.gap": np.log(lag(b.open, 0, m) / before) / (0.5 * daily),
         "market.momentum_5": move(5) / 1.0,
         "market.momentum_20": move(20) / 1.0,
         "market.momentum_60": move(60) / 1.0,

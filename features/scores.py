@@ -78,7 +78,11 @@ def combine(
         count = known.sum(axis=1)
         summed = np.where(known, part, 0.0).sum(axis=1)
         scores[:, k] = np.where(count > 0, summed / np.maximum(count, 1), NEUTRAL)
-    return scores, scores @ share
+    # Added up by hand: a matrix product may round rows differently, and ties would be lost.
+    composite = np.zeros(len(scores))
+    for k in range(len(FACTORS)):
+        composite += share[k] * scores[:, k]
+    return scores, composite
 
 
 def _weights(weights: Mapping[str, float] | None) -> NDArray[np.float64]:
@@ -89,7 +93,9 @@ def _weights(weights: Mapping[str, float] | None) -> NDArray[np.float64]:
     share: NDArray[np.float64] = np.array([float(chosen.get(factor, 0.0)) for factor in FACTORS])
     if not (np.isfinite(share) & (share >= 0)).all() or share.sum() <= 0:
         raise FeatureError(f"weights {share.tolist()}; expected none below 0 and one above")
-    return np.divide(share, share.sum())
+    total = float(share.sum())
+    share /= total
+    return share
 
 
 @dataclass(frozen=True, repr=False)

@@ -93,9 +93,11 @@ def _components(close: NDArray[np.float64], n_components: int) -> NDArray[np.flo
     scaled = np.where(usable, centred / np.where(usable, spread, 1.0), 0.0)
     # One day of +30 % must not make a component of its own.
     scaled = np.clip(scaled, -5.0, 5.0).astype(np.float32)
-    days, _, loadings = randomized_svd(
+    days, sizes, loadings = randomized_svd(
         scaled, n_components=q, n_oversamples=10, n_iter=2, random_state=0, flip_sign=False
     )
     third = (days.astype(np.float64) ** 3).sum(axis=0)
     sign = np.where(third != 0, np.sign(third), np.where(days[0] < 0, -1.0, 1.0))
-    return np.asarray(loadings.T * sign, dtype=np.float64)
+    # Beyond the rank of the returns a component is rounding noise.
+    sign[sizes < 1e-4 * sizes[0]] = 0.0
+    return np.where(usable[:, None], loadings.T * sign, 0.0).astype(np.float64)

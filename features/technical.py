@@ -7,10 +7,12 @@ learner can turn them for a scanner that looks for reversals.
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtri
 
 from features.blocks import Block
 from features.candles import candle_balance
 from features.levels import nearest_levels
+from features.patterns import pattern_completion
 from features.windows import Array, deviation, lag, mean
 
 
@@ -27,35 +29,39 @@ def _oscillators(b: Block) -> dict[str, Array]:
     def known(x: Array) -> Array:
         return np.where(moved, x, np.nan)
 
-    close = lag(b.close, 0, m)
-    rsi = lag(found.rsi, 0, m)
-    traded = mean(b.volume, 14, m) > 0
-    direction = lag(found.plus_di, 0, m) - lag(found.minus_di, 0, m)
-    signed = {
-        "technical.rsi": known((rsi - 51.0) / 12.0),
-        "technical.macd": known(lag(found.macd_histogram, 0, m) / (0.25 * atr)),
-        "technical.stochastic": known((lag(found.stochastic, 0, m) - 52.0) / 28.0),
-        "technical.direction": known(direction / 13.0),
-        "technical.money_flow": np.where(
-            traded, known((lag(found.money_flow, 0, m) - 52.0) / 17.0), np.nan
-        ),
-        "technical.trend": (lag(found.ema_20, 0, m) - lag(found.ema_50, 0, m)) / (1.3 * atr),
-        "technical.trend_long": (lag(found.ema_50, 0, m) - lag(found.ema_200, 0, m)) / (4.0 * atr),
-        "technical.stretch": (close - lag(found.ema_20, 0, m)) / (1.3 * atr),
-    }
-    # Agreement: the mean of the signs, smoothed. EMA 200 is left out, so that a symbol with
-    # 60 bars has a value too.
-    voters = [z for name, z in signed.items() if name != "technical.trend_long"]
-    agreement = sum((np.tanh(2.0 * z) for z in voters), np.zeros_like(close)) / len(voters)
+    rsi, adx = lag(found.rsi, 0, m), lag(found.adx, 0, m)
+    histogram = lag(found.macd_histogram, 0, m)
+    signed_rsi = known((rsi - 51.0) / 12.0)
+    stochastic = known((lag(found.stochastic, 0, m) - 52.0) / 28.0)
+    macd = known(histogram / (0.25 * atr))
     return {
-        **signed,
+        "technical.rsi": signed_rsi,
         "technical.rsi_turn": known((rsi - lag(found.rsi, 3, m)) / 8.0),
-        "technical.macd_turn": known(
-            (lag(found.macd_histogram, 0, m) - lag(found.macd_histogram, 3, m)) / (0.2 * atr)
-        ),
-        "technical.trend_strength": known((np.log(lag(found.adx, 0, m)) - 3.05) / 0.4),
-        "technical.convergence": agreement / 0.6,
+        "technical.macd": macd,
+        "technical.macd_turn": known((histogram - lag(found.macd_histogram, 3, m)) / (0.2 * atr)),
+        "technical.stochastic": stochastic,
+        "technical.trend_long": (lag(found.ema_50, 0, m) - lag(found.ema_200, 0, m)) / (4.0 * atr),
+        "technical.trend_strength": known((np.log(adx) - 3.05) / 0.4),
+        "technical.convergence": _convergence(b, (signed_rsi, stochastic), macd) / 0.5,
     }
+
+
+def _convergence(b: Block, oscillators: tuple[Array, Array], macd: Array) -> Array:
+    """Return how far the indicators agree, -1 (all point down) to about 1, shape (m, n).
+
+    One vote for each kind of evidence, so that three oscillators that say the same do not
+    outvote the trend. Indices without volume vote without the money flow; the 200-day average
+    has no vote, since young symbols lack it.
+    """
+    m, found = b.m, b.indicators
+    traded = mean(b.volume, 14, m) > 0
+    flow = np.where(traded, (lag(found.money_flow, 0, m) - 52.0) / 17.0, oscillators[0])
+    direction = (lag(found.plus_di, 0, m) - lag(found.minus_di, 0, m)) / 13.0
+    trend = (lag(found.ema_20, 0, m) - lag(found.ema_50, 0, m)) / (1.3 * b.atr)
+    oscillation = (np.tanh(oscillators[0]) + np.tanh(oscillators[1]) + np.tanh(flow)) / 3.0
+    strength = np.minimum(lag(found.adx, 0, m) / 25.0, 1.5)  # direction counts in a trend
+    votes = oscillation + np.tanh(1.5 * macd) + np.tanh(1.5 * trend)
+    return np.asarray((votes + strength * np.tanh(direction)) / 4.0)
 
 
 def _bands(b: Block) -> dict[str, Array]:
@@ -78,5 +84,7 @@ def _levels(b: Block) -> dict[str, Array]:
     return {
         "technical.support": (np.log(below + 0.1) + 0.1) / 1.0,
         "technical.resistance": (np.log(above + 0.1) + 0.1) / 1.0,
-        "technical.candles": candle_balance(b) / 1.0,
+        # TA-Lib sees patterns in bars without a range too
+        "technical.candles": np.where(np.isnan(b.atr), np.nan, candle_balance(b)),
+        "technical.pattern_completion": (ndtri(pattern_completion(b)) + 0.3) / 0.7,
     }

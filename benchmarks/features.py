@@ -1,0 +1,257 @@
+"""Speed and memory of the features, and how far the pattern probabilities can be trusted.
+
+    python -m benchmarks.features                     # the speed table
+    python -m benchmarks.features --memory            # peak memory, in a process of its own
+    python -m benchmarks.features --calibration DIR   # reliability table, picture into DIR
+    python -m benchmarks.features --fit-patterns      # refit the constants of features.patterns
+
+The speed table runs on random walks of the stated size; the rest on real bars (SCANRANK_DATA, or
+../shared/data). Everything runs in one thread unless said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import importlib.util
+import inspect
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import talib
+
+from features import Bars, factor_scores
+from features.calibration import LEAST_CASES, fit_calibration, plot_reliability, reliability
+from features.candles import PATTERNS
+
+# The size of a US universe, and what a daily scan keeps: above the 280 days that a score reads.
+SYMBOLS, DAYS = 5277, 300
+# Periods of the calibration: the fit ends before the judged years begin.
+FIT = ("2015-06-01", "2017-12-31")
+JUDGED = ("2018-01-01", "2020-01-10")
+
+
+def random_bars(n_symbols: int, n_days: int = DAYS, seed: int = 7) -> Bars:
+    """Return random walks with plausible ranges and volumes; no market, only its size."""
+    rng = np.random.default_rng(seed)
+    shape = (n_days, n_symbols)
+    close = 50.0 * np.exp(np.cumsum(rng.normal(0, 0.02, shape), axis=0))
+    open_ = close * np.exp(rng.normal(0, 0.008, shape))
+    high = np.maximum(open_, close) * np.exp(np.abs(rng.normal(0, 0.006, shape)))
+    low = np.minimum(open_, close) * np.exp(-np.abs(rng.normal(0, 0.006, shape)))
+    volume = np.exp(rng.normal(13.0, 0.5, shape)).round()
+    dates = np.datetime64("2018-01-01") + np.arange(n_days)
+    symbols = tuple(f"S{i:06d}" for i in range(n_symbols))
+    return Bars(dates, symbols, open_, high, low, close, volume)
+
+
+def best_of(run: Callable[[], object], repeats: int = 3) -> float:
+    """Return the shortest of some runs in seconds: other processes only ever add."""
+    seconds = []
+    for _ in range(repeats):
+        gc.collect()
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def bare_talib(bars: Bars) -> Callable[[], None]:
+    """Return a run of the TA-Lib calls alone, on series that lie ready; results are dropped."""
+    bare = inspect.unwrap
+    rows = [
+        np.ascontiguousarray(x.T) for x in (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    ]
+    rsi, atr, adx, macd = (bare(f) for f in (talib.RSI, talib.ATR, talib.ADX, talib.MACD))
+    plus, minus, stoch = bare(talib.PLUS_DI), bare(talib.MINUS_DI), bare(talib.STOCH)
+    ema, mfi = bare(talib.EMA), bare(talib.MFI)
+    candles = [bare(getattr(talib, name)) for name in PATTERNS]
+    flat = [np.ascontiguousarray(x[:, -23:]).ravel() for x in rows[:4]]
+
+    def run() -> None:
+        for _, h, lo, c, v in zip(*rows, strict=True):
+            rsi(c, 14)
+            atr(h, lo, c, 14)
+            adx(h, lo, c, 14)
+            plus(h, lo, c, 14)
+            minus(h, lo, c, 14)
+            macd(c, 12, 26, 9)
+            stoch(h, lo, c, 14, 3, 0, 3, 0)
+            ema(c, 20)
+            ema(c, 50)
+            ema(c, 200)
+            mfi(h, lo, c, v, 14)
+        for candle in candles:
+            candle(*flat)
+
+    return run
+
+
+def groupby_indicators(bars: Bars) -> Callable[[], None]:
+    """Return a run of eight of the indicators through pandas groupby, as one usually writes it."""
+    n_days = len(bars.dates)
+    frame = pd.DataFrame(
+        {
+            "symbol": np.repeat(np.array(bars.symbols), n_days),
+            **{f: getattr(bars, f).T.ravel() for f in ("high", "low", "close", "volume")},
+        }
+    )
+
+    def run() -> None:
+        by = frame.groupby("symbol", sort=False)
+        close = by["close"]
+        change = close.diff()
+        key = frame["symbol"]
+
+        def smooth(x: Any, alpha: float) -> Any:
+            return x.groupby(key, sort=False).ewm(alpha=alpha, adjust=False).mean()
+
+        before = close.shift()
+        true_range = np.maximum(frame["high"], before) - np.minimum(frame["low"], before)
+        smooth(change.clip(lower=0), 1 / 14)  # RSI
+        smooth((-change).clip(lower=0), 1 / 14)
+        smooth(true_range, 1 / 14)  # ATR
+        for span in (12, 26, 20, 50, 200):  # MACD, EMA
+            close.ewm(span=span, adjust=False).mean()
+        by["high"].rolling(14).max()  # stochastic
+        by["low"].rolling(14).min()
+        by["volume"].rolling(20).mean()  # volume surge
+        close.rolling(20).std()  # bands
+
+    return run
+
+
+def pandas_ta_indicators(bars: Bars) -> Callable[[], None] | None:
+    """Return a run of the eleven indicators through pandas-ta-classic, None if not installed."""
+    if importlib.util.find_spec("pandas_ta_classic") is None:
+        return None
+    ta = importlib.import_module("pandas_ta_classic")  # untyped, and only for this table
+
+    columns = [
+        [pd.Series(x) for x in np.ascontiguousarray(getattr(bars, f).T)]
+        for f in ("high", "low", "close", "volume")
+    ]
+
+    def run() -> None:
+        for h, lo, c, v in zip(*columns, strict=True):
+            ta.rsi(c, length=14)
+            ta.atr(h, lo, c, length=14)
+            ta.adx(h, lo, c, length=14)  # with both DI
+            ta.macd(c)
+            ta.stoch(h, lo, c, k=14, d=3, smooth_k=3)
+            ta.ema(c, length=20)
+            ta.ema(c, length=50)
+            ta.ema(c, length=200)
+            ta.mfi(h, lo, c, v, length=14)
+
+    return run
+
+
+def speed_table(n_symbols: int, large: int) -> None:
+    """Print the speed table: all factors, the bare calls, one more day, linearity, peers."""
+    bars = random_bars(n_symbols)
+    day = bars.dates[-1]
+    full = best_of(lambda: factor_scores(bars, as_of=day))
+    bare = best_of(bare_talib(bars))
+    print(f"simulated bars, {n_symbols:,} symbols x {DAYS} days, one thread")
+    _row("all factors of the last day", full, "under 1.0 s")
+    _row("the TA-Lib calls in it, alone", bare)
+    print(f"{'all factors / TA-Lib calls alone':<44}{full / bare:>9.2f} x  (under 2.5)")
+
+    last = bars.until(bars.dates[-2])
+    new = Bars(
+        bars.dates[-1:],
+        bars.symbols,
+        *(getattr(bars, f)[-1:] for f in ("open", "high", "low", "close", "volume")),
+    )
+    _row("append one day to the bars", best_of(lambda: last.append(new)), "under 0.2 s")
+    _row(
+        "append one day and score it",
+        best_of(lambda: factor_scores(last.append(new), as_of=day)),
+    )
+    few = bars.select(bars.symbols[:500])
+    share = n_symbols / 500
+    _row("8 indicators, pandas groupby (500 scaled)", share * best_of(groupby_indicators(few), 1))
+    peer = pandas_ta_indicators(few.select(few.symbols[:100]))
+    if peer is None:
+        print("pandas-ta-classic is not installed: pip install pandas-ta-classic")
+    else:
+        _row("11 indicators, pandas-ta-classic (100 scaled)", n_symbols / 100 * best_of(peer, 1))
+    if large:
+        many = random_bars(large)
+        seconds = best_of(lambda: factor_scores(many, as_of=day), 2)
+        _row(f"all factors, {large:,} symbols", seconds)
+        ratio = (seconds / large) / (full / n_symbols)
+        print(f"{'time per symbol against the smaller universe':<44}{ratio:>9.2f} x  (within 20 %)")
+
+
+def _row(what: str, seconds: float, goal: str = "") -> None:
+    print(f"{what:<44}{seconds:>9.3f} s  {f'({goal})' if goal else ''}".rstrip())
+
+
+def memory_table(n_symbols: int) -> None:
+    """Print the peak memory of a scoring process over that of the same process before it."""
+    code = (
+        "import resource,sys;from benchmarks.features import random_bars,factor_scores,DAYS;"
+        f"bars=random_bars({n_symbols});factor_scores(random_bars(50),as_of=bars.dates[-1]);"
+        "before=int(open('/proc/self/statm').read().split()[1])*resource.getpagesize();"
+        "open('/proc/self/clear_refs','w').write('5');"
+        "factor_scores(bars,as_of=bars.dates[-1]);"
+        "peak=[int(l.split()[1])*1024 for l in open('/proc/self/status') if l[:5]=='VmHWM'][0];"
+        "print(5*bars.close.nbytes, peak-before)"
+    )
+    run = subprocess.run(  # noqa: S603 - our own interpreter and text
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    size, extra = (int(word) for word in run.stdout.split())
+    print(
+        f"bars {size / 2**20:.0f} MiB; scoring adds {extra / 2**20:.0f} MiB: peak "
+        f"{(size + extra) / size:.2f} x the bars (under 4)"
+    )
+
+
+def real_bars() -> Bars:
+    """Return the bars of the shared data set."""
+    folder = Path(os.environ.get("SCANRANK_DATA", "../shared/data"))
+    return Bars.read(folder / "ohlcv.parquet")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--symbols", type=int, default=SYMBOLS)
+    parser.add_argument("--large", type=int, default=50_000, help="0 leaves the large run out")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--calibration", type=Path, metavar="DIR")
+    parser.add_argument("--fit-patterns", action="store_true")
+    chosen = parser.parse_args()
+    if chosen.fit_patterns:
+        for pattern, line in fit_calibration(real_bars(), from_=FIT[0], to=FIT[1]).items():
+            print(f'    "{pattern}": ({", ".join(f"{c:.3f}" for c in line)}),')
+    elif chosen.calibration:
+        table = reliability(real_bars(), from_=JUDGED[0], to=JUDGED[1])
+        print(table.to_string(index=False, float_format=lambda x: f"{x:.1f}"))
+        worst = table.loc[table["cases"] >= LEAST_CASES, "difference"].abs().max()
+        print(f"largest difference in deciles of {LEAST_CASES} or more cases: {worst:.1f} points")
+        chosen.calibration.mkdir(parents=True, exist_ok=True)
+        picture = chosen.calibration / "pattern_reliability.png"
+        plot_reliability(table).savefig(picture, dpi=120)
+        print(f"picture: {picture}")
+    elif chosen.memory:
+        memory_table(chosen.symbols)
+    else:
+        speed_table(chosen.symbols, chosen.large)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"peak memory of this process {peak:.1f} GiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Which sub-scores earn their place on the user's own data? One row for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from features.errors import FeatureError
+from features.factors import Panel
+
+# Sub-scores whose ranks agree more than this say the same thing twice.
+_REDUNDANT = 0.95
+# Days drawn for the rank correlations, and resamples for the intervals.
+_CORRELATION_DAYS, _RESAMPLES = 60, 1000
+_PERIODS = 4
+
+
+@dataclass(frozen=True, repr=False)
+class FactorReport:
+    """Value of every sub-score; prints as a table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Index: sub-score. Columns: coverage (share known), p10, p50, p90 (of the score), lift,
+        lift_low, lift_high (rate of hits in the day's top decile over the base rate, with a 95 %
+        interval from resampled days), low_lift (the same for the bottom decile: a signed score
+        can work from below), stability (share of four periods in which the stronger of the two
+        lifts is on the same side of one), nearest and correlation (the sub-score whose ranks
+        are closest, and Spearman's rho), verdict ('', 'weak', 'redundant', 'unknown').
+    base_rate : float
+        Share of hits among all symbols and days with a score.
+    n_days : int
+    """
+
+    table: pd.DataFrame
+    base_rate: float
+    n_days: int
+
+    def __repr__(self) -> str:
+        shown = self.table.to_string(float_format=lambda value: f"{value:.2f}")
+        return f"{self.n_days} days, base rate of hits {100 * self.base_rate:.2f} %\n{shown}"
+
+    def _repr_html_(self) -> str:
+        shown = self.table.to_html(float_format=lambda value: f"{value:.2f}")
+        return f"<p>{self.n_days} days, base rate of hits {100 * self.base_rate:.2f} %</p>{shown}"
+
+
+def factor_report(
+    panel: Panel, hits: NDArray[np.bool_], *, day_old: bool = True, seed: int = 0
+) -> FactorReport:
+    """Judge every sub-score by the hits that a scanner found.
+
+    Parameters
+    ----------
+    panel : Panel, values of shape (n_days, n_symbols, n_sub)
+    hits : ndarray of bool, shape (n_days, n_symbols)
+        What was a hit on each day of the panel.
+    day_old : bool
+        Set the scores of a day against the hits of the next one (what a scan before the close
+        has); otherwise against those of the same day.
+    seed : int
+        Of the resampling of days.
+
+    Raises
+    ------
+    FeatureError
+        If the shapes differ, or there is no hit to judge by.
+    """
+    if hits.shape != panel.values.shape[:2]:
+        raise FeatureError(f"hits have shape {hits.shape}; expected {panel.values.shape[:2]}")
+    values, found = panel.values, np.asarray(hits, dtype=bool)
+    if day_old:
+        values, found = values[:-1], found[1:]
+    scored = ~np.isnan(values).all(axis=2)
+    found = found & scored
+    if not found.any():
+        raise FeatureError("no hit on any day with scores; a report needs hits to judge by")
+    rng = np.random.default_rng(seed)
+    n_days = len(values)
+    # (resamples, days): how often each day is drawn
+    drawn = rng.multinomial(n_days, np.full(n_days, 1.0 / n_days), size=_RESAMPLES)
+    nearest, correlation = _nearest(values, rng)
+    rows = []
+    for k in range(len(panel.names)):
+        scores = values[:, :, k]
+        counts = _decile_counts(scores, found)
+        top, bottom = counts[:, [0, 1, 4, 5]], counts[:, [2, 3, 4, 5]]
+        lift, low_lift = _lift(top.sum(axis=0)), _lift(bottom.sum(axis=0))
+        spread = _lift((drawn @ top).T)
+        low_spread = _lift((drawn @ bottom).T)
+        low, high = np.nanpercentile(spread, [2.5, 97.5]) if np.isfinite(lift) else (np.nan,) * 2
+        stronger, whole = (top, lift) if _size(lift) >= _size(low_lift) else (bottom, low_lift)
+        parts = [_lift(part.sum(axis=0)) for part in np.array_split(stronger, _PERIODS)]
+        known = scores[~np.isnan(scores)]
+        p10, p50, p90 = np.percentile(known, [10, 50, 90]) if len(known) else (np.nan,) * 3
+        if not len(known):
+            verdict = "unknown"
+        elif correlation[k] > _REDUNDANT:
+            verdict = "redundant"
+        elif low <= 1.0 <= high and _holds_one(low_spread):
+            verdict = "weak"
+        else:
+            verdict = ""
+        rows.append(
+            {
+                "coverage": len(known) / max(int(scored.sum()), 1),
+                "p10": p10,
+                "p50": p50,
+                "p90": p90,
+                "lift": lift,
+                "lift_low": low,
+                "lift_high": high,
+                "low_lift": low_lift,
+                "stability": float(np.mean([np.sign(p - 1) == np.sign(whole - 1) for p in parts])),
+                "nearest": panel.names[nearest[k]],
+                "correlation": correlation[k],
+                "verdict": verdict,
+            }
+        )
+    table = pd.DataFrame(rows, index=pd.Index(panel.names, name="sub_score"))
+    return FactorReport(table, float(found.sum() / scored.sum()), n_days)
+
+
+def _decile_counts(scores: NDArray[np.float32], found: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return by day: hits and size of the top decile, of the bottom decile, of all known."""
+    counts = np.zeros((len(scores), 6))
+    for day, (row, hit) in enumerate(zip(scores, found, strict=True)):
+        known = ~np.isnan(row)
+        row, hit = row[known], hit[known]
+        if len(row) < 10:
+            continue
+        low, high = np.quantile(row, [0.1, 0.9])
+        top, bottom = row >= high, row <= low
+        counts[day] = (
+            hit[top].sum(),
+            top.sum(),
+            hit[bottom].sum(),
+            bottom.sum(),
+            hit.sum(),
+            len(row),
+        )
+    return counts
+
+
+def _lift(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return rate in the decile over rate in all, from sums (hits, size, all hits, all)."""
+    hits, size, all_hits, everything = counts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((hits / size) / (all_hits / everything))
+
+
+def _size(lift: NDArray[np.float64]) -> float:
+    """Return how far a lift is from one, in either direction; unknown is nowhere."""
+    value = float(lift)
+    return abs(np.log(max(value, 1e-3))) if np.isfinite(value) else 0.0
+
+
+def _holds_one(spread: NDArray[np.float64]) -> bool:
+    low, high = np.nanpercentile(spread, [2.5, 97.5])
+    return bool(low <= 1.0 <= high)
+
+
+def _nearest(
+    values: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return, for each sub-score, the one whose ranks agree most, and |Spearman's rho|."""
+    days = np.sort(rng.permutation(len(values))[:_CORRELATION_DAYS])
+    flat = values[days].reshape(-1, values.shape[2])
+    n_sub = flat.shape[1]
+    known = ~np.isnan(flat)
+    ranks = np.zeros(flat.shape)
+    for k in range(n_sub):
+        own = rankdata(flat[known[:, k], k]) if known[:, k].any() else np.zeros(0)
+        ranks[known[:, k], k] = own - own.mean() if len(own) else own
+    both = known.astype(np.float64)
+    overlap = both.T @ both
+    square = (ranks**2).T @ both  # sum of squares of k where l is known too
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rho = np.abs((ranks.T @ ranks) / np.sqrt(square * square.T))
+    rho[(overlap < 100) | ~np.isfinite(rho)] = 0.0
+    np.fill_diagonal(rho, 0.0)
+    nearest = rho.argmax(axis=1)
+    return nearest, rho[np.arange(n_sub), nearest]
