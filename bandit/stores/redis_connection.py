@@ -104,6 +104,8 @@ def connect(url: str) -> Any:
         if parts.scheme.endswith("+cluster"):
             return RedisCluster.from_url(bare.replace("+cluster", "", 1), **options)
         return redis.Redis.from_url(bare, **options)
+    except InvalidInputError:
+        raise
     except (ValueError, TypeError) as err:
         # `from None`: redis-py's text quotes parts of the URL.
         raise InvalidInputError(
@@ -152,7 +154,7 @@ def errors_of(address: str) -> Iterator[None]:
     """
     try:
         yield
-    except RedisError as err:
+    except (RedisError, RedisClusterException) as err:  # the latter is no RedisError
         if isinstance(err, ResponseError) and "WRONGTYPE" in str(err):
             raise
         raise _translated(err, address) from err
@@ -160,7 +162,7 @@ def errors_of(address: str) -> Iterator[None]:
         raise StoreUnavailableError(f"store {address} does not answer: {err}") from err
 
 
-def _translated(err: RedisError, address: str) -> StoreError:
+def _translated(err: RedisError | RedisClusterException, address: str) -> StoreError:
     text = re.sub(r"\.? script: [0-9a-f]{40}, on @\S+", "", str(err))
     codes = {word.strip("-:") for word in text.replace("\n", " ").split(" ")}
     codes.update(code for kind, code in _CODES.items() if isinstance(err, kind))
