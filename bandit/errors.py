@@ -20,11 +20,11 @@ class StoreUnavailableError(StoreError, ConnectionError):
 
 
 class StoreRefusedError(StoreError):
-    """The server answered no (password, rights, memory, read-only). Retrying alone will not help."""
+    """The server answered no (password, rights, memory, read-only); retrying will not help."""
 
 
 class CorruptStateError(StoreError):
-    """A stored blob is damaged or not ours; the message names the key. It is never guessed at."""
+    """A stored blob is damaged or not ours; the message names the key."""
 
 
 class IncompatibleStateError(StoreError):

@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit as to_logit
-from scipy.stats import rankdata
 
 from bandit.arm_effects import effect_variance
 from bandit.checks import as_arms
 from bandit.errors import IncompatibleStateError, InvalidInputError
-from bandit.expansion import HingeExpansion
+from bandit.expansion import Expansion, Kind
 from bandit.open_scan import OpenScan
 from bandit.pattern import PatternStrength
 from bandit.recall import RecallModel
@@ -39,8 +38,14 @@ STATE_FORMAT = 1
 # Prior of the logit: this many logits between a composite of 50 and one of 100. A composite's
 # spread over a universe is about 8 points, so one spread is worth about a factor of 2 in odds.
 _PRIOR_SLOPE = 4.0
-# Prior standard deviations: the constant, factor scores, lines, hinges (in logits).
-_PRIOR_SD = {"constant": 3.0, "seed": 1.0, "line": 0.7, "hinge": 0.7}
+# Prior standard deviations in logits, before empirical Bayes has seen anything.
+_PRIOR_SD = {
+    Kind.CONSTANT: 3.0,
+    Kind.PLAIN: 1.0,
+    Kind.LINE: 0.7,
+    Kind.HINGE: 0.7,
+    Kind.PRODUCT: 0.4,
+}
 _PRECISION_BOUNDS = (0.1, 1e4)
 # An aged value is worth less: its distance from neutral halves in this many days (a rating's
 # autocorrelation is about 0.9 after one trading day and 0.65 after five).
@@ -58,22 +63,27 @@ class RankerSettings:
         exploration the order is exactly that of their weighted sum.
     rule : RewardRule
         What an outcome is worth.
+    crossed : tuple of str
+        Columns whose products are features too.
     half_life_days : float
         Forgetting of the shared weights, by the clock.
     fast_days, slow_days : float
         Half-lives of the track record's two means.
     exploration : float
-        Scale of the posterior draws; 1 = Thompson sampling, 0 = greedy.
+        Scale of the posterior draws (Chapelle and Li's posterior reshaping): 1 = the posterior
+        itself, 0 = greedy. Over batches of 50 the whole posterior costs 1.5 points of recall on
+        real scans and 0.3 costs 0.1: each batch already explores fifty symbols.
     random_share : float
         Share of each batch that is drawn uniformly from what remains.
     """
 
     seed_weights: Mapping[str, float] = field(default_factory=dict)
     rule: RewardRule = field(default_factory=TopShare)
+    crossed: tuple[str, ...] = ()
     half_life_days: float = 120.0
     fast_days: float = 4.0
     slow_days: float = 60.0
-    exploration: float = 1.0
+    exploration: float = 0.3
     random_share: float = 0.02
 
     def __post_init__(self) -> None:
@@ -85,6 +95,21 @@ class RankerSettings:
             raise InvalidInputError(f"exploration is {self.exploration}; expected 0 to 10")
         if not 0.0 <= self.random_share <= 1.0:
             raise InvalidInputError(f"random_share is {self.random_share}; expected 0 to 1")
+
+
+def percentiles(values: NDArray[np.floating]) -> Array:
+    """Return the mid-rank of each value among all, in (0, 1); ties share theirs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> percentiles(np.array([7.0, 1.0, 7.0, 9.0]))
+    array([0.5  , 0.125, 0.5  , 0.875])
+    """
+    ordered = np.sort(values)
+    below = np.searchsorted(ordered, values, side="left")
+    up_to = np.searchsorted(ordered, values, side="right")
+    return (below + up_to) / (2.0 * values.size)
 
 
 class Ranker:
@@ -136,7 +161,7 @@ class Ranker:
         for j in range(rows.shape[1]):
             known = ~np.isnan(rows[:, j])
             if known.any():
-                percentile = (rankdata(rows[known, j]) - 0.5) / known.sum()
+                percentile = percentiles(rows[known, j])
                 values[known, j] = 50.0 + 100.0 * (percentile - 0.5) * kept[known]
         return tuple(f"row.{name}" for name in self.track.columns), values
 
@@ -274,23 +299,21 @@ class Ranker:
         self.time = time
 
     def _learned_prior_precision(self) -> Array:
-        column_of, is_hinge = self.expansion.column_of, self.expansion.is_hinge
+        kind, column_of = self.expansion.kind, self.expansion.column_of
         is_row = np.array([name.startswith("row.") for name in self.columns] + [False])
-        is_seed = column_of < len(self.settings.seed_weights)
-        blocks = np.where(is_row[column_of], 1, 0) + 2 * is_hinge
         return learn_prior_precision(
             self.posterior,
             self.moments,
-            blocks.astype(np.intp),
+            kind + len(Kind) * is_row[column_of],
             bounds=_PRECISION_BOUNDS,
-            fixed=is_seed,
+            fixed=kind <= Kind.PLAIN,
         )
 
     # -- columns -----------------------------------------------------------------------------
 
-    def _expansion(self, columns: Sequence[str]) -> HingeExpansion:
-        n_seed = len(self.settings.seed_weights)
-        return HingeExpansion(n_seed, len(columns) - n_seed)
+    def _expansion(self, columns: Sequence[str]) -> Expansion:
+        settings = self.settings
+        return Expansion(columns, n_plain=len(settings.seed_weights), crossed=settings.crossed)
 
     def _prior(self, columns: Sequence[str]) -> tuple[Array, Array]:
         expansion = self._expansion(columns)
@@ -299,9 +322,7 @@ class Ranker:
         mean[1 : 1 + seed.size] = _PRIOR_SLOPE * seed
         share = self.settings.rule.expected_share or 0.05
         mean[0] = to_logit(share)
-        sd = np.where(expansion.is_hinge, _PRIOR_SD["hinge"], _PRIOR_SD["line"])
-        sd[1 : 1 + seed.size] = _PRIOR_SD["seed"]
-        sd[0] = _PRIOR_SD["constant"]
+        sd = np.array([_PRIOR_SD[Kind(int(kind))] for kind in expansion.kind])
         return mean, sd**2
 
     def _add_columns(self, columns: Sequence[str]) -> None:

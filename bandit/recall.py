@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import betainc, pdtr
 
 Array = NDArray[np.float64]
 
@@ -96,10 +96,16 @@ class RecallModel:
         mean = self.bias * expected
         if mean <= 0.0:
             return 0.0
+        # The smallest number whose distribution function reaches the level; 12 standard
+        # deviations up there is nothing left of it.
+        deviation = np.sqrt(mean + self.spread * mean**2)
+        numbers = np.arange(int(mean + 12.0 * deviation) + 2)
         if self.spread < 1e-6:
-            return float(stats.poisson.ppf(level, mean))
-        size = 1.0 / self.spread
-        return float(stats.nbinom.ppf(level, size, size / (size + mean)))
+            reached = pdtr(numbers, mean)
+        else:
+            size = 1.0 / self.spread
+            reached = betainc(size, numbers + 1.0, size / (size + mean))
+        return float(np.searchsorted(reached, level))
 
     def estimate(
         self,

@@ -118,8 +118,9 @@ class Moments:
     @classmethod
     def of(cls, posterior: WeightPosterior) -> Moments:
         """Factorise once; O(d^3), independent of the number of arms."""
-        lower = np.linalg.cholesky(posterior.precision)
-        return cls(cho_solve((lower, True), posterior.shift, check_finite=False), lower)
+        lower = np.asarray(np.linalg.cholesky(posterior.precision), np.float64)
+        mean = np.asarray(cho_solve((lower, True), posterior.shift, check_finite=False))
+        return cls(mean, lower)
 
     def draw(self, rng: np.random.Generator, n_draws: int = 1, scale: float = 1.0) -> Array:
         """Draw weights from N(mean, scale^2 P^-1), shape (n_draws, d)."""

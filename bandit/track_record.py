@@ -232,7 +232,7 @@ class TrackRecord:
         # Only ranks are read from these, so any monotone map serves: asinh brings every scale
         # (a share of 0.02, a volume of 1e9) into what 16 bits resolve to 3 digits.
         with np.errstate(over="ignore"):
-            self._rows[np.ix_(at, position)] = np.arcsinh(rows).astype(np.float16)
+            self._rows[at[:, None], position] = np.arcsinh(rows).astype(np.float16)
 
 
 def shrunken_means(n: Array, total: Array, groups: NDArray[np.intp] | None = None) -> Array:
@@ -272,8 +272,8 @@ def shrunken_means(n: Array, total: Array, groups: NDArray[np.intp] | None = Non
     target = np.full(n.shape, overall)
     if groups is not None and groups.size and groups.max() >= 0:
         member = groups >= 0
-        n_group = np.bincount(groups[member], n[member])
-        total_group = np.bincount(groups[member], total[member])
+        n_group = np.bincount(groups[member], n[member]).astype(np.float64)
+        total_group = np.bincount(groups[member], total[member]).astype(np.float64)
         strength = _strength(n_group, total_group)
         means = (total_group + strength * overall) / (n_group + strength)
         target[member] = means[groups[member]]

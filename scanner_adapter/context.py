@@ -23,6 +23,19 @@ from features.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
 from scanner_adapter.errors import InvalidContextError
 
+# Columns worth more together than apart, such as a new high on high volume: what breaks out, how
+# far it ran, how stretched it is, and what the scanner said last.
+CROSSED = (
+    "market.high_20",
+    "market.high_250",
+    "market.momentum_20",
+    "market.volatility_level",
+    "market.volume_surge",
+    "technical.convergence",
+    "technical.macd",
+    "technical.rsi",
+    "row.rating",
+)
 FACTOR_COLUMNS = tuple(f"factor.{name}" for name in FACTORS)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -60,9 +60,9 @@ def run_scan(
         while batch := scan.next_batch(batch_size):
             outcomes: dict[str, Outcome] = {}
             if executor is None:
-                results = (_evaluate(fn, symbol) for symbol in batch)
+                results: Iterator[Outcome] = (_evaluate(fn, symbol) for symbol in batch)
             else:
-                results = iter(executor.map(_evaluate, [fn] * len(batch), batch.symbols))
+                results = executor.map(_evaluate, [fn] * len(batch), batch.symbols)
             for symbol, outcome in zip(batch.symbols, results, strict=True):
                 outcomes[symbol] = outcome
                 if on_result is not None:

@@ -6,9 +6,10 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeGuard
+
+import numpy as np
 
 from scanner_adapter.errors import InvalidOutcomeError
 
@@ -60,9 +61,12 @@ class Outcome:
 
     @property
     def is_signal(self) -> float:
-        """1 for a high-value signal, 0 for another, NaN where the scanner gives none."""
+        """1 for a high-value signal, 0 for another or none, NaN without a signal and a rating.
+
+        Scanners commonly give a signal to what they like and none to the rest.
+        """
         if self.signal is None:
-            return math.nan
+            return math.nan if math.isnan(self.rating) else 0.0
         return float(self.signal.strip().lower().replace("_", " ") in HIGH_VALUE_SIGNALS)
 
     @classmethod
@@ -87,7 +91,7 @@ class Outcome:
             return cls.failed(value)
         if value is None:
             return cls.failed("the scanner returned None")
-        if isinstance(value, Real) and not isinstance(value, bool):
+        if _is_number(value):
             return cls(rating=float(value))
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return cls._from_row(
@@ -118,7 +122,7 @@ class Outcome:
                 signal = value
             elif name in _ALPHA and alpha is None:
                 alpha = _number(value, name, symbol)
-            elif isinstance(value, Real):
+            elif isinstance(value, bool) or _is_number(value):
                 columns[name] = float(value)
         if math.isnan(rating) and signal is None:
             return cls.failed("the scanner gave neither rating nor signal")
@@ -128,12 +132,16 @@ class Outcome:
 def _number(value: object, name: str, symbol: str) -> float:
     if value is None:
         return math.nan
-    if not isinstance(value, Real) or isinstance(value, bool):
+    if not _is_number(value):
         raise InvalidOutcomeError(f"{name} of {symbol} is {value!r}; expected a number")
     number = float(value)
     if math.isinf(number):
         raise InvalidOutcomeError(f"{name} of {symbol} is {number}; expected a finite number")
     return number
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _slots(value: Any) -> dict[str, object]:

@@ -23,7 +23,7 @@ from features.bars import Bars
 from features.events import Events
 from features.similarity import Loadings
 from scanner_adapter.blas_threads import one_blas_thread
-from scanner_adapter.context import MarketFacts, market_facts, scan_context, seed_weights
+from scanner_adapter.context import CROSSED, MarketFacts, market_facts, scan_context, seed_weights
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.scan import SECONDS_PER_DAY, Scan
@@ -109,7 +109,10 @@ class SymbolRanker:
                 f"setting {unknown[0]!r} is unknown; known are {', '.join(sorted(known))}"
             )
         ranker_settings = RankerSettings(
-            seed_weights=seed_weights(weights), rule=rewards or TopShare(), **settings
+            seed_weights=seed_weights(weights),
+            rule=rewards or TopShare(),
+            crossed=CROSSED,
+            **settings,
         )
         store = store_from_url(url)
         try:
