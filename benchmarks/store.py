@@ -1,0 +1,194 @@
+"""What the store costs, beside the bare round trips of the same bytes.
+
+Run ``python -m benchmarks.store`` (about half a minute). It starts an embedded server in a
+temporary directory, or takes ``--url``. Timings of a report and of its bare counterparts are taken
+in turns, so that a busy machine slows both; each is the median over its turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandit.stores import Store, store_from_url
+from bandit.stores.entries import seal_report
+from bandit.stores.redis import RedisStore
+
+N_ARMS = 50
+N_COLUMNS = 50
+N_TURNS = 400
+UNIVERSE = 5_277  # all US symbols of shared/data
+LARGE = 1_000_000
+
+_counter = itertools.count()
+
+
+def _arms(n: int = N_ARMS) -> list[str]:
+    first = next(_counter) * n
+    return [f"S{index:07d}" for index in range(first, first + n)]
+
+
+@contextmanager
+def _opened(url: str | None) -> Iterator[RedisStore]:
+    with tempfile.TemporaryDirectory(prefix="scanrank-bench-") as directory:
+        store = store_from_url(url or f"embedded://{directory}/store")
+        if not isinstance(store, RedisStore):
+            raise SystemExit("--url: expected a store on a server.")
+        try:
+            yield store
+        finally:
+            store.close()
+            time.sleep(0.3)  # the server writes its file while it stops
+
+
+def report_rows(store: RedisStore) -> list[tuple[str, float, float]]:
+    """Return (what, microseconds, times one pipelined round trip) of a report of 50."""
+    rng = np.random.default_rng(0)
+    arrays: dict[str, Any] = {
+        "reward": rng.random(N_ARMS, dtype=np.float32),
+        "context": rng.normal(size=(N_ARMS, N_COLUMNS - 1)).astype(np.float32),
+    }
+    columns = {f"column_{n}": arrays["context"][:, n % 49].copy() for n in range(N_COLUMNS)}
+    blob = seal_report("scan", _arms(), {"batch": 1}, arrays).blob
+    client = store._client
+
+    def append(arms: list[str], arrays: dict[str, Any]) -> None:
+        store.append_report("bench", "scan", arms=arms, header={"batch": 1}, arrays=arrays)
+
+    def pipelined(arms: list[str]) -> None:
+        """The same work without the decision: 50 marks and the entry, one round trip."""
+        pipeline = client.pipeline(transaction=False)
+        for arm in arms:
+            pipeline.sadd("scanrank:{bench}:bare-marks", arm)
+        pipeline.xadd("scanrank:{bench}:bare", {"b": blob})
+        pipeline.execute()
+
+    def two_commands(arms: list[str]) -> None:
+        pipeline = client.pipeline(transaction=False)
+        pipeline.sadd("scanrank:{bench}:bare-marks", *arms)
+        pipeline.xadd("scanrank:{bench}:bare", {"b": blob})
+        pipeline.execute()
+
+    timed: dict[str, Callable[[list[str]], Any]] = {
+        "PING": lambda _: client.ping(),
+        "XADD of the entry alone": lambda _: client.xadd("scanrank:{bench}:bare", {"b": blob}),
+        "pipeline: SADD of 50, XADD": two_commands,
+        "pipeline: 50 SADD, XADD": pipelined,
+        "sealing a report (no server)": lambda arms: seal_report("scan", arms, {}, arrays),
+        "report of 50, one matrix": lambda arms: append(arms, arrays),
+        "report of 50, 50 columns": lambda arms: append(arms, columns),
+    }
+    samples: dict[str, list[float]] = {name: [] for name in timed}
+    for turn in range(N_TURNS + 20):
+        for name, function in timed.items():
+            arms = _arms()
+            start = time.perf_counter()
+            function(arms)
+            if turn >= 20:  # the first ones warm the connection and the script cache
+                samples[name].append(time.perf_counter() - start)
+    medians = {name: 1e6 * float(np.median(values)) for name, values in samples.items()}
+    base = medians["pipeline: 50 SADD, XADD"]
+    return [(name, median, median / base) for name, median in medians.items()]
+
+
+def open_and_load(store: RedisStore) -> float:
+    """Return milliseconds to open a store and load a snapshot of 5,277 arms x 60 columns."""
+    rng = np.random.default_rng(0)
+    store.save_snapshot(
+        "load",
+        header={"features": [f"f{n}" for n in range(60)]},
+        arrays={
+            "arms": np.array([f"S{n}".encode() for n in range(UNIVERSE)]),
+            "track_record": rng.normal(size=(UNIVERSE, 60)).astype(np.float32),
+            "precision": np.eye(200),
+        },
+        position="1-0",
+        expected_version=0,
+    )
+    url = f"unix://{store._client.connection_pool.connection_kwargs.get('path')}"
+    times = []
+    for _ in range(15):
+        start = time.perf_counter()
+        other = RedisStore(url)
+        other.load_snapshot("load")
+        times.append(time.perf_counter() - start)
+        other.close()
+    return 1e3 * float(np.median(times))
+
+
+def large_snapshot(store: Store) -> tuple[float, float, float]:
+    """Return MB, seconds to save and seconds to load a snapshot of 1,000,000 arms."""
+    rng = np.random.default_rng(0)
+    arrays: dict[str, Any] = {
+        "arms": np.array([f"S{n:07d}".encode() for n in range(LARGE)]),
+        "track_record": rng.normal(size=(LARGE, 10)).astype(np.float32),
+    }
+    start = time.perf_counter()
+    store.save_snapshot("large", header={}, arrays=arrays, position="1-0", expected_version=0)
+    middle = time.perf_counter()
+    snapshot = store.load_snapshot("large")
+    end = time.perf_counter()
+    assert snapshot is not None
+    np.testing.assert_array_equal(snapshot.arrays["track_record"], arrays["track_record"])
+    size = sum(array.nbytes for array in arrays.values()) / 1e6
+    return size, middle - start, end - middle
+
+
+def memory(store: RedisStore) -> tuple[float, float, float]:
+    """Return the server's bytes per journaled outcome, per reported arm and per arm in a snapshot.
+
+    An outcome here is 50 float32 columns, which are 200 bytes.
+    """
+    rng = np.random.default_rng(0)
+    n_reports = 200
+    for _ in range(n_reports):
+        arrays = {"context": rng.normal(size=(N_ARMS, N_COLUMNS)).astype(np.float32)}
+        store.append_report("memory", "scan", arms=_arms(), header={}, arrays=arrays)
+    n = n_reports * N_ARMS
+    journal = store.stats("memory").journal_bytes / n
+    marks = store._memory("scanrank:{memory}:scan:scan:reported") / n
+    snapshot = store.stats("load").snapshot_bytes / UNIVERSE
+    return journal, marks, snapshot
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--url", help="a unix:// address; default: an embedded server")
+    url = parser.parse_args().url
+    start = time.perf_counter()
+    with _opened(url) as store:
+        opened = time.perf_counter() - start
+        server = store._call("INFO", "server")
+        name = server.get("server_name", "redis")
+        version = server.get("valkey_version", server["redis_version"])
+        print(f"{name} {version}, Python {platform.python_version()}, {Path(store.address).name}")
+        print(f"opening, with starting the server where embedded: {1e3 * opened:.0f} ms\n")
+        print(f"{'a report of 50 arms x 50 float32':36} {'us':>6} {'x pipeline':>11}")
+        for what, microseconds, ratio in report_rows(store):
+            print(f"{what:36} {microseconds:6.0f} {ratio:11.2f}")
+        print(f"\nopen + load, 5,277 arms x 60 columns: {open_and_load(store):.1f} ms")
+        size, saving, loading = large_snapshot(store)
+        print(
+            f"snapshot of 1,000,000 arms ({size:.0f} MB): save {saving:.2f} s, load {loading:.2f} s"
+        )
+        journal, marks, snapshot = memory(store)
+        print(
+            f"server memory: {journal:.0f} bytes per journaled outcome of 50 float32, "
+            f"{marks:.0f} per reported arm of a scan, {snapshot:.0f} per arm of a snapshot of 60"
+        )
+        for ruleset in ("bench", "load", "large", "memory"):
+            store.drop_ruleset(ruleset)
+
+
+if __name__ == "__main__":
+    main()
