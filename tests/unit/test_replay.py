@@ -35,7 +35,7 @@ N_SYMBOLS = 60
 
 @pytest.fixture(scope="module")
 def log() -> ReplayLog:
-    """110 days, 60 of them rated, of a simulated market under the technical rating; a hit is one of the top 10 %."""
+    """60 rated days of a simulated market; a hit is one of the top 10 % by technical rating."""
     market = simulate(n_symbols=N_SYMBOLS, n_days=110, seed=3)
     bars = Bars.from_frame(market.bars)
     _, rating = rule_hits("technical_rating", bars)

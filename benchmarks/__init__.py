@@ -1,0 +1,1 @@
+"""Figures on request: quality, speed and comparison with peers on the shared market data."""

@@ -1,0 +1,92 @@
+"""The shared market data that the benchmarks replay, and the splits they are judged on."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bandit.rewards import Signal, TopShare
+from features.bars import Bars
+from features.layouts import FIELDS
+from scanner_adapter.replay.contexts import Contexts
+from scanner_adapter.replay.outcome_log import OutcomeLog
+from scanner_adapter.replay.scans import ReplayLog
+from scanner_adapter.scanner_rules import RULES, Series
+
+N_SCANS = 629  # the last trading days of the data, as in the published comparison
+WARMUP = 60  # scans learned from before the first is measured
+DEVELOPMENT_END = "2018-12-31"  # choices are made on scans up to here
+HELD_OUT_START = "2019-01-01"  # and judged from here on
+
+
+class MissingDataError(FileNotFoundError):
+    """The market data is not where it was looked for."""
+
+
+def data_folder() -> Path:
+    """Folder of the market data: ``SCANRANK_DATA``, or ``shared/data`` beside the repository."""
+    own = os.environ.get("SCANRANK_DATA")
+    folder = Path(own) if own else Path(__file__).parents[2] / "shared" / "data"
+    if not (folder / "ohlcv.parquet").is_file():
+        raise MissingDataError(
+            f"no ohlcv.parquet in {folder}; set SCANRANK_DATA to the folder with the market data"
+        )
+    return folder
+
+
+@lru_cache(maxsize=1)
+def contexts() -> Contexts:
+    """Sub-scores of the market data, with all event tables and sectors."""
+    folder = data_folder()
+    sectors = pd.read_csv(folder / "sectors.csv").dropna(subset="sector")
+    return Contexts.compute(
+        Bars.read(folder / "ohlcv.parquet"),
+        events={
+            "earnings": pd.read_parquet(folder / "earnings.parquet"),
+            "ratings": pd.read_parquet(folder / "ratings.parquet"),
+            "news": pd.read_parquet(folder / "news_counts.parquet"),
+        },
+        sectors=dict(zip(sectors["symbol"], sectors["sector"], strict=True)),
+    )
+
+
+def ratings_log() -> ReplayLog:
+    """The public scanner's ratings; a hit is one of the day's top 5 %."""
+    bars = contexts().bars
+    outcomes = OutcomeLog.read(data_folder() / "scanner_ratings.parquet", bars.dates, bars.symbols)
+    return ReplayLog(outcomes, contexts(), TopShare(0.05))
+
+
+def rule_log(name: str) -> ReplayLog:
+    """A built-in scanner run over all days and symbols; a hit is its signal.
+
+    As live, its rows carry alpha and the rule's own columns beside the rating.
+    """
+    rule, bars = RULES[name], contexts().bars
+    shape = bars.close.shape
+    table: dict[str, NDArray[np.float32]] = {}
+    # A loop over symbols, because the rules skip the days on which a symbol has no bar.
+    for j in range(shape[1]):
+        days = np.flatnonzero(bars.mask[:, j])
+        if len(days) < rule.min_bars:
+            continue
+        series = Series(*(getattr(bars, field)[days, j] for field in FIELDS))
+        usable = slice(rule.min_bars - 1, None)
+        for column, values in rule.columns(series).items():
+            table.setdefault(column, np.full(shape, np.nan, np.float32))
+            table[column][days[usable], j] = values[usable]
+    is_hit = table.pop("is_hit") == 1.0
+    outcomes = OutcomeLog(
+        bars.dates,
+        bars.symbols,
+        rating=table.pop("rating").astype(np.float64),
+        signal=np.where(is_hit, 0, -1).astype(np.int8),
+        signal_names=("Buy",),
+        columns=table,
+    )
+    return ReplayLog(outcomes, contexts(), Signal())

@@ -1,0 +1,306 @@
+"""How much of what matters is found early: ``python -m benchmarks.quality``.
+
+Every case replays the last 629 trading days of the market data (see `benchmarks._data`) through
+the code that runs live, in batches of 50, and measures the scans after 60 of warm-up. Choices were
+made on scans up to the end of 2018; 2019 alone is the held-out part. Learners start empty and
+every order learns from its own visits only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import _data, peers
+from scanner_adapter.replay import Configuration, Order, Ranked, ReplayLog, ReplayReport, replay
+from scanner_adapter.replay.report import OrderResult, Row
+from scanner_adapter.stop_rules import RecallReached
+
+BATCH_SIZE = 50
+TARGET_RECALL, CONFIDENCE = 0.95, 0.9  # of the stop rule, whose promise is checked
+
+# A cold start is measured from several days, or one lucky week would decide it.
+N_STARTS, COLD_SCANS = 10, 20
+
+UNTIL = f"until {TARGET_RECALL:.0%}"
+BASELINES = ("random", "file order", "composite", "last rating", "oracle")
+DEFAULT_ORDERS = ("scanrank", "greedy", UNTIL, "composite", "last rating", "lightgbm")
+ALL_ORDERS = ("scanrank", "greedy", UNTIL, *BASELINES, *peers.PEERS)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the published table.
+
+    Attributes
+    ----------
+    load : callable
+        Gives the log.
+    in_10, in_25 : float
+        What is asked for; NaN = nothing.
+    budget : float or None
+        Share of the universe at which scans are stopped.
+    same_day : bool
+        Whether features see the bars of the scan's day.
+    cold : bool
+        Measure the first scans of an empty store instead of the later ones.
+    """
+
+    load: Callable[[], ReplayLog]
+    in_10: float
+    in_25: float
+    budget: float | None = None
+    same_day: bool = False
+    cold: bool = False
+
+
+CASES = {
+    "full": Case(_data.ratings_log, 0.70, 0.91),
+    "stop-25": Case(_data.ratings_log, 0.64, 0.86, budget=0.25),
+    "stop-10": Case(_data.ratings_log, 0.60, math.nan, budget=0.10),
+    "cold": Case(_data.ratings_log, math.nan, 0.88, cold=True),
+    "breakout": Case(lambda: _data.rule_log("breakout"), 0.57, 0.81),
+    "volume_surge": Case(lambda: _data.rule_log("volume_surge"), 0.43, 0.65),
+    "reversal": Case(lambda: _data.rule_log("reversal"), 0.84, 0.975),
+    "squeeze": Case(lambda: _data.rule_log("squeeze"), 0.89, 0.98),
+    "same-day": Case(_data.ratings_log, 0.83, 0.98, same_day=True),
+}
+
+
+def run_case(name: str, orders: Sequence[str], n_scans: int, to: str, seed: int) -> ReplayReport:
+    """Replay one case under the named orders.
+
+    Parameters
+    ----------
+    name : str
+        Key of `CASES`.
+    orders : sequence of str
+        Out of `ALL_ORDERS`. The stop rule is left out where scans are stopped anyhow.
+    n_scans : int
+        Scans, warm-up included, that end with `to`; a cold case spreads its starts over them.
+    to : str
+        Last day.
+    seed : int
+    """
+    case = CASES[name]
+    log = case.load()
+    days = log.days(None, to)[-n_scans:]
+    dates = log.outcomes.dates
+    # A stop rule needs hits to count; a scan cut at a budget or an empty store cannot promise.
+    wanted = [o for o in orders if o != UNTIL or (case.budget is None and not case.cold)]
+    periods = [(days[0], days[-1], _data.WARMUP)]
+    if case.cold:
+        starts = np.linspace(0, len(days) - COLD_SCANS, N_STARTS).astype(int)
+        periods = [(days[i], days[i + COLD_SCANS - 1], 0) for i in starts]
+    reports = [
+        replay(
+            log,
+            from_=str(dates[first]),
+            to=str(dates[last]),
+            warmup=warmup,
+            batch_size=BATCH_SIZE,
+            budget=case.budget,
+            same_day=case.same_day,
+            orders=[make_order(order, log, seed) for order in wanted],
+        )
+        for first, last, warmup in periods
+    ]
+    return _joined(reports)
+
+
+def make_order(name: str, log: ReplayLog, seed: int) -> str | Order:
+    """Open one order, knowing nothing; baselines stay names."""
+    rng = np.random.default_rng(seed)
+    n_symbols = len(log.outcomes.symbols)
+    settings = {"exploration": 0.0} if name == "greedy" else {}
+    match name:
+        case "scanrank" | "greedy":
+            ranker = Configuration(seed=seed, settings=settings).open(log.rule)
+            return Ranked(ranker, name=name, batch_size=BATCH_SIZE)
+        case "lightgbm":
+            return peers.Peer(name, peers.LightGBM(seed), rng, random_share=0.02)
+        case "bayesianbandits":
+            return peers.Peer(name, peers.BayesianBandits(seed), rng)
+        case "bayesianbandits hybrid":
+            return peers.Peer(name, peers.BayesianBandits(seed, n_symbols=n_symbols), rng)
+        case "mabwiser":
+            return peers.Peer(name, peers.MabWiser(seed), rng)
+        case "contextualbandits":
+            return peers.Peer(name, peers.ContextualBandits(seed), rng)
+    if name == UNTIL:
+        ranker = Configuration(seed=seed).open(log.rule)
+        rule = RecallReached(TARGET_RECALL, CONFIDENCE)
+        return Ranked(ranker, name=name, batch_size=BATCH_SIZE, until=rule)
+    return name
+
+
+def _joined(reports: Sequence[ReplayReport]) -> ReplayReport:
+    """Several replays of one case as one report."""
+    first = reports[0]
+    if len(reports) == 1:
+        return first
+    results = {}
+    for order in first.results:
+        parts = [report.results[order] for report in reports]
+        results[order] = OrderResult(
+            metrics=tuple(m for part in parts for m in part.metrics),
+            overhead_ms=np.concatenate([part.overhead_ms for part in parts]),
+            scanned=np.concatenate([part.scanned for part in parts]),
+            curves=np.concatenate([part.curves for part in parts]),
+        )
+    return replace(
+        first, results=results, dates=np.concatenate([report.dates for report in reports])
+    )
+
+
+def stopping(report: ReplayReport) -> Row | None:
+    """Did the stop rule keep its word? Share of scans that did, and what they scanned."""
+    if UNTIL not in report.results:
+        return None
+    result = report.results[UNTIL]
+    recall = result.final_recall
+    known = ~np.isnan(recall)
+    return {
+        "kept": float((recall[known] >= TARGET_RECALL - 1e-9).mean()),
+        "recall": float(recall[known].mean()),
+        "scanned": float(result.scanned.mean()),
+    }
+
+
+def rows(name: str, report: ReplayReport) -> list[Row]:
+    """The rows of one case for machines: whole period, held-out part, differences to scanrank."""
+    found = []
+    held_out = _held_out(report)
+    for row in report.rows:
+        order = str(row["order"])
+        row = {"case": name, **row}
+        row["target_10"] = _known(CASES[name].in_10)
+        row["target_25"] = _known(CASES[name].in_25)
+        if held_out is not None:
+            row["held_out_scans"] = len(held_out.dates)
+            row["held_out_10"] = _known(held_out.interval(order, "recall_10").mean)
+            row["held_out_25"] = _known(held_out.interval(order, "recall_25").mean)
+        if order != "scanrank" and "scanrank" in report.results:
+            for measure in ("recall_10", "recall_25"):
+                ahead = report.difference("scanrank", order, measure)
+                row[f"scanrank_ahead_{measure}"] = _known(ahead.mean)
+                row[f"scanrank_ahead_{measure}_low"] = _known(ahead.low)
+                row[f"scanrank_ahead_{measure}_high"] = _known(ahead.high)
+        if order == UNTIL:
+            row.update({f"stop_{key}": value for key, value in (stopping(report) or {}).items()})
+        found.append(row)
+    return found
+
+
+def table(name: str, report: ReplayReport) -> Table:
+    """One case for people; 80 columns."""
+    case, held_out = CASES[name], _held_out(report)
+    shown = Table(
+        title=f"{name} · {len(report.dates)} scans, {report.dates.min()} to {report.dates.max()}",
+        title_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    shown.add_column("order", no_wrap=True)
+    for heading in ("in 10 %", "in 25 %", "2019: 10 %", "25 %", "area", "ms"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for order, result in report.results.items():
+        if order == UNTIL:
+            continue
+        late = [
+            held_out.interval(order, measure).mean if held_out is not None else math.nan
+            for measure in ("recall_10", "recall_25")
+        ]
+        shown.add_row(
+            order,
+            *(_with_error(report, order, measure) for measure in ("recall_10", "recall_25")),
+            *(_shown(value) for value in late),
+            _shown(report.interval(order, "area").mean),
+            f"{result.overhead_ms.mean():.0f}",
+        )
+    shown.add_row("asked for", _shown(case.in_10), _shown(case.in_25), style="dim")
+    stop = stopping(report)
+    if stop is not None:
+        shown.caption = (
+            f"Stopping at recall {TARGET_RECALL:.0%} with {CONFIDENCE:.0%} confidence: "
+            f"{stop['kept']:.0%} of scans ended at {TARGET_RECALL:.0%} or more (mean recall "
+            f"{stop['recall']:.3f}) after {stop['scanned']:.0%} of the universe."
+        )
+        shown.caption_justify = "left"
+    return shown
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the cases and print their tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument(
+        "--orders", default=",".join(DEFAULT_ORDERS), help=f"'all', or some of: {ALL_ORDERS}"
+    )
+    parser.add_argument("--scans", type=int, default=_data.N_SCANS, help="warm-up included")
+    parser.add_argument(
+        "--development", action="store_true", help=f"only scans up to {_data.DEVELOPMENT_END}"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="cases at a time")
+    parser.add_argument("--json", type=Path, help="write all rows to this file")
+    chosen = parser.parse_args(arguments)
+    orders = ALL_ORDERS if chosen.orders == "all" else tuple(chosen.orders.split(","))
+    if unknown := [order for order in orders if order not in ALL_ORDERS]:
+        parser.error(f"unknown order {unknown[0]!r}; known are {', '.join(ALL_ORDERS)}")
+    # One thread per process: the arrays are small, and the figures should not depend on cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    _data.contexts()  # fill the disk cache once, before processes share it
+    to = _data.DEVELOPMENT_END if chosen.development else "2020-12-31"
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    all_rows: list[Row] = []
+    with ProcessPoolExecutor(chosen.jobs) as pool:
+        pending = {
+            name: pool.submit(run_case, name, orders, chosen.scans, to, chosen.seed)
+            for name in chosen.case
+        }
+        for name, future in pending.items():
+            report = future.result()
+            all_rows += rows(name, report)
+            console.print(table(name, report), "")
+            if chosen.json is not None:  # after each case: a long run that ends early keeps them
+                chosen.json.write_text(json.dumps(all_rows, indent=2, allow_nan=False) + "\n")
+    return 0
+
+
+def _held_out(report: ReplayReport) -> ReplayReport | None:
+    rows_ = report.dates >= np.datetime64(_data.HELD_OUT_START)
+    if not rows_.any() or rows_.all():
+        return None
+    results = {order: result.select(rows_) for order, result in report.results.items()}
+    return replace(report, results=results, dates=report.dates[rows_])
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _shown(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def _with_error(report: ReplayReport, order: str, measure: str) -> str:
+    interval = report.interval(order, measure)
+    if math.isnan(interval.mean):
+        return "–"
+    return f"{interval.mean:.3f} ±{(interval.high - interval.low) / 2:.3f}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
