@@ -90,7 +90,7 @@ def run_demo(plan: Plan, *, store: str, out: Path, console: Console) -> None:
 
     console.print()
     console.print(comparison(market.title, traces))
-    _conclude(view, market, traces, out)
+    _conclude(view, market, traces, store, out)
 
 
 def _open(market: DemoMarket, plan: Plan, store: str, view: DemoView) -> SymbolRanker:
@@ -123,7 +123,11 @@ def _introduce(
 
 
 def _conclude(
-    view: DemoView, market: DemoMarket, traces: Mapping[str, list[ScanTrace]], out: Path
+    view: DemoView,
+    market: DemoMarket,
+    traces: Mapping[str, list[ScanTrace]],
+    store: str,
+    out: Path,
 ) -> None:
     curves = {
         name: mean_recall([recall_curve(trace.hits) for trace in of]) for name, of in traces.items()
@@ -135,4 +139,7 @@ def _conclude(
         view.say("No picture: matplotlib is not installed (pip install 'scanrank[plots]').")
     else:
         view.say(f"Both recall curves: {picture}")
-    view.say("What was learned is kept: run it again, it goes on with the next days.")
+    if store.startswith("memory:"):
+        view.say("What was learned is forgotten now: memory:// keeps nothing.")
+    else:
+        view.say("What was learned is kept: run it again, it goes on with the next days.")

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bandit.metrics import scan_metrics
-from scanner_adapter.demo_scans import ScanTrace
+from scanner_adapter.demo_scans import EVALUATION_S, ScanTrace
 from scanner_adapter.scanners import Row
 
 # High-value results on the screen at a time: enough to see them come in, few enough for 24 lines.
@@ -142,16 +142,28 @@ def comparison(title: str, traces: Mapping[str, Sequence[ScanTrace]]) -> Table:
         [f"{np.mean([t.seconds for t in of]):.2f} s" for of in traces.values()],
     )
     row("prioritiser's overhead per scan", [_overhead(of) for of in traces.values()])
+    row("- of the scan's duration", [_share(of, _durations(of)) for of in traces.values()])
+    row("- of the evaluations' time", [_share(of, _evaluations(of)) for of in traces.values()])
     return table
 
 
 def _overhead(traces: Sequence[ScanTrace]) -> str:
-    overhead_s, seconds = (
-        sum(getattr(t, name) for t in traces) for name in ("overhead_s", "seconds")
-    )
-    if not overhead_s:
-        return "none"
-    return f"{1000 * overhead_s / len(traces):.0f} ms, {100 * overhead_s / seconds:.1f} %"
+    overhead_s = sum(trace.overhead_s for trace in traces)
+    return f"{1000 * overhead_s / len(traces):.0f} ms" if overhead_s else "none"
+
+
+def _share(traces: Sequence[ScanTrace], seconds: float) -> str:
+    overhead_s = sum(trace.overhead_s for trace in traces)
+    return f"{100 * overhead_s / seconds:.1f} %" if overhead_s else "-"
+
+
+def _durations(traces: Sequence[ScanTrace]) -> float:
+    return sum(trace.seconds for trace in traces)
+
+
+def _evaluations(traces: Sequence[ScanTrace]) -> float:
+    """What the evaluations would take one after the other; on threads a scan is shorter."""
+    return sum(len(trace.hits) for trace in traces) * EVALUATION_S
 
 
 def _known_mean(values: Sequence[float]) -> float:

@@ -87,7 +87,7 @@ def test_times_and_shares_of_the_table_by_hand() -> None:
 
     80 % of five hits are four: 0.4 s. The first 10 % is one symbol with one hit of five: 20 %; the
     first 25 % are three symbols (2.5 rounded up): 60 %. 95 % of five hits are all five, found at
-    place 10: nothing saved, 0 - 5 %.
+    place 10: nothing saved, 0 - 5 %. Ten evaluations of 17 ms are 0.17 s; 0.05 s of it are 29.4 %.
     """
     trace = ScanTrace(
         hits=[True] * 4 + [False] * 5 + [True],
@@ -108,5 +108,7 @@ def test_times_and_shares_of_the_table_by_hand() -> None:
         "60 %",
         "-5 %",
         "1.00 s",
-        "50 ms, 5.0 %",
+        "50 ms",
+        "5.0 %",
+        "29.4 %",
     ]
