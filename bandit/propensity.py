@@ -1,0 +1,84 @@
+"""With what probability did an arm come into its batch? Exact, given the draw that ranked it.
+
+A batch is the top of one ranking with a uniform quota mixed in. Once the scores are drawn, only
+the quota is left to chance, and its chances are those of an urn. Taking the draw as given is
+allowed, because it was made before any outcome of the batch; it needs no Monte-Carlo, and the
+probabilities of all arms sum to the size of the batch.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import hypergeom
+
+from bandit.errors import InvalidInputError
+
+
+def batch_propensity(
+    rank: NDArray[np.integer], *, n_remaining: int, k: int, quota: float
+) -> NDArray[np.float64]:
+    """Probability that the arms at these ranks are in a batch of k.
+
+    The batch is made so: `quota` is rounded stochastically to m; m arms are drawn uniformly from
+    all that remain; the best k - m of the others complete it.
+
+    Parameters
+    ----------
+    rank : ndarray of int, shape (n,)
+        Places by drawn score among all that remain, from 0.
+    n_remaining : int
+        Arms that remain.
+    k : int
+        Size of the batch, 1 to `n_remaining`.
+    quota : float
+        Expected number of uniform arms, 0 to k.
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+        In [0, 1]; 0 only if the quota is 0.
+
+    Raises
+    ------
+    InvalidInputError
+        If k, the quota or a rank is outside its range.
+
+    Notes
+    -----
+    With m fixed, an arm at rank r that is not drawn itself comes in if at least r - (k - m) + 1 of
+    the r arms before it were drawn; that number is hypergeometric.
+
+    Examples
+    --------
+    Two of four, one of them at random: the best is certain, the last two have one chance in four;
+    the second also comes in when the best is the random one.
+
+    >>> batch_propensity(np.arange(4), n_remaining=4, k=2, quota=1.0)
+    array([1.  , 0.5 , 0.25, 0.25])
+    """
+    if not 1 <= k <= n_remaining:
+        raise InvalidInputError(f"k is {k} with {n_remaining} arms remaining; expected 1 to that")
+    if not 0.0 <= quota <= k:
+        raise InvalidInputError(f"quota is {quota} for a batch of {k}; expected 0 to k")
+    if rank.size and not (rank.min() >= 0 and rank.max() < n_remaining):
+        raise InvalidInputError(f"a rank is outside 0 to {n_remaining - 1}")
+    fewer = math.floor(quota)
+    more = quota - fewer
+    result = (1.0 - more) * _with_quota(rank, n_remaining, k, fewer)
+    if more > 0.0:
+        result += more * _with_quota(rank, n_remaining, k, fewer + 1)
+    return result
+
+
+def _with_quota(rank: NDArray[np.integer], n: int, k: int, m: int) -> NDArray[np.float64]:
+    by_chance = m / n
+    by_score = np.where(rank < k - m, 1.0, 0.0)
+    # Only the m ranks behind the certain ones depend on who was drawn before them.
+    between = (rank >= k - m) & (rank < k)
+    if 0 < m < n:
+        r = rank[between]
+        by_score[between] = hypergeom.sf(r - (k - m), n - 1, r, m)
+    return by_chance + (1.0 - by_chance) * by_score
