@@ -258,7 +258,9 @@ def learn_prior_precision(
     norm = np.bincount(blocks, squared, minlength=n_blocks)
     # One pseudo-weight at the present precision keeps a block of few weights from jumping.
     size = np.bincount(blocks, minlength=n_blocks)
-    present = np.bincount(blocks, 1.0 / old, minlength=n_blocks) / np.maximum(size, 1)
+    # A block may be empty (no scanner rows yet); its precision is computed and read by nobody.
+    present = np.where(size > 0, np.bincount(blocks, 1.0 / old, minlength=n_blocks), 1.0)
+    present /= np.maximum(size, 1)
     alpha = (np.maximum(gamma, 0.0) + 1.0) / (norm + present)
     return np.where(fixed, old, np.clip(alpha[blocks], *bounds))
 
