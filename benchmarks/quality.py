@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -259,13 +260,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     orders = ALL_ORDERS if chosen.orders == "all" else tuple(chosen.orders.split(","))
     if unknown := [order for order in orders if order not in ALL_ORDERS]:
         parser.error(f"unknown order {unknown[0]!r}; known are {', '.join(ALL_ORDERS)}")
-    # One thread per process: the arrays are small, and the figures should not depend on cores.
+    # One thread per process: the arrays are small, and two processes on two cores would fight.
+    # Only processes that start afresh read this, hence "spawn" below.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     _data.contexts()  # fill the disk cache once, before processes share it
     to = _data.DEVELOPMENT_END if chosen.development else "2020-12-31"
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     all_rows: list[Row] = []
-    with ProcessPoolExecutor(chosen.jobs) as pool:
+    with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
         pending = {
             name: pool.submit(run_case, name, orders, chosen.scans, to, chosen.seed)
             for name in chosen.case
