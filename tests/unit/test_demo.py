@@ -7,6 +7,7 @@ import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -80,6 +81,18 @@ def test_without_matplotlib_the_picture_is_left_out_and_said_so(
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert "No picture: matplotlib is not installed" in run(tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+def test_real_bars_are_taken_where_they_are_at_hand(
+    market_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCANRANK_DATA", str(market_data))
+    market = demo_market.load_demo_market(25)
+    assert (market.kind, market.title) == ("real", "real bars of 25 US stocks")
+    assert market.bars.close.shape == (95, 25)  # 90 days of history and 5 to scan
+    assert not np.isnan(market.bars.close).any()
+    assert len(market.scan_days) == 5
+    assert market.scan_days[-1] == market.bars.dates[-1]
 
 
 def test_times_and_shares_of_the_table_by_hand() -> None:
