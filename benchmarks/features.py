@@ -4,6 +4,7 @@
     python -m benchmarks.features --memory            # peak memory, in a process of its own
     python -m benchmarks.features --calibration DIR   # reliability table, picture into DIR
     python -m benchmarks.features --fit-patterns      # refit the constants of features.patterns
+    python -m benchmarks.features --earnings          # what reports do to volume, with intervals
 
 The speed table runs on random walks of the stated size; the rest on real bars (SCANRANK_DATA, or
 ../shared/data). Everything runs in one thread unless said.
@@ -29,12 +30,16 @@ import numpy as np
 import pandas as pd
 import talib
 
-from features import Bars, factor_scores
+from features import Bars, Events, Panel, factor_scores, sub_score_panel
 from features.calibration import LEAST_CASES, fit_calibration, plot_reliability, reliability
 from features.candles import PATTERNS
+from features.report import factor_report
+from scanner_adapter.scanners import rule_hits
 
 # The size of a US universe, and what a daily scan keeps: above the 280 days that a score reads.
 SYMBOLS, DAYS = 5277, 300
+# Days at the start without a score to judge: the norms are not full.
+_NORM_DAYS = 260
 # Periods of the calibration: the fit ends before the judged years begin.
 FIT = ("2015-06-01", "2017-12-31")
 JUDGED = ("2018-01-01", "2020-01-10")
@@ -219,10 +224,52 @@ def memory_table(n_symbols: int) -> None:
     )
 
 
+def data_folder() -> Path:
+    """Return the folder of the shared data set."""
+    return Path(os.environ.get("SCANRANK_DATA", "../shared/data"))
+
+
 def real_bars() -> Bars:
     """Return the bars of the shared data set."""
-    folder = Path(os.environ.get("SCANRANK_DATA", "../shared/data"))
-    return Bars.read(folder / "ohlcv.parquet")
+    return Bars.read(data_folder() / "ohlcv.parquet")
+
+
+def earnings_table() -> None:
+    """Print the lift of the earnings sub-scores on volume surges, and the surges by report age."""
+    folder = data_folder()
+    bars = real_bars()
+    events = Events.from_frames(earnings=pd.read_parquet(folder / "earnings.parquet"))
+    panel = sub_score_panel(bars, events, dates=bars.dates[_NORM_DAYS:])
+    kept = [k for k, name in enumerate(panel.names) if name.startswith("fundamental.re")]
+    kept += [panel.names.index("fundamental.surprise")]
+    names = tuple(panel.names[k] for k in kept)
+    panel = Panel(panel.values[:, :, kept], names, panel.dates, panel.symbols)
+    hits = rule_hits("volume_surge", bars)[0][_NORM_DAYS:]
+    for day_old, what in ((False, "the same day"), (True, "the next day")):
+        report = factor_report(panel, hits, day_old=day_old)
+        print(f"lift of the top decile on a volume surge of {what} (95 % interval)")
+        for name, row in report.table.sort_values("lift", ascending=False).iterrows():
+            if row["coverage"] > 0:
+                print(f"  {name:<28}{row.lift:>6.2f}  [{row.lift_low:.2f}, {row.lift_high:.2f}]")
+    assert events.earnings is not None
+    days = panel.dates.astype(np.int64)
+    age = days[:, None] - np.take(
+        np.append(events.earnings.day, -(10**6)), events.earnings.last(panel.symbols, days)
+    )
+    covered = age < 200
+    base = hits[covered].mean()
+    print(f"volume surges among covered symbols: {100 * base:.1f} % of days")
+    rng = np.random.default_rng(0)
+    for n in range(4):
+        case = age == n
+        by_day = np.stack([(hits & case).sum(axis=1), case.sum(axis=1)], axis=1)
+        drawn = rng.multinomial(len(days), np.full(len(days), 1 / len(days)), size=1000) @ by_day
+        low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5]) / base
+        rate = by_day[:, 0].sum() / by_day[:, 1].sum()
+        print(
+            f"  {n} days after a report is known: {100 * rate:4.1f} %, "
+            f"lift {rate / base:.2f} [{low:.2f}, {high:.2f}], {case.sum():,} cases"
+        )
 
 
 def main() -> None:
@@ -232,6 +279,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--calibration", type=Path, metavar="DIR")
     parser.add_argument("--fit-patterns", action="store_true")
+    parser.add_argument("--earnings", action="store_true")
     chosen = parser.parse_args()
     if chosen.fit_patterns:
         for pattern, line in fit_calibration(real_bars(), from_=FIT[0], to=FIT[1]).items():
@@ -245,6 +293,8 @@ def main() -> None:
         picture = chosen.calibration / "pattern_reliability.png"
         plot_reliability(table).savefig(picture, dpi=120)
         print(f"picture: {picture}")
+    elif chosen.earnings:
+        earnings_table()
     elif chosen.memory:
         memory_table(chosen.symbols)
     else:

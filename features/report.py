@@ -42,7 +42,7 @@ class FactorReport:
     n_days: int
 
     def __repr__(self) -> str:
-        shown = self.table.to_string(float_format=lambda value: f"{value:.2f}")
+        shown = self.table.to_string(float_format=lambda value: f"{value:.2f}", line_width=200)
         return f"{self.n_days} days, base rate of hits {100 * self.base_rate:.2f} %\n{shown}"
 
     def _repr_html_(self) -> str:
@@ -112,10 +112,10 @@ def factor_report(
                 "p10": p10,
                 "p50": p50,
                 "p90": p90,
-                "lift": lift,
+                "lift": float(lift),
                 "lift_low": low,
                 "lift_high": high,
-                "low_lift": low_lift,
+                "low_lift": float(low_lift),
                 "stability": float(np.mean([np.sign(p - 1) == np.sign(whole - 1) for p in parts])),
                 "nearest": panel.names[nearest[k]],
                 "correlation": correlation[k],
@@ -128,22 +128,27 @@ def factor_report(
 
 def _decile_counts(scores: NDArray[np.float32], found: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return by day: hits and size of the top decile, of the bottom decile, of all known."""
-    counts = np.zeros((len(scores), 6))
-    for day, (row, hit) in enumerate(zip(scores, found, strict=True)):
-        known = ~np.isnan(row)
-        row, hit = row[known], hit[known]
-        if len(row) < 10:
-            continue
-        low, high = np.quantile(row, [0.1, 0.9])
-        top, bottom = row >= high, row <= low
-        counts[day] = (
-            hit[top].sum(),
-            top.sum(),
-            hit[bottom].sum(),
-            bottom.sum(),
-            hit.sum(),
-            len(row),
-        )
+    known = ~np.isnan(scores)
+    count = known.sum(axis=1)
+    ordered = np.sort(scores, axis=1)  # NaN last
+    days = np.arange(len(scores))
+    last = np.maximum(count - 1, 0)
+    low = ordered[days, (0.1 * last).astype(np.intp)][:, None]
+    high = ordered[days, np.ceil(0.9 * last).astype(np.intp)][:, None]
+    with np.errstate(invalid="ignore"):
+        top, bottom = scores >= high, scores <= low  # NaN is in neither
+    counts = np.stack(
+        [
+            (top & found).sum(axis=1),
+            top.sum(axis=1),
+            (bottom & found).sum(axis=1),
+            bottom.sum(axis=1),
+            (known & found).sum(axis=1),
+            count,
+        ],
+        axis=1,
+    ).astype(np.float64)
+    counts[count < 10] = 0.0  # so few have no deciles
     return counts
 
 

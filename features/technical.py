@@ -31,34 +31,34 @@ def _oscillators(b: Block) -> dict[str, Array]:
 
     rsi, adx = lag(found.rsi, 0, m), lag(found.adx, 0, m)
     histogram = lag(found.macd_histogram, 0, m)
-    signed_rsi = known((rsi - 51.0) / 12.0)
     stochastic = known((lag(found.stochastic, 0, m) - 52.0) / 28.0)
     macd = known(histogram / (0.25 * atr))
     return {
-        "technical.rsi": signed_rsi,
+        "technical.rsi": known((rsi - 51.0) / 12.0),
         "technical.rsi_turn": known((rsi - lag(found.rsi, 3, m)) / 8.0),
         "technical.macd": macd,
         "technical.macd_turn": known((histogram - lag(found.macd_histogram, 3, m)) / (0.2 * atr)),
         "technical.stochastic": stochastic,
         "technical.trend_long": (lag(found.ema_50, 0, m) - lag(found.ema_200, 0, m)) / (4.0 * atr),
         "technical.trend_strength": known((np.log(adx) - 3.05) / 0.4),
-        "technical.convergence": _convergence(b, (signed_rsi, stochastic), macd) / 0.5,
+        "technical.convergence": _convergence(b, stochastic, macd) / 0.5,
     }
 
 
-def _convergence(b: Block, oscillators: tuple[Array, Array], macd: Array) -> Array:
+def _convergence(b: Block, stochastic: Array, macd: Array) -> Array:
     """Return how far the indicators agree, -1 (all point down) to about 1, shape (m, n).
 
-    One vote for each kind of evidence, so that three oscillators that say the same do not
-    outvote the trend. Indices without volume vote without the money flow; the 200-day average
-    has no vote, since young symbols lack it.
+    One vote for each kind of evidence (oscillators, MACD, moving averages, directional movement),
+    so that two oscillators that say the same do not outvote the trend. The RSI has a sub-score of
+    its own, and with it here the two would agree to 0.95. Indices without volume vote without
+    the money flow; the 200-day average has no vote, since young symbols lack it.
     """
     m, found = b.m, b.indicators
     traded = mean(b.volume, 14, m) > 0
-    flow = np.where(traded, (lag(found.money_flow, 0, m) - 52.0) / 17.0, oscillators[0])
+    flow = np.where(traded, (lag(found.money_flow, 0, m) - 52.0) / 17.0, stochastic)
     direction = (lag(found.plus_di, 0, m) - lag(found.minus_di, 0, m)) / 13.0
     trend = (lag(found.ema_20, 0, m) - lag(found.ema_50, 0, m)) / (1.3 * b.atr)
-    oscillation = (np.tanh(oscillators[0]) + np.tanh(oscillators[1]) + np.tanh(flow)) / 3.0
+    oscillation = (np.tanh(stochastic) + np.tanh(flow)) / 2.0
     strength = np.minimum(lag(found.adx, 0, m) / 25.0, 1.5)  # direction counts in a trend
     votes = oscillation + np.tanh(1.5 * macd) + np.tanh(1.5 * trend)
     return np.asarray((votes + strength * np.tanh(direction)) / 4.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -244,3 +246,18 @@ def test_similarity_of_what_never_moved_is_zero() -> None:
     assert np.isfinite(loadings.values).all()
     one_day = similarity_loadings(still, as_of=still.dates[0])
     assert one_day.values.shape == (8, 0)
+
+
+def test_components_do_not_turn_from_day_to_day(market_data: Path) -> None:
+    """Thirty trading days inside a quarter of real bars: each component stays the same one."""
+    bars = Bars.read(market_data / "ohlcv.parquet")
+    inside = (bars.dates >= np.datetime64("2018-02-01")) & (
+        bars.dates < np.datetime64("2018-03-15")
+    )
+    last = None
+    for day in bars.dates[inside]:
+        values = similarity_loadings(bars, as_of=day).values
+        if last is not None:
+            same = [np.corrcoef(values[:, k], last[:, k])[0, 1] for k in range(10)]
+            assert min(same) > 0.3
+        last = values

@@ -1,0 +1,71 @@
+"""Intraday bars: an unfinished day is judged by the hours it had."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features import Bars, InvalidBarsError
+from features.intraday import daily_bars
+
+PROFILE = {9: 0.4, 11: 0.2, 13: 0.1, 15: 0.3}
+
+
+def hours(n_days: int, until: int, symbols: dict[str, float]) -> pd.DataFrame:
+    rows = []
+    for i, day in enumerate(pd.bdate_range("2024-01-02", periods=n_days)):
+        for symbol, volume in symbols.items():
+            for hour, share in PROFILE.items():
+                if i == n_days - 1 and hour > until:
+                    continue
+                price = 10.0 + i + hour / 100
+                stamp = day + pd.Timedelta(hours=hour)
+                rows.append((stamp, symbol, price, price + 1, price - 1, price, volume * share))
+    columns = ["Datetime", "symbol", "open", "high", "low", "close", "volume"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_the_unfinished_day_is_scaled_by_the_own_profile() -> None:
+    """By 11:00 60 % of a day is in; the projection gives the usual whole day again."""
+    daily = daily_bars(hours(25, 11, {"A": 1000.0, "B": 50.0}))
+    a = daily[daily["symbol"] == "A"]
+    assert len(a) == 25
+    assert a["volume"].to_numpy() == pytest.approx(np.full(25, 1000.0))
+    assert daily.loc[daily["symbol"] == "B", "volume"].iloc[-1] == pytest.approx(50.0)
+    first = a.iloc[0]
+    assert (first["open"], first["high"], first["low"], first["close"]) == pytest.approx(
+        (10.09, 11.15, 9.09, 10.15)
+    )
+
+
+def test_a_finished_day_is_left_alone() -> None:
+    table = hours(3, 15, {"A": 1000.0})
+    table.loc[table.index[-1], "volume"] = 900.0  # three times the usual last bar
+    assert daily_bars(table)["volume"].iloc[-1] == pytest.approx(1600.0)
+
+
+def test_a_new_symbol_takes_the_median_profile() -> None:
+    table = hours(10, 11, {"A": 1000.0, "B": 100.0, "NEW": 10.0})
+    last = table["Datetime"].dt.normalize().max()
+    table = table[(table["symbol"] != "NEW") | (table["Datetime"] >= last)]
+    daily = daily_bars(table).set_index("symbol")
+    assert daily.loc["NEW", "volume"] == pytest.approx(10.0)
+
+
+def test_too_early_is_unknown_and_zones_keep_their_day() -> None:
+    table = hours(10, 9, {"A": 1000.0})
+    early = table["Datetime"].dt.hour == 9
+    table.loc[early, "volume"] = 1.0  # 0.2 % of a day
+    daily = daily_bars(table.assign(Datetime=table["Datetime"].dt.tz_localize("Asia/Tokyo")))
+    assert np.isnan(daily["volume"].iloc[-1])
+    assert daily["date"].iloc[0] == pd.Timestamp("2024-01-02")
+    bars = Bars.from_frame(daily)
+    assert len(bars.dates) == 9  # an incomplete bar is no bar
+
+
+def test_bars_point_to_it() -> None:
+    with pytest.raises(InvalidBarsError, match=r"features\.intraday\.daily_bars"):
+        Bars.from_frame(hours(2, 15, {"A": 1.0}))
+    with pytest.raises(InvalidBarsError, match="lack the column volume"):
+        daily_bars(hours(2, 15, {"A": 1.0}).drop(columns="volume"))
