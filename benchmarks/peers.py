@@ -2,9 +2,9 @@
 
 Every peer is fed what scanrank is fed, by the same code: factor scores, the day's sub-scores, the
 historical sub-scores of what the peer itself has seen, percentiles of the scanner's own last rows,
-and the similarity loadings. Where a peer has a choice, it
-gets its better side: rewards are the true hits, while scanrank has to estimate the limit of a top
-share as it scans; settings were chosen on scans up to 2018 (`python -m benchmarks.peers`).
+and the similarity loadings. Where a peer has a choice, it gets its better side: rewards are the
+true hits, while scanrank has to estimate the limit of a top share as it scans; settings were
+chosen on scans up to 2018 (`python -m benchmarks.peer_settings`).
 
 How each library's idea of an arm meets a scan, in which every symbol has a context of its own:
 
@@ -148,8 +148,27 @@ def standardised(X: Array) -> Array:
 class LightGBM:
     """Gradient boosting on all outcomes of the last scans, refit every `REFIT_EVERY`."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(
+        self,
+        seed: int,
+        *,
+        num_leaves: int = 15,
+        learning_rate: float = 0.05,
+        num_boost_round: int = 150,
+    ) -> None:
+        self._parameters = {
+            "objective": "binary",
+            "learning_rate": learning_rate,
+            "num_leaves": num_leaves,
+            "min_data_in_leaf": 100,
+            "feature_fraction": 0.5,
+            "lambda_l2": 10.0,
+            "seed": seed,
+            "deterministic": True,
+            "num_threads": 1,
+            "verbosity": -1,
+        }
+        self._n_rounds = num_boost_round
         self._scans: deque[tuple[Array, Array]] = deque(maxlen=MEMORY)
         self._open: list[tuple[Array, Array]] = []
         self._booster: Any = None
@@ -178,20 +197,7 @@ class LightGBM:
         X = np.concatenate([x for x, _ in self._scans])
         y = np.concatenate([r for _, r in self._scans])
         self._booster = lightgbm.train(
-            {
-                "objective": "binary",
-                "learning_rate": 0.05,
-                "num_leaves": 15,
-                "min_data_in_leaf": 100,
-                "feature_fraction": 0.5,
-                "lambda_l2": 10.0,
-                "seed": self._seed,
-                "deterministic": True,
-                "num_threads": 1,
-                "verbosity": -1,
-            },
-            lightgbm.Dataset(X, y),
-            num_boost_round=150,
+            self._parameters, lightgbm.Dataset(X, y), num_boost_round=self._n_rounds
         )
 
 
