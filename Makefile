@@ -37,7 +37,7 @@ lint: $(VENV)/.dev  ## check style, types and the dependency arrows
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.dev  ## rewrite the code in the project's style
 	@$(BIN)/ruff format
