@@ -172,13 +172,14 @@ class LightGBM:
         self._scans: deque[tuple[Array, Array]] = deque(maxlen=MEMORY)
         self._open: list[tuple[Array, Array]] = []
         self._booster: Any = None
+        self._predicted: dict[int, float] = {}
         self._n_scans = 0
 
-    def score(self, X: Array, _symbols: Index) -> Array:
-        """Predicted probability."""
-        if self._booster is None:
-            return np.zeros(len(X))
-        return np.asarray(self._booster.predict(X))
+    def score(self, X: Array, symbols: Index) -> Array:
+        """Predicted probability; nothing changes it within a scan, so it is computed once."""
+        if not self._open:
+            self._predicted = dict(zip(symbols.tolist(), self._booster.predict(X), strict=True))
+        return np.array([self._predicted[symbol] for symbol in symbols.tolist()])
 
     def update(self, X: Array, _symbols: Index, reward: Array) -> None:
         """Keep the rows for the next refit."""
