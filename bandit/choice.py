@@ -25,15 +25,12 @@ class Choice:
     is_random : array of bool, shape (k,)
         Drawn by the uniform quota.
     propensity : array, shape (k,)
-        Probability, at the moment of choosing, that the arm is in the batch; in (0, 1].
-    propensity_error : array, shape (k,)
-        Monte-Carlo standard error of `propensity` (0 where it is exact).
+        Probability, given the draw of the scores, that the arm is in the batch; in (0, 1].
     """
 
     arms: Index
     is_random: NDArray[np.bool_]
     propensity: Array
-    propensity_error: Array
 
 
 def round_stochastically(value: float, rng: np.random.Generator) -> int:
@@ -73,28 +70,3 @@ def top_k(scores: NDArray[np.floating], k: int, rng: np.random.Generator) -> Ind
             chosen = np.concatenate([above, tied])
     order = np.lexsort((rng.random(chosen.size), -scores[chosen]))
     return np.asarray(chosen[order], np.intp)
-
-
-def inclusion_probability(scores: Array, picked: Index, k: int) -> Array:
-    """Share of draws in which each picked arm is among the k largest.
-
-    Parameters
-    ----------
-    scores : array, shape (n_draws, n)
-        Independent draws of the candidates' scores.
-    picked : array of int, shape (m,)
-        Columns to judge.
-    k : int
-        Size of the sampled part of the batch.
-
-    Returns
-    -------
-    array, shape (m,)
-        In (0, 1]: an arm that was picked but never came up in the draws counts half a draw.
-    """
-    n_draws, n = scores.shape
-    if k >= n:
-        return np.ones(picked.size)
-    edge = np.partition(scores, n - k, axis=1)[:, n - k]
-    share = (scores[:, picked] >= edge[:, None]).mean(axis=0)
-    return np.asarray(np.maximum(share, 0.5 / n_draws))

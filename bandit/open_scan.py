@@ -16,25 +16,18 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from bandit.arm_effects import effect_posterior
-from bandit.choice import Choice, inclusion_probability, round_stochastically, top_k
+from bandit.choice import Choice, round_stochastically, top_k
 from bandit.pattern import ScanPattern
+from bandit.propensity import batch_propensity
 from bandit.recall import RecallEstimate
 from bandit.rewards import RunningLimit
+from bandit.scores import DENSE_UP_TO, ArmScores, BoundedScores, DenseScores
 
 if TYPE_CHECKING:
     from bandit.ranker import Ranker
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-
-# Monte-Carlo draws for the propensity of the sampled part: a standard error of at most 0.09.
-_PROPENSITY_DRAWS = 32
-# Only arms near the cut can be in or out; the draws are judged among this many times k of the
-# best by mean score.
-_CANDIDATES = 4
-# Up to this many arms the scores are summed in float64, so that a cold start equals the
-# composite's order exactly; beyond it memory matters more than the 8th digit.
-_EXACT_UP_TO = 20_000
 
 
 @dataclass(slots=True)
@@ -64,16 +57,19 @@ class OpenScan:
         rng: np.random.Generator,
         residual: Array,
         information: Array,
+        dense_up_to: int = DENSE_UP_TO,
     ) -> None:
         self.ranker = ranker
         self.scan_id = scan_id
         self.arms = arms
-        self.position = {arm: i for i, arm in enumerate(arms)}
         self.context = context
         self.rng = rng
         n = len(arms)
-        dtype = np.float64 if n <= _EXACT_UP_TO else np.float32
-        self.features = ranker.expansion.transform(context, dtype)
+        self.scores: ArmScores
+        if n <= dense_up_to:
+            self.scores = DenseScores(context, ranker.expansion)
+        else:
+            self.scores = BoundedScores(context, ranker.expansion, ranker.moments)
         self.is_available = np.ones(n, bool)
         self.is_reported = np.zeros(n, bool)
         self.reward = np.full(n, np.nan)
@@ -83,99 +79,91 @@ class OpenScan:
         self.effect_mean, self.effect_variance = effect_posterior(
             residual, information, ranker.effect_variance
         )
-        self._n_features = self.features.shape[1]
-        self._cache: tuple[object, object, Array] | None = None
+        self._n_left = n
         self._step_of = np.full(n, -1)
         self._expected_left: list[float] = []
         self.level = self._level()
 
     # -- choose ------------------------------------------------------------------------------
 
-    def select(self, k: int, *, allowed: NDArray[np.bool_] | None = None) -> Choice:
+    def select(
+        self,
+        k: int,
+        *,
+        allowed: NDArray[np.bool_] | None = None,
+        boost: Array | None = None,
+    ) -> Choice:
         """Choose up to k of the arms that remain, best first; they remain no longer.
 
         Parameters
         ----------
         allowed : array of bool, shape (n,), optional
             Restricts the choice further (exclusions).
+        boost : array, shape (n,), optional
+            Log odds added to the scores of this choice; what is believed stays as it is.
         """
-        settings = self.ranker.settings
-        free = self.is_available if allowed is None else self.is_available & allowed
-        remaining = np.flatnonzero(free)
-        k = min(k, remaining.size)
+        share = self.ranker.settings.random_share
+        is_free = self.is_available if allowed is None else self.is_available & allowed
+        free = np.flatnonzero(is_free)
+        k = min(k, free.size)
         if k == 0:
-            nothing = np.empty(0)
-            return Choice(nothing.astype(np.intp), nothing.astype(bool), nothing, nothing)
-        n_random = min(k, round_stochastically(k * settings.random_share, self.rng))
-        at_random = self.rng.choice(remaining.size, n_random, replace=False)
-        is_drawn = np.zeros(remaining.size, bool)
-        is_drawn[at_random] = True
-        rest = np.flatnonzero(~is_drawn)
-        mean = self._mean_scores()[remaining]
+            return Choice(free[:0], np.empty(0, bool), np.empty(0))
         self._note_expected_left()
-        scores = self._draw_scores(remaining, mean, n_draws=1)[0]
-        sampled = rest[top_k(scores[rest], k - n_random, self.rng)]
-        picked = np.concatenate([sampled, at_random]).astype(np.intp)
-        propensity, error = self._propensity(remaining, mean, picked, k)
-        arms = remaining[picked]
-        self.is_available[arms] = False
-        is_random = np.arange(k) >= sampled.size
-        return Choice(arms, is_random, propensity, error)
+        n_random = min(k, round_stochastically(k * share, self.rng))
+        at_random = free[self.rng.choice(free.size, n_random, replace=False)]
+        best = self._best(is_free, k, boost)
+        sampled = best[~np.isin(best, at_random)][: k - n_random]
+        arms = np.concatenate([sampled, at_random])
+        # Behind the k best every rank has the same chance: that of the quota.
+        order = np.argsort(best)
+        place = np.minimum(np.searchsorted(best, arms, sorter=order), k - 1)
+        rank = np.where(best[order[place]] == arms, order[place], k)
+        propensity = batch_propensity(rank, n_remaining=free.size, k=k, quota=k * share)
+        self.take(arms)
+        return Choice(arms, np.arange(k) >= sampled.size, propensity)
 
-    def _exploration(self) -> float:
+    def take(self, rows: Index) -> None:
+        """Let arms remain no longer, as if they had been chosen."""
+        self._n_left -= int(np.count_nonzero(self.is_available[rows]))
+        self.is_available[rows] = False
+
+    def _best(self, is_free: NDArray[np.bool_], k: int, boost: Array | None) -> Index:
+        """Return the k best free arms by one draw of everything unknown, best first."""
+        ranker, pattern, rng = self.ranker, self.pattern, self.rng
         # What is learned in the last batch serves no batch of this scan: the draws narrow with
         # the share of the universe that is left.
-        return self.ranker.settings.exploration * float(np.sqrt(self.is_available.mean()))
-
-    def _mean_scores(self) -> Array:
-        """Expected linear predictor of every arm, shape (n,), computed once per belief."""
-        ranker, pattern = self.ranker, self.pattern
-        if self._cache is not None:
-            shared_moments, pattern_moments, scores = self._cache
-            if shared_moments is ranker.moments and pattern_moments is pattern.moments:
-                return scores
-        # Columns that other workers announced after this scan was opened stand at the end.
-        weights = ranker.moments.mean[: self._n_features].astype(self.features.dtype)
-        shared = self.features @ weights
-        scores = np.asarray(
-            shared + pattern.loadings @ pattern.moments.mean + self.effect_mean, np.float64
-        )
-        self._cache = (ranker.moments, pattern.moments, scores)
-        return scores
-
-    def _draw_scores(self, rows: Index, mean: Array, n_draws: int) -> Array:
-        """Draw scores of `rows`, shape (n_draws, m)."""
-        scale = self._exploration()
-        if scale == 0.0:
-            return np.broadcast_to(mean, (n_draws, mean.size))
-        ranker, pattern = self.ranker, self.pattern
-        weights = ranker.moments.draw(self.rng, n_draws, scale) - ranker.moments.mean
-        weights = weights[:, : self._n_features]
-        today = pattern.moments.draw(self.rng, n_draws, scale) - pattern.moments.mean
-        scores = mean + weights @ self.features[rows].T + today @ pattern.loadings[rows].T
+        scale = ranker.settings.exploration * float(np.sqrt(self._n_left / len(self.arms)))
+        today = pattern.moments.draw(rng, 1, scale)[0].astype(np.float32)
+        extra = pattern.loadings @ today
         if ranker.effect_variance > 0.0:
-            own = self.rng.standard_normal(scores.shape)
-            scores += scale * own * np.sqrt(self.effect_variance[rows])
-        return np.asarray(scores)
+            noise = rng.standard_normal(extra.size, np.float32)
+            extra += self.effect_mean + np.float32(scale) * noise * np.sqrt(self.effect_variance)
+        if boost is not None:
+            extra = extra + boost
+        deviation = ranker.moments.draw(rng, 1, scale)[0] - ranker.moments.mean
+        rows = self.scores.contenders(is_free, k, ranker.moments, scale, extra)
+        shared = self.scores.means_of(rows, ranker.moments)
+        if scale > 0.0:
+            shared = shared + self.scores.deviations_of(rows, deviation)
+        return rows[top_k(shared + extra[rows], k, rng)]
 
-    def _propensity(
-        self, remaining: Index, mean: Array, picked: Index, k: int
-    ) -> tuple[Array, Array]:
-        share = self.ranker.settings.random_share
-        by_quota = min(1.0, k * share / remaining.size)
-        k_sampled = k - round(k * share)
-        near = top_k(mean, min(mean.size, _CANDIDATES * k), self.rng)
-        near = np.union1d(near, picked)
-        draws = self._draw_scores(remaining[near], mean[near], _PROPENSITY_DRAWS)
-        by_draw = inclusion_probability(draws, np.searchsorted(near, picked), k_sampled)
-        error = np.sqrt(by_draw * (1.0 - by_draw) / _PROPENSITY_DRAWS)
-        return by_quota + (1.0 - by_quota) * by_draw, (1.0 - by_quota) * error
+    def _means(self) -> Array:
+        """Expected linear predictor of every arm, shape (n,)."""
+        shared = self.scores.means(self.ranker.moments)
+        today = self.pattern.loadings @ self.pattern.moments.mean
+        return np.asarray(shared + today + self.effect_mean + self.level, np.float64)
+
+    def _means_of(self, rows: Index) -> Array:
+        """Expected linear predictor of `rows`, shape (m,), without today's pattern."""
+        shared = self.scores.means_of(rows, self.ranker.moments)
+        return shared + self.effect_mean[rows] + self.level
 
     # -- learn -------------------------------------------------------------------------------
 
     def predict(self, rows: Index) -> Prediction:
         """Predict the rewards of `rows` (positions, shape (m,)) from everything known now."""
-        logit = self._mean_scores()[rows] + self.level
+        today = self.pattern.loadings[rows] @ self.pattern.moments.mean
+        logit = self._means_of(rows) + today
         return Prediction(logit, expit(logit))
 
     def judge(self, rating: Array, is_signal: Array, probability: Array) -> Array:
@@ -185,30 +173,27 @@ class OpenScan:
 
     def observe(self, rows: Index, rating: Array, rewards: Array) -> None:
         """Let today's pattern learn from accepted rewards (NaN = the evaluation failed)."""
-        self.is_available[rows] = False
+        self.take(rows)
         self.is_reported[rows] = True
         self.rating[rows] = rating
         self.reward[rows] = rewards
         self._step_of[rows] = len(self._expected_left)
         ok = rows[~np.isnan(rewards)]
         if ok.size:
-            offset = self._mean_scores()[ok] + self.level
-            offset -= self.pattern.loadings[ok] @ self.pattern.moments.mean
-            self.pattern.learn(ok, self.reward[ok], offset)
+            self.pattern.learn(ok, self.reward[ok], self._means_of(ok))
 
     # -- what is left ------------------------------------------------------------------------
 
     @property
     def expected_scores(self) -> Array:
         """Expected linear predictor of every arm, shape (n,)."""
-        return self._mean_scores() + self.level
+        return self._means()
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
         """Estimate the hits found and left, see `bandit.recall`."""
-        left = np.flatnonzero(~self.is_reported)
         return self.ranker.recall.estimate(
             n_hits=self.n_hits,
-            probability=self.predict(left).probability,
+            probability=expit(self._means()[~self.is_reported]),
             confidence=confidence,
         )
 
@@ -220,19 +205,22 @@ class OpenScan:
             return float(np.nansum(self.reward))
         return float(np.count_nonzero(self.rating >= self.limit.value()))
 
+    def are_hits(self, rows: Index) -> NDArray[np.bool_]:
+        """Which of the arms `rows` (m,) are hits, by today's limit as it stands now."""
+        if self.ranker.settings.rule.expected_share is None:
+            return np.asarray(self.reward[rows] >= 0.5)
+        return np.asarray(self.rating[rows] >= self.limit.value())
+
     def is_hit(self, arm: int) -> bool:
         """Whether a reported arm is a hit, by today's limit as it stands now."""
-        if self.ranker.settings.rule.expected_share is None:
-            return bool(self.reward[arm] >= 0.5)
-        return bool(self.rating[arm] >= self.limit.value())
+        return bool(self.are_hits(np.array([arm], np.intp))[0])
 
     def closing(self) -> dict[str, object]:
         """Return what the ranker learns from the scan as a whole: the header of its close entry."""
-        left = np.flatnonzero(~self.is_reported)
         share = self.ranker.settings.rule.expected_share
         limit = self.limit.carried
         if share is not None:
-            expected_left = float(self.predict(left).probability.sum())
+            expected_left = float(expit(self._means()[~self.is_reported]).sum())
             limit = self.limit.carry(share * len(self.arms) - expected_left)
         return {
             "limit": None if np.isnan(limit) else limit,
@@ -244,8 +232,9 @@ class OpenScan:
         }
 
     def _note_expected_left(self) -> None:
-        left = ~self.is_reported
-        self._expected_left.append(float(expit(self._mean_scores()[left] + self.level).sum()))
+        # Costs a score of every arm, which only a dense scan has at hand anyway.
+        if isinstance(self.scores, DenseScores):
+            self._expected_left.append(float(expit(self._means()[~self.is_reported]).sum()))
 
     def _recall_evidence(self) -> list[list[float]]:
         """Return (expected, actual) hits left at some steps of a scan that ran to its end."""
@@ -267,9 +256,10 @@ class OpenScan:
     def _level(self) -> float:
         # A top share is known in advance: the probabilities must add up to it.
         share = self.ranker.settings.rule.expected_share
+        self.level = 0.0
         if share is None:
             return 0.0
-        logit = self._mean_scores()
+        logit = self._means()
         level = 0.0
         for _ in range(50):
             p = expit(logit + level)

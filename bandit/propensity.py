@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
+from scipy.special import gammaln
 
 from bandit.errors import InvalidInputError
 
@@ -80,5 +80,16 @@ def _with_quota(rank: NDArray[np.integer], n: int, k: int, m: int) -> NDArray[np
     between = (rank >= k - m) & (rank < k)
     if 0 < m < n:
         r = rank[between]
-        by_score[between] = hypergeom.sf(r - (k - m), n - 1, r, m)
+        by_score[between] = [_more_than(int(i) - (k - m), int(i), n - 1, m) for i in r]
     return by_chance + (1.0 - by_chance) * by_score
+
+
+def _more_than(x: int, marked: int, n: int, m: int) -> float:
+    """Return P(H > x) for H of `marked` arms among m drawn from n: the hypergeometric tail."""
+    h = np.arange(max(x + 1, m - (n - marked), 0), min(marked, m) + 1)
+
+    def log_choose(a: int, b: NDArray[np.integer] | int) -> NDArray[np.float64]:
+        return np.asarray(gammaln(a + 1) - gammaln(np.add(b, 1)) - gammaln(np.subtract(a + 1, b)))
+
+    logs = log_choose(marked, h) + log_choose(n - marked, m - h) - log_choose(n, m)
+    return float(np.exp(logs).sum())

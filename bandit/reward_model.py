@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg import blas, lapack
 from scipy.special import expit
 
 from bandit.checks import as_matrix, as_rewards
@@ -80,7 +80,9 @@ class WeightPosterior:
     @property
     def precision(self) -> Array:
         """P, shape (d, d)."""
-        return self.data_precision + np.diag(self.prior_precision)
+        precision = self.data_precision.copy()
+        np.einsum("ii->i", precision)[:] += self.prior_precision
+        return precision
 
     @property
     def shift(self) -> Array:
@@ -113,30 +115,40 @@ class Moments:
     """Mean and factored precision of a `WeightPosterior`: what drawing and scoring need."""
 
     mean: Array
-    cholesky: Array  # lower triangle of P
+    cholesky: Array  # lower triangle of P, column-major for LAPACK
 
     @classmethod
     def of(cls, posterior: WeightPosterior) -> Moments:
         """Factorise once; O(d^3), independent of the number of arms."""
-        lower = np.asarray(np.linalg.cholesky(posterior.precision), np.float64)
-        mean = np.asarray(cho_solve((lower, True), posterior.shift, check_finite=False))
+        # LAPACK and BLAS are called directly: at 200 features scipy's checks and copies cost as
+        # much as the arithmetic, and this runs once per reported batch.
+        lower, info = lapack.dpotrf(posterior.precision, lower=1, clean=1)
+        if info != 0:
+            raise np.linalg.LinAlgError(
+                f"the precision of the weights is not positive definite (leading minor {info})"
+            )
+        mean, _ = lapack.dpotrs(lower, posterior.shift, lower=1)
         return cls(mean, lower)
 
     def draw(self, rng: np.random.Generator, n_draws: int = 1, scale: float = 1.0) -> Array:
         """Draw weights from N(mean, scale^2 P^-1), shape (n_draws, d)."""
-        z = rng.standard_normal((self.mean.size, n_draws))
-        deviation = solve_triangular(self.cholesky, z, lower=True, trans="T", check_finite=False)
-        return self.mean + scale * deviation.T
+        z = rng.standard_normal((n_draws, self.mean.size)).T
+        return self.mean + scale * np.asarray(self.solve_half(z, transposed=True)).T
+
+    def solve_half(self, right: NDArray[np.floating], *, transposed: bool = False) -> Array:
+        """Return L^-1 right, or L'^-1 right, for the factor L of P = L L'; shape (d, m)."""
+        return np.asarray(
+            blas.dtrsm(1.0, self.cholesky, right, lower=1, trans_a=int(transposed)), np.float64
+        )
 
     def covariance(self) -> Array:
         """P^-1, shape (d, d)."""
-        return np.asarray(cho_solve((self.cholesky, True), np.eye(self.mean.size)))
+        inverse, _ = lapack.dpotrs(self.cholesky, np.eye(self.mean.size), lower=1)
+        return np.asarray(inverse, np.float64)
 
     def variance_of(self, X: NDArray[np.floating]) -> Array:
         """Variance of each row's linear predictor, x' P^-1 x, shape (n,)."""
-        half = solve_triangular(
-            self.cholesky, np.asarray(X, np.float64).T, lower=True, check_finite=False
-        )
+        half = self.solve_half(X.T)
         return np.asarray(np.einsum("dn,dn->n", half, half))
 
 
@@ -198,14 +210,12 @@ def laplace_update(
     before = moments or Moments.of(posterior)
     # The mode lies in the span of the batch's rows, w = m + P^-1 X' a, so Newton runs over the k
     # numbers a instead of d weights (Rasmussen and Williams 2006, algorithm 3.1).
-    half = solve_triangular(before.cholesky, X_.T, lower=True, check_finite=False)
+    half = before.solve_half(X_.T)
     K = half.T @ half
     eta, a = _mode(X_ @ before.mean + o, K, r)
     p = expit(eta)
     data_precision = posterior.data_precision + (X_.T * (p * (1.0 - p))) @ X_
-    mode = before.mean + solve_triangular(
-        before.cholesky, half @ a, lower=True, trans="T", check_finite=False
-    )
+    mode = before.mean + before.solve_half((half @ a)[:, None], transposed=True)[:, 0]
     # h' = P' w* makes the mode the new mean.
     shift = data_precision @ mode + posterior.prior_precision * (mode - posterior.prior_mean)
     updated = replace(
@@ -279,7 +289,7 @@ def _mode(eta0: Array, K: Array, r: Array) -> tuple[Array, Array]:
         gradient = r - p - a
         # (I + W K)^-1 gradient in its symmetric form, W = root^2.
         inner = np.eye(r.size) + root[:, None] * K * root
-        solved = cho_solve((np.linalg.cholesky(inner), True), root * (K @ gradient))
+        _, solved, _ = lapack.dposv(inner, root * (K @ gradient), lower=1)
         step = gradient - root * solved
         decrement = float(gradient @ (K @ step))
         if decrement < _NEWTON_TOLERANCE:

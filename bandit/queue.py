@@ -1,0 +1,227 @@
+"""The order in which a scan will go on, to look at and to correct: tiers, pins, exclusions, boosts.
+
+The queue is a view of an `OpenScan`: what it shows is computed from the belief of the moment, and
+what the user asks for bends the choice, never the belief. A pinned arm is handed out first
+whatever it promises, an excluded one never, and a boost adds to an arm's log odds for this scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.choice import Choice
+from bandit.errors import InvalidInputError
+from bandit.open_scan import OpenScan
+from bandit.ranker import percentiles
+
+Tier = Literal["high", "medium", "low"]
+
+# Priority scores, percentiles of the expected reward within the scan's universe, part here.
+HIGH_ABOVE = 70.0
+LOW_BELOW = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An arm that waits to be handed out.
+
+    Parameters
+    ----------
+    arm : str
+    score : float
+        Priority: percentile (0 to 100) of its expected reward within the universe.
+    tier : "high", "medium" or "low"
+        Above 70, 40 to 70, below 40.
+    is_pinned : bool
+    """
+
+    arm: str
+    score: float
+    tier: Tier
+    is_pinned: bool
+
+
+class PriorityQueue:
+    """What waits in a scan, best first, and what the user wants of it.
+
+    Why one would choose it: "scan my open positions first" (`pin`), "leave out what I may not
+    trade" (`exclude`), "I have heard of news about this one" (`boost`).
+
+    Notes
+    -----
+    Not thread safe. Pinned arms count against the batch they come in; they have propensity 1,
+    the others the propensity of the choice that is left. Expected order is not the exact order
+    to come: every batch is drawn anew, and every report moves the belief.
+
+    Examples
+    --------
+    >>> from bandit.ranker import Ranker, RankerSettings
+    >>> ranker = Ranker(RankerSettings({"factor.market": 1.0}, random_share=0.0))
+    >>> scan = ranker.open_scan(
+    ...     "scan", ["A", "B", "C"], np.array([[90.0], [50.0], [10.0]]), ["factor.market"],
+    ...     rng=np.random.default_rng(0), now=0.0,
+    ... )
+    >>> queue = PriorityQueue(scan)
+    >>> [(waiting.arm, waiting.tier) for waiting in queue.peek()]
+    [('A', 'high'), ('B', 'medium'), ('C', 'low')]
+    >>> queue.pin(["C"])
+    >>> queue.select(1).arms.tolist()
+    [2]
+    """
+
+    def __init__(self, scan: OpenScan) -> None:
+        self._scan = scan
+        n = len(scan.arms)
+        self._place = {arm: place for place, arm in enumerate(scan.arms)}
+        self._pinned: dict[int, None] = {}  # in the order of pinning
+        self._allowed = np.ones(n, bool)
+        self._boost = np.zeros(n)
+
+    # -- what the user wants -----------------------------------------------------------------
+
+    def pin(self, arms: Iterable[str]) -> None:
+        """Hand these out first, in this order; those handed out already are passed over.
+
+        Raises
+        ------
+        InvalidInputError
+            For an arm that is not part of the scan, or is excluded; nothing was pinned.
+        """
+        places = self._places(arms)
+        for place in places:
+            if not self._allowed[place]:
+                raise InvalidInputError(
+                    f"arm {self._scan.arms[place]!r} is excluded; include it before pinning it"
+                )
+        self._pinned.update(dict.fromkeys(places))
+
+    def unpin(self, arms: Iterable[str]) -> None:
+        """Give arms back their own place."""
+        for place in self._places(arms):
+            self._pinned.pop(place, None)
+
+    def exclude(self, arms: Iterable[str]) -> None:
+        """Never hand these out; a pin of theirs ends."""
+        places = self._places(arms)
+        self._allowed[places] = False
+        for place in places:
+            self._pinned.pop(place, None)
+
+    def include(self, arms: Iterable[str]) -> None:
+        """Let excluded arms be handed out again."""
+        self._allowed[self._places(arms)] = True
+
+    def boost(self, log_odds: Mapping[str, float]) -> None:
+        """Add to the log odds of arms for this scan; 2 makes a hit 7.4 times as likely.
+
+        Raises
+        ------
+        InvalidInputError
+            For an unknown arm, or a boost that is no number in [-20, 20]; nothing was changed.
+        """
+        places = self._places(log_odds)
+        values = np.array(list(log_odds.values()), np.float64)
+        bad = ~(np.abs(values) <= 20.0)
+        if bad.any():
+            raise InvalidInputError(
+                f"boost {values[bad][0]} of {self._scan.arms[places[int(bad.argmax())]]!r}; "
+                "expected log odds in [-20, 20]"
+            )
+        self._boost[places] = values
+
+    # -- what waits --------------------------------------------------------------------------
+
+    @property
+    def pinned(self) -> tuple[str, ...]:
+        """Pinned arms that still wait, in their order."""
+        return tuple(self._scan.arms[place] for place in self._waiting_pins())
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Excluded arms."""
+        return tuple(self._scan.arms[place] for place in np.flatnonzero(~self._allowed))
+
+    def __len__(self) -> int:
+        """Return how many arms wait."""
+        return int(np.count_nonzero(self._scan.is_available & self._allowed))
+
+    def scores(self) -> NDArray[np.float64]:
+        """Return the priority of every arm of the universe, 0 to 100, shape (n,)."""
+        return 100.0 * percentiles(self._scan.expected_scores + self._boost)
+
+    def peek(self, k: int | None = None) -> list[Waiting]:
+        """Return the `k` arms (all of them by default) that are expected next, best first."""
+        scores = self.scores()
+        pins = self._waiting_pins()
+        waits = self._scan.is_available & self._allowed
+        waits[pins] = False
+        rest = np.flatnonzero(waits)
+        rest = rest[np.argsort(-scores[rest], kind="stable")]
+        return [
+            Waiting(
+                self._scan.arms[place],
+                float(scores[place]),
+                tier_of(float(scores[place])),
+                place in self._pinned,
+            )
+            for place in [*pins, *rest.tolist()][:k]
+        ]
+
+    def tiers(self) -> dict[Tier, tuple[str, ...]]:
+        """Return the waiting arms by tier, best first."""
+        tiers: dict[Tier, list[str]] = {"high": [], "medium": [], "low": []}
+        for waiting in self.peek():
+            tiers[waiting.tier].append(waiting.arm)
+        return {tier: tuple(arms) for tier, arms in tiers.items()}
+
+    # -- choose ------------------------------------------------------------------------------
+
+    def select(self, k: int) -> Choice:
+        """Choose up to `k` arms: pinned ones first, then what the scan draws."""
+        pins = np.array(self._waiting_pins()[:k], np.intp)
+        # Taken before the draw, so that it neither sees them nor counts them as remaining.
+        self._scan.take(pins)
+        for place in pins:
+            self._pinned.pop(int(place))
+        allowed = None if self._allowed.all() else self._allowed
+        boost = self._boost if self._boost.any() else None
+        drawn = self._scan.select(k - pins.size, allowed=allowed, boost=boost)
+        if pins.size == 0:
+            return drawn
+        return Choice(
+            np.concatenate([pins, drawn.arms]),
+            np.concatenate([np.zeros(pins.size, bool), drawn.is_random]),
+            np.concatenate([np.ones(pins.size), drawn.propensity]),
+        )
+
+    def _waiting_pins(self) -> list[int]:
+        return [place for place in self._pinned if self._scan.is_available[place]]
+
+    def _places(self, arms: Iterable[str]) -> list[int]:
+        places = []
+        for arm in arms:
+            place = self._place.get(arm)
+            if place is None:
+                raise InvalidInputError(
+                    f"arm {arm!r} is not part of this scan of {len(self._scan.arms)} arms"
+                )
+            places.append(place)
+        return places
+
+
+def tier_of(score: float) -> Tier:
+    """Return the tier of a priority score.
+
+    Examples
+    --------
+    >>> tier_of(70.0), tier_of(70.1), tier_of(39.9)
+    ('medium', 'high', 'low')
+    """
+    if score > HIGH_ABOVE:
+        return "high"
+    return "low" if score < LOW_BELOW else "medium"
