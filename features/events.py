@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -28,7 +29,7 @@ _QUARTER, _YEAR = 91, 364
 _RATING_SIGNS = {"up": 1.0, "upgrade": 1.0, "down": -1.0, "downgrade": -1.0}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventTable:
     """Events of one kind, sorted by symbol and then by the day from which they are usable.
 
@@ -49,6 +50,11 @@ class EventTable:
     day: NDArray[np.int64]
     columns: dict[str, NDArray[np.float64]]
 
+    @cached_property
+    def _codes(self) -> dict[str, int]:
+        # Kept: a universe is asked for block by block.
+        return {name: i for i, name in enumerate(self.symbols)}
+
     def last(self, symbols: Sequence[str], days: NDArray[np.int64]) -> NDArray[np.intp]:
         """Return the position of the last event usable on each day, -1 = none yet.
 
@@ -61,8 +67,7 @@ class EventTable:
         -------
         ndarray of intp, shape (m, n)
         """
-        where = {name: i for i, name in enumerate(self.symbols)}
-        codes = np.array([where.get(name, -1) for name in symbols], dtype=np.int64)
+        codes = np.array([self._codes.get(name, -1) for name in symbols], dtype=np.int64)
         wanted = (codes << 32)[None, :] + days[:, None]
         found = np.searchsorted((self.code << 32) + self.day, wanted, side="right") - 1
         same = (codes >= 0)[None, :] & (found >= 0)
