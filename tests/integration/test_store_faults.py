@@ -68,14 +68,16 @@ def test_every_acknowledged_report_survives_kills(
     killer = threading.Thread(target=kill_and_restart)
     killer.start()
     sent = {}
-    for n in range(400):
-        report(store, f"A{n}", value=n)
-        sent[f"A{n}"] = float(n)
-        if rng.random() < 0.05:
-            report(store, f"A{rng.randrange(n + 1)}", value=-1.0)
-        time.sleep(0.001)
-    stop.set()
-    killer.join()
+    try:
+        for n in range(400):
+            report(store, f"A{n}", value=n)
+            sent[f"A{n}"] = float(n)
+            if rng.random() < 0.05:
+                report(store, f"A{rng.randrange(n + 1)}", value=-1.0)
+            time.sleep(0.001)
+    finally:
+        stop.set()
+        killer.join()
     deadline = time.monotonic() + 20
     while not store.flush():
         assert time.monotonic() < deadline
