@@ -1,33 +1,18 @@
 """The store on Redis 6.2 or newer, or Valkey: standalone, behind Sentinel, or a cluster.
 
-Keys, all of one ruleset in one cluster slot by the hash tag::
-
-    scanrank:rulesets                          set of ruleset names (an index only)
-    scanrank:{<ruleset>}:journal               stream; fields b = entry, m = mask
-    scanrank:{<ruleset>}:meta                  hash: trimmed
-    scanrank:{<ruleset>}:snapshot              hash: version, position, id, pieces, bytes
-    scanrank:{<ruleset>}:snapshot:<id>:<n>     string, at most 8 MiB each
-    scanrank:{<ruleset>}:scans                 sorted set: scan id by time of its first entry
-    scanrank:{<ruleset>}:scan:<id>:reported    set of arms          } forgotten `SCAN_TTL_S` after
-    scanrank:{<ruleset>}:scan:<id>:events      set: open, close     } the scan's first entry
-    scanrank:{<ruleset>}:scan:<id>:claims      hash: arm -> lease   }
-    scanrank:{<ruleset>}:scan:<id>:control     string, JSON         }
+What is where: `bandit.stores.redis_keys`. What happens atomically: the scripts in ``lua/``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from redis.cluster import RedisCluster
-from redis.exceptions import NoScriptError, ResponseError
 
 from bandit.errors import (
     CorruptStateError,
@@ -50,69 +35,24 @@ from bandit.stores.control import dump_control, load_control
 from bandit.stores.entries import Sealed, decode_entry
 from bandit.stores.journal import JournalWriter
 from bandit.stores.names import START, check_arms, check_bounds, check_name, position_key
-from bandit.stores.redis_connection import address_of, connect, errors_of
+from bandit.stores.redis_commands import RedisCommands
+from bandit.stores.redis_connection import errors_of
+from bandit.stores.redis_keys import INDEX, lease_ms, piece_keys, ruleset_key, scan_key
 from bandit.stores.snapshots import decode_snapshot, encode_snapshot
 
 PIECE_BYTES = 8 * 2**20  # of a snapshot: one command that keeps the server busy for some ms only
 PIECE_TTL_S = 600  # an upload that was never committed disappears after this
 PAGE_ENTRIES = 128  # of the journal per round trip; about 1.5 MB of reports of 50
 CLAIM_PAGE = 1024  # preferred arms per round trip; the first page nearly always suffices
-OLDEST_SERVER = (6, 2)  # SMISMEMBER, exclusive stream ranges
-
-_INDEX = "scanrank:rulesets"
-_TYPES = {  # by the last word of a key
-    "journal": "stream",
-    "meta": "hash",
-    "snapshot": "hash",
-    "scans": "zset",
-    "reported": "set",
-    "events": "set",
-    "claims": "hash",
-    "control": "string",
-}
 
 
-@cache
-def _script(name: str) -> tuple[str, str]:
-    """Return a Lua script and the SHA-1 that the server knows it by."""
-    text = (Path(__file__).parent / "lua" / f"{name}.lua").read_text(encoding="utf-8")
-    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def _key(ruleset: str, *rest: str) -> str:
-    return ":".join((f"scanrank:{{{ruleset}}}", *rest))
-
-
-class RedisStore(JournalWriter):
-    """A `bandit.stores.base.Store` on a Redis or Valkey server.
-
-    Parameters
-    ----------
-    url : str
-        See `bandit.stores.store_from_url`. Opening asks the server for its version, so that a wrong
-        address or password shows at once.
-
-    Raises
-    ------
-    StoreUnavailableError, StoreRefusedError
-        Nobody there; or wrong password, too old a server.
-    """
+class RedisStore(RedisCommands, JournalWriter):
+    """A `bandit.stores.base.Store` on a Redis or Valkey server; opened as `RedisCommands` says."""
 
     def __init__(self, url: str) -> None:
-        self._address = address_of(url)
+        super().__init__(url)
         self._registered: set[str] = set()  # rulesets that this client put into the index
         self._acknowledged: dict[str, str] = {}  # ruleset -> the last position we were told
-        with errors_of(self._address):
-            self._client = connect(url)
-        self._check_server()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._address!r})"
-
-    @property
-    def address(self) -> str:
-        """See `Store`."""
-        return self._address
 
     # -- journal -------------------------------------------------------------------------------
 
@@ -124,10 +64,10 @@ class RedisStore(JournalWriter):
         reply = self._run(
             "append",
             (
-                _key(ruleset, "journal"),
-                _key(ruleset, "meta"),
-                _key(ruleset, "scan", entry.scan_id, which),
-                _key(ruleset, "scans"),
+                ruleset_key(ruleset, "journal"),
+                ruleset_key(ruleset, "meta"),
+                scan_key(ruleset, entry.scan_id, which),
+                ruleset_key(ruleset, "scans"),
             ),
             entry.scan_id,
             SCAN_TTL_S,
@@ -152,7 +92,7 @@ class RedisStore(JournalWriter):
 
     def _register(self, ruleset: str) -> None:
         if ruleset not in self._registered:
-            self._call("SADD", _INDEX, ruleset)
+            self._call("SADD", INDEX, check_name("ruleset", ruleset))
             self._registered.add(ruleset)
 
     def read(
@@ -165,9 +105,8 @@ class RedisStore(JournalWriter):
     def _raw_entries(
         self, ruleset: str, after: str, limit: int | None
     ) -> Iterator[tuple[str, dict[bytes, bytes]]]:
-        check_name("ruleset", ruleset)
         position_key(after)
-        journal = _key(ruleset, "journal")
+        journal = ruleset_key(ruleset, "journal")
         left = limit
         while left is None or left > 0:
             count = PAGE_ENTRIES if left is None else min(PAGE_ENTRIES, left)
@@ -183,8 +122,7 @@ class RedisStore(JournalWriter):
 
     def load_snapshot(self, ruleset: str) -> Snapshot | None:
         """See `Store`."""
-        check_name("ruleset", ruleset)
-        where = _key(ruleset, "snapshot")
+        where = ruleset_key(ruleset, "snapshot")
         while True:
             current = self._snapshot_meta(ruleset)
             if current is None:
@@ -206,7 +144,7 @@ class RedisStore(JournalWriter):
 
     def _snapshot_meta(self, ruleset: str) -> tuple[int, str, list[str]] | None:
         """Return version, position and the keys of the pieces."""
-        where = _key(ruleset, "snapshot")
+        where = ruleset_key(ruleset, "snapshot")
         raw = self._call("HMGET", where, "version", "position", "id", "pieces")
         if raw[0] is None:
             return None
@@ -216,7 +154,7 @@ class RedisStore(JournalWriter):
         )
         if match is None:
             raise CorruptStateError(f"{where}: fields {text} are not ours. It was not used.")
-        return int(match[1]), match[2], _piece_keys(ruleset, match[3], int(match[4]))
+        return int(match[1]), match[2], piece_keys(ruleset, match[3], int(match[4]))
 
     def save_snapshot(
         self,
@@ -228,15 +166,14 @@ class RedisStore(JournalWriter):
         expected_version: int,
     ) -> bool:
         """See `Store`. The pieces go up first; one atomic script then makes them current."""
-        check_name("ruleset", ruleset)
         blob = encode_snapshot(expected_version + 1, position, header, arrays)
-        where = _key(ruleset, "snapshot")
+        where = ruleset_key(ruleset, "snapshot")
         version, old_id, n_old = self._call("HMGET", where, "version", "id", "pieces")
         if int(version or 0) != expected_version:
             return False
         new_id = secrets.token_hex(16)
-        keys = _piece_keys(ruleset, new_id, -(-len(blob) // PIECE_BYTES))
-        old_keys = _piece_keys(ruleset, old_id.decode(), int(n_old)) if old_id else []
+        keys = piece_keys(ruleset, new_id, -(-len(blob) // PIECE_BYTES))
+        old_keys = piece_keys(ruleset, old_id.decode(), int(n_old)) if old_id else []
         view = memoryview(blob)
         for index, key in enumerate(keys):
             piece = view[index * PIECE_BYTES : (index + 1) * PIECE_BYTES]
@@ -266,7 +203,9 @@ class RedisStore(JournalWriter):
 
     def reported(self, ruleset: str, scan_id: str) -> set[str]:
         """See `Store`."""
-        return {arm.decode() for arm in self._call("SMEMBERS", _scan(ruleset, scan_id, "reported"))}
+        return {
+            arm.decode() for arm in self._call("SMEMBERS", scan_key(ruleset, scan_id, "reported"))
+        }
 
     def claim(
         self,
@@ -281,14 +220,14 @@ class RedisStore(JournalWriter):
         """See `Store`. Each page of the preference list is claimed atomically."""
         check_name("worker", worker)
         names = check_arms(arms)
-        keys = (_scan(ruleset, scan_id, "reported"), _scan(ruleset, scan_id, "claims"))
+        keys = (scan_key(ruleset, scan_id, "reported"), scan_key(ruleset, scan_id, "claims"))
         taken: list[str] = []
         for first in range(0, len(names), CLAIM_PAGE):
             if len(taken) >= k:
                 break
             page = names[first : first + CLAIM_PAGE]
             reply = self._run(
-                "claim", keys, worker, k - len(taken), _lease_ms(lease_s), SCAN_TTL_S, *page
+                "claim", keys, worker, k - len(taken), lease_ms(lease_s), SCAN_TTL_S, *page
             )
             taken.extend(arm.decode() for arm in reply)
         return taken
@@ -298,55 +237,53 @@ class RedisStore(JournalWriter):
     ) -> list[str]:
         """See `Store`."""
         check_name("worker", worker)
-        keys = (_scan(ruleset, scan_id, "claims"),)
-        reply = self._run("renew", keys, worker, _lease_ms(lease_s), *check_arms(arms))
+        keys = (scan_key(ruleset, scan_id, "claims"),)
+        reply = self._run("renew", keys, worker, lease_ms(lease_s), *check_arms(arms))
         return [arm.decode() for arm in reply]
 
     def release(self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str]) -> None:
         """See `Store`."""
         check_name("worker", worker)
-        self._run("release", (_scan(ruleset, scan_id, "claims"),), worker, *check_arms(arms))
+        self._run("release", (scan_key(ruleset, scan_id, "claims"),), worker, *check_arms(arms))
 
     def put_control(self, ruleset: str, scan_id: str, control: Mapping[str, Json]) -> None:
         """See `Store`."""
         self._call(
-            "SET", _scan(ruleset, scan_id, "control"), dump_control(control), "EX", SCAN_TTL_S
+            "SET", scan_key(ruleset, scan_id, "control"), dump_control(control), "EX", SCAN_TTL_S
         )
 
     def get_control(self, ruleset: str, scan_id: str) -> dict[str, Any]:
         """See `Store`."""
-        key = _scan(ruleset, scan_id, "control")
+        key = scan_key(ruleset, scan_id, "control")
         return load_control(self._call("GET", key), where=key)
 
     # -- housekeeping --------------------------------------------------------------------------
 
     def list_rulesets(self) -> list[str]:
         """See `Store`."""
-        names = sorted(name.decode("ascii", "replace") for name in self._call("SMEMBERS", _INDEX))
-        return [name for name in names if self._call("EXISTS", _key(name, "journal"))]
+        names = sorted(name.decode("ascii", "replace") for name in self._call("SMEMBERS", INDEX))
+        return [name for name in names if self._call("EXISTS", ruleset_key(name, "journal"))]
 
     def list_scans(self, ruleset: str, limit: int = 100) -> list[ScanInfo]:
         """See `Store`."""
-        check_name("ruleset", ruleset)
-        newest = self._call("ZREVRANGE", _key(ruleset, "scans"), 0, max(limit, 1) - 1)
+        newest = self._call("ZREVRANGE", ruleset_key(ruleset, "scans"), 0, max(limit, 1) - 1)
         return [self._scan_info(ruleset, scan_id.decode()) for scan_id in newest]
 
     def _scan_info(self, ruleset: str, scan_id: str) -> ScanInfo:
-        milliseconds = self._call("ZSCORE", _key(ruleset, "scans"), scan_id)
+        milliseconds = self._call("ZSCORE", ruleset_key(ruleset, "scans"), scan_id)
         return ScanInfo(
             scan_id=scan_id,
             started=f"{int(milliseconds or 0)}-0",
-            n_reported=int(self._call("SCARD", _scan(ruleset, scan_id, "reported"))),
-            is_closed=bool(self._call("SISMEMBER", _scan(ruleset, scan_id, "events"), "close")),
+            n_reported=int(self._call("SCARD", scan_key(ruleset, scan_id, "reported"))),
+            is_closed=bool(self._call("SISMEMBER", scan_key(ruleset, scan_id, "events"), "close")),
         )
 
     def drop_ruleset(self, ruleset: str) -> None:
         """See `Store`. Interrupted half-way, it can be called again."""
-        check_name("ruleset", ruleset)
         with errors_of(self._address):
-            for key in list(self._client.scan_iter(match=_key(ruleset, "*"), count=1000)):
+            for key in list(self._client.scan_iter(match=ruleset_key(ruleset, "*"), count=1000)):
                 self._client.unlink(key)
-        self._call("SREM", _INDEX, ruleset)
+        self._call("SREM", INDEX, ruleset)
         self._registered.discard(ruleset)
         self._acknowledged.pop(ruleset, None)
 
@@ -354,9 +291,12 @@ class RedisStore(JournalWriter):
         self, ruleset: str, *, before: str | None = None, max_entries: int | None = None
     ) -> int:
         """See `Store`. The server is kept busy for 256 entries at a time."""
-        check_name("ruleset", ruleset)
         check_bounds(before, max_entries)
-        keys = (_key(ruleset, "journal"), _key(ruleset, "meta"), _key(ruleset, "snapshot"))
+        keys = (
+            ruleset_key(ruleset, "journal"),
+            ruleset_key(ruleset, "meta"),
+            ruleset_key(ruleset, "snapshot"),
+        )
         keep = "" if max_entries is None else max_entries
         total = 0
         while n := self._run("trim", keys, before or "", keep, 256):
@@ -365,23 +305,26 @@ class RedisStore(JournalWriter):
 
     def stats(self, ruleset: str) -> RulesetStats:
         """See `Store`."""
-        check_name("ruleset", ruleset)
         current = self._snapshot_meta(ruleset)
         version, position, pieces = current or (0, START, [])
         return RulesetStats(
-            n_entries=int(self._call("XLEN", _key(ruleset, "journal"))),
+            n_entries=int(self._call("XLEN", ruleset_key(ruleset, "journal"))),
             last_position=self._last_position(ruleset),
-            journal_bytes=self._memory(_key(ruleset, "journal")),
+            journal_bytes=self._memory(ruleset_key(ruleset, "journal")),
             snapshot_version=version,
             snapshot_position=position,
             snapshot_bytes=sum(self._memory(key) for key in pieces),
-            n_scans=int(self._call("ZCARD", _key(ruleset, "scans"))),
+            n_scans=int(self._call("ZCARD", ruleset_key(ruleset, "scans"))),
         )
 
     def _last_position(self, ruleset: str) -> str:
-        for position, _ in self._call("XREVRANGE", _key(ruleset, "journal"), "+", "-", "COUNT", 1):
+        for position, _ in self._call(
+            "XREVRANGE", ruleset_key(ruleset, "journal"), "+", "-", "COUNT", 1
+        ):
             return str(position.decode())
-        return (self._call("HGET", _key(ruleset, "meta"), "trimmed") or START.encode()).decode()
+        return (
+            self._call("HGET", ruleset_key(ruleset, "meta"), "trimmed") or START.encode()
+        ).decode()
 
     def _memory(self, key: str) -> int:
         return int(self._call("MEMORY USAGE", key, "SAMPLES", 0) or 0)
@@ -400,17 +343,16 @@ class RedisStore(JournalWriter):
 
     def repair(self, ruleset: str, problem: Problem) -> bytes:
         """See `Store`."""
-        check_name("ruleset", ruleset)
         what, _, position = problem.place.partition(" ")
         if what == "journal":
             position_key(position)
-            journal = _key(ruleset, "journal")
+            journal = ruleset_key(ruleset, "journal")
             rows = self._call("XRANGE", journal, position, position)
             self._call("XDEL", journal, position)
             return b"".join((fields or {}).get(b"b", b"") for _, fields in rows)
         if what != "snapshot":
             raise InvalidInputError(f"place {problem.place!r}; expected journal <position>.")
-        key = _key(ruleset, "snapshot")
+        key = ruleset_key(ruleset, "snapshot")
         kept = b""
         try:
             current = self._snapshot_meta(ruleset)
@@ -424,92 +366,20 @@ class RedisStore(JournalWriter):
 
     def sync(self, ruleset: str, *, timeout_s: float = 3.0) -> bool:
         """See `Store`. Uses WAITAOF, which Redis 7.2 and Valkey have; not in a cluster."""
-        check_name("ruleset", ruleset)
         if isinstance(self._client, RedisCluster):
             return False
         # WAITAOF covers what its own connection wrote, so a small write goes along with it; the
         # file is written in order, hence everything before it is on disk too.
         with errors_of(self._address):
             pipeline = self._client.pipeline(transaction=False)
-            pipeline.hset(_key(ruleset, "meta"), "synced", "1")
+            pipeline.hset(ruleset_key(ruleset, "meta"), "synced", "1")
             pipeline.execute_command("WAITAOF", 1, 0, int(1000 * timeout_s))
             _, answer = pipeline.execute(raise_on_error=False)
         return isinstance(answer, list) and bool(answer) and answer[0] == 1
 
-    def close(self) -> None:
-        """See `Store`."""
-        self._client.close()
-
-    # -- one command ---------------------------------------------------------------------------
-
-    def _check_server(self) -> None:
-        """Refuse a server that is too old, before the first command fails in a stranger way."""
-        if isinstance(self._client, RedisCluster):
-            return
-        try:
-            found = self._call("INFO", "server")
-        except StoreRefusedError as err:
-            if "may not do that" not in str(err):
-                raise
-            return  # a user without the right to ask; then the commands themselves will tell
-        version = str(found.get("redis_version", "0.0"))
-        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
-            raise StoreRefusedError(
-                f"store {self._address} runs Redis {version}; 6.2 or newer is needed."
-            )
-
-    def _call(self, *command: Any) -> Any:
-        with errors_of(self._address):
-            try:
-                return self._client.execute_command(*command)
-            except ResponseError as err:
-                if "WRONGTYPE" in str(err):
-                    raise self._foreign((str(command[1]),)) from err
-                raise
-
-    def _run(self, name: str, keys: Sequence[str], *args: Any) -> Any:
-        """Run a Lua script by its SHA-1; send its text once per server."""
-        text, sha = _script(name)
-        with errors_of(self._address):
-            try:
-                try:
-                    return self._client.execute_command("EVALSHA", sha, len(keys), *keys, *args)
-                except NoScriptError:
-                    return self._client.execute_command("EVAL", text, len(keys), *keys, *args)
-            except ResponseError as err:
-                if "WRONGTYPE" in str(err):
-                    raise self._foreign(keys) from err
-                raise
-
-    def _foreign(self, keys: Sequence[str]) -> CorruptStateError:
-        """Name the key whose type is not the one that we gave it."""
-        for key in keys:
-            expected = _TYPES.get(key.rpartition(":")[2], "string")
-            found = self._client.type(key).decode()
-            if found not in (expected, "none"):
-                return CorruptStateError(
-                    f"{key}: a {found} where we keep a {expected}; something else wrote it. "
-                    "Nothing was changed. Remove or rename that key."
-                )
-        return CorruptStateError(f"one of {', '.join(keys)} has a foreign type.")
-
-
-def _scan(ruleset: str, scan_id: str, what: str) -> str:
-    return _key(check_name("ruleset", ruleset), "scan", check_name("scan", scan_id), what)
-
-
-def _piece_keys(ruleset: str, snapshot_id: str, n_pieces: int) -> list[str]:
-    return [_key(ruleset, "snapshot", snapshot_id, str(index)) for index in range(n_pieces)]
-
 
 def _entry(ruleset: str, position: str, fields: Mapping[bytes, bytes]) -> Entry:
-    where = f"{_key(ruleset, 'journal')} entry {position}"
+    where = f"{ruleset_key(ruleset, 'journal')} entry {position}"
     if b"b" not in fields:
         raise CorruptStateError(f"{where}: it has no field `b`, so it is not ours.")
     return decode_entry(fields[b"b"], position, fields.get(b"m", b""), where=where)
-
-
-def _lease_ms(lease_s: float) -> int:
-    if not 0 < lease_s <= SCAN_TTL_S:
-        raise InvalidInputError(f"lease of {lease_s} s; expected more than 0, at most 30 days.")
-    return max(1, round(1000 * lease_s))

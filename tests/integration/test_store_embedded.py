@@ -213,6 +213,7 @@ def test_a_killed_guardian_is_replaced_by_the_next_user(directory: Path) -> None
     for pid in _servers(directory):
         if pid != server:
             os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: _servers(directory) == [server], "the guardian to be gone")
     report(store, "B")
     second = EmbeddedStore(directory)
     assert second.server_pid() != server

@@ -1,0 +1,110 @@
+"""One command or one Lua script on a server, with errors that name the store and the key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from redis.cluster import RedisCluster
+from redis.exceptions import NoScriptError, ResponseError
+
+from bandit.errors import CorruptStateError, StoreRefusedError
+from bandit.stores.redis_connection import address_of, connect, errors_of
+from bandit.stores.redis_keys import TYPES
+
+OLDEST_SERVER = (6, 2)  # SMISMEMBER, exclusive stream ranges
+
+
+@cache
+def script(name: str) -> tuple[str, str]:
+    """Return a Lua script and the SHA-1 that the server knows it by."""
+    text = (Path(__file__).parent / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisCommands:
+    """A connected client; the base of `bandit.stores.redis.RedisStore`.
+
+    Parameters
+    ----------
+    url : str
+        See `bandit.stores.store_from_url`. Opening asks the server for its version, so that a wrong
+        address or password shows at once.
+
+    Raises
+    ------
+    StoreUnavailableError, StoreRefusedError
+        Nobody there; or wrong password, too old a server.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._address = address_of(url)
+        with errors_of(self._address):
+            self._client = connect(url)
+        self._check_server()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._address!r})"
+
+    @property
+    def address(self) -> str:
+        """See `Store`."""
+        return self._address
+
+    def close(self) -> None:
+        """See `Store`."""
+        self._client.close()
+
+    def _check_server(self) -> None:
+        """Refuse a server that is too old, before the first command fails in a stranger way."""
+        if isinstance(self._client, RedisCluster):
+            return
+        try:
+            found = self._call("INFO", "server")
+        except StoreRefusedError as err:
+            if "may not do that" not in str(err):
+                raise
+            return  # a user without the right to ask; then the commands themselves will tell
+        version = str(found.get("redis_version", "0.0"))
+        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
+            raise StoreRefusedError(
+                f"store {self._address} runs Redis {version}; 6.2 or newer is needed."
+            )
+
+    def _call(self, *command: Any) -> Any:
+        with errors_of(self._address):
+            try:
+                return self._client.execute_command(*command)
+            except ResponseError as err:
+                if "WRONGTYPE" in str(err):
+                    raise self._foreign((str(command[1]),)) from err
+                raise
+
+    def _run(self, name: str, keys: Sequence[str], *args: Any) -> Any:
+        """Run a Lua script by its SHA-1; send its text once per server."""
+        text, sha = script(name)
+        with errors_of(self._address):
+            try:
+                try:
+                    return self._client.execute_command("EVALSHA", sha, len(keys), *keys, *args)
+                except NoScriptError:
+                    return self._client.execute_command("EVAL", text, len(keys), *keys, *args)
+            except ResponseError as err:
+                if "WRONGTYPE" in str(err):
+                    raise self._foreign(keys) from err
+                raise
+
+    def _foreign(self, keys: Sequence[str]) -> CorruptStateError:
+        """Name the key whose type is not the one that we gave it."""
+        for key in keys:
+            expected = TYPES.get(key.rpartition(":")[2], "string")
+            found = self._client.type(key).decode()
+            if found not in (expected, "none"):
+                return CorruptStateError(
+                    f"{key}: a {found} where we keep a {expected}; something else wrote it. "
+                    "Nothing was changed. Remove or rename that key."
+                )
+        return CorruptStateError(f"one of {', '.join(keys)} has a foreign type.")

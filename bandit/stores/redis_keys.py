@@ -1,0 +1,61 @@
+"""Where everything is in Redis, and of which type.
+
+Keys, all of one ruleset in one cluster slot by the hash tag::
+
+    scanrank:rulesets                          set of ruleset names (an index only)
+    scanrank:{<ruleset>}:journal               stream; fields b = entry, m = mask
+    scanrank:{<ruleset>}:meta                  hash: trimmed, synced
+    scanrank:{<ruleset>}:snapshot              hash: version, position, id, pieces, bytes
+    scanrank:{<ruleset>}:snapshot:<id>:<n>     string, at most 8 MiB each
+    scanrank:{<ruleset>}:scans                 sorted set: scan id by time of its first entry
+    scanrank:{<ruleset>}:scan:<id>:reported    set of arms          } forgotten `SCAN_TTL_S` after
+    scanrank:{<ruleset>}:scan:<id>:events      set: open, close     } the scan's first entry
+    scanrank:{<ruleset>}:scan:<id>:claims      hash: arm -> lease   }
+    scanrank:{<ruleset>}:scan:<id>:control     string, JSON         }
+"""
+
+from __future__ import annotations
+
+from bandit.errors import InvalidInputError
+from bandit.stores.base import SCAN_TTL_S
+from bandit.stores.names import check_name
+
+INDEX = "scanrank:rulesets"
+TYPES = {  # by the last word of a key; the pieces of a snapshot are strings
+    "journal": "stream",
+    "meta": "hash",
+    "snapshot": "hash",
+    "scans": "zset",
+    "reported": "set",
+    "events": "set",
+    "claims": "hash",
+    "control": "string",
+}
+
+
+def ruleset_key(ruleset: str, *rest: str) -> str:
+    """Return a key of a ruleset; `rest` is ours, the name is checked.
+
+    Examples
+    --------
+    >>> ruleset_key("breakout", "journal")
+    'scanrank:{breakout}:journal'
+    """
+    return ":".join((f"scanrank:{{{check_name('ruleset', ruleset)}}}", *rest))
+
+
+def scan_key(ruleset: str, scan_id: str, what: str) -> str:
+    """Return a key of a scan; both names are checked."""
+    return ruleset_key(ruleset, "scan", check_name("scan", scan_id), what)
+
+
+def piece_keys(ruleset: str, snapshot_id: str, n_pieces: int) -> list[str]:
+    """Return the keys of a snapshot's pieces, in order."""
+    return [ruleset_key(ruleset, "snapshot", snapshot_id, str(n)) for n in range(n_pieces)]
+
+
+def lease_ms(lease_s: float) -> int:
+    """Return a lease in the milliseconds that the scripts want."""
+    if not 0 < lease_s <= SCAN_TTL_S:
+        raise InvalidInputError(f"lease of {lease_s} s; expected more than 0, at most 30 days.")
+    return max(1, round(1000 * lease_s))
