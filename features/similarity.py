@@ -12,8 +12,8 @@ from sklearn.utils.extmath import randomized_svd
 
 from features.bars import Bars
 
-# Symbols that a sector needs to get a column of its own.
-_LEAST_SECTOR = 5
+# Symbols that a sector or an industry needs to get a column of its own.
+_LEAST_GROUP = 5
 # Components beyond those asked for: today's match of the quarter's last one may be next in size.
 _SPARE = 6
 # Share of the window's days on which a symbol must have moved to be given components.
@@ -40,17 +40,18 @@ def similarity_loadings(
     *,
     as_of: object,
     sectors: Mapping[str, str] | None = None,
+    industries: Mapping[str, str] | None = None,
     n_components: int = 10,
     window: int = 250,
 ) -> Loadings:
-    """Return sector one-hots, then principal components of the trailing daily returns.
+    """Return sector and industry one-hots, then principal components of the trailing daily returns.
 
     Parameters
     ----------
     bars : Bars
         Days after `as_of` are not read.
-    sectors : mapping of symbol to sector, optional
-        Sectors with fewer than five symbols of the universe get no column.
+    sectors, industries : mapping of symbol to name, optional
+        Groups with fewer than five symbols of the universe get no column.
     n_components : int
         At most; fewer if there are fewer days or symbols.
     window : int
@@ -70,12 +71,12 @@ def similarity_loadings(
     past = bars.until(as_of)
     names: list[str] = []
     columns: list[NDArray[np.float64]] = []
-    if sectors:
-        own = [str(sectors.get(symbol) or "") for symbol in past.symbols]
+    for kind, groups in (("sector", sectors), ("industry", industries)):
+        own = [str((groups or {}).get(symbol) or "") for symbol in past.symbols]
         counts = Counter(own)
-        for sector in sorted(name for name, n in counts.items() if name and n >= _LEAST_SECTOR):
-            names.append(f"sector.{sector}")
-            columns.append(np.array([name == sector for name in own], dtype=np.float64))
+        for group in sorted(name for name, n in counts.items() if name and n >= _LEAST_GROUP):
+            names.append(f"{kind}.{group}")
+            columns.append(np.array([name == group for name in own], dtype=np.float64))
     components = _components(past.close[-window - 1 :], n_components + _SPARE)
     quarter = past.dates[-1].astype("datetime64[M]").astype(int) // 3 * 3
     n_before = int(np.searchsorted(past.dates, np.datetime64(int(quarter), "M")))

@@ -230,6 +230,11 @@ def test_similarity_finds_sectors_and_keeps_its_signs() -> None:
         if last is not None:
             assert np.corrcoef(first, last)[0, 1] > 0.95
         last = first
+    industries = {s: "chips" if j < 6 else "other" for j, s in enumerate(symbols)}
+    both = similarity_loadings(
+        bars, as_of=bars.dates[-1], sectors=sectors, industries=industries, n_components=1
+    )
+    assert both.names[2:] == ("industry.chips", "industry.other", "component.1")
     future = similarity_loadings(bars, as_of=bars.dates[-2], n_components=4)
     alone = similarity_loadings(bars.until(bars.dates[-2]), as_of=bars.dates[-2], n_components=4)
     assert future.values.tobytes() == alone.values.tobytes()
