@@ -146,7 +146,7 @@ def scan(
     """Scan your own bars, the most promising symbols first."""
     from scanner_adapter.cli_scan import ScanRequest, run_scan
 
-    run_scan(
+    is_complete = run_scan(
         ScanRequest(
             bars=bars,
             scanner=scanner,
@@ -158,8 +158,10 @@ def scan(
             max_symbols=max_symbols,
             workers=workers,
         ),
-        as_json=as_json,
+        is_json=as_json,
     )
+    if not is_complete:
+        raise typer.Exit(130)  # what a shell expects of a command that was ended by Ctrl-C
 
 
 @app.command()

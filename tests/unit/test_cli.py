@@ -144,6 +144,25 @@ def test_the_users_own_scanner_and_its_failures(
     assert 5 <= told["n_hits"] <= 25  # about the top tenth of 118
 
 
+def test_an_interrupted_scan_keeps_and_shows_what_it_found(
+    scanrank: Callable[..., Run], bars_file: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C during the 70th evaluation, the 20th of the second batch: 69 are reported."""
+    (tmp_path / "interrupted.py").write_text(
+        "n = 0\n"
+        "def rate(symbol, bars):\n"
+        "    global n\n"
+        "    n += 1\n"
+        "    if n == 70:\n"
+        "        raise KeyboardInterrupt\n"
+        "    return float(n)\n"
+    )
+    run = scanrank(*scan(bars_file, scanner="interrupted:rate"), "--json")
+    told = json.loads(run.out)
+    assert run.code == 130
+    assert (told["n_scanned"], told["stopped"], told["store"]) == (69, "interrupted", "saved")
+
+
 def test_a_yfinance_download_saved_as_csv_works_as_it_is(
     scanrank: Callable[..., Run], frame: pd.DataFrame, tmp_path: Path
 ) -> None:

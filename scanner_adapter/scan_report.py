@@ -1,0 +1,109 @@
+"""What a scan from the command line found: a table for people, JSON for machines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from scanner_adapter.scan import ScanSummary
+
+# Rows of the table for people; JSON has them all.
+N_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One evaluated symbol; `place` is 1 for the first one, `is_random` the uniform quota."""
+
+    place: int
+    symbol: str
+    is_random: bool
+    is_hit: bool
+    rating: float | None
+    signal: str | None
+    alpha: float | None
+    error: str | None
+
+
+def known(value: float | None) -> float | None:
+    """Return None for an unknown number: JSON has no NaN."""
+    return None if value is None or math.isnan(value) else value
+
+
+def as_json(
+    scanner: str, day: str, findings: list[Finding], summary: ScanSummary
+) -> dict[str, object]:
+    """Return everything for machines; see the keys."""
+    estimate = summary.estimate
+    return {
+        "as_of": day,
+        "scanner": scanner,
+        "n_symbols": summary.n_symbols,
+        "n_scanned": summary.n_scanned,
+        "n_hits": summary.n_hits,
+        "n_errors": summary.n_errors,
+        "stopped": summary.stopped,
+        "recall": None if estimate is None else known(estimate.recall),
+        "recall_low": None if estimate is None else known(estimate.recall_low),
+        "recall_high": None if estimate is None else known(estimate.recall_high),
+        "seconds": round(summary.seconds, 3),
+        "overhead_ms": round(1000 * summary.overhead_s, 1),
+        "scans_learned": summary.n_scans_learned,
+        "store": summary.store_status,
+        "results": [asdict(finding) for finding in findings],
+    }
+
+
+def show(scanner: str, day: str, findings: list[Finding], summary: ScanSummary) -> None:
+    """Print the best of what was found, and how the scan went."""
+    console = Console(highlight=False)
+    rated = [finding for finding in findings if finding.error is None]
+    rated.sort(key=lambda f: (not f.is_hit, math.inf if f.rating is None else -f.rating))
+    table = Table(
+        title=f"{scanner} on {day}: the best {min(N_SHOWN, len(rated))} "
+        f"of {summary.n_scanned:,} scanned",
+        title_justify="left",
+        min_width=60,
+    )
+    table.add_column("symbol")
+    for heading in ("rating", "alpha"):
+        table.add_column(heading, justify="right")
+    table.add_column("signal")
+    table.add_column("scanned as", justify="right")
+    for finding in rated[:N_SHOWN]:
+        table.add_row(
+            finding.symbol,
+            *("-" if x is None else f"{x:,.2f}" for x in (finding.rating, finding.alpha)),
+            finding.signal or "-",
+            f"no. {finding.place:,}",
+            style="bold" if finding.is_hit else "",
+        )
+    console.print(table)
+    for line in _closing_lines(findings, summary):
+        console.print(line, markup=False)
+
+
+def _closing_lines(findings: list[Finding], summary: ScanSummary) -> Iterator[str]:
+    yield (
+        f"{summary.n_hits:.0f} high-value results in {summary.n_scanned:,} of "
+        f"{summary.n_symbols:,} symbols"
+        + (f"; stopped early: {summary.stopped}" if summary.stopped else "")
+    )
+    if summary.stopped and summary.estimate is not None:
+        e = summary.estimate
+        yield (
+            f"estimated share found: {e.recall:.0%}, between {e.recall_low:.0%} and "
+            f"{e.recall_high:.0%}"
+        )
+    failed = [finding for finding in findings if finding.error is not None]
+    if failed:
+        yield f"{len(failed)} symbols failed, the first: {failed[0].symbol}: {failed[0].error}"
+    yield (
+        f"{summary.seconds:.2f} s, of which ranking, learning and storing "
+        f"{1000 * summary.overhead_s:.0f} ms; learned from {summary.n_scans_learned} scans; "
+        f"{summary.store_status}"
+    )
