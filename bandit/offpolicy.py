@@ -32,6 +32,10 @@ BIAS: dict[Method, str] = {
 MIN_SCANS = 20  # with fewer, the normal interval of a ratio is too narrow
 MIN_EFFECTIVE_SAMPLE = 50.0  # outcomes; below, single weights decide the answer
 MAX_MISSING_SHARE = 0.05  # of the universe or the target that the weights may fail to account for
+# Degrees of freedom of one scan's variance. Its batches would give their number less one if totals
+# were normal; with rare hits of large weight they give fewer. With 2, intervals of 95 % held the
+# truth in 95 to 97 % of stopped real scans, with 6 in 92 to 96 %, with 1 in 97 to 99 %.
+_FREEDOM_PER_SCAN = 2.0
 SURE = 4.0  # standard errors before a missing share counts as real
 
 
@@ -178,7 +182,8 @@ def estimate_recall(
     -----
     The interval answers for the logged scans themselves: what was hidden is its only source of
     error. The ratio is linearised (Taylor); how the order would do in other weeks is a question
-    for `bandit.metrics.bootstrap_interval` over complete scans.
+    for `bandit.metrics.bootstrap_interval` over complete scans. Its width uses Student's t with
+    Satterthwaite's degrees of freedom.
 
     References
     ----------
@@ -186,6 +191,8 @@ def estimate_recall(
     finite universe. JASA 47, 663-685.
     A. Swaminathan, T. Joachims (2015). The self-normalized estimator for counterfactual learning.
     NeurIPS.
+    F. E. Satterthwaite (1946). An approximate distribution of estimates of variance components.
+    Biometrics Bulletin 2(6), 110-114.
     M. Dudík, D. Erhan, J. Langford, L. Li (2014). Doubly robust policy evaluation and
     optimization. Statistical Science 29(4), 485-511.
     """
@@ -204,7 +211,8 @@ def estimate_recall(
     weights = [inclusion_weights(scan.batch, scan.propensity) for scan in scans]
     diagnostics = _diagnose(scans, weights)
     recall, influences = _ESTIMATORS[method](scans, weights)
-    half_width = float(stats.norm.ppf(0.5 + level / 2)) * _standard_error(scans, influences)
+    variances = _variances(scans, influences)
+    half_width = _quantile(variances, level) * math.sqrt(variances.sum())
     return OffPolicyEstimate(
         recall=_cut(recall),
         low=_cut(recall - half_width),
@@ -280,7 +288,7 @@ def _refuse_gaps(what: str, scans: Sequence[LoggedScan], weights: Weights, rows:
     """Share of the total of `rows` that the weighted log accounts for, 1 being expected."""
     size = sum(float(row.sum()) for row in rows)
     covered = sum(float(w @ row) for w, row in zip(weights, rows, strict=True)) / size
-    error = _standard_error(scans, rows) / size
+    error = math.sqrt(_variances(scans, rows).sum()) / size
     if covered < 1 - MAX_MISSING_SHARE and (1 - covered) > SURE * error:
         raise UnanswerableError(
             f"the weighted log accounts for {covered:.0%} of the {what} only: the logging "
@@ -294,15 +302,17 @@ def _seen_reward(scan: LoggedScan) -> NDArray[np.float64]:
     return np.where(scan.batch >= 0, scan.reward, 0.0)
 
 
-def _standard_error(scans: Sequence[LoggedScan], rows: Sequence[NDArray[np.float64]]) -> float:
-    """Standard error of the estimated total of `rows` over all scans.
+def _variances(
+    scans: Sequence[LoggedScan], rows: Sequence[NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Variance of the estimated total of `rows` in each scan, shape (n_scans,).
 
     Each batch estimates its scan's total by itself and the errors of two batches are uncorrelated
     (Des Raj, theorem 2), so that the spread between batches gives the variance of their mean
     without bias. Only what was hidden counts: how much scans differ is not an error here.
     """
-    variance = 0.0
-    for scan, row in zip(scans, rows, strict=True):
+    variances = np.zeros(len(scans))
+    for place, (scan, row) in enumerate(zip(scans, rows, strict=True)):
         seen = scan.batch >= 0
         if seen.all() or not seen.any():
             continue
@@ -310,10 +320,21 @@ def _standard_error(scans: Sequence[LoggedScan], rows: Sequence[NDArray[np.float
         in_batch = np.bincount(batch, values)
         totals = np.bincount(batch, values / scan.propensity[seen]) + in_batch.cumsum() - in_batch
         # A single batch has no spread; its own square is the cautious stand-in.
-        variance += (
-            float(totals.var(ddof=1)) / len(totals) if len(totals) > 1 else float(totals[0] ** 2)
-        )
-    return math.sqrt(variance)
+        single = len(totals) == 1
+        variances[place] = totals[0] ** 2 if single else totals.var(ddof=1) / len(totals)
+    return variances
+
+
+def _quantile(variances: NDArray[np.float64], level: float) -> float:
+    """Student's quantile with Satterthwaite's degrees of freedom.
+
+    A hit with a large weight is rare, so that most scans' variances are small and a few are large:
+    their sum is far less sure than its number of terms suggests.
+    """
+    if not variances.any():
+        return 0.0
+    freedom = _FREEDOM_PER_SCAN * variances.sum() ** 2 / (variances**2).sum()
+    return float(stats.t.ppf(0.5 + level / 2, freedom))
 
 
 def _ips(scans: Sequence[LoggedScan], weights: Weights) -> Estimate:
