@@ -140,12 +140,9 @@ class OpenScan:
             extra += self.effect_mean + np.float32(scale) * noise * np.sqrt(self.effect_variance)
         if boost is not None:
             extra = extra + boost
-        deviation = ranker.moments.draw(rng, 1, scale)[0] - ranker.moments.mean
+        weights = ranker.moments.draw(rng, 1, scale)[0]
         rows = self.scores.contenders(is_free, k, ranker.moments, scale, extra)
-        shared = self.scores.means_of(rows, ranker.moments)
-        if scale > 0.0:
-            shared = shared + self.scores.deviations_of(rows, deviation)
-        return rows[top_k(shared + extra[rows], k, rng)]
+        return rows[top_k(self.scores.linear(rows, weights) + extra[rows], k, rng)]
 
     def _means(self) -> Array:
         """Expected linear predictor of every arm, shape (n,)."""
@@ -155,7 +152,7 @@ class OpenScan:
 
     def _means_of(self, rows: Index) -> Array:
         """Expected linear predictor of `rows`, shape (m,), without today's pattern."""
-        shared = self.scores.means_of(rows, self.ranker.moments)
+        shared = self.scores.linear(rows, self.ranker.moments.mean)
         return shared + self.effect_mean[rows] + self.level
 
     # -- learn -------------------------------------------------------------------------------

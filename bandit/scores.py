@@ -35,10 +35,14 @@ Mask = NDArray[np.bool_]
 DENSE_UP_TO = 20_000
 # Standard deviations that a draw's deviation is bounded by; P(|N(0,1)| > 7) = 2.6e-12.
 _DRAW_BOUND = 7.0
+# Features kept beside the contexts: 500,000 arms of 121 features take 242 MB, a million none.
+CACHE_BYTES = 256 * 2**20
+# Slack of the bounds for sums in float32, in logits.
+_ROUNDING = 1e-3
 # Rows expanded at a time: 8,192 rows of 240 features of 4 bytes.
 _CHUNK = 8_192
 # A new anchor pays once more than this share of the arms contends.
-_TOO_MANY = 0.02
+_TOO_MANY = 0.03
 
 
 class ArmScores(Protocol):
@@ -47,11 +51,8 @@ class ArmScores(Protocol):
     def means(self, moments: Moments) -> Floats:
         """Return x'm of every arm, shape (n,); not to be written to."""
 
-    def means_of(self, rows: Index, moments: Moments) -> Array:
-        """Return x'm of `rows`, shape (m,)."""
-
-    def deviations_of(self, rows: Index, deviation: Array) -> Array:
-        """Return x'(w - m) of `rows`, shape (m,), for `deviation` w - m, shape (d,)."""
+    def linear(self, rows: Index, weights: Array) -> Array:
+        """Return x'w of `rows`, shape (m,), for weights of shape (d,)."""
 
     def contenders(
         self, is_free: Mask, k: int, moments: Moments, scale: float, extra: Floats
@@ -70,7 +71,7 @@ class ArmScores(Protocol):
 
 
 class DenseScores:
-    """Every arm's features kept, every arm scored."""
+    """Every arm's features kept in float64, every arm scored."""
 
     def __init__(self, context: Floats, expansion: Expansion) -> None:
         self._features = expansion.transform(context, np.float64)
@@ -85,14 +86,12 @@ class DenseScores:
             self._of = moments
         return self._means
 
-    def means_of(self, rows: Index, moments: Moments) -> Array:
+    def linear(self, rows: Index, weights: Array) -> Array:
         """See `ArmScores`."""
-        return np.asarray(self.means(moments)[rows], np.float64)
-
-    def deviations_of(self, rows: Index, deviation: Array) -> Array:
-        """See `ArmScores`."""
-        part = self._features @ deviation[: self._features.shape[1]]
-        return np.asarray(part[rows], np.float64)
+        weights = weights[: self._features.shape[1]]
+        if 2 * rows.size > self._features.shape[0]:
+            return np.asarray((self._features @ weights)[rows])
+        return np.asarray(self._features[rows] @ weights)
 
     def contenders(
         self, is_free: Mask, k: int, moments: Moments, scale: float, extra: Floats
@@ -102,47 +101,58 @@ class DenseScores:
 
 
 class BoundedScores:
-    """Contexts kept as they are; arms scored at anchors, and where their bounds contend."""
+    """Arms scored at anchors, and where their bounds contend.
 
-    def __init__(self, context: Floats, expansion: Expansion, moments: Moments) -> None:
+    Features are kept in float32 where they fit `cache_bytes`, and expanded when needed beyond.
+    """
+
+    def __init__(
+        self,
+        context: Floats,
+        expansion: Expansion,
+        moments: Moments,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
         self._context = context
         self._expansion = expansion
         self._d = expansion.n_features
-        n = context.shape[0]
-        self._anchor = moments
-        # The metric of r and of the drift; the anchor's mean moves on, this stays.
+        self._n = context.shape[0]
+        self._features: NDArray[np.float32] | None = None
+        if 4 * self._n * self._d <= cache_bytes:
+            self._features = np.empty((self._n, self._d), np.float32)
+            for rows in self._chunks():
+                self._features[rows] = expansion.transform(context[rows], np.float32)
+        self._radius = np.empty(self._n, np.float32)
+        for rows in self._chunks():
+            self._radius[rows] = np.sqrt(moments.variance_of(self._expanded(rows)))
+        # The metric of r and of the drift stays; the anchor's mean moves on.
         self._metric = moments
-        self._means = np.empty(n, np.float32)
-        self._radius = np.empty(n, np.float32)
-        weights = moments.mean.astype(np.float32)
-        for rows, features in self._chunks():
-            self._means[rows] = features @ weights
-            self._radius[rows] = np.sqrt(moments.variance_of(features))
+        self._anchor = moments
+        self._means = self._all(moments.mean)
 
     def means(self, moments: Moments) -> Floats:
         """See `ArmScores`; takes a new anchor."""
         if moments is not self._anchor:
-            weights = moments.mean[: self._d].astype(np.float32)
-            for rows, features in self._chunks():
-                self._means[rows] = features @ weights
+            self._means = self._all(moments.mean)
             self._anchor = moments
         return self._means
 
-    def means_of(self, rows: Index, moments: Moments) -> Array:
+    def linear(self, rows: Index, weights: Array) -> Array:
         """See `ArmScores`."""
-        return self.deviations_of(rows, moments.mean)
-
-    def deviations_of(self, rows: Index, deviation: Array) -> Array:
-        """See `ArmScores`."""
-        features = self._expansion.transform(self._context[rows], np.float64)
-        return np.asarray(features @ deviation[: self._d], np.float64)
+        if 4 * rows.size > self._n:
+            return np.asarray(self._all(weights)[rows], np.float64)
+        if self._features is not None:
+            features: Floats = self._features[rows]
+        else:
+            features = self._expansion.transform(self._context[rows], np.float32)
+        return np.asarray(features @ weights[: self._d], np.float64)
 
     def contenders(
         self, is_free: Mask, k: int, moments: Moments, scale: float, extra: Floats
     ) -> Index:
         """See `ArmScores`."""
         rows = self._within_bounds(is_free, k, moments, scale, extra)
-        if rows.size > max(_TOO_MANY * is_free.size, 4 * k) and moments is not self._anchor:
+        if rows.size > max(_TOO_MANY * self._n, 4 * k) and moments is not self._anchor:
             self.means(moments)
             rows = self._within_bounds(is_free, k, moments, scale, extra)
         return rows
@@ -156,12 +166,24 @@ class BoundedScores:
         middle = self._means + extra.astype(np.float32, copy=False)
         middle[~is_free] = -np.inf
         lower = middle - width
-        floor = np.partition(lower, lower.size - k)[lower.size - k]
+        lower.partition(self._n - k)
         middle += width
         # float32 sums differ from the float64 ones of the plain path in their last digits.
-        return np.flatnonzero(middle >= floor - 1e-4)
+        return np.flatnonzero(middle >= lower[self._n - k] - _ROUNDING)
 
-    def _chunks(self) -> Iterator[tuple[slice, Floats]]:
-        for start in range(0, self._context.shape[0], _CHUNK):
-            rows = slice(start, start + _CHUNK)
-            yield rows, self._expansion.transform(self._context[rows], np.float32)
+    def _all(self, weights: Array) -> NDArray[np.float32]:
+        w = weights[: self._d].astype(np.float32)
+        if self._features is not None:
+            return self._features @ w
+        scores = np.empty(self._n, np.float32)
+        for rows in self._chunks():
+            scores[rows] = self._expanded(rows) @ w
+        return scores
+
+    def _expanded(self, rows: slice) -> Floats:
+        if self._features is not None:
+            return self._features[rows]
+        return self._expansion.transform(self._context[rows], np.float32)
+
+    def _chunks(self) -> Iterator[slice]:
+        return (slice(start, start + _CHUNK) for start in range(0, self._n, _CHUNK))

@@ -15,6 +15,8 @@ from bandit.stores.base import (
     Snapshot,
     Store,
 )
+from bandit.stores.journal import SealedStore
+from bandit.stores.names import position_at
 
 __all__ = [
     "SCAN_TTL_S",
@@ -23,8 +25,10 @@ __all__ = [
     "Receipt",
     "RulesetStats",
     "ScanInfo",
+    "SealedStore",
     "Snapshot",
     "Store",
+    "position_at",
     "store_from_url",
 ]
 
@@ -34,7 +38,7 @@ SCHEMES = (
 )  # fmt: skip
 
 
-def store_from_url(url: str) -> Store:
+def store_from_url(url: str) -> SealedStore:
     """Open the store at an address.
 
     Parameters
@@ -48,6 +52,12 @@ def store_from_url(url: str) -> Store:
           (``?ssl_ca_certs=/path``, ``?socket_timeout=2``).
         - ``redis+sentinel://host:port[,host:port]/service/db``.
         - ``redis+cluster://host:port``.
+
+    Returns
+    -------
+    SealedStore
+        A `Store`; wrap it in `bandit.stores.spool.SpoolingStore` where a scan must go on without
+        it.
 
     Raises
     ------

@@ -81,6 +81,22 @@ def position_key(position: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def position_at(time: float) -> str:
+    """Return the position that separates what was journaled before a time from what came after.
+
+    Parameters
+    ----------
+    time : float
+        Seconds since 1970, UTC, by the server's clock.
+
+    Examples
+    --------
+    >>> position_at(1_700_000_000.25)
+    '1700000000250-0'
+    """
+    return f"{max(0, round(1000 * time))}-0"
+
+
 def check_bounds(before: str | None, max_entries: int | None) -> None:
     """Refuse a trim without bounds, or with a negative one."""
     if before is None and max_entries is None:
