@@ -11,6 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.interchange
 
 from features.errors import InvalidBarsError
 
@@ -23,7 +25,7 @@ _SYMBOL_NAMES = ("symbol", "ticker", "tickers", "name")
 
 
 def as_pandas(frame: object) -> pd.DataFrame:
-    """Return the frame as pandas, through the interchange protocol where it is another library's.
+    """Return the frame as pandas; another library's through Arrow or the interchange protocol.
 
     Raises
     ------
@@ -32,13 +34,10 @@ def as_pandas(frame: object) -> pd.DataFrame:
     """
     if isinstance(frame, pd.DataFrame):
         return frame
-    to_pandas = getattr(frame, "to_pandas", None)
-    if callable(to_pandas):
-        converted = to_pandas()
-        if isinstance(converted, pd.DataFrame):
-            return converted
-    if hasattr(frame, "__dataframe__"):
-        return pd.api.interchange.from_dataframe(frame)
+    if hasattr(frame, "__arrow_c_stream__"):
+        return pd.DataFrame(pa.table(frame).to_pandas())
+    if hasattr(frame, "__dataframe__"):  # pandas' own reader of this protocol is deprecated
+        return pd.DataFrame(pa.interchange.from_dataframe(frame).to_pandas())
     raise InvalidBarsError(
         f"bars are a {type(frame).__name__}; expected a pandas or polars data frame with the "
         f"columns {', '.join(TIDY)}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from features import Bars, InvalidBarsError, sub_score_panel
@@ -42,10 +43,16 @@ def same(a: Bars, b: Bars) -> bool:
 
 
 class Foreign:
-    """A frame of another library: only the interchange protocol, as polars has it."""
+    """A frame of another library that speaks one protocol only, as polars speaks both."""
 
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self.to_pandas = lambda: frame
+    def __init__(self, frame: pd.DataFrame, protocol: str) -> None:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        self.protocol, self.speak = protocol, getattr(table, protocol)
+
+    def __getattr__(self, name: str) -> object:
+        if name == self.protocol:
+            return self.speak
+        raise AttributeError(name)
 
 
 @pytest.mark.parametrize("order", [("Price", "Ticker"), ("Ticker", "Price")])
@@ -62,9 +69,11 @@ def test_other_spellings_of_the_tidy_layout() -> None:
     categories = tidy().astype({"symbol": "category", "close": "float32"})
     by_symbol = tidy().sort_values("symbol", kind="stable")
     indexed = tidy().set_index(["date", "symbol"])
-    for frame in (upper, stamped, late, numbers, by_symbol, indexed, Foreign(tidy())):
+    for frame in (upper, stamped, late, numbers, by_symbol, indexed):
         assert same(Bars.from_frame(frame), expected)
     assert same(Bars.from_frame(categories), expected)
+    for protocol in ("__arrow_c_stream__", "__dataframe__"):
+        assert same(Bars.from_frame(Foreign(tidy(), protocol)), expected)
 
 
 def test_one_ticker_needs_its_name() -> None:
