@@ -19,6 +19,8 @@ from features.factors import (
     sub_score_panel,
 )
 from features.historical import HISTORICAL, historical_sub_scores
+from features.intraday import daily_bars
+from features.report import FactorReport, factor_report
 from features.similarity import Loadings, similarity_loadings
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "SUB_SCORES",
     "Bars",
     "Events",
+    "FactorReport",
     "FactorScores",
     "FeatureError",
     "InvalidBarsError",
@@ -35,6 +38,8 @@ __all__ = [
     "Loadings",
     "Panel",
     "combine",
+    "daily_bars",
+    "factor_report",
     "factor_scores",
     "historical_sub_scores",
     "similarity_loadings",

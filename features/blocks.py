@@ -146,7 +146,7 @@ def _block(bars: Bars, columns: slice, n_days: int, market: Array) -> Block:
         wanted = ahead[-n_days:]
         m = int(wanted.max(initial=1))
         rows = np.where(mask[-n_days:], m - wanted, -1)
-    tall = np.ascontiguousarray(np.stack([field.T for field in fields]))  # (5, n, n_days)
+    tall = [np.ascontiguousarray(field.T) for field in fields[1:]]  # rows of symbols for TA-Lib
     height = m + LOOKBACK
     open_, high, low, close, volume, index = (
         _last_rows(field, height) for field in (*fields, level)

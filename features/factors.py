@@ -182,8 +182,8 @@ def factor_scores(
     ------
     InvalidBarsError
         If there is no bar up to `as_of`.
-    InvalidEventsError
-        If the track record lacks a key.
+    FeatureError
+        If the track record lacks a key or has another number of symbols, or weights are refused.
     """
     past = bars.until(as_day(as_of))
     panel = sub_score_panel(past, events, dates=past.dates[-1:])

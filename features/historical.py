@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from features.errors import InvalidEventsError
+from features.errors import FeatureError
 
 HISTORICAL = (
     "historical.last",
@@ -43,19 +43,19 @@ def historical_sub_scores(track_record: Mapping[str, ArrayLike]) -> NDArray[np.f
 
     Raises
     ------
-    InvalidEventsError
+    FeatureError
         If a key is missing or the arrays differ in length.
     """
     missing = [key for key in _KEYS if key not in track_record]
     if missing:
-        raise InvalidEventsError(
+        raise FeatureError(
             f"the track record lacks {', '.join(missing)}; expected {', '.join(_KEYS)}"
         )
     last, age, fast, slow, n_scans, n_hits = (
         np.asarray(track_record[key], dtype=np.float64) for key in _KEYS
     )
     if len({array.shape for array in (last, age, fast, slow, n_scans, n_hits)}) != 1:
-        raise InvalidEventsError("the arrays of the track record differ in length")
+        raise FeatureError("the arrays of the track record differ in length")
     seen = ~np.isnan(last)
     fade = 0.5 ** (np.maximum(age, 0.0) / _HALF_LIFE)
     rate = (n_hits + _PRIOR_SCANS * _PRIOR_RATE) / (n_scans + _PRIOR_SCANS)

@@ -49,14 +49,11 @@ class Indicators:
     money_flow: Array
 
 
-def indicators(
-    open_: Array, high: Array, low: Array, close: Array, volume: Array, *, height: int
-) -> Indicators:
+def indicators(high: Array, low: Array, close: Array, volume: Array, *, height: int) -> Indicators:
     """Return the last `height` values of every indicator, from (n, n_bars) rows of symbols.
 
     The loop over symbols is TA-Lib's interface: one call handles one series.
     """
-    del open_  # the candlestick patterns need it, these indicators do not
     n, n_bars = close.shape
     kept = min(height, n_bars)
     out = np.full((len(Indicators.__slots__), n, height), np.nan)
