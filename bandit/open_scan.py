@@ -30,6 +30,10 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 
+# Up to this many arms the hits expected in what is left are noted before every batch.
+_NOTE_ALL_UP_TO = 2_000
+
+
 @dataclass(slots=True)
 class Prediction:
     """Linear predictor and probability of some arms; arrays of shape (m,)."""
@@ -80,6 +84,7 @@ class OpenScan:
             residual, information, ranker.effect_variance
         )
         self._n_left = n
+        self._n_selects = 0
         self._step_of = np.full(n, -1)
         self._expected_left: list[float] = []
         self.level = self._level()
@@ -229,8 +234,11 @@ class OpenScan:
         }
 
     def _note_expected_left(self) -> None:
-        # Costs a score of every arm, which only a dense scan has at hand anyway.
-        if isinstance(self.scores, DenseScores):
+        # Needs the score of every arm: not for a million of them, and for thousands every few
+        # batches will do. Steps in between count with the last one noted.
+        self._n_selects += 1
+        every = 1 + len(self.arms) // _NOTE_ALL_UP_TO
+        if isinstance(self.scores, DenseScores) and self._n_selects % every == 0:
             self._expected_left.append(float(expit(self._means()[~self.is_reported]).sum()))
 
     def _recall_evidence(self) -> list[list[float]]:

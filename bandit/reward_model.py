@@ -208,6 +208,8 @@ def laplace_update(
     r = as_rewards(rewards, n=X_.shape[0])
     o = np.broadcast_to(np.asarray(offset, np.float64), r.shape)
     before = moments or Moments.of(posterior)
+    if r.size == 0:
+        return posterior, before  # LAPACK refuses systems of size 0
     # The mode lies in the span of the batch's rows, w = m + P^-1 X' a, so Newton runs over the k
     # numbers a instead of d weights (Rasmussen and Williams 2006, algorithm 3.1).
     half = before.solve_half(X_.T)

@@ -5,10 +5,10 @@ reach the top k of a batch, and need not be scored to know it. At an *anchor* ev
 its posterior standard deviation r = sqrt(x' P^-1 x) are computed. Later, for a draw w' from the
 posterior with mean m' and precision P', narrowed by s,
 
-    |x'w' - x'm| <= r |m' - m|_P + 7 s r
+    |x'w' - x'm| <= r |m' - m|_P + 6 s r
 
 The first part is the Cauchy-Schwarz inequality in the metric of P and always holds. The second
-fails for an arm with probability 3e-12 a draw; within a scan the precision only grows, so r
+fails for an arm with probability 2e-9 a draw; within a scan the precision only grows, so r
 bounds later deviations too. Only arms whose upper bound reaches the k-th best lower bound are
 scored, and the picks are those of scoring every arm. When the mean has moved so far that many
 arms contend, it is anchored anew.
@@ -33,15 +33,17 @@ Mask = NDArray[np.bool_]
 # Up to this many arms scores are float64 and dense, so that a cold start equals the composite's
 # order exactly; beyond it memory and time matter more than the 8th digit.
 DENSE_UP_TO = 20_000
-# Standard deviations that a draw's deviation is bounded by; P(|N(0,1)| > 7) = 2.6e-12.
-_DRAW_BOUND = 7.0
+# Standard deviations that a draw's deviation is bounded by; P(|N(0,1)| > 6) = 2e-9.
+_DRAW_BOUND = 6.0
 # Features kept beside the contexts: 500,000 arms of 121 features take 242 MB, a million none.
 CACHE_BYTES = 256 * 2**20
 # Slack of the bounds for sums in float32, in logits.
 _ROUNDING = 1e-3
 # Rows expanded at a time: 8,192 rows of 240 features of 4 bytes.
 _CHUNK = 8_192
-# A new anchor pays once more than this share of the arms contends.
+# A new anchor pays once more than this share of the arms contends: scoring a gathered row costs
+# about 10 times a row of a full pass, expanding it anew about 30 times.
+_TOO_MANY_CACHED = 0.10
 _TOO_MANY = 0.03
 
 
@@ -152,7 +154,8 @@ class BoundedScores:
     ) -> Index:
         """See `ArmScores`."""
         rows = self._within_bounds(is_free, k, moments, scale, extra)
-        if rows.size > max(_TOO_MANY * self._n, 4 * k) and moments is not self._anchor:
+        too_many = _TOO_MANY if self._features is None else _TOO_MANY_CACHED
+        if rows.size > max(too_many * self._n, 4 * k) and moments is not self._anchor:
             self.means(moments)
             rows = self._within_bounds(is_free, k, moments, scale, extra)
         return rows

@@ -73,6 +73,8 @@ def measure(n: int, n_columns: int, n_learned: int) -> dict[str, float | int | s
         ranker.fold("report", *_report(rows, context, columns, truth, rng))
     ranker.fold("open", {"scan_time": 0.0, "columns": columns}, (), {})
     arms = [str(i) for i in range(n)]
+    if n < 4 * BATCH * STEPS:
+        raise SystemExit(f"{n} arms are too few for {STEPS} steps of {BATCH}")
     began = perf_counter()
     scan = ranker.open_scan(
         "bench", arms, context, columns, rng=rng, now=0.0,
