@@ -1,7 +1,7 @@
 """Which settings serve each peer best? ``python -m benchmarks.peer_settings [--scans 160]``.
 
-Replays the ratings on scans up to the end of 2018 only; the winners are the defaults in
-`benchmarks.peers`.
+Replays the ratings on scans up to the end of 2018 only; the winners are what `benchmarks.quality`
+uses. Each candidate runs without and, marked +, with the similarity loadings in its context.
 """
 
 from __future__ import annotations
@@ -46,9 +46,15 @@ def main() -> None:
         to=_data.DEVELOPMENT_END,
         warmup=_data.WARMUP,
         orders=[
-            Peer(name, make(), np.random.default_rng(0))
+            Peer(
+                name + (" +" if loadings else ""),
+                make(),
+                np.random.default_rng(0),
+                loadings=loadings,
+            )
             for name, make in CANDIDATES.items()
             if name.startswith(chosen.only)
+            for loadings in (False, True)
         ],
     )
     Console(highlight=False, width=100).print(report.table())

@@ -2,9 +2,10 @@
 
 Every peer is fed what scanrank is fed, by the same code: factor scores, the day's sub-scores, the
 historical sub-scores of what the peer itself has seen, percentiles of the scanner's own last rows,
-and the similarity loadings. Where a peer has a choice, it gets its better side: rewards are the
-true hits, while scanrank has to estimate the limit of a top share as it scans; settings were
-chosen on scans up to 2018 (`python -m benchmarks.peer_settings`).
+and the similarity loadings (not LightGBM, which finds 0.7 points more without them). Where a peer
+has a choice, it gets its better side: rewards are the true hits, while scanrank has to estimate
+the limit of a top share as it scans; settings were chosen on scans up to 2018 (`python -m
+benchmarks.peer_settings`).
 
 How each library's idea of an arm meets a scan, in which every symbol has a context of its own:
 
@@ -65,6 +66,8 @@ class Peer:
     batch_size : int
     random_share : float
         Uniform quota of each batch in scans that are stopped early.
+    loadings : bool
+        Whether the similarity loadings are part of the context.
     """
 
     def __init__(
@@ -75,12 +78,14 @@ class Peer:
         *,
         batch_size: int = 50,
         random_share: float = 0.0,
+        loadings: bool = True,
     ) -> None:
         self.name = name
         self._model = model
         self._rng = rng
         self._batch_size = batch_size
         self._random_share = random_share
+        self._loadings = loadings
         # Only its track record is used: what the peer itself has seen.
         self._memory = Ranker(RankerSettings(seed_weights=seed_weights(None)))
         self._n_scans = 0
@@ -130,6 +135,8 @@ class Peer:
         _, values = scan_context(self._memory, facts, self._memory.view(scan.symbols, now=now))
         if not self._memory.track.columns:  # before the first report, so that the width is constant
             values = np.column_stack([values, np.full((n, len(row_names)), np.nan)])
+        if not self._loadings:
+            return values
         return np.column_stack([values, 50.0 + 25.0 * scan.loadings.values])
 
 

@@ -130,7 +130,7 @@ def make_order(name: str, log: ReplayLog, seed: int) -> str | Order:
             ranker = Configuration(seed=seed, settings=settings).open(log.rule)
             return Ranked(ranker, name=name, batch_size=BATCH_SIZE)
         case "lightgbm":
-            return peers.Peer(name, peers.LightGBM(seed), rng, random_share=0.02)
+            return peers.Peer(name, peers.LightGBM(seed), rng, random_share=0.02, loadings=False)
         case "bayesianbandits":
             return peers.Peer(name, peers.BayesianBandits(seed), rng)
         case "bayesianbandits hybrid":
