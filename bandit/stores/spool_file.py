@@ -92,13 +92,6 @@ class SpoolFile:
             os.ftruncate(descriptor, 0)
             os.fsync(descriptor)
 
-    def count(self) -> int:
-        """Return how many entries wait."""
-        if self.is_empty():
-            return 0
-        with self._locked() as descriptor:
-            return sum(1 for _ in self._entries(descriptor))
-
     def set_aside(self, blob: bytes) -> Path:
         """Keep an entry that the store refuses for good, beside the spool."""
         path = self.path.with_suffix(".refused")

@@ -1,4 +1,4 @@
-"""One contract, every store: `TestStoreContract` runs over memory, redis-server and embedded."""
+"""One contract, every store: memory, redis-server, embedded, and a spool around one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import pytest
 
 from bandit.errors import InvalidInputError
 from bandit.stores import Receipt, Store, store_from_url
+from bandit.stores.memory import MemoryStore
 from bandit.stores.names import position_key
+from bandit.stores.spool import SpoolingStore
 
 _fresh = itertools.count()
 
@@ -25,15 +27,18 @@ def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store.close()
 
 
-@pytest.fixture(params=["memory", "redis", "embedded"])
+@pytest.fixture(params=["memory", "redis", "embedded", "spooling"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     if request.param == "embedded":
         yield request.getfixturevalue("embedded_store")
         return
-    url = "memory://"
+    opened: Store
     if request.param == "redis":
-        url = request.getfixturevalue("redis_server").url
-    opened = store_from_url(url)
+        opened = store_from_url(request.getfixturevalue("redis_server").url)
+    elif request.param == "spooling":
+        opened = SpoolingStore(MemoryStore(), request.getfixturevalue("tmp_path") / "spool")
+    else:
+        opened = store_from_url("memory://")
     yield opened
     opened.close()
 

@@ -235,6 +235,48 @@ def test_an_emptied_server_is_refilled_after_an_outage(server, store, clock) -> 
     assert sorted(journaled(store)) == ["A", "B", "C", "D"]
 
 
+def test_a_server_that_goes_away_while_it_is_refilled(store, clock) -> None:  # type: ignore[no-untyped-def]
+    """Emptied, and full after the first entry: what could not be sent again waits in the spool."""
+    for arm in ("A", "B", "C"):
+        report(store, arm)
+    raw = store._store
+    raw._call("FLUSHALL")
+    send, n_sent = raw.append_sealed, 0
+
+    def full_after_two(ruleset, entry):  # type: ignore[no-untyped-def]
+        nonlocal n_sent
+        n_sent += 1
+        if n_sent == 3:
+            raw._call("CONFIG", "SET", "maxmemory", 1)
+        return send(ruleset, entry)
+
+    raw.append_sealed = full_after_two
+    report(store, "D")
+    assert store.status.is_away
+    assert journaled(store) == ["D", "A"]
+    raw._call("CONFIG", "SET", "maxmemory", 0)
+    clock.now += 60
+    assert store.flush()
+    assert journaled(store) == ["D", "A", "B", "C"]
+
+
+def test_an_entry_that_is_refused_for_good_is_set_aside(
+    server, store, clock, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    """A foreign key stands in the way of one scan: its entry is kept, and the others go on."""
+    server.kill()
+    report(store, "A", scan="blocked")
+    report(store, "B", scan="free")
+    server.start()
+    clock.now += 60
+    store._store._call("SET", "scanrank:{rules}:scan:blocked:reported", "mine")
+    assert store.flush()
+    assert journaled(store) == ["B"]
+    assert store.status.n_lost == 1
+    aside = (tmp_path / "spool" / "rules.refused").read_bytes()
+    assert b'"blocked"' in aside
+
+
 def test_other_calls_say_that_the_store_is_away(server, store) -> None:  # type: ignore[no-untyped-def]
     server.kill()
     with pytest.raises(StoreUnavailableError, match="does not answer"):
