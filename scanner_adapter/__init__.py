@@ -5,16 +5,26 @@ from scanner_adapter._import_check import check_bandit_is_ours
 check_bandit_is_ours()
 
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare  # noqa: E402
+from scanner_adapter.compare import Comparison, compare  # noqa: E402
 from scanner_adapter.errors import (  # noqa: E402
     AdapterError,
     InvalidContextError,
     InvalidOutcomeError,
     ScanStateError,
 )
-from scanner_adapter.outcomes import Outcome  # noqa: E402
+from scanner_adapter.outcomes import TECHNIC_ROWS, Outcome, RowMap  # noqa: E402
+from scanner_adapter.progress import (  # noqa: E402
+    Progress,
+    five_arguments,
+    log_progress,
+    rich_progress,
+)
 from scanner_adapter.ranker import SymbolRanker  # noqa: E402
 from scanner_adapter.scan import Batch, Scan, ScanSummary  # noqa: E402
 from scanner_adapter.stop_rules import (  # noqa: E402
+    AllOf,
+    AnyOf,
+    DiminishingReturns,
     HitsFound,
     RecallReached,
     StopRule,
@@ -23,14 +33,21 @@ from scanner_adapter.stop_rules import (  # noqa: E402
 )
 
 __all__ = [
+    "TECHNIC_ROWS",
     "AdapterError",
+    "AllOf",
+    "AnyOf",
     "Batch",
+    "Comparison",
+    "DiminishingReturns",
     "HitsFound",
     "InvalidContextError",
     "InvalidOutcomeError",
     "Outcome",
+    "Progress",
     "RecallReached",
     "RewardRule",
+    "RowMap",
     "Scan",
     "ScanStateError",
     "ScanSummary",
@@ -41,4 +58,8 @@ __all__ = [
     "Threshold",
     "TimeBudget",
     "TopShare",
+    "compare",
+    "five_arguments",
+    "log_progress",
+    "rich_progress",
 ]

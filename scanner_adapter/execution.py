@@ -1,44 +1,47 @@
-"""Run a whole scan over any executor: choose, evaluate, report, until a stop rule says so."""
+"""Run a whole scan over any executor, with timeouts and retries, and stop it cleanly."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from dataclasses import dataclass
+import math
+import os
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Executor, Future
 from typing import TYPE_CHECKING
 
-from scanner_adapter.errors import InvalidOutcomeError
+from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
 from scanner_adapter.outcomes import Outcome
-from scanner_adapter.stop_rules import StopRule
+from scanner_adapter.pipeline import OnResult, Pipeline
+from scanner_adapter.prefetch import Prefetch, Prefetcher
+from scanner_adapter.progress import OnProgress, Progress
+from scanner_adapter.stop_rules import StopRule, seconds_left
 
 if TYPE_CHECKING:
     from scanner_adapter.scan import Scan, ScanSummary
 
+__all__ = ["OnProgress", "OnResult", "Prefetch", "Progress", "ScanFunction", "run_scan"]
+
 ScanFunction = Callable[[str], object]
-OnResult = Callable[[str, Outcome], None]
 
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a scan is: symbols done of total, and the hits found."""
-
-    done: int
-    total: int
-    n_hits: float
-
-
-OnProgress = Callable[[Progress], None]
+# How often evaluations under a timeout are looked at: a timeout is late by at most this.
+_TICK_S = 0.05
 
 
 def run_scan(
     scan: Scan,
     fn: ScanFunction,
     *,
-    executor: Executor | None,
-    batch_size: int,
-    until: StopRule | None,
-    on_result: OnResult | None,
-    on_progress: OnProgress | None,
+    executor: Executor | None = None,
+    batch_size: int | None = None,
+    until: StopRule | None = None,
+    on_result: OnResult | None = None,
+    on_progress: OnProgress | None = None,
+    workers: int | None = None,
+    timeout_s: float | None = None,
+    retries: int = 0,
+    prefetch: Prefetch | None = None,
 ) -> ScanSummary:
     """Scan symbols with `fn` in the ranker's order and close the scan.
 
@@ -46,42 +49,237 @@ def run_scan(
     ----------
     fn : callable
         Takes a symbol, returns anything `Outcome.of` reads. What it raises, or returns that
-        cannot be read, is recorded as that symbol's error; the scan goes on.
+        cannot be read, is recorded as that symbol's error; the scan goes on. For processes it must
+        be importable by name, as for any process pool.
     executor : Executor, optional
-        Evaluates a batch's symbols in parallel; by default one after the other.
+        Threads, processes, loky, or a dask client's `get_executor()`; by default one evaluation
+        after the other in this thread. It stays open.
+    batch_size : int, optional
+        Symbols chosen at a time; by default 50 with one worker, and adaptive with several: as
+        small as overhead allows, so that the scan learns as often as it pays.
     until : StopRule, optional
-        Asked after every batch.
+        Asked after every report.
     on_result : callable, optional
-        Called with (symbol, outcome) as results arrive.
+        Called in this thread with (symbol, outcome) as results arrive.
     on_progress : callable, optional
-        Called with a `Progress` after every batch.
+        Called with a `Progress` after every report.
+    workers : int, optional
+        Evaluations at a time, where the executor does not say (dask): by default its own number,
+        else the number of processors.
+    timeout_s : float, optional
+        Seconds from the start of an evaluation after which it is given up (needs an executor). A
+        thread cannot be killed: it stays occupied until `fn` returns, and when all threads are,
+        the scan stops and says so.
+    retries : int
+        How often a failed evaluation is tried again before its failure is the outcome.
+    prefetch : callable, optional
+        Called with the symbols of the next batch, in a thread, while the current batch is
+        evaluated; so the next batch is chosen one batch earlier.
+
+    Notes
+    -----
+    Stopping, Ctrl-C included, cancels what was not started, waits for what was (at most
+    `timeout_s`), reports it, and closes the scan: what was learned is kept. KeyboardInterrupt is
+    raised again after that.
     """
-    with scan:
-        while batch := scan.next_batch(batch_size):
-            outcomes: dict[str, Outcome] = {}
-            if executor is None:
-                results: Iterator[Outcome] = (_evaluate(fn, symbol) for symbol in batch)
-            else:
-                results = executor.map(_evaluate, [fn] * len(batch), batch.symbols)
-            for symbol, outcome in zip(batch.symbols, results, strict=True):
-                outcomes[symbol] = outcome
-                if on_result is not None:
-                    on_result(symbol, outcome)
-            scan.report(outcomes)
-            if on_progress is not None:
-                on_progress(Progress(scan.n_scanned, len(scan.symbols), scan.n_hits))
-            reason = until.reason(scan) if until is not None else None
-            if reason is not None:
-                scan.stopped = reason
-                break
+    n_workers = 1 if executor is None else _workers_of(executor, workers)
+    if timeout_s is not None and not timeout_s > 0:
+        raise InvalidContextError(f"timeout_s is {timeout_s}; expected a positive number")
+    if timeout_s is not None and executor is None:
+        raise InvalidContextError("timeout_s needs an executor: nothing can interrupt this thread")
+    if retries < 0:
+        raise InvalidContextError(f"retries is {retries}; expected 0 or more")
+    pipeline = Pipeline(
+        scan, n_workers=n_workers, batch_size=batch_size, until=until, on_result=on_result,
+        on_progress=on_progress,
+    )  # fmt: skip
+    evaluations = Evaluations(
+        executor, fn, n_workers=n_workers, timeout_s=timeout_s, retries=retries
+    )
+    with scan, Prefetcher(prefetch) as fetched:
+        try:
+            while True:
+                evaluations.start(fetched.next_symbols(pipeline))
+                if pipeline.is_over:
+                    break
+                _take(pipeline, evaluations, scan, seconds_left(until, scan))
+                pipeline.ask()
+                if not pipeline.is_ending and evaluations.n_stuck >= n_workers:
+                    pipeline.stop(f"all {n_workers} workers hang in evaluations that timed out")
+                if pipeline.is_stopped:
+                    pipeline.drop(fetched.drop() | evaluations.cancel())
+            pipeline.end()
+        except BaseException:
+            evaluations.cancel()
+            pipeline.abort(evaluations.under_way)
+            deadline = time.monotonic() + (timeout_s or math.inf)
+            while pipeline.in_flight and time.monotonic() < deadline:
+                _take(pipeline, evaluations, scan, deadline - time.monotonic())
+            pipeline.end()
+            raise
     return scan.summary
 
 
-def _evaluate(fn: ScanFunction, symbol: str) -> Outcome:
+def _take(pipeline: Pipeline, evaluations: Evaluations, scan: Scan, wait_s: float) -> None:
+    """Wait for one result, at most `wait_s`, and hand it over."""
+    result = evaluations.take(wait_s)
+    if result is not None:
+        symbol, value = result
+        try:
+            outcome = Outcome.of(value, symbol=symbol, row_map=scan.row_map)
+        except InvalidOutcomeError as error:
+            outcome = Outcome.failed(error)
+        pipeline.finish(symbol, outcome)
+
+
+def _workers_of(executor: Executor, workers: int | None) -> int:
+    own = getattr(executor, "_max_workers", None)  # threads, processes, loky; dask does not say
+    return workers or own or os.cpu_count() or 1
+
+
+class Evaluations:
+    """Evaluations under way: started, timed out, tried again, taken one by one.
+
+    Parameters
+    ----------
+    executor : Executor or None
+        None = each symbol is evaluated when its result is taken, in the taker's thread.
+    fn : callable
+    n_workers : int
+    timeout_s : float or None
+    retries : int
+
+    Notes
+    -----
+    Results come through a queue that each future fills, so that taking one costs the same
+    whether ten or a thousand are under way.
+    """
+
+    def __init__(
+        self,
+        executor: Executor | None,
+        fn: ScanFunction,
+        *,
+        n_workers: int,
+        timeout_s: float | None,
+        retries: int,
+    ) -> None:
+        self._executor = executor
+        self._fn = fn
+        self._n_workers = n_workers
+        self._timeout_s = timeout_s
+        self._retries = retries
+        self._done: queue.SimpleQueue[tuple[str, Future[object]]] = queue.SimpleQueue()
+        self._futures: dict[str, Future[object]] = {}
+        self._waiting: deque[str] = deque()  # without an executor
+        self._next_look = -math.inf
+        self._running_since: dict[str, float] = {}
+        self._n_tries: dict[str, int] = {}
+        self._stuck: set[Future[object]] = set()
+
+    @property
+    def n_stuck(self) -> int:
+        """Workers occupied by evaluations that timed out and have not returned."""
+        self._stuck = {future for future in self._stuck if not future.done()}
+        return len(self._stuck)
+
+    @property
+    def under_way(self) -> set[str]:
+        """Symbols whose results are still to come."""
+        return {*self._futures, *self._waiting}
+
+    def start(self, symbols: Sequence[str]) -> None:
+        """Hand symbols to the executor."""
+        for symbol in symbols:
+            self._submit(symbol)
+
+    def take(self, wait_s: float) -> tuple[str, object] | None:
+        """Return (symbol, what the scanner returned or raised); None when the wait is over."""
+        if self._executor is None:
+            return self._evaluate_one()
+        deadline = time.monotonic() + wait_s
+        while True:
+            timed_out = self._timed_out()
+            if timed_out is not None:
+                return timed_out
+            left = max(deadline - time.monotonic(), 0.0)
+            if self._timeout_s is not None:
+                left = min(left, _TICK_S)
+            try:
+                symbol, future = self._done.get(timeout=None if math.isinf(left) else left)
+            except queue.Empty:
+                if time.monotonic() >= deadline or self.n_stuck >= self._n_workers:
+                    return None
+                continue
+            if self._futures.get(symbol) is not future:
+                continue  # it timed out or was cancelled before it returned
+            value = _result_of(future)
+            self._forget(symbol)
+            if isinstance(value, Exception) and self._may_retry(symbol):
+                self._submit(symbol)
+                continue
+            return symbol, value
+
+    def cancel(self) -> set[str]:
+        """Cancel what has not started; return its symbols."""
+        cancelled = {symbol for symbol, future in self._futures.items() if future.cancel()}
+        for symbol in cancelled:
+            self._forget(symbol)
+        cancelled.update(self._waiting)
+        self._waiting.clear()
+        return cancelled
+
+    def _evaluate_one(self) -> tuple[str, object]:
+        symbol = self._waiting.popleft()
+        while True:
+            try:
+                return symbol, self._fn(symbol)
+            except Exception as error:
+                if not self._may_retry(symbol):
+                    return symbol, error
+
+    def _submit(self, symbol: str) -> None:
+        if self._executor is None:
+            self._waiting.append(symbol)
+            return
+        future = self._executor.submit(self._fn, symbol)
+        self._futures[symbol] = future
+        future.add_done_callback(lambda done: self._done.put((symbol, done)))
+
+    def _forget(self, symbol: str) -> None:
+        del self._futures[symbol]
+        self._running_since.pop(symbol, None)
+
+    def _may_retry(self, symbol: str) -> bool:
+        self._n_tries[symbol] = self._n_tries.get(symbol, 0) + 1
+        return self._n_tries[symbol] <= self._retries
+
+    def _timed_out(self) -> tuple[str, object] | None:
+        """Give up one evaluation that took too long; try it again or return its failure."""
+        now = time.monotonic()
+        # A look at a thousand futures takes half a millisecond: not for every result.
+        if self._timeout_s is None or now < self._next_look:
+            return None
+        for symbol, future in list(self._futures.items()):
+            # An executor does not say when an evaluation began; seen running is close enough.
+            if future.running() and now - self._running_since.setdefault(symbol, now) > (
+                self._timeout_s
+            ):
+                self._stuck.add(future)
+                self._forget(symbol)
+                if not self._may_retry(symbol):
+                    return symbol, TimeoutError(f"no result within {self._timeout_s:g} s")
+                self._submit(symbol)
+        self._next_look = now + _TICK_S
+        return None
+
+
+def _result_of(future: Future[object]) -> object:
+    """Return what the scanner returned, or the exception that it raised."""
     try:
-        return Outcome.of(fn(symbol), symbol=symbol)
-    except InvalidOutcomeError as error:
-        return Outcome.failed(error)
+        return future.result()
+    except CancelledError:
+        return RuntimeError("the executor cancelled the evaluation")
     except Exception as error:
         # A scanner may fail in any way for one symbol; the failure is that symbol's outcome.
-        return Outcome.failed(error)
+        return error

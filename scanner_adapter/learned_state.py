@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.errors import StoreRefusedError, StoreUnavailableError
 from bandit.ranker import Ranker, RankerSettings
 from bandit.stores import Entry, Receipt, Store
 
 log = logging.getLogger("scanrank")
 
 Listener = Callable[[Entry], None]
+
+_AWAY = (StoreUnavailableError, StoreRefusedError)
 
 
 class LearnedState:
@@ -45,6 +48,7 @@ class LearnedState:
         self.position: str
         self._snapshot_version: int
         self._is_behind = False
+        self._status_told: object = getattr(store, "status", None)
         self.load()
 
     def load(self) -> None:
@@ -55,8 +59,28 @@ class LearnedState:
         else:
             self.ranker = Ranker.from_state(self.settings, snapshot.header, snapshot.arrays)
             self.position, self._snapshot_version = snapshot.position, snapshot.version
-        self._is_behind = False
         self.catch_up()
+        self._is_behind = False
+
+    def refresh(self) -> bool:
+        """Take in what others wrote; False while the store is away, when nothing changes."""
+        try:
+            if self._is_behind:
+                self.load()
+            else:
+                self.catch_up()
+        except _AWAY as err:
+            log.warning("%s The scan goes on with what is known here.", err)
+            return False
+        return True
+
+    def store_trouble(self) -> str | None:
+        """What happened to the store since the last call; None while all goes well."""
+        status = getattr(self.store, "status", None)
+        if status is None or (status == self._status_told and not status.is_away):
+            return None
+        self._status_told = status
+        return str(status)
 
     def catch_up(self, listener: Listener | None = None) -> int:
         """Fold the entries that others appended; return how many there were."""
@@ -125,15 +149,21 @@ class LearnedState:
         return saved
 
     def _fold(self, entry: Entry, receipt: Receipt, listener: Listener | None) -> None:
-        if receipt.is_spooled:
+        if receipt.is_spooled or receipt.has_lost_entries:
+            # Entries that were lost and sent again have new positions: fold anew from the
+            # snapshot when the scan is over.
             self._is_behind = True
         elif receipt.position is None and not np.any(receipt.accepted):
             # Nothing of ours was new: whoever was first stands in the journal.
             self.catch_up(listener)
             return
         elif receipt.previous != self.position and not self._is_behind:
-            self.catch_up(listener)
-            return
+            try:
+                self.catch_up(listener)
+                return
+            except _AWAY as err:
+                log.warning("%s What other workers reported is read later.", err)
+                self._is_behind = True
         self.ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays)
         if not self._is_behind:
             self.position = entry.position

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -20,16 +22,27 @@ from bandit.ranker import RankerSettings
 from bandit.rewards import RewardRule, TopShare
 from bandit.stores import Store, store_from_url
 from features.bars import Bars
+from features.errors import FeatureError
 from features.events import Events
 from features.similarity import Loadings
 from scanner_adapter.blas_threads import one_blas_thread
+from scanner_adapter.compare import Comparison, ScanLog
 from scanner_adapter.context import CROSSED, MarketFacts, market_facts, scan_context, seed_weights
-from scanner_adapter.errors import InvalidContextError
+from scanner_adapter.errors import AdapterError, InvalidContextError
 from scanner_adapter.learned_state import LearnedState
+from scanner_adapter.modes import MODES, Mode, check_mode, check_rollout, choose_mode
+from scanner_adapter.outcomes import RowMap
 from scanner_adapter.scan import SECONDS_PER_DAY, Scan
 
-Mode = Literal["on", "shadow", "off"]
-MODES: tuple[Mode, ...] = ("on", "shadow", "off")
+if TYPE_CHECKING:
+    from bandit.stores.journal import SealedStore
+
+__all__ = ["MODES", "Mode", "SymbolRanker"]
+
+log = logging.getLogger("scanrank")
+
+# What the caller did wrong; everything else that fails in here is ours, and must not stop a scan.
+_CALLERS_ERRORS = (AdapterError, FeatureError, InvalidInputError)
 # A one-shot order mixes its random symbols in as a scan in batches of this size would.
 _ORDER_BATCH = 50
 
@@ -54,14 +67,18 @@ class SymbolRanker:
         ruleset: str,
         settings: RankerSettings,
         mode: Mode = "on",
+        rollout: float | None = None,
+        row_map: RowMap | None = None,
         seed: int | None = None,
     ) -> None:
-        if mode not in MODES:
-            raise InvalidContextError(f"mode {mode!r} is unknown; known are {', '.join(MODES)}")
+        self._mode = check_mode(mode)
+        self.rollout = check_rollout(rollout)
         self.store = store
         self.ruleset = ruleset
-        self.mode: Mode = mode
+        self.row_map = row_map
+        self._lock = threading.RLock()
         self._rng = np.random.default_rng(seed)
+        self._scans = ScanLog(store, ruleset)
         self.learned = LearnedState(store, ruleset, settings)
 
     @classmethod
@@ -73,6 +90,8 @@ class SymbolRanker:
         rewards: RewardRule | None = None,
         weights: Mapping[str, float] | None = None,
         mode: Mode = "on",
+        rollout: float | None = None,
+        row_map: RowMap | None = None,
         seed: int | None = None,
         **settings: Any,
     ) -> SymbolRanker:
@@ -89,7 +108,13 @@ class SymbolRanker:
         weights : mapping of factor to weight, optional
             Where learning starts: historical 0.40, market 0.30, fundamental 0.20, technical 0.10.
         mode : "on", "shadow" or "off"
-            on prioritises; shadow keeps the given order but learns; off does neither.
+            on prioritises; shadow keeps the given order but learns; off does neither. The
+            environment variable SCANRANK_MODE beats it.
+        rollout : float, optional
+            Share of scans that are prioritised; the others keep the given order and learn, as
+            the control group that `compare` measures against.
+        row_map : RowMap, optional
+            Where the scanner's rows keep rating, signal and alpha, if not under the usual names.
         seed : int, optional
             Makes the batches reproducible.
         **settings
@@ -100,7 +125,8 @@ class SymbolRanker:
         InvalidInputError, InvalidContextError
             For settings that do not fit.
         StoreError
-            When the store cannot be reached or read.
+            When the store cannot be reached or read. Once open, a store that goes away never
+            stops a scan: reports wait on disk, see `bandit.stores.spool`.
         """
         known = {"half_life_days", "fast_days", "slow_days", "exploration", "random_share"}
         unknown = sorted(set(settings) - known)
@@ -114,12 +140,24 @@ class SymbolRanker:
             crossed=CROSSED,
             **settings,
         )
-        store = store_from_url(url)
+        store = _surviving(store_from_url(url))
         try:
-            return cls(store, ruleset=ruleset, settings=ranker_settings, mode=mode, seed=seed)
+            return cls(
+                store, ruleset=ruleset, settings=ranker_settings, mode=mode, rollout=rollout,
+                row_map=row_map, seed=seed,
+            )  # fmt: skip
         except BaseException:
             store.close()
             raise
+
+    @property
+    def mode(self) -> Mode:
+        """Mode of the scans to come; setting it between scans loses nothing."""
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._mode = check_mode(mode)
 
     @property
     def n_scans(self) -> int:
@@ -180,21 +218,28 @@ class SymbolRanker:
         # Never from the seeded generator: a second process with the same seed would meet the
         # first one's scan in the journal, where the first outcome of a (scan, symbol) wins.
         scan_id = scan_id or uuid.uuid4().hex
-        if self.mode == "off":
+        with self._lock:
+            choice = choose_mode(self.mode, self.rollout, self._rng)
+            live, failure = None, None
+            if choice.mode != "off":
+                facts = {
+                    "bars": bars, "events": events, "as_of": as_of, "sectors": sectors,
+                    "context": context, "loadings": loadings,
+                }  # fmt: skip
+                try:
+                    market = market_facts(names, **facts)  # type: ignore[arg-type]
+                    self.learned.refresh()
+                    live = self._open(scan_id, names, market, scan_time, mode=choice.mode)
+                except _CALLERS_ERRORS:
+                    raise
+                except Exception as error:
+                    failure = error
             return Scan(
-                scan_id=scan_id, mode="off", symbols=names, learned=None, live=None,
-                context_names=(), scan_time=scan_time, started=started,
+                scan_id=scan_id, mode=choice, symbols=names,
+                learned=None if choice.mode == "off" else self.learned, live=live,
+                context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
+                lock=self._lock, row_map=self.row_map, failure=failure, compare=self.compare,
             )  # fmt: skip
-        facts = market_facts(
-            names, bars=bars, events=events, as_of=as_of, sectors=sectors,
-            context=context, loadings=loadings,
-        )  # fmt: skip
-        self.learned.catch_up()
-        live = self._open(scan_id, names, facts, scan_time, announce=True)
-        return Scan(
-            scan_id=scan_id, mode=self.mode, symbols=names, learned=self.learned, live=live,
-            context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
-        )  # fmt: skip
 
     @one_blas_thread()
     def order(self, symbols: Sequence[str], **inputs: Any) -> tuple[str, ...]:
@@ -204,14 +249,27 @@ class SymbolRanker:
         `loadings` as `start_scan` does.
         """
         names = as_arms(list(symbols))
-        if not names or self.mode != "on":
-            return names
-        facts = market_facts(names, **inputs)
-        live = self._open("order", names, facts, time.time() / SECONDS_PER_DAY, announce=False)
-        chosen = []
-        while (choice := live.select(_ORDER_BATCH)).arms.size:
-            chosen.append(choice.arms)
-        return tuple(names[place] for place in np.concatenate(chosen))
+        with self._lock:
+            if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
+                return names
+            try:
+                facts = market_facts(names, **inputs)
+                live = self._open("order", names, facts, time.time() / SECONDS_PER_DAY, mode=None)
+                chosen = []
+                while (choice := live.select(_ORDER_BATCH)).arms.size:
+                    chosen.append(choice.arms)
+            except _CALLERS_ERRORS:
+                raise
+            except Exception as error:
+                log.warning("scanrank failed (%s); the given order stands", error, exc_info=error)
+                return names
+            return tuple(names[place] for place in np.concatenate(chosen))
+
+    def compare(self) -> Comparison:
+        """Compare prioritised scans with those in the given order, see `Comparison`."""
+        with self._lock:
+            self._scans.catch_up()
+            return self._scans.comparison()
 
     def prioritized(self, symbols: Sequence[str], **inputs: Any) -> Iterator[str]:
         """Iterate over `order(symbols, ...)`: the drop-in for a loop over symbols."""
@@ -219,14 +277,15 @@ class SymbolRanker:
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
-        announce: bool,
+        mode: Mode | None,
     ) -> OpenScan:  # fmt: skip
+        """Open a scan; with a mode, announce it in the journal."""
         view = self.learned.ranker.view(names, now=scan_time, groups=facts.groups)
         columns, values = scan_context(self.learned.ranker, facts, view)
-        if announce:
+        if mode is not None:
             header = {
                 "scan_time": scan_time,
-                "mode": self.mode,
+                "mode": mode,
                 "n_symbols": len(names),
                 "columns": list(columns),
             }
@@ -252,3 +311,13 @@ class SymbolRanker:
     ) -> None:
         """Release the store."""
         self.close()
+
+
+def _surviving(store: Store) -> Store:
+    """Return a store whose appends wait on disk while its server is away."""
+    if store.address == "memory://":
+        return store
+    # Imported here: memory:// runs on platforms without file locks.
+    from bandit.stores.spool import SpoolingStore
+
+    return SpoolingStore(cast("SealedStore", store))

@@ -7,15 +7,20 @@
                     today's pattern move before the next batch;
 4. leaving the `with` block closes the scan: what it taught as a whole is learned, and the
    belief is snapshotted. Stopping early is normal.
+
+If scanrank itself breaks anywhere on the way, the scan goes on in the given order with one
+warning: a scanner never fails because of its prioritiser.
 """
 
 from __future__ import annotations
 
+import logging
+import math
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -23,85 +28,31 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bandit.errors import InvalidInputError
 from bandit.open_scan import OpenScan
+from bandit.queue import PriorityQueue
 from bandit.recall import RecallEstimate
 from bandit.stores import Entry
 from scanner_adapter.blas_threads import one_blas_thread
-from scanner_adapter.errors import InvalidOutcomeError, ScanStateError
+from scanner_adapter.compare import EARLY_SHARE, Comparison
+from scanner_adapter.errors import AdapterError, InvalidOutcomeError, ScanStateError
+from scanner_adapter.journal_rows import numeric_rows, pairs_of
 from scanner_adapter.learned_state import LearnedState
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.modes import ModeChoice
+from scanner_adapter.outcomes import Outcome, RowMap
 from scanner_adapter.stop_rules import StopRule
+from scanner_adapter.summary import Batch, ScanSummary
 
 if TYPE_CHECKING:
-    from scanner_adapter.execution import OnProgress, OnResult, ScanFunction
+    from scanner_adapter.execution import OnResult, Prefetch, ScanFunction
+    from scanner_adapter.execution_async import AsyncScanFunction
+    from scanner_adapter.progress import OnProgress
+
+__all__ = ["SECONDS_PER_DAY", "Batch", "Scan", "ScanSummary"]
 
 SECONDS_PER_DAY = 86_400.0
 
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Symbols handed out together, best first; the random ones stand last.
-
-    Parameters
-    ----------
-    batch_id : int
-        1, 2, ... within the scan.
-    symbols : tuple of str, length k
-    is_random : array of bool, shape (k,)
-        Drawn by the uniform quota.
-    propensity : array, shape (k,)
-        Probability of being in this batch, known when it was chosen.
-    """
-
-    batch_id: int
-    symbols: tuple[str, ...]
-    is_random: NDArray[np.bool_]
-    propensity: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        """Return the number of symbols; an empty batch is false and means the end."""
-        return len(self.symbols)
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the symbols."""
-        return iter(self.symbols)
-
-
-@dataclass(frozen=True, slots=True)
-class ScanSummary:
-    """What a scan did.
-
-    Parameters
-    ----------
-    scan_id, mode : str
-    n_symbols, n_scanned, n_errors : int
-        Size of the universe, symbols reported, and failed ones among them.
-    n_hits : float
-        High-value results found.
-    estimate : RecallEstimate or None
-        Recall at the end; None in mode off.
-    seconds, overhead_s : float
-        Since the scan was started, and the part of it spent in scanrank.
-    stopped : str or None
-        Why it stopped early, None when everything was scanned.
-    n_scans_learned : int
-        Finished scans behind the belief, this one included.
-    store_status : str
-        "saved", or what happened to the store.
-    """
-
-    scan_id: str
-    mode: str
-    n_symbols: int
-    n_scanned: int
-    n_errors: int
-    n_hits: float
-    estimate: RecallEstimate | None
-    seconds: float
-    overhead_s: float
-    stopped: str | None
-    n_scans_learned: int
-    store_status: str
+log = logging.getLogger("scanrank")
 
 
 class Scan:
@@ -109,38 +60,56 @@ class Scan:
 
     Notes
     -----
-    Not thread safe: one thread asks and reports. `run` spreads the evaluations over an executor.
+    Thread-safe: calls wait for one another. `run` spreads evaluations over an executor, `arun`
+    over coroutines, and `ResultFeed` serves scanners that own their loop.
     """
 
     def __init__(
         self,
         *,
         scan_id: str,
-        mode: str,
+        mode: ModeChoice,
         symbols: tuple[str, ...],
         learned: LearnedState | None,
         live: OpenScan | None,
         context_names: tuple[str, ...],
         scan_time: float,
         started: float,
+        lock: threading.RLock,
+        row_map: RowMap | None = None,
+        failure: BaseException | None = None,
+        compare: Callable[[], Comparison] | None = None,
     ) -> None:
         self.scan_id = scan_id
-        self.mode = mode
+        self.mode: str = mode.mode
+        self.rollout = mode.rollout
         self.symbols = symbols
         self.started = started
         self.scan_time = scan_time
-        self.overhead_s = time.monotonic() - started
+        self.row_map = row_map
         self.stopped: str | None = None
+        self.failure: str | None = None
+        self._lock = lock
         self._learned = learned
         self._live = live
+        self._queue = PriorityQueue(live) if live is not None else None
         self._context_names = context_names
+        self._compare = compare
         self._place = {symbol: i for i, symbol in enumerate(symbols)}
         self._handed_out = np.zeros(len(symbols), bool)
+        self._next = 0
         self._choice: dict[int, tuple[float, bool]] = {}
         self._reported: dict[str, Outcome] = {}
-        self._next = 0
+        self._reported_s: list[float] = []  # since the start, in the order of `_reported`
+        self._early_by_start: NDArray[np.intp] | None = None
         self._n_batches = 0
         self._summary: ScanSummary | None = None
+        if failure is not None:
+            self._give_way(failure)
+        elif live is not None and self.mode == "shadow":
+            n_early = self._n_early()
+            self._early_by_start = np.argsort(-live.expected_scores, kind="stable")[:n_early]
+        self.overhead_s = time.monotonic() - started
 
     # -- the loop ----------------------------------------------------------------------------
 
@@ -152,26 +121,26 @@ class Scan:
         ScanStateError
             After the scan has ended.
         """
-        self._check_open("ask for a batch")
-        if k < 1:
-            raise ScanStateError(f"batch of {k} symbols; ask for at least one")
-        with self._timed():
-            if self._live is not None and self.mode == "on":
-                choice = self._live.select(k)
-                places, is_random, propensity = choice.arms, choice.is_random, choice.propensity
-            else:
-                places = np.flatnonzero(~self._handed_out)[:k]
-                is_random = np.zeros(places.size, bool)
-                propensity = np.ones(places.size)
-            self._handed_out[places] = True
-            for place, drawn, chance in zip(places, is_random, propensity, strict=True):
-                self._choice[int(place)] = (float(chance), bool(drawn))
-            self._n_batches += 1
-            symbols = tuple(self.symbols[place] for place in places)
-        return Batch(self._n_batches, symbols, is_random, propensity)
+        with self._lock:
+            self._check_open("ask for a batch")
+            if k < 1:
+                raise ScanStateError(f"batch of {k} symbols; ask for at least one")
+            with self._timed():
+                places, is_random, propensity = self._choose(k)
+                self._handed_out[places] = True
+                for place, drawn, chance in zip(places, is_random, propensity, strict=True):
+                    self._choice[int(place)] = (float(chance), bool(drawn))
+                self._n_batches += 1
+                symbols = tuple(self.symbols[place] for place in places)
+            return Batch(self._n_batches, symbols, is_random, propensity)
 
     def batches(self, k: int = 50) -> Iterator[Batch]:
         """Iterate over batches until everything was handed out."""
+        while batch := self.next_batch(k):
+            yield batch
+
+    async def abatches(self, k: int = 50) -> AsyncIterator[Batch]:
+        """Iterate over batches with `async for`; choosing one takes milliseconds."""
         while batch := self.next_batch(k):
             yield batch
 
@@ -196,35 +165,51 @@ class Scan:
         -----
         The first outcome of a symbol counts; reporting it again changes nothing.
         """
-        self._check_open("report outcomes")
-        with self._timed():
-            outcomes = self._read(rows)
-            new = {symbol: o for symbol, o in outcomes.items() if symbol not in self._reported}
-            if self._live is not None and self._learned is not None and new:
-                self._learn(self._learned, self._live, new)
-            self._reported.update(new)
+        with self._lock:
+            self._check_open("report outcomes")
+            with self._timed():
+                outcomes = self._read(rows)
+                new = {symbol: o for symbol, o in outcomes.items() if symbol not in self._reported}
+                if new and self._live is not None and self._learned is not None:
+                    try:
+                        self._learn(self._learned, self._live, new)
+                    except (AdapterError, InvalidInputError):
+                        raise
+                    except Exception as error:
+                        self._give_way(error)
+                self._reported.update(new)
+                self._reported_s += [time.monotonic() - self.started] * len(new)
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
         """Estimate the share of the high-value results that was found.
+
+        After a failure of scanrank itself everything in it is NaN, so that no stop rule holds.
 
         Raises
         ------
         ScanStateError
             In mode off, which keeps no belief.
         """
-        if self._live is None:
-            raise ScanStateError("mode off estimates nothing; use mode 'shadow' or 'on'")
-        return self._live.estimate(confidence)
+        with self._lock:
+            if self._live is None:
+                if self.failure is None:
+                    raise ScanStateError("mode off estimates nothing; use mode 'shadow' or 'on'")
+                return RecallEstimate(math.nan, math.nan, math.nan, math.nan, math.nan, confidence)
+            return self._live.estimate(confidence)
 
     def run(
         self,
         fn: ScanFunction,
         *,
         executor: Executor | None = None,
-        batch_size: int = 50,
+        batch_size: int | None = None,
         until: StopRule | None = None,
         on_result: OnResult | None = None,
         on_progress: OnProgress | None = None,
+        workers: int | None = None,
+        timeout_s: float | None = None,
+        retries: int = 0,
+        prefetch: Prefetch | None = None,
     ) -> ScanSummary:
         """Scan everything with `fn`, or until a stop rule says so; closes the scan.
 
@@ -240,6 +225,40 @@ class Scan:
             until=until,
             on_result=on_result,
             on_progress=on_progress,
+            workers=workers,
+            timeout_s=timeout_s,
+            retries=retries,
+            prefetch=prefetch,
+        )
+
+    async def arun(
+        self,
+        fn: AsyncScanFunction,
+        *,
+        concurrency: int = 8,
+        batch_size: int | None = None,
+        until: StopRule | None = None,
+        on_result: OnResult | None = None,
+        on_progress: OnProgress | None = None,
+        timeout_s: float | None = None,
+        retries: int = 0,
+    ) -> ScanSummary:
+        """Scan with a coroutine function, `concurrency` at a time; closes the scan.
+
+        See `scanner_adapter.execution_async.run_scan_async`.
+        """
+        from scanner_adapter.execution_async import run_scan_async
+
+        return await run_scan_async(
+            self,
+            fn,
+            concurrency=concurrency,
+            batch_size=batch_size,
+            until=until,
+            on_result=on_result,
+            on_progress=on_progress,
+            timeout_s=timeout_s,
+            retries=retries,
         )
 
     # -- what is known -----------------------------------------------------------------------
@@ -251,19 +270,58 @@ class Scan:
 
     @property
     def n_hits(self) -> float:
-        """High-value results so far."""
-        return self._live.n_hits if self._live is not None else float("nan")
+        """High-value results so far; NaN where nothing judges them."""
+        return self._live.n_hits if self._live is not None else math.nan
 
     @property
     def outcomes(self) -> Mapping[str, Outcome]:
         """Outcomes so far, in order of reporting."""
-        return dict(self._reported)
+        with self._lock:
+            return dict(self._reported)
+
+    @property
+    def queue(self) -> PriorityQueue:
+        """What waits, and the user's wishes: pins, exclusions, boosts.
+
+        Wishes count in mode on; shadow keeps the given order whatever is wished.
+
+        Raises
+        ------
+        ScanStateError
+            In mode off, or after a failure: nothing ranks the symbols.
+        """
+        if self._queue is None:
+            raise ScanStateError("nothing ranks the symbols of this scan (mode off, or a failure)")
+        return self._queue
 
     def is_hit(self, symbol: str) -> bool:
         """Whether the symbol's reported outcome is high-value, as far as is known now."""
-        if self._live is None:
-            return False
-        return bool(self._live.is_hit(self._place[symbol]))
+        return bool(self._hits([symbol])[0])
+
+    def hits_in_last(self, n: int) -> int:
+        """High-value results among the latest `n` reported symbols."""
+        with self._lock:
+            return int(np.count_nonzero(self._hits(list(self._reported)[-n:])))
+
+    def symbols_to_recall(self, target: float) -> int:
+        """Symbols still to be scanned until a share `target` of all hits is expected found.
+
+        The most promising first; 0 when it is reached already, all that remain where nothing
+        ranks them.
+        """
+        with self._lock:
+            if self._live is None:
+                return len(self.symbols) - len(self._reported)
+            left = np.flatnonzero(~self._live.is_reported)
+            estimate = self._live.estimate()
+            wanted = target * (estimate.hits_found + estimate.hits_expected_remaining)
+            if estimate.hits_found >= wanted:
+                return 0
+            probability = np.sort(self._live.predict(left).probability)[::-1]
+            # The estimate has learned by how much the probabilities are off in all.
+            scale = estimate.hits_expected_remaining / max(float(probability.sum()), 1e-12)
+            found = estimate.hits_found + scale * np.cumsum(probability)
+            return min(int(np.searchsorted(found, wanted)) + 1, left.size)
 
     @property
     def summary(self) -> ScanSummary:
@@ -274,15 +332,19 @@ class Scan:
 
     def close(self) -> ScanSummary:
         """End the scan: learn what it taught as a whole and snapshot the belief."""
-        if self._summary is None:
-            status = "nothing to save"
-            with self._timed():
-                if self._learned is not None and self._live is not None:
-                    header = {"scan_time": self.scan_time, **self._live.closing()}
-                    self._learned.event(self.scan_id, "close", header, self._on_entry)
-                    status = "saved" if self._learned.snapshot() else "saved by another worker"
-            self._summary = self._summarise(status)
-        return self._summary
+        with self._lock:
+            if self._summary is None:
+                status, comparison = "nothing to save", None
+                with self._timed():
+                    if self._learned is not None and self._live is not None:
+                        status = self._save(self._learned, self._live)
+                    if self._compare is not None and self.rollout is not None:
+                        try:
+                            comparison = self._compare()
+                        except Exception as error:
+                            log.warning("prioritised and control scans not compared: %s", error)
+                self._summary = self._summarise(status, comparison)
+            return self._summary
 
     def __enter__(self) -> Scan:
         """Return the scan itself."""
@@ -301,8 +363,31 @@ class Scan:
 
     # -- inside ------------------------------------------------------------------------------
 
+    def _choose(self, k: int) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.float64]]:
+        if self._queue is not None and self.mode == "on":
+            try:
+                choice = self._queue.select(k)
+                return choice.arms, choice.is_random, choice.propensity
+            except Exception as error:
+                self._give_way(error)
+        places: list[int] = []
+        while len(places) < k and self._next < len(self.symbols):
+            if not self._handed_out[self._next]:
+                places.append(self._next)
+            self._next += 1
+        return np.array(places, np.intp), np.zeros(len(places), bool), np.ones(len(places))
+
+    def _give_way(self, error: BaseException) -> None:
+        """Go on in the given order: scanrank itself is broken."""
+        self.failure = f"{type(error).__name__}: {error}"
+        self._live = self._queue = None
+        log.warning(
+            "scanrank failed (%s); the rest of scan %s comes in the given order and teaches "
+            "nothing", self.failure, self.scan_id, exc_info=error,
+        )  # fmt: skip
+
     def _learn(self, learned: LearnedState, live: OpenScan, new: Mapping[str, Outcome]) -> None:
-        places = np.array([self._place[symbol] for symbol in new], np.intp)
+        places = self._places(new)
         rating = np.array([o.rating for o in new.values()])
         is_signal = np.array([o.is_signal for o in new.values()])
         failed = np.array([o.error is not None for o in new.values()])
@@ -310,7 +395,7 @@ class Scan:
         probability = live.predict(places).probability
         rewards = live.judge(rating, is_signal, probability)
         rewards[failed] = np.nan
-        names, rows = _numeric_rows(list(new.values()))
+        names, rows = numeric_rows(list(new.values()))
         chosen = [self._choice[int(place)] for place in places]
         header = {
             "scan_time": self.scan_time,
@@ -337,7 +422,7 @@ class Scan:
         if live is None or entry.kind != "report" or entry.scan_id != self.scan_id:
             return
         known = [i for i, arm in enumerate(entry.arms) if arm in self._place]
-        places = np.array([self._place[entry.arms[i]] for i in known], np.intp)
+        places = self._places([entry.arms[i] for i in known])
         self._handed_out[places] = True
         live.observe(
             places,
@@ -346,15 +431,8 @@ class Scan:
         )
 
     def _read(self, rows: Mapping[str, object] | pd.DataFrame) -> dict[str, Outcome]:
-        if isinstance(rows, pd.DataFrame):
-            frame = rows.set_index("symbol") if "symbol" in rows.columns else rows
-            pairs: Sequence[tuple[Any, Any]] = list(
-                zip(frame.index, frame.to_dict("records"), strict=True)
-            )
-        else:
-            pairs = list(rows.items())
         outcomes = {}
-        for symbol, value in pairs:
+        for symbol, value in pairs_of(rows):
             place = self._place.get(symbol)
             if place is None:
                 raise InvalidOutcomeError(
@@ -365,18 +443,58 @@ class Scan:
                 raise InvalidOutcomeError(
                     f"symbol {symbol!r} was not handed out yet; report only what a batch handed out"
                 )
-            outcomes[symbol] = Outcome.of(value, symbol=symbol)
+            outcomes[symbol] = Outcome.of(value, symbol=symbol, row_map=self.row_map)
         return outcomes
 
-    def _summarise(self, status: str) -> ScanSummary:
-        n_errors = sum(o.error is not None for o in self._reported.values())
+    def _save(self, learned: LearnedState, live: OpenScan) -> str:
+        try:
+            header = {"scan_time": self.scan_time, **self._early(), **live.closing()}
+            learned.event(self.scan_id, "close", header, self._on_entry)
+            is_first = learned.snapshot()
+        except Exception as error:
+            log.warning("scan %s was not saved as a whole: %s", self.scan_id, error)
+            return f"not saved: {error}"
+        return learned.store_trouble() or ("saved" if is_first else "saved by another worker")
+
+    def _early(self) -> dict[str, object]:
+        """What `scanner_adapter.compare` reads from the close entry."""
+        symbols, n_early = list(self._reported), self._n_early()
+        hits = self._hits(symbols)
+        by_start = self._early_by_start
+        is_whole = len(symbols) == len(self.symbols)
+        return {
+            "mode": self.mode,
+            "rollout": self.rollout,
+            "found_early": int(hits[:n_early].sum()) if len(symbols) >= n_early else None,
+            "would_find_early": (
+                int(self._hits([self.symbols[place] for place in by_start]).sum())
+                if by_start is not None and is_whole
+                else None
+            ),
+            "first_hit_s": self._reported_s[int(hits.argmax())] if hits.any() else None,
+        }
+
+    def _n_early(self) -> int:
+        return math.ceil(EARLY_SHARE * len(self.symbols))
+
+    def _hits(self, symbols: Iterable[str]) -> NDArray[np.bool_]:
+        places = self._places(symbols)
+        if self._live is None:
+            return np.zeros(places.size, bool)
+        return self._live.are_hits(places)
+
+    def _places(self, symbols: Iterable[str]) -> NDArray[np.intp]:
+        return np.array([self._place[symbol] for symbol in symbols], np.intp)
+
+    def _summarise(self, status: str, comparison: Comparison | None = None) -> ScanSummary:
+        errors = [o.error for o in self._reported.values() if o.error is not None]
         left = len(self.symbols) - len(self._reported)
         return ScanSummary(
             scan_id=self.scan_id,
             mode=self.mode,
             n_symbols=len(self.symbols),
             n_scanned=len(self._reported),
-            n_errors=n_errors,
+            n_errors=len(errors),
             n_hits=self.n_hits,
             estimate=self._live.estimate() if self._live is not None else None,
             seconds=time.monotonic() - self.started,
@@ -384,6 +502,9 @@ class Scan:
             stopped=self.stopped or (f"{left} symbols were not scanned" if left else None),
             n_scans_learned=self._learned.ranker.n_scans if self._learned is not None else 0,
             store_status=status,
+            first_error=errors[0] if errors else None,
+            failure=self.failure,
+            comparison=comparison,
         )
 
     def _check_open(self, action: str) -> None:
@@ -400,23 +521,3 @@ class Scan:
                 yield
         finally:
             self.overhead_s += time.monotonic() - start
-
-
-def _numeric_rows(outcomes: Sequence[Outcome]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Return names and values (k, n_columns) of everything numeric that the outcomes carry."""
-    names = dict.fromkeys(
-        name
-        for o in outcomes
-        for name in ("rating", *(("alpha",) if o.alpha is not None else ()), *o.columns)
-    )
-    table = np.full((len(outcomes), len(names)), np.nan)
-    place = {name: j for j, name in enumerate(names)}
-    for i, o in enumerate(outcomes):
-        if o.error is not None:
-            continue
-        table[i, place["rating"]] = o.rating
-        if o.alpha is not None:
-            table[i, place["alpha"]] = o.alpha
-        for name, value in o.columns.items():
-            table[i, place[name]] = value
-    return tuple(names), table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class StopRule(Protocol):
-    """Asked after every report."""
+    """Asked after every report; combine rules with `AnyOf` and `AllOf`."""
 
     def reason(self, scan: Scan) -> str | None:
         """Return why the scan should stop now, None to go on."""
@@ -42,8 +43,11 @@ class RecallReached:
 
     def reason(self, scan: Scan) -> str | None:
         """See `StopRule`."""
+        if scan.n_scanned == 0:
+            return None
         estimate = scan.estimate(self.confidence)
-        if scan.n_scanned == 0 or estimate.recall_low < self.target:
+        # Written so that an unknown recall (NaN) never stops a scan.
+        if not estimate.recall_low >= self.target:
             return None
         return (
             f"recall {estimate.recall:.0%} (at least {estimate.recall_low:.0%} with "
@@ -53,9 +57,12 @@ class RecallReached:
 
 @dataclass(frozen=True, slots=True)
 class SymbolBudget:
-    """Stop after `n` symbols."""
+    """Stop after `n` symbols; `run` hands out no more than that."""
 
     n: int
+
+    def __post_init__(self) -> None:
+        _check_positive("symbol budget", self.n)
 
     def reason(self, scan: Scan) -> str | None:
         """See `StopRule`."""
@@ -64,9 +71,12 @@ class SymbolBudget:
 
 @dataclass(frozen=True, slots=True)
 class TimeBudget:
-    """Stop after `seconds` since the scan was started."""
+    """Stop `seconds` after the scan was started; `run` does not wait for the next report."""
 
     seconds: float
+
+    def __post_init__(self) -> None:
+        _check_positive("time budget", self.seconds)
 
     def reason(self, scan: Scan) -> str | None:
         """See `StopRule`."""
@@ -80,6 +90,113 @@ class HitsFound:
 
     n: int
 
+    def __post_init__(self) -> None:
+        _check_positive("number of hits", self.n)
+
     def reason(self, scan: Scan) -> str | None:
         """See `StopRule`."""
         return f"{scan.n_hits:.0f} high-value results found" if scan.n_hits >= self.n else None
+
+
+@dataclass(frozen=True, slots=True)
+class DiminishingReturns:
+    """Stop when the last `window` symbols brought fewer than `min_hits` high-value results."""
+
+    window: int = 300
+    min_hits: int = 1
+
+    def __post_init__(self) -> None:
+        _check_positive("window", self.window)
+        _check_positive("number of hits", self.min_hits)
+
+    def reason(self, scan: Scan) -> str | None:
+        """See `StopRule`."""
+        # Without a judge of hits there are none to miss: that is no reason to stop.
+        if scan.n_scanned < self.window or math.isnan(scan.n_hits):
+            return None
+        found = scan.hits_in_last(self.window)
+        if found >= self.min_hits:
+            return None
+        return f"the last {self.window} symbols brought {found} high-value results"
+
+
+class AnyOf:
+    """Stop as soon as one of the rules says so.
+
+    Examples
+    --------
+    >>> AnyOf(RecallReached(0.95), TimeBudget(60))
+    AnyOf(RecallReached(target=0.95, confidence=0.9), TimeBudget(seconds=60))
+    """
+
+    def __init__(self, *rules: StopRule) -> None:
+        self.rules = _at_least_one(rules)
+
+    def reason(self, scan: Scan) -> str | None:
+        """Return the first reason that a rule gives."""
+        return next((why for rule in self.rules if (why := rule.reason(scan))), None)
+
+    def __repr__(self) -> str:
+        return f"AnyOf({', '.join(map(repr, self.rules))})"
+
+
+class AllOf:
+    """Stop when every one of the rules says so at the same time."""
+
+    def __init__(self, *rules: StopRule) -> None:
+        self.rules = _at_least_one(rules)
+
+    def reason(self, scan: Scan) -> str | None:
+        """Return all the reasons, once each rule gives one."""
+        reasons = [rule.reason(scan) for rule in self.rules]
+        known = [why for why in reasons if why]
+        return "; ".join(known) if len(known) == len(reasons) else None
+
+    def __repr__(self) -> str:
+        return f"AllOf({', '.join(map(repr, self.rules))})"
+
+
+def symbols_left(rule: StopRule | None, scan: Scan, n_handed_out: int) -> float:
+    """How many more symbols may be handed out before a symbol budget is spent."""
+    match rule:
+        case SymbolBudget(n=n):
+            return n - n_handed_out
+        case AnyOf():
+            return min(symbols_left(part, scan, n_handed_out) for part in rule.rules)
+        case AllOf():
+            return max(symbols_left(part, scan, n_handed_out) for part in rule.rules)
+    return math.inf
+
+
+def seconds_left(rule: StopRule | None, scan: Scan) -> float:
+    """Seconds until a time budget is spent: when to ask a rule before the next report."""
+    match rule:
+        case TimeBudget(seconds=seconds):
+            return scan.started + seconds - time.monotonic()
+        case AnyOf():
+            return min(seconds_left(part, scan) for part in rule.rules)
+        case AllOf():
+            return max(seconds_left(part, scan) for part in rule.rules)
+    return math.inf
+
+
+def recall_target(rule: StopRule | None) -> float | None:
+    """The recall that a rule aims at, None if it aims at none."""
+    match rule:
+        case RecallReached(target=target):
+            return target
+        case AnyOf() | AllOf():
+            targets = [recall_target(part) for part in rule.rules]
+            return next((target for target in targets if target is not None), None)
+    return None
+
+
+def _at_least_one(rules: tuple[StopRule, ...]) -> tuple[StopRule, ...]:
+    if not rules:
+        raise InvalidContextError("no stop rule given; give at least one")
+    return rules
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not (0 < value < math.inf):
+        raise InvalidContextError(f"{name} is {value}; expected a positive number")

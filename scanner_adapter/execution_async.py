@@ -1,0 +1,98 @@
+"""Run a whole scan with a coroutine function, for scanners that wait for the network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
+from scanner_adapter.outcomes import Outcome
+from scanner_adapter.pipeline import OnResult, Pipeline
+from scanner_adapter.progress import OnProgress
+from scanner_adapter.stop_rules import StopRule, seconds_left
+
+if TYPE_CHECKING:
+    from scanner_adapter.scan import Scan, ScanSummary
+
+AsyncScanFunction = Callable[[str], Awaitable[object]]
+
+
+async def run_scan_async(
+    scan: Scan,
+    fn: AsyncScanFunction,
+    *,
+    concurrency: int = 8,
+    batch_size: int | None = None,
+    until: StopRule | None = None,
+    on_result: OnResult | None = None,
+    on_progress: OnProgress | None = None,
+    timeout_s: float | None = None,
+    retries: int = 0,
+) -> ScanSummary:
+    """Scan symbols with `fn`, `concurrency` at a time, and close the scan.
+
+    Parameters are those of `scanner_adapter.execution.run_scan`. Choosing and learning run in the
+    event loop, some milliseconds per batch. Unlike a thread, a coroutine that times out is
+    cancelled and gives its place back; so is everything under way when the scan stops. Cancelling
+    the task that awaits this closes the scan, and keeps what was learned.
+    """
+    if timeout_s is not None and not timeout_s > 0:
+        raise InvalidContextError(f"timeout_s is {timeout_s}; expected a positive number")
+    if retries < 0:
+        raise InvalidContextError(f"retries is {retries}; expected 0 or more")
+    pipeline = Pipeline(
+        scan, n_workers=concurrency, batch_size=batch_size, until=until, on_result=on_result,
+        on_progress=on_progress,
+    )  # fmt: skip
+    places = asyncio.Semaphore(concurrency)
+
+    async def evaluate(symbol: str) -> tuple[str, Outcome]:
+        async with places:
+            for attempt in range(retries + 1):
+                try:
+                    async with asyncio.timeout(timeout_s):
+                        value = await fn(symbol)
+                    return symbol, Outcome.of(value, symbol=symbol, row_map=scan.row_map)
+                except InvalidOutcomeError as error:
+                    return symbol, Outcome.failed(error)
+                except Exception as error:
+                    # A scanner may fail in any way; the failure is this symbol's outcome.
+                    if attempt == retries:
+                        return symbol, Outcome.failed(error)
+        raise AssertionError("every attempt returns or raises")
+
+    tasks: dict[asyncio.Task[tuple[str, Outcome]], None] = {}
+    with scan:
+        try:
+            while True:
+                for symbol in pipeline.next_symbols():
+                    tasks[asyncio.create_task(evaluate(symbol))] = None
+                if pipeline.is_over:
+                    break
+                wait_s = min(max(seconds_left(until, scan), 0.0), 3600.0)
+                done, _ = await asyncio.wait(
+                    tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                # In the order of starting: one at a time must mean the same batches every time.
+                for task in [task for task in tasks if task in done]:
+                    del tasks[task]
+                    pipeline.finish(*task.result())
+                pipeline.ask()
+                if pipeline.is_stopped:
+                    await _cancel(tasks)
+                    pipeline.drop(set(pipeline.in_flight))
+            pipeline.end()
+        except BaseException:
+            await _cancel(tasks)
+            pipeline.abort(set())
+            pipeline.end()
+            raise
+    return scan.summary
+
+
+async def _cancel(tasks: dict[asyncio.Task[tuple[str, Outcome]], None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    tasks.clear()

@@ -1,0 +1,41 @@
+"""A report as the journal keeps it: one row per symbol, columns as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scanner_adapter.outcomes import Outcome
+
+
+def pairs_of(rows: Mapping[str, object] | pd.DataFrame) -> list[tuple[Any, object]]:
+    """Return (symbol, row) of a mapping, or of a frame with a column or an index of symbols."""
+    if isinstance(rows, pd.DataFrame):
+        frame = rows.set_index("symbol") if "symbol" in rows.columns else rows
+        return list(zip(frame.index, frame.to_dict("records"), strict=True))
+    return list(rows.items())
+
+
+def numeric_rows(outcomes: Sequence[Outcome]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return names and values (k, n_columns) of everything numeric that the outcomes carry."""
+    names = dict.fromkeys(
+        name
+        for o in outcomes
+        for name in ("rating", *(("alpha",) if o.alpha is not None else ()), *o.columns)
+    )
+    table = np.full((len(outcomes), len(names)), np.nan)
+    place = {name: j for j, name in enumerate(names)}
+    for i, o in enumerate(outcomes):
+        if o.error is not None:
+            continue
+        table[i, place["rating"]] = o.rating
+        if o.alpha is not None:
+            table[i, place["alpha"]] = o.alpha
+        for name, value in o.columns.items():
+            table[i, place[name]] = value
+    table[np.isinf(table)] = np.nan  # a ratio with nothing below: as good as unknown
+    return tuple(names), table

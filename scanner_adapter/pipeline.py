@@ -1,0 +1,180 @@
+"""When to report and when to choose the next batch, so that workers never run dry.
+
+The same for threads, processes and coroutines, which drive it:
+
+1. `next_symbols()` is asked whenever a result came in. While enough symbols are in flight it says
+   nothing; then it reports what has arrived, asks the stop rule and chooses the next batch,
+   while the last symbols of the one before are still being evaluated (the ranker counts them as
+   handed out, so that they cannot be chosen again);
+2. `finish(symbol, outcome)` takes each result;
+3. `end()` reports the rest.
+
+With one worker nothing overlaps: every batch is chosen after all results before it, so the same
+seed and outcomes give the same batches on any executor. With several, which results are in when
+a batch is chosen depends on their timing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from scanner_adapter.errors import InvalidContextError
+from scanner_adapter.outcomes import Outcome
+from scanner_adapter.progress import OnProgress, progress_of
+from scanner_adapter.stop_rules import StopRule, recall_target, seconds_left, symbols_left
+
+if TYPE_CHECKING:
+    from scanner_adapter.scan import Scan
+
+OnResult = Callable[[str, Outcome], None]
+
+FIRST_BATCH = 50
+# An adaptive batch is as large as it takes for choosing and learning to cost this share of the
+# time that its evaluation takes.
+OVERHEAD_SHARE = 0.004
+# But never more than this share of the universe: the scan is to learn while it runs.
+LARGEST_SHARE = 0.1
+
+
+class Pipeline:
+    """The state of one run.
+
+    Parameters
+    ----------
+    scan : Scan
+    n_workers : int
+        Evaluations at a time.
+    batch_size : int or None
+        None = adaptive with several workers, 50 with one.
+    until : StopRule, optional
+    on_result, on_progress : callable, optional
+    """
+
+    def __init__(
+        self,
+        scan: Scan,
+        *,
+        n_workers: int,
+        batch_size: int | None,
+        until: StopRule | None,
+        on_result: OnResult | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        for name, value in (("batch_size", batch_size), ("workers", n_workers)):
+            if value is not None and value < 1:
+                raise InvalidContextError(f"{name} is {value}; expected at least 1")
+        self.scan = scan
+        self.n_workers = n_workers
+        self.in_flight: set[str] = set()
+        self.is_ending = False  # nothing more is chosen
+        self.is_stopped = False  # by a rule, before everything was scanned
+        self._batch_size = batch_size or FIRST_BATCH
+        self._is_adaptive = batch_size is None and n_workers > 1
+        self._until = until
+        self._on_result = on_result
+        self._on_progress = on_progress
+        self._arrived: dict[str, Outcome] = {}
+        self._n_handed_out = 0
+        self._n_finished = 0
+        self._first_started = math.nan
+
+    @property
+    def lead(self) -> int:
+        """Symbols still in flight when the next batch is chosen.
+
+        One per worker is being evaluated; the quarter of a batch more keeps them busy while the
+        ranker learns and chooses.
+        """
+        return 0 if self.n_workers == 1 else self.n_workers + self._batch_size // 4
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is in flight and nothing will be."""
+        return self.is_ending and not self.in_flight
+
+    def next_symbols(self) -> tuple[str, ...]:
+        """Return symbols to start now; none while enough are in flight, or at the end."""
+        return self.choose() if len(self.in_flight) <= self.lead else ()
+
+    def choose(self) -> tuple[str, ...]:
+        """Report what has arrived and choose the next batch; none at the end."""
+        if self.is_ending:
+            return ()
+        start, overhead = time.monotonic(), self.scan.overhead_s
+        if not self._report():
+            return ()
+        k = min(self._batch_size, symbols_left(self._until, self.scan, self._n_handed_out))
+        batch = self.scan.next_batch(int(k)).symbols if k >= 1 else ()
+        if not batch:
+            self.is_ending = True
+            return ()
+        self._n_handed_out += len(batch)
+        self.in_flight.update(batch)
+        if math.isnan(self._first_started):
+            self._first_started = start
+        elif self._is_adaptive:
+            self._adapt(self.scan.overhead_s - overhead)
+        return batch
+
+    def finish(self, symbol: str, outcome: Outcome) -> None:
+        """Take a result."""
+        self.in_flight.discard(symbol)
+        self._n_finished += 1
+        self._arrived[symbol] = outcome
+        if self._on_result is not None:
+            self._on_result(symbol, outcome)
+
+    def ask(self) -> None:
+        """Ask the stop rule now, with everything that has arrived, if a time budget is spent."""
+        if not self.is_ending and seconds_left(self._until, self.scan) <= 0.0:
+            self._report()
+
+    def stop(self, reason: str) -> None:
+        """Choose no more; what is in flight may still finish."""
+        self.is_ending = self.is_stopped = True
+        self.scan.stopped = reason
+
+    def drop(self, symbols: set[str]) -> None:
+        """Forget symbols that were handed out but will not finish."""
+        self.in_flight -= symbols
+
+    def abort(self, under_way: set[str]) -> None:
+        """Call nobody back any more; only results of `under_way` are still to come."""
+        self.is_ending = True
+        self._on_result = self._on_progress = None
+        self.in_flight &= under_way
+
+    def end(self) -> None:
+        """Report what has arrived last."""
+        self.is_ending = True
+        self._report(stage="done")
+
+    def _report(self, stage: str = "scanning") -> bool:
+        """Report what has arrived; whether the scan goes on."""
+        if self._arrived:
+            arrived, self._arrived = self._arrived, {}
+            self.scan.report(arrived)
+        if self._on_progress is not None and (self._n_handed_out or stage == "done"):
+            self._on_progress(
+                progress_of(self.scan, stage=stage, target=recall_target(self._until))
+            )
+        if self._until is not None and not self.is_ending:
+            reason = self._until.reason(self.scan)
+            if reason is not None:
+                self.stop(reason)
+        return not self.is_ending
+
+    def _adapt(self, overhead_s: float) -> None:
+        """Let the next batch be as large as this one's overhead is worth."""
+        if self._n_finished == 0:
+            return
+        per_symbol = (time.monotonic() - self._first_started) / self._n_finished
+        wanted = overhead_s / (OVERHEAD_SHARE * per_symbol)
+        largest = max(FIRST_BATCH, LARGEST_SHARE * len(self.scan.symbols))
+        # At most doubled at a time: the first batches teach most, and one slow learning step
+        # must not make a huge batch.
+        wanted = min(wanted, largest, 2.0 * self._batch_size)
+        self._batch_size = max(int(wanted), min(self.n_workers, FIRST_BATCH), 1)

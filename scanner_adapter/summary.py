@@ -1,0 +1,87 @@
+"""What a scan hands out and what it says of itself afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.recall import RecallEstimate
+from scanner_adapter.compare import Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Symbols handed out together, best first; the random ones stand last.
+
+    Parameters
+    ----------
+    batch_id : int
+        1, 2, ... within the scan.
+    symbols : tuple of str, length k
+    is_random : array of bool, shape (k,)
+        Drawn by the uniform quota.
+    propensity : array, shape (k,)
+        Probability of being in this batch, known when it was chosen.
+    """
+
+    batch_id: int
+    symbols: tuple[str, ...]
+    is_random: NDArray[np.bool_]
+    propensity: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return the number of symbols; an empty batch is false and means the end."""
+        return len(self.symbols)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the symbols."""
+        return iter(self.symbols)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSummary:
+    """What a scan did.
+
+    Parameters
+    ----------
+    scan_id, mode : str
+    n_symbols, n_scanned, n_errors : int
+        Size of the universe, symbols reported, and failed ones among them.
+    first_error : str or None
+        What the first failed evaluation said.
+    n_hits : float
+        High-value results found; NaN where nothing judges them (mode off, or a failure).
+    estimate : RecallEstimate or None
+        Recall at the end; None in mode off and after a failure.
+    seconds, overhead_s : float
+        Since the scan was started, and the part of it spent in scanrank.
+    stopped : str or None
+        Why it stopped early, None when everything was scanned.
+    n_scans_learned : int
+        Finished scans behind the belief, this one included.
+    store_status : str
+        "saved", or what happened to the store.
+    failure : str or None
+        What broke in scanrank itself, so that the rest came in the given order.
+    comparison : Comparison or None
+        With `rollout`: prioritised against control scans so far, this one included.
+    """
+
+    scan_id: str
+    mode: str
+    n_symbols: int
+    n_scanned: int
+    n_errors: int
+    n_hits: float
+    estimate: RecallEstimate | None
+    seconds: float
+    overhead_s: float
+    stopped: str | None
+    n_scans_learned: int
+    store_status: str
+    first_error: str | None = None
+    failure: str | None = None
+    comparison: Comparison | None = None
