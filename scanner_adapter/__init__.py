@@ -12,6 +12,7 @@ from scanner_adapter.errors import (  # noqa: E402
     InvalidOutcomeError,
     ScanStateError,
 )
+from scanner_adapter.feed import ResultFeed  # noqa: E402
 from scanner_adapter.outcomes import TECHNIC_ROWS, Outcome, RowMap  # noqa: E402
 from scanner_adapter.progress import (  # noqa: E402
     Progress,
@@ -46,6 +47,7 @@ __all__ = [
     "Outcome",
     "Progress",
     "RecallReached",
+    "ResultFeed",
     "RewardRule",
     "RowMap",
     "Scan",

@@ -18,7 +18,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from types import TracebackType
@@ -262,6 +262,11 @@ class Scan:
         )
 
     # -- what is known -----------------------------------------------------------------------
+
+    @property
+    def universe(self) -> Container[str]:
+        """The symbols of the scan, for asking whether one is among them."""
+        return self._place
 
     @property
     def n_scanned(self) -> int:
