@@ -51,7 +51,8 @@ def main() -> None:
     for row in rows:
         table.add_row(
             f"{row['arms']:,}", str(row["belief"]), f"{row['ours_ms']:.2f}",
-            f"{row['pick_ms']:.2f}", f"{row['learn_ms']:.2f}", f"{row['numpy_ms']:.2f}", f"{row['ratio']:.2f}",
+            f"{row['pick_ms']:.2f}", f"{row['learn_ms']:.2f}",
+            f"{row['numpy_ms']:.2f}", f"{row['ratio']:.2f}",
             f"{row['state_bytes_per_arm']:.0f}", f"{row['open_s']:.2f}", f"{row['peak_mib']:.0f}",
         )  # fmt: skip
     Console(width=110).print(table)
