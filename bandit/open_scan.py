@@ -245,6 +245,8 @@ class OpenScan:
         """Return (expected, actual) hits left at some steps of a scan that ran to its end."""
         if not self.is_reported.all() or not self._expected_left:
             return []
+        if np.isnan(self.reward).all():
+            return []  # every evaluation failed
         share = self.ranker.settings.rule.expected_share
         if share is None:
             hits = self.reward >= 0.5

@@ -13,6 +13,7 @@ Arms are opaque strings, contexts are arrays of sub-scores; what they mean is no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -207,6 +208,12 @@ class Ranker:
                 f"loadings have shape {loadings.shape}, expected ({len(arms_)}, {len(blocks)}): "
                 "one row per arm, one block name per column"
             )
+        if not np.isfinite(loadings).all():
+            row, column = np.argwhere(~np.isfinite(loadings))[0]
+            raise InvalidInputError(
+                f"loadings[{row}, {column}] is {loadings[row, column]}; expected finite numbers, "
+                "0 = unknown"
+            )
         view = view or self.track.view(arms_, now=now)
         return OpenScan(
             self,
@@ -232,14 +239,20 @@ class Ranker:
         InvalidInputError
             For an entry that is not understood; nothing is changed.
         """
+        # The new belief is built beside the old one. Only the track record is shared: it changes
+        # last, and checks its input before.
+        beside = copy(self)
+        beside.pattern_strength = PatternStrength(dict(self.pattern_strength.variance))
+        beside.recall = copy(self.recall)
         if kind == "open":
-            self._fold_open(header)
+            beside._fold_open(header)
         elif kind == "report":
-            self._fold_report(header, arms, arrays)
+            beside._fold_report(header, arms, arrays)
         elif kind == "close":
-            self._fold_close(header)
+            beside._fold_close(header)
         else:
             raise InvalidInputError(f"journal entry kind {kind!r}; expected open, report or close")
+        vars(self).update(vars(beside))
 
     def _fold_open(self, header: Mapping[str, Any]) -> None:
         self._advance(float(header["scan_time"]))
@@ -256,6 +269,7 @@ class Ranker:
         self._advance(scan_time)
         columns = header["columns"]
         self._add_columns(columns)
+        _check_shapes(arrays, len(arms), len(columns))
         rewards = np.asarray(arrays["reward"], np.float64)
         ok = ~np.isnan(rewards)
         if not ok.any():
@@ -357,6 +371,12 @@ class Ranker:
                 f"context has shape {context.shape}, expected ({n_arms}, {len(columns)}): one row "
                 "per arm, one column per name"
             )
+        if np.isinf(context).any():
+            row, column = np.argwhere(np.isinf(context))[0]
+            raise InvalidInputError(
+                f"{columns[column]} in row {row} of the context is {context[row, column]}; "
+                "sub-scores run from 0 to 100, NaN = unknown"
+            )
         if tuple(columns) == self.columns:
             return context
         place = {name: i for i, name in enumerate(self.columns)}
@@ -444,3 +464,12 @@ class Ranker:
         ranker.n_scans = int(header["n_scans"])
         ranker.n_reports = int(header["n_reports"])
         return ranker
+
+
+def _check_shapes(arrays: Mapping[str, Any], k: int, n_columns: int) -> None:
+    for name, shape in (("reward", (k,)), ("probability", (k,)), ("context", (k, n_columns))):
+        if np.shape(arrays[name]) != shape:
+            raise InvalidInputError(
+                f"{name} of the report has shape {np.shape(arrays[name])}, expected {shape}: one "
+                f"row for each of {k} arms"
+            )

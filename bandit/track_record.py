@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.checks import as_arms, as_rewards
 from bandit.errors import InvalidInputError
 
 Array = NDArray[np.float64]
@@ -114,14 +115,31 @@ class TrackRecord:
             Numeric columns of the scanner's rows. New names add columns.
         residual, information : array, shape (k,)
             Reward minus predicted reward, and the predicted variance p (1 - p).
+
+        Raises
+        ------
+        InvalidInputError
+            For repeated arms, rewards outside [0, 1] or shapes that do not fit; nothing is changed.
         """
+        r = as_rewards(rewards, n=len(as_arms(arms)))
+        if rows is not None and np.shape(rows) != (r.size, len(columns)):
+            raise InvalidInputError(
+                f"rows have shape {np.shape(rows)}, expected {(r.size, len(columns))}: one row per "
+                "arm, one column per name"
+            )
+        for moment in (residual, information):
+            if moment is not None and not (
+                np.shape(moment) == r.shape and np.isfinite(moment).all()
+            ):
+                raise InvalidInputError(
+                    f"residual or information is {moment}; expected {r.size} finite numbers"
+                )
         at = self._rows_of(arms)
         values, time = self._values[at], self._time[at]
         # A report older than the last one is weighed by its age instead of ageing the record,
         # so that the order of arrival does not matter.
         age = np.where(np.isfinite(time), now - time, 0.0)
         ageing, weight_age = np.maximum(age, 0.0), np.maximum(-age, 0.0)
-        r = np.asarray(rewards, np.float64)
         for count, total, days in (
             (_FAST_N, _FAST_SUM, self.fast_days),
             (_SLOW_N, _SLOW_SUM, self.slow_days),
