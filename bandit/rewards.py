@@ -135,7 +135,9 @@ class RunningLimit:
         here = float(np.quantile(self._ratings, quantile))
         if np.isnan(self.carried):
             return here
-        return (_CARRIED_HITS * self.carried + expected * here) / (_CARRIED_HITS + expected)
+        # Written so that equal limits blend to the same bits: on a coarse scale the limit is a
+        # rating, and one bit above it nobody would be a hit.
+        return self.carried + expected / (_CARRIED_HITS + expected) * (here - self.carried)
 
     def carry(self, expected: float) -> float:
         """Return the limit to carry to the next scan, given the hits among what was seen."""

@@ -1,0 +1,142 @@
+"""What counts as a hit, on scales of any kind, and the running limit of a top share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bandit.errors import InvalidInputError
+from bandit.recall import RecallModel
+from bandit.rewards import RunningLimit, Signal, Threshold, TopShare
+
+NAN = float("nan")
+
+
+class TestRules:
+    def test_a_signal_is_a_hit(self) -> None:
+        rewards = Signal().judge(np.array([9.0, NAN, 1.0]), np.array([1.0, 0.0, NAN]), NAN)
+        np.testing.assert_array_equal(rewards, [1.0, 0.0, NAN])
+
+    def test_a_threshold_is_the_users_own_number(self) -> None:
+        rewards = Threshold(70.0).judge(np.array([70.0, 69.9, NAN]), np.zeros(3), 5.0)
+        np.testing.assert_array_equal(rewards, [1.0, 0.0, NAN])
+
+    def test_a_top_share_is_judged_by_the_running_limit(self) -> None:
+        rewards = TopShare(0.1).judge(np.array([5.0, 4.9, NAN]), np.zeros(3), 5.0)
+        np.testing.assert_array_equal(rewards, [1.0, 0.0, NAN])
+
+    @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 5.0, NAN])
+    def test_a_share_outside_0_to_1_is_refused(self, share: float) -> None:
+        with pytest.raises(InvalidInputError, match=r"0.05 means the top 5 %"):
+            TopShare(share)
+
+    @pytest.mark.parametrize("minimum", [NAN, float("inf")])
+    def test_a_threshold_that_is_no_number_is_refused(self, minimum: float) -> None:
+        with pytest.raises(InvalidInputError, match="not a finite rating"):
+            Threshold(minimum)
+
+
+class TestRunningLimit:
+    def test_by_hand(self) -> None:
+        """Ratings 1 to 10, two hits expected: the limit lies at quantile 0.8, between 8 and 9.
+
+        Position 0.8 x 9 = 7.2 counts from 0: 8 + 0.2.
+        """
+        limit = RunningLimit(NAN)
+        value = limit.observe(np.arange(1.0, 11.0), np.full(10, 0.2))
+        assert value == pytest.approx(8.2)
+
+    def test_what_was_carried_counts_as_twenty_hits(self) -> None:
+        """Carried 5, two expected hits at 8.2: (20 x 5 + 2 x 8.2) / 22."""
+        limit = RunningLimit(5.0)
+        value = limit.observe(np.arange(1.0, 11.0), np.full(10, 0.2))
+        assert value == pytest.approx((100.0 + 16.4) / 22.0)
+
+    def test_nothing_rated_leaves_what_was_carried(self) -> None:
+        limit = RunningLimit(5.0)
+        assert limit.observe(np.array([NAN]), np.array([0.9])) == 5.0
+        assert limit.carry(3.0) == 5.0
+
+    @pytest.mark.parametrize("rating", [0.7, 10.0, 1.0 / 3.0])
+    def test_a_limit_that_stays_stays_to_the_bit(self, rating: float) -> None:
+        """On a coarse scale the limit *is* a rating; one bit above it, nobody is a hit."""
+        for expected in (0.5, 1.3, 7.7, 11.0, 40.0):
+            limit = RunningLimit(rating)
+            limit.observe(np.full(50, rating), np.full(50, expected / 50))
+            assert limit.value() == rating
+
+    @pytest.mark.parametrize("scale", [1.0, 0.1, 50.0])
+    def test_it_finds_the_true_limit_scan_by_scan(self, scale: float) -> None:
+        """Promising symbols first, calibrated probabilities, every scan stopped at 30 %.
+
+        Rating = promise + noise over 2,000 symbols, top 5 %. The quantile of 100 hits has a
+        standard error of about 0.08 of the ratings' sd; after 8 scans the carried limit must
+        be within two of that, though only a biased third is ever seen.
+        """
+        rng = np.random.default_rng(0)
+        sd = np.sqrt(2.0)
+        truth = sd * stats.norm.ppf(0.95)
+        carried = NAN
+        for _ in range(8):
+            promise = rng.standard_normal(2_000)
+            rating = promise + rng.standard_normal(2_000)
+            probability = stats.norm.sf(truth - promise)
+            order = np.argsort(-promise)[:600]
+            limit = RunningLimit(carried)
+            for batch in np.array_split(order, 12):
+                limit.observe(scale * rating[batch] - 3.0, probability[batch])
+            carried = limit.carry(float(probability[order].sum()))
+        assert (carried + 3.0) / scale == pytest.approx(truth, abs=0.16 * sd)
+
+
+class TestRecall:
+    @pytest.mark.parametrize("mean", [0.3, 4.0, 60.0])
+    @pytest.mark.parametrize("level", [0.1, 0.5, 0.9, 0.99])
+    def test_quantiles_are_those_of_the_negative_binomial(self, mean: float, level: float) -> None:
+        """Variance m + v m^2 is scipy's nbinom(size = 1 / v, p = 1 / (1 + v m))."""
+        model = RecallModel()
+        v = model.spread
+        assert v > 0.0
+        m = model.bias * mean
+        expected = stats.nbinom.ppf(level, 1.0 / v, 1.0 / (1.0 + v * m))
+        assert model.quantile(mean, level) == expected
+
+    def test_nothing_expected_is_nothing_left(self) -> None:
+        assert RecallModel().quantile(0.0, 0.9) == 0.0
+        estimate = RecallModel().estimate(n_hits=0.0, probability=np.empty(0), confidence=0.9)
+        assert (estimate.recall_low, estimate.recall, estimate.recall_high) == (1.0, 1.0, 1.0)
+
+    def test_it_learns_that_the_model_promises_too_much(self) -> None:
+        """Half of what was promised comes, exactly, in 300 scans: the bias goes to 1/2."""
+        model = RecallModel()
+        for _ in range(300):
+            model.learn([(10.0, 5.0)])
+        assert model.bias == pytest.approx(0.5, abs=0.01)
+        assert model.spread == 0.0
+
+    def test_its_interval_keeps_its_word(self) -> None:
+        """Truths drawn with twice the expected mean and v = 0.3, learned from 400 scans.
+
+        Then the 90 % quantile must cover 90 %: 1,000 more, standard error 0.95 %; a decayed
+        window of 50 scans leaves the estimates themselves noisy, hence 5 points.
+        """
+        rng = np.random.default_rng(0)
+        model = RecallModel()
+
+        def truth() -> float:
+            m, v = 2.0 * 20.0, 0.3
+            return float(rng.negative_binomial(1.0 / v, 1.0 / (1.0 + v * m)))
+
+        for _ in range(400):
+            model.learn([(20.0, truth())])
+        covered = np.mean([truth() <= model.quantile(20.0, 0.9) for _ in range(1_000)])
+        assert covered == pytest.approx(0.9, abs=0.05)
+
+    def test_interval_and_estimate_are_in_order(self) -> None:
+        estimate = RecallModel().estimate(
+            n_hits=10.0, probability=np.full(100, 0.05), confidence=0.9
+        )
+        assert 0.0 < estimate.recall_low < estimate.recall < estimate.recall_high <= 1.0
+        assert estimate.hits_expected_remaining == pytest.approx(5.0)
+        assert estimate.recall == pytest.approx(10.0 / 15.0)
