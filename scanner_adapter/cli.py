@@ -1,4 +1,4 @@
-"""The command line: `scanrank demo`, `scanrank scan`, `scanrank replay`.
+"""The command line: `scanrank demo`, `scan`, `replay`, `factors report`.
 
 What a person did wrong becomes one line on the error stream and exit code 2, never a traceback. A
 traceback is a defect of ours.
@@ -20,6 +20,7 @@ from rich.console import Console
 from bandit.errors import BanditError, InvalidInputError
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from features.errors import FeatureError
+from scanner_adapter import cli_factors
 from scanner_adapter.errors import AdapterError
 
 app = typer.Typer(
@@ -40,6 +41,8 @@ Hit = Annotated[
         "top:0.05.",
     ),
 ]
+
+app.add_typer(cli_factors.app, name="factors")
 
 
 def main() -> None:

@@ -1,0 +1,129 @@
+"""`scanrank factors report` on a simulated market: what it says of planted sub-scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.bars import Bars
+from features.factors import sub_score_panel
+from scanner_adapter.cli import main
+from scanner_adapter.market_simulator import simulate
+
+
+class Files(NamedTuple):
+    bars: Path
+    ratings: Path
+    first: str
+    last: str
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Ratings of each day are the volume surge of the evening before; every tenth is missing."""
+    folder = tmp_path_factory.mktemp("factors")
+    frame = simulate(n_symbols=200, n_days=110, seed=5).bars
+    frame.assign(symbol=frame["symbol"].astype(str)).to_parquet(folder / "bars.parquet")
+    bars = Bars.read(folder / "bars.parquet")
+    panel = sub_score_panel(bars, dates=bars.dates[69:109])
+    surge = panel.values[:, :, panel.names.index("market.volume_surge")]
+    days, places = np.nonzero(~np.isnan(surge))
+    ratings = pd.DataFrame(
+        {
+            "date": bars.dates[70 + days].astype("datetime64[s]"),
+            "symbol": np.array(bars.symbols)[places],
+            "rating": surge[days, places].astype(float),
+        }
+    )
+    ratings = ratings[np.arange(len(ratings)) % 10 > 0]
+    ratings.to_csv(folder / "ratings.csv", index=False)
+    dates = [str(day) for day in bars.dates]
+    return Files(folder / "bars.parquet", folder / "ratings.csv", dates[70], dates[109])
+
+
+@pytest.fixture
+def report(
+    files: Files, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    def run(*options: str) -> tuple[int, str, str]:
+        paths = ["--bars", str(files.bars), "--ratings", str(files.ratings)]
+        monkeypatch.setattr("sys.argv", ["scanrank", "factors", "report", *paths, *options])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+def test_the_planted_sub_score_finds_all_it_can(
+    report: Callable[..., tuple[int, str, str]],
+) -> None:
+    """The hits (5 %) all lie in the top tenth of the planted score: lift 1 / 0.1 = 10.
+
+    180 symbols are rated a day, so the tenth is 18 or 19 of them and the hits are 9.
+    """
+    code, out, _ = report("--json")
+    assert code == 0
+    told = json.loads(out)
+    assert told["n_days"] == 40
+    assert told["base_rate"] == pytest.approx(0.05, abs=0.001)
+    by_name = {row["sub_score"]: row for row in told["sub_scores"]}
+    planted = by_name["market.volume_surge"]
+    assert planted["lift"] == pytest.approx(10.0, rel=0.1)
+    assert planted["low_lift"] == 0.0
+    assert planted["coverage"] == 1.0
+    no_events = [row for name, row in by_name.items() if name.startswith("fundamental.")]
+    assert no_events
+    assert all(row["lift"] is None and row["verdict"] == "unknown" for row in no_events)
+
+
+def test_the_table_fits_eighty_columns_and_names_what_is_not_known(
+    report: Callable[..., tuple[int, str, str]],
+) -> None:
+    code, out, _ = report()
+    assert code == 0
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == "40 scans, base rate of hits 5.00%"
+    market = lines.index("market")
+    assert lines[market + 1].split()[0] == "volume_surge", "the strongest comes first"
+    assert any("sub-scores without data" in line for line in lines[lines.index("fundamental") :])
+
+
+def test_the_scan_day_itself_knows_less_of_yesterdays_surge(
+    report: Callable[..., tuple[int, str, str]],
+) -> None:
+    lifts = {}
+    for when in ("--same-day", "--day-old"):
+        rows = json.loads(report("--json", when)[1])["sub_scores"]
+        lifts[when] = {row["sub_score"]: row["lift"] for row in rows}["market.volume_surge"]
+    assert lifts["--same-day"] < 0.7 * lifts["--day-old"]
+
+
+def test_a_period_is_cut_out(files: Files, report: Callable[..., tuple[int, str, str]]) -> None:
+    assert json.loads(report("--json", "--to", files.first)[1])["n_days"] == 1
+    told = json.loads(report("--json", "--from", files.first, "--to", files.last)[1])
+    assert told["n_days"] == 40
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--from", "2030-01-01"), "no scan from 2030-01-01 to the last; the bars run"),
+        (("--from", "soon"), "'soon' is no date"),
+        (("--top", "1.5"), "1.5"),
+    ],
+)
+def test_what_cannot_be_answered_is_one_line(
+    report: Callable[..., tuple[int, str, str]], options: tuple[str, ...], message: str
+) -> None:
+    code, out, err = report(*options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
