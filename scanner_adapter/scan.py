@@ -413,7 +413,8 @@ class Scan:
         arrays: dict[str, NDArray[Any]] = {
             "context": live.context[places].astype(np.float32),
             "reward": rewards.astype(np.float32),
-            "rating": rating.astype(np.float32),
+            # In full: rounded, a rating that is the limit itself would fall below it.
+            "rating": rating,
             "probability": probability.astype(np.float32),
             "propensity": np.array([chance for chance, _ in chosen], np.float32),
             "is_random": np.array([drawn for _, drawn in chosen], np.uint8),
