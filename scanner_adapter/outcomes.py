@@ -125,13 +125,14 @@ class Outcome:
             For anything else, naming the symbol and the value.
         """
         if isinstance(value, Outcome):
+            _number(value.rating, "rating", symbol)
             return value
         if isinstance(value, BaseException):
             return cls.failed(value)
         if value is None:
             return cls.failed("the scanner returned None")
         if _is_number(value):
-            return cls(rating=float(value))
+            return cls(rating=_number(value, "rating", symbol))
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             row = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
             return cls._from_row(row, symbol, row_map)

@@ -1,0 +1,102 @@
+"""The context of a scan: names, places and refusals, before anything is learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.similarity import Loadings
+from scanner_adapter.context import market_facts, seed_weights
+from scanner_adapter.errors import InvalidContextError
+from scanner_adapter.market_simulator import simulate
+
+SYMBOLS = ("B", "A", "C")
+
+
+class TestWeights:
+    def test_by_default_40_30_20_10(self) -> None:
+        assert seed_weights(None) == pytest.approx(
+            {
+                "factor.historical": 0.4,
+                "factor.market": 0.3,
+                "factor.fundamental": 0.2,
+                "factor.technical": 0.1,
+            }
+        )
+
+    def test_they_are_scaled_to_one_and_absent_ones_are_zero(self) -> None:
+        weights = seed_weights({"market": 3.0, "technical": 1.0})
+        assert list(weights.values()) == [0.0, 0.75, 0.0, 0.25]
+
+    @pytest.mark.parametrize(
+        ("weights", "message"),
+        [
+            ({"luck": 1.0}, "factor 'luck' is unknown; known are"),
+            ({"market": -1.0}, "weight of market is -1.0; expected 0 or more"),
+            ({"market": float("nan")}, "weight of market is nan"),
+            ({"market": 0.0}, "all factor weights are zero"),
+        ],
+    )
+    def test_others_are_refused(self, weights: dict[str, float], message: str) -> None:
+        with pytest.raises(InvalidContextError, match=message):
+            seed_weights(weights)
+
+
+class TestReadyMade:
+    def test_a_frame_is_brought_into_the_order_of_the_symbols(self) -> None:
+        frame = pd.DataFrame({"market.x": [1.0, 2.0, 3.0]}, index=["A", "B", "C"])
+        facts = market_facts(SYMBOLS, context=frame)
+        assert facts.names == ("market.x",)
+        np.testing.assert_array_equal(facts.values[:, 0], [2.0, 1.0, 3.0])
+
+    @pytest.mark.parametrize(
+        ("context", "message"),
+        [
+            (pd.DataFrame({"market.x": [1.0]}, index=["A"]), r"no row for 'B' \(2 missing\)"),
+            ((["market.x"], np.zeros((2, 1))), r"shape \(2, 1\), expected \(3, 1\)"),
+            ((["mood.x"], np.zeros((3, 1))), "'mood.x' belongs to no factor"),
+            ((["historical.last"], np.zeros((3, 1))), "kept by scanrank itself; drop it"),
+            ((["market.x"], np.array([[1.0], [100.5], [1.0]])), r"market.x of 'A' is 100\.5"),
+            ((["market.x"], np.array([[1.0], [1.0], [np.inf]])), "market.x of 'C' is inf"),
+        ],
+    )
+    def test_what_does_not_fit_is_named(self, context: Any, message: str) -> None:
+        with pytest.raises(InvalidContextError, match=message):
+            market_facts(SYMBOLS, context=context)
+
+    def test_bars_and_a_context_together_are_refused(self) -> None:
+        with pytest.raises(InvalidContextError, match="either bars or a ready-made context"):
+            market_facts(SYMBOLS, bars=object(), context=(["market.x"], np.zeros((3, 1))))
+
+    def test_loadings_of_another_universe_are_refused(self) -> None:
+        with pytest.raises(InvalidContextError, match=r"loadings have shape \(2, 1\), expected"):
+            market_facts(
+                SYMBOLS, loadings=Loadings(("sector.Energy",), np.zeros((2, 1), np.float32))
+            )
+
+    def test_groups_are_the_sectors(self) -> None:
+        values = np.array([[0.0, 1.0, 0.3], [0.0, 0.0, 0.1], [1.0, 0.0, 0.2]], np.float32)
+        loadings = Loadings(("sector.Energy", "sector.Tech", "pc.1"), values)
+        facts = market_facts(SYMBOLS, loadings=loadings)
+        assert facts.blocks == ("sector", "sector", "pc")
+        assert facts.groups is not None
+        np.testing.assert_array_equal(facts.groups, [1, -1, 0])
+        assert market_facts(SYMBOLS).groups is None
+
+
+def test_symbols_without_bars_are_unknown_and_the_future_is_not_read() -> None:
+    """The facts of a day do not change when later days are added, nor for a symbol without any."""
+    market = simulate(n_symbols=12, n_days=90, seed=1)
+    frame = market.bars
+    day = np.sort(pd.to_datetime(frame["date"]).unique())[-5]
+    symbols = ("NOBARS", *sorted(frame["symbol"].unique())[::-1])
+    early = market_facts(symbols, bars=frame[pd.to_datetime(frame["date"]) <= day])
+    late = market_facts(symbols, bars=frame, as_of=day)
+    assert early.names == late.names
+    np.testing.assert_array_equal(early.values, late.values)
+    assert np.isnan(late.values[0]).all()
+    assert not late.loadings[0].any()
+    assert not np.isnan(late.values[1:]).all(axis=1).any()
