@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from bandit.errors import StoreRefusedError, StoreUnavailableError
 from bandit.ranker import Ranker, RankerSettings
-from bandit.stores import Entry, Receipt, Store
+from bandit.stores import Entry, Receipt, Snapshot, Store
+from scanner_adapter.settings_note import settings_note
 
 log = logging.getLogger("scanrank")
 
@@ -48,6 +49,7 @@ class LearnedState:
         self.position: str
         self._snapshot_version: int
         self._is_behind = False
+        self._settings_since = "0-0"  # journal position from which on these settings were used
         self._status_told: object = getattr(store, "status", None)
         self.load()
 
@@ -59,8 +61,21 @@ class LearnedState:
         else:
             self.ranker = Ranker.from_state(self.settings, snapshot.header, snapshot.arrays)
             self.position, self._snapshot_version = snapshot.position, snapshot.version
+            self._settings_since = self._since(snapshot)
         self.catch_up()
         self._is_behind = False
+
+    def _since(self, snapshot: Snapshot) -> str:
+        """Position from which on the journal was folded with the present settings."""
+        noted, now = snapshot.header.get("settings", {}), settings_note(self.settings)
+        if noted == now:
+            return str(snapshot.header["settings_since"])
+        for name in [name for name in now if name in noted and noted[name] != now[name]]:
+            log.info(
+                "ruleset %s goes on with %s = %s instead of %s; what was learned is kept",
+                *(self.ruleset, name, now[name], noted[name]),
+            )
+        return snapshot.position
 
     def refresh(self) -> bool:
         """Take in what others wrote; False while the store is away, when nothing changes."""
@@ -133,6 +148,8 @@ class LearnedState:
             # stands before them in the journal, so the fold starts again from the last snapshot.
             self.load()
         header, arrays = self.ranker.state()
+        header["settings"] = settings_note(self.settings)
+        header["settings_since"] = self._settings_since
         saved = self.store.save_snapshot(
             self.ruleset,
             header=header,

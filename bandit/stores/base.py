@@ -73,6 +73,7 @@ class RulesetStats:
     snapshot_position: str
     snapshot_bytes: int
     n_scans: int
+    trimmed_position: str  # last one that retention deleted ("0-0": the journal is whole)
 
 
 @dataclass(frozen=True)

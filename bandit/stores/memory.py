@@ -34,6 +34,7 @@ class _Ruleset:
     journal: list[tuple[str, bytes, bytes]] = field(default_factory=list)  # position, blob, mask
     scans: dict[str, _Scan] = field(default_factory=dict)
     last: str = START
+    trimmed: str = START
     snapshot: bytes | None = None
 
 
@@ -212,6 +213,8 @@ class MemoryStore(JournalWriter):
             keys = [position_key(row[0]) for row in journal[:n]]
             end = position_key(before) if before is not None else None
             doomed = [key for key in keys if key <= covered and (end is None or key < end)]
+            if doomed:
+                self._state(ruleset).trimmed = journal[len(doomed) - 1][0]
             del journal[: len(doomed)]
             return len(doomed)
 
@@ -227,6 +230,7 @@ class MemoryStore(JournalWriter):
                 snapshot_position=snapshot.position if snapshot else START,
                 snapshot_bytes=len(state.snapshot or b""),
                 n_scans=sum(bool(scan.started) for scan in state.scans.values()),
+                trimmed_position=state.trimmed,
             )
 
     def problems(self, ruleset: str) -> Iterator[Problem]:

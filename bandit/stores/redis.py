@@ -315,6 +315,7 @@ class RedisStore(RedisCommands, JournalWriter):
             snapshot_position=position,
             snapshot_bytes=sum(self._memory(key) for key in pieces),
             n_scans=int(self._call("ZCARD", ruleset_key(ruleset, "scans"))),
+            trimmed_position=self._trimmed_position(ruleset),
         )
 
     def _last_position(self, ruleset: str) -> str:
@@ -322,9 +323,11 @@ class RedisStore(RedisCommands, JournalWriter):
             "XREVRANGE", ruleset_key(ruleset, "journal"), "+", "-", "COUNT", 1
         ):
             return str(position.decode())
-        return (
-            self._call("HGET", ruleset_key(ruleset, "meta"), "trimmed") or START.encode()
-        ).decode()
+        return self._trimmed_position(ruleset)
+
+    def _trimmed_position(self, ruleset: str) -> str:
+        raw = self._call("HGET", ruleset_key(ruleset, "meta"), "trimmed")
+        return START if raw is None else str(raw.decode())
 
     def _memory(self, key: str) -> int:
         return int(self._call("MEMORY USAGE", key, "SAMPLES", 0) or 0)

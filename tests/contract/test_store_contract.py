@@ -358,7 +358,9 @@ class TestStoreContract:
         store.save_snapshot(
             ruleset, header={}, arrays={}, position=positions[6], expected_version=0
         )
+        assert store.stats(ruleset).trimmed_position == "0-0"
         assert store.trim(ruleset, before=positions[3]) == 3
+        assert store.stats(ruleset).trimmed_position == positions[2]
         assert store.trim(ruleset, max_entries=6) == 1
         assert [entry.position for entry in store.read(ruleset)] == positions[4:]
         assert store.trim(ruleset, max_entries=0) == 3
