@@ -143,7 +143,7 @@ class Pipeline:
 
     def abort(self, under_way: set[str]) -> None:
         """Call nobody back any more; only results of `under_way` are still to come."""
-        self.is_ending = True
+        self.is_ending = self.is_stopped = True
         self._on_result = self._on_progress = None
         self.in_flight &= under_way
 
@@ -161,7 +161,9 @@ class Pipeline:
             self._on_progress(
                 progress_of(self.scan, stage=stage, target=recall_target(self._until))
             )
-        if self._until is not None and not self.is_ending:
+        # At the end too: a symbol budget ends the choosing before its last results are in.
+        is_whole = self.scan.n_scanned == len(self.scan.symbols)
+        if self._until is not None and not self.is_stopped and not is_whole:
             reason = self._until.reason(self.scan)
             if reason is not None:
                 self.stop(reason)

@@ -1,0 +1,405 @@
+"""`Scan.run` and `Scan.arun`: any executor, failures kept apart, clean ends."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+
+from scanner_adapter import (
+    AnyOf,
+    InvalidContextError,
+    Outcome,
+    Progress,
+    SymbolBudget,
+    SymbolRanker,
+    TimeBudget,
+)
+from scanner_adapter.scan import Scan
+
+SYMBOLS = [f"S{i}" for i in range(230)]
+
+
+def rating(symbol: str) -> float:
+    """A rating that differs from symbol to symbol."""
+    return (int(symbol[1:]) * 37 % 101) / 10
+
+
+def open_ranker(seed: int = 1) -> SymbolRanker:
+    return SymbolRanker.open("memory://", ruleset="t", seed=seed)
+
+
+def handed_out(scan: Scan) -> list[tuple[str, ...]]:
+    """Record the batches of a scan from here on."""
+    batches: list[tuple[str, ...]] = []
+    choose = scan.next_batch
+
+    def next_batch(k: int = 50):  # type: ignore[no-untyped-def]
+        batch = choose(k)
+        batches.append(batch.symbols)
+        return batch
+
+    scan.next_batch = next_batch  # type: ignore[method-assign]
+    return batches
+
+
+@pytest.fixture
+def pool() -> Iterator[Executor]:
+    with ThreadPoolExecutor(8) as executor:
+        yield executor
+
+
+@pytest.mark.parametrize("batch_size", [None, 7, 1000])
+def test_every_symbol_is_evaluated_once(pool: Executor, batch_size: int | None) -> None:
+    calls: list[str] = []
+    summary = (
+        open_ranker()
+        .start_scan(SYMBOLS)
+        .run(lambda s: calls.append(s) or rating(s), executor=pool, batch_size=batch_size)
+    )
+    assert sorted(calls) == sorted(SYMBOLS)
+    assert summary.n_scanned == len(SYMBOLS)
+    assert summary.stopped is None
+
+
+def test_one_worker_gets_the_same_batches_on_any_executor() -> None:
+    """In this thread, on a pool of one, with coroutines one at a time: two scans each."""
+    seen = []
+    for kind in ("none", "thread", "async"):
+        ranker, batches = open_ranker(seed=5), []
+        for day in (1, 2):  # the clock counts too: what was learned decays by it
+            scan = ranker.start_scan(SYMBOLS, now=datetime(2020, 1, day, tzinfo=UTC))
+            record = handed_out(scan)
+            if kind == "async":
+
+                async def evaluate(symbol: str) -> float:
+                    await asyncio.sleep(0)
+                    return rating(symbol)
+
+                asyncio.run(scan.arun(evaluate, concurrency=1))
+            elif kind == "thread":
+                with ThreadPoolExecutor(1) as executor:
+                    scan.run(rating, executor=executor)
+            else:
+                scan.run(rating)
+            batches.append(record)
+        seen.append(batches)
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0][0] != seen[0][1]
+
+
+def test_the_next_batch_is_chosen_while_the_last_one_runs(pool: Executor) -> None:
+    """With results held back, more than the first batch is handed out before all are in."""
+    release = threading.Event()
+    started: list[str] = []
+
+    def evaluate(symbol: str) -> float:
+        started.append(symbol)
+        if len(started) <= 4:  # four of eight threads wait
+            assert release.wait(10)
+        elif len(started) > 45:
+            release.set()
+        return rating(symbol)
+
+    scan = open_ranker().start_scan(SYMBOLS)
+    summary = scan.run(evaluate, executor=pool, batch_size=40)
+    assert summary.n_scanned == len(SYMBOLS)
+    assert summary.n_errors == 0
+
+
+def test_failures_are_errors_and_not_rewards() -> None:
+    def evaluate(symbol: str) -> object:
+        if symbol == "S1":
+            raise ValueError("no data")
+        return {"S2": "text", "S3": None, "S4": float("nan")}.get(symbol, rating(symbol))
+
+    scan = open_ranker().start_scan(SYMBOLS[:10])
+    summary = scan.run(evaluate)
+    errors = {symbol: o.error for symbol, o in scan.outcomes.items() if o.error}
+    assert set(errors) == {"S1", "S2", "S3"}
+    assert errors["S1"] == "ValueError: no data"
+    assert summary.n_errors == 3
+    assert summary.first_error in errors.values()
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_retries(workers: int) -> None:
+    """Fails twice, succeeds at the third attempt: one retry is too few, two are enough."""
+    lock = threading.Lock()
+
+    def flaky_scanner():  # type: ignore[no-untyped-def]
+        tries: dict[str, int] = {}
+
+        def evaluate(symbol: str) -> float:
+            with lock:
+                tries[symbol] = tries.get(symbol, 0) + 1
+            if tries[symbol] < 3:
+                raise OSError("busy")
+            return rating(symbol)
+
+        return evaluate
+
+    with ThreadPoolExecutor(workers) as executor:
+        one = (
+            open_ranker()
+            .start_scan(SYMBOLS[:20])
+            .run(flaky_scanner(), executor=executor, retries=1)
+        )
+        two = (
+            open_ranker()
+            .start_scan(SYMBOLS[:20])
+            .run(flaky_scanner(), executor=executor, retries=2)
+        )
+    assert (one.n_errors, two.n_errors) == (20, 0)
+    assert open_ranker().start_scan(SYMBOLS[:20]).run(flaky_scanner(), retries=2).n_errors == 0
+
+
+def test_a_hanging_evaluation_is_given_up(pool: Executor) -> None:
+    release = threading.Event()
+
+    def evaluate(symbol: str) -> float:
+        if symbol in ("S3", "S50"):
+            release.wait(20)
+        return rating(symbol)
+
+    start = time.monotonic()
+    scan = open_ranker().start_scan(SYMBOLS)
+    summary = scan.run(evaluate, executor=pool, timeout_s=0.2)
+    release.set()
+    assert time.monotonic() - start < 10
+    assert summary.n_scanned == len(SYMBOLS)
+    assert summary.n_errors == 2
+    assert scan.outcomes["S3"].error == "TimeoutError: no result within 0.2 s"
+
+
+def test_a_scan_whose_workers_all_hang_stops() -> None:
+    release = threading.Event()
+    with ThreadPoolExecutor(2) as executor:
+        summary = (
+            open_ranker()
+            .start_scan(SYMBOLS)
+            .run(lambda _: release.wait(20), executor=executor, timeout_s=0.1)
+        )
+        release.set()
+    assert summary.stopped == "all 2 workers hang in evaluations that timed out"
+    assert summary.n_errors == 2
+
+
+def test_a_symbol_budget_is_kept_to_the_symbol(pool: Executor) -> None:
+    calls: list[str] = []
+    summary = (
+        open_ranker()
+        .start_scan(SYMBOLS)
+        .run(
+            lambda s: calls.append(s) or rating(s),
+            executor=pool,
+            until=AnyOf(SymbolBudget(60), TimeBudget(100)),
+        )
+    )
+    assert summary.n_scanned == len(calls) == 60
+    assert summary.stopped == "60 symbols scanned"
+
+
+def test_a_time_budget_does_not_wait_for_the_report(pool: Executor) -> None:
+    start = time.monotonic()
+    summary = (
+        open_ranker()
+        .start_scan(SYMBOLS)
+        .run(
+            lambda s: time.sleep(0.05) or rating(s),
+            executor=pool,
+            batch_size=200,
+            until=TimeBudget(0.3),
+        )
+    )
+    assert time.monotonic() - start < 1.0  # the whole scan would take 1.4 s
+    assert 0 < summary.n_scanned < len(SYMBOLS)
+    assert "s spent" in (summary.stopped or "")
+
+
+@pytest.mark.parametrize("workers", [None, 4])
+def test_an_interrupt_commits_and_comes_through(workers: int | None) -> None:
+    """Ctrl-C in the middle: what was finished is learned, the scan is closed, nothing hangs."""
+    ranker = open_ranker()
+    scan = ranker.start_scan(SYMBOLS)
+
+    def on_result(symbol: str, outcome: Outcome) -> None:
+        if len(results) == 70:
+            raise KeyboardInterrupt
+        results.append(symbol)
+
+    results: list[str] = []
+    executor = ThreadPoolExecutor(workers) if workers else None
+    with pytest.raises(KeyboardInterrupt):
+        scan.run(rating, executor=executor, on_result=on_result)
+    assert scan.summary.n_scanned >= 71
+    assert scan.summary.n_scanned < len(SYMBOLS)
+    assert scan.summary.store_status == "saved"
+    assert ranker.learned.ranker.n_reports == scan.summary.n_scanned
+    if executor is not None:
+        executor.shutdown()
+
+
+def test_an_executor_that_breaks_ends_the_scan_with_its_error(pool: Executor) -> None:
+    scan = open_ranker().start_scan(SYMBOLS)
+    results = []
+
+    def on_result(symbol: str, outcome: Outcome) -> None:
+        results.append(symbol)
+        if len(results) == 60:
+            pool.shutdown(wait=False)
+
+    with pytest.raises(RuntimeError, match="shutdown"):
+        scan.run(rating, executor=pool, on_result=on_result, batch_size=20)
+    assert scan.summary.n_scanned >= 60
+    assert scan.summary.store_status == "saved"
+
+
+def test_prefetch_is_asked_for_each_batch_before_it_is_evaluated(pool: Executor) -> None:
+    asked: dict[str, float] = {}
+    late = []
+
+    def fetch(symbols: tuple[str, ...]) -> None:
+        asked.update(dict.fromkeys(symbols, time.monotonic()))
+
+    def evaluate(symbol: str) -> float:
+        if symbol not in asked:
+            late.append(symbol)
+        return rating(symbol)
+
+    summary = (
+        open_ranker()
+        .start_scan(SYMBOLS)
+        .run(evaluate, executor=pool, batch_size=30, prefetch=fetch)
+    )
+    assert summary.n_scanned == len(SYMBOLS)
+    assert set(asked) == set(SYMBOLS)
+    assert late == []
+
+
+def test_a_prefetch_that_fails_is_logged_and_the_scan_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fetch(symbols: tuple[str, ...]) -> None:
+        raise OSError("vendor away")
+
+    summary = open_ranker().start_scan(SYMBOLS).run(rating, batch_size=100, prefetch=fetch)
+    assert summary.n_scanned == len(SYMBOLS)
+    assert "vendor away" in caplog.text
+
+
+def test_progress_and_results_come_in_the_callers_thread(pool: Executor) -> None:
+    seen: list[Progress] = []
+    threads = set()
+    open_ranker().start_scan(SYMBOLS).run(
+        rating,
+        executor=pool,
+        batch_size=50,
+        on_result=lambda *_: threads.add(threading.current_thread()),
+        on_progress=seen.append,
+    )
+    assert threads == {threading.current_thread()}
+    assert [p.done for p in seen] == sorted(p.done for p in seen)
+    assert seen[-1].stage == "done"
+    assert seen[-1].done == seen[-1].total == len(SYMBOLS)
+    assert seen[-1].details["eta_s"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"timeout_s": 1.0}, "needs an executor"),
+        ({"retries": -1}, "retries is -1"),
+    ],
+)
+def test_settings_that_do_not_fit(arguments: dict[str, float], message: str) -> None:
+    scan = open_ranker().start_scan(SYMBOLS)
+    with pytest.raises(InvalidContextError, match=message):
+        scan.run(rating, **arguments)  # type: ignore[arg-type]
+
+
+# -- coroutines ------------------------------------------------------------------------------
+
+
+def test_coroutines_fail_time_out_and_are_tried_again() -> None:
+    tries: dict[str, int] = {}
+
+    async def evaluate(symbol: str) -> float:
+        tries[symbol] = tries.get(symbol, 0) + 1
+        if symbol == "S1":
+            await asyncio.sleep(60)
+        if symbol == "S2":
+            raise ValueError("no data")
+        if symbol == "S3" and tries[symbol] == 1:
+            raise OSError("busy")
+        return rating(symbol)
+
+    scan = open_ranker().start_scan(SYMBOLS)
+    summary = asyncio.run(scan.arun(evaluate, concurrency=20, timeout_s=0.1, retries=1))
+    assert summary.n_scanned == len(SYMBOLS)
+    assert {s for s, o in scan.outcomes.items() if o.error} == {"S1", "S2"}
+    assert (tries["S1"], tries["S2"], tries["S3"], tries["S4"]) == (2, 2, 2, 1)
+
+
+def test_no_more_coroutines_run_than_allowed() -> None:
+    running = most = 0
+
+    async def evaluate(symbol: str) -> float:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001)
+        running -= 1
+        return rating(symbol)
+
+    asyncio.run(open_ranker().start_scan(SYMBOLS).arun(evaluate, concurrency=7))
+    assert most == 7
+
+
+def test_cancelling_the_task_commits_what_was_learned() -> None:
+    ranker = open_ranker()
+    scan = ranker.start_scan(SYMBOLS)
+
+    async def evaluate(symbol: str) -> float:
+        await asyncio.sleep(0.01)
+        return rating(symbol)
+
+    async def main() -> None:
+        task = asyncio.create_task(scan.arun(evaluate, concurrency=20, batch_size=20))
+        await asyncio.sleep(0.06)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert 0 < scan.summary.n_scanned < len(SYMBOLS)
+    assert ranker.learned.ranker.n_reports == scan.summary.n_scanned
+
+
+def test_a_coroutine_scan_stops_at_a_time_budget() -> None:
+    async def evaluate(symbol: str) -> float:
+        await asyncio.sleep(0.05)
+        return rating(symbol)
+
+    scan = open_ranker().start_scan(SYMBOLS)
+    summary = asyncio.run(scan.arun(evaluate, concurrency=5, batch_size=100, until=TimeBudget(0.2)))
+    assert 0 < summary.n_scanned < 40
+    assert "s spent" in (summary.stopped or "")
+
+
+def test_batches_of_an_event_loop() -> None:
+    async def main() -> int:
+        n = 0
+        with open_ranker().start_scan(SYMBOLS) as scan:
+            async for batch in scan.abatches(100):
+                scan.report({symbol: rating(symbol) for symbol in batch})
+                n += len(batch)
+        return n
+
+    assert asyncio.run(main()) == len(SYMBOLS)
