@@ -70,7 +70,8 @@ def batch_propensity(
     result = (1.0 - more) * _with_quota(rank, n_remaining, k, fewer)
     if more > 0.0:
         result += more * _with_quota(rank, n_remaining, k, fewer + 1)
-    return result
+    # The two shares of a certain arm can add up to a bit more than one.
+    return np.minimum(result, 1.0)
 
 
 def _with_quota(rank: NDArray[np.integer], n: int, k: int, m: int) -> NDArray[np.float64]:
