@@ -33,6 +33,11 @@ Index = NDArray[np.intp]
 # Up to this many arms the hits expected in what is left are noted before every batch.
 _NOTE_ALL_UP_TO = 2_000
 
+# A draw's spread over arms is at most this share of the spread of the mean scores, judged on so
+# many arms.
+_MOST_NOISE = 0.3
+_PROBE = 256
+
 
 @dataclass(slots=True)
 class Prediction:
@@ -85,6 +90,7 @@ class OpenScan:
         )
         self._n_left = n
         self._n_selects = 0
+        self._probe = np.unique(np.linspace(0, n - 1, _PROBE).astype(np.intp))
         self._step_of = np.full(n, -1)
         self._expected_left: list[float] = []
         self.level = self._level()
@@ -145,9 +151,21 @@ class OpenScan:
             extra += self.effect_mean + np.float32(scale) * noise * np.sqrt(self.effect_variance)
         if boost is not None:
             extra = extra + boost
-        weights = ranker.moments.draw(rng, 1, scale)[0]
+        mean = ranker.moments.mean
+        deviation = ranker.moments.draw(rng, 1, scale)[0] - mean
+        weights = mean + deviation * self._signal_bound(mean, deviation)
         rows = self.scores.contenders(is_free, k, ranker.moments, scale, extra)
         return rows[top_k(self.scores.linear(rows, weights) + extra[rows], k, rng)]
+
+    def _signal_bound(self, mean: Array, deviation: Array) -> float:
+        """Return the factor, at most 1, that keeps a draw from drowning what is believed.
+
+        While little was learned, a draw of two hundred weights moves the scores by more than the
+        seed weights do, and the first scans would be nearly random.
+        """
+        signal = float(np.std(self.scores.linear(self._probe, mean)))
+        noise = float(np.std(self.scores.linear(self._probe, deviation)))
+        return 1.0 if noise <= _MOST_NOISE * signal else _MOST_NOISE * signal / noise
 
     def _means(self) -> Array:
         """Expected linear predictor of every arm, shape (n,)."""

@@ -124,8 +124,9 @@ class RecallModel:
             hits_found=found,
             hits_expected_remaining=left,
             recall=_share(found, left),
-            recall_low=_share(found, min(most, float(probability.size))),
-            recall_high=_share(found, fewest),
+            # A mean can lie outside a quantile of so few: the interval holds the estimate.
+            recall_low=_share(found, min(max(most, left), float(probability.size))),
+            recall_high=_share(found, min(fewest, left)),
             confidence=confidence,
         )
 
