@@ -247,7 +247,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument(
-        "--orders", default=",".join(DEFAULT_ORDERS), help=f"'all', or some of: {ALL_ORDERS}"
+        "--orders",
+        default=",".join(DEFAULT_ORDERS),
+        help=f"'all', or some of: {', '.join(ALL_ORDERS)}".replace("%", "%%"),
     )
     parser.add_argument("--scans", type=int, default=_data.N_SCANS, help="warm-up included")
     parser.add_argument(
