@@ -1,4 +1,4 @@
-"""The command line: `scanrank demo`, `scan`, `replay`, `factors report`.
+"""The command line: `scanrank demo`, `scan`, `replay`, `factors`, `store`, `journal`.
 
 What a person did wrong becomes one line on the error stream and exit code 2, never a traceback. A
 traceback is a defect of ours.
@@ -20,7 +20,7 @@ from rich.console import Console
 from bandit.errors import BanditError, InvalidInputError
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from features.errors import FeatureError
-from scanner_adapter import cli_factors
+from scanner_adapter import cli_factors, cli_store
 from scanner_adapter.errors import AdapterError
 
 app = typer.Typer(
@@ -43,6 +43,8 @@ Hit = Annotated[
 ]
 
 app.add_typer(cli_factors.app, name="factors")
+app.add_typer(cli_store.store_app, name="store")
+app.add_typer(cli_store.journal_app, name="journal")
 
 
 def main() -> None:

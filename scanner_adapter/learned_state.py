@@ -49,7 +49,7 @@ class LearnedState:
         self.position: str
         self._snapshot_version: int
         self._is_behind = False
-        self._settings_since = "0-0"  # journal position from which on these settings were used
+        self._fold_since = "0-0"  # position from which on these settings were used
         self._status_told: object = getattr(store, "status", None)
         self.load()
 
@@ -61,7 +61,7 @@ class LearnedState:
         else:
             self.ranker = Ranker.from_state(self.settings, snapshot.header, snapshot.arrays)
             self.position, self._snapshot_version = snapshot.position, snapshot.version
-            self._settings_since = self._since(snapshot)
+            self._fold_since = self._since(snapshot)
         self.catch_up()
         self._is_behind = False
 
@@ -69,7 +69,7 @@ class LearnedState:
         """Position from which on the journal was folded with the present settings."""
         noted, now = snapshot.header.get("settings", {}), settings_note(self.settings)
         if noted == now:
-            return str(snapshot.header["settings_since"])
+            return str(snapshot.header["fold_since"])
         for name in [name for name in now if name in noted and noted[name] != now[name]]:
             log.info(
                 "ruleset %s goes on with %s = %s instead of %s; what was learned is kept",
@@ -149,7 +149,7 @@ class LearnedState:
             self.load()
         header, arrays = self.ranker.state()
         header["settings"] = settings_note(self.settings)
-        header["settings_since"] = self._settings_since
+        header["fold_since"] = self._fold_since
         saved = self.store.save_snapshot(
             self.ruleset,
             header=header,

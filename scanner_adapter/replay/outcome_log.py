@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
+from scanner_adapter.journal_export import is_journal, logged_ratings
 from scanner_adapter.outcomes import Outcome
 
 REQUIRED = ("date", "symbol", "rating")
@@ -99,7 +100,7 @@ class OutcomeLog:
     def read(
         cls, path: str | Path, dates: NDArray[np.datetime64], symbols: Sequence[str]
     ) -> OutcomeLog:
-        """Read a `.parquet` or `.csv` file of ratings; see `from_frame`."""
+        """Read a `.parquet` or `.csv` file of ratings, or an exported journal; see `from_frame`."""
         path = Path(path)
         if not path.is_file():
             raise InvalidInputError(f"no file {path}; expected ratings as .parquet or .csv")
@@ -109,7 +110,12 @@ class OutcomeLog:
                 f"{path} ends in {kind or 'nothing'}; expected .parquet or .csv"
             )
         try:
-            frame = pd.read_parquet(path) if kind == ".parquet" else pd.read_csv(path)
+            if kind == ".csv":
+                frame = pd.read_csv(path)
+            elif is_journal(path):
+                frame = logged_ratings(path)
+            else:
+                frame = pd.read_parquet(path)
         except (ValueError, OSError) as err:
             raise InvalidInputError(f"{path} cannot be read as {kind}: {err}") from err
         return cls.from_frame(frame, dates, symbols)

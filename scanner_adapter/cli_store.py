@@ -1,0 +1,146 @@
+"""`scanrank store check | repair | stats` and `scanrank journal export | import`, for operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bandit.errors import InvalidInputError
+from bandit.stores import Store, store_from_url
+from bandit.stores.names import START, position_key
+from scanner_adapter.journal_check import Verdict, check, repair
+from scanner_adapter.journal_export import export_journal, import_journal
+
+store_app = typer.Typer(help="Look after what was learned.", no_args_is_help=True)
+journal_app = typer.Typer(help="Take a journal out of a store, or into one.", no_args_is_help=True)
+
+StoreUrl = Annotated[
+    str, typer.Option("--store", metavar="URL", help="Where what is learned is kept.")
+]
+OneRuleset = Annotated[
+    str | None, typer.Option("--ruleset", metavar="NAME", help="Only this one; default: all.")
+]
+Ruleset = Annotated[str, typer.Option("--ruleset", metavar="NAME", help="Name of what is learned.")]
+
+
+@store_app.command("check")
+def check_store(store: StoreUrl = "embedded://", ruleset: OneRuleset = None) -> None:
+    """Read everything; fold each journal from zero and compare it with its snapshot."""
+    with _opened(store) as opened:
+        verdicts = [check(opened, name) for name in _rulesets(opened, ruleset)]
+    for verdict in verdicts:
+        _show(verdict)
+    if not all(verdict.is_sound for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+@store_app.command("repair")
+def repair_store(
+    store: StoreUrl = "embedded://",
+    ruleset: OneRuleset = None,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for what cannot be read.")
+    ] = Path(".scanrank/removed"),
+) -> None:
+    """Move what cannot be read into files; make a snapshot that differs anew."""
+    with _opened(store) as opened:
+        for name in _rulesets(opened, ruleset):
+            done = repair(opened, check(opened, name), out)
+            print("\n  ".join([f"{name}:", *done]) if done else f"{name}: nothing to repair")
+
+
+@store_app.command("stats")
+def show_stats(store: StoreUrl = "embedded://", ruleset: OneRuleset = None) -> None:
+    """Show how much is kept for each ruleset."""
+    with _opened(store) as opened:
+        names = _rulesets(opened, ruleset)
+        width = max(map(len, names), default=0)
+        print(f"{'ruleset':<{width}}  scans  entries  journal  snapshot  last written, UTC")
+        for name in names:
+            stats = opened.stats(name)
+            print(
+                f"{name:<{width}}  {stats.n_scans:>5}  {stats.n_entries:>7}  "
+                f"{_size(stats.journal_bytes):>7}  {_size(stats.snapshot_bytes):>8}  "
+                f"{_time(stats.last_position)}"
+            )
+            if stats.trimmed_position != START:
+                print(f"  the journal begins after {_time(stats.trimmed_position)} (retention)")
+
+
+@journal_app.command("export")
+def export_(
+    file: Annotated[Path, typer.Argument(metavar="FILE.parquet")],
+    ruleset: Ruleset,
+    store: StoreUrl = "embedded://",
+) -> None:
+    """Write a ruleset's journal to a Parquet file, which replay reads too."""
+    with _opened(store) as opened:
+        n_entries = export_journal(opened, ruleset, file)
+        trimmed = opened.stats(ruleset).trimmed_position
+    print(f"{n_entries} entries of {ruleset} written to {file}")
+    if trimmed != START:
+        print(f"what was journaled up to {_time(trimmed)} is missing: retention deleted it")
+
+
+@journal_app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE.parquet")],
+    ruleset: Ruleset,
+    store: StoreUrl = "embedded://",
+) -> None:
+    """Append an exported journal to a ruleset that is not in use."""
+    with _opened(store) as opened:
+        n_new = import_journal(opened, ruleset, file)
+    print(f"{n_new} entries of {file} appended to {ruleset}")
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Store]:
+    store = store_from_url(url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _rulesets(store: Store, wanted: str | None) -> list[str]:
+    names = store.list_rulesets()
+    if wanted is None:
+        return names
+    if wanted not in names:
+        raise InvalidInputError(
+            f"ruleset {wanted!r} is not in {store.address}; known there are "
+            f"{', '.join(names) or 'none'}"
+        )
+    return [wanted]
+
+
+def _show(verdict: Verdict) -> None:
+    state = "sound" if verdict.is_sound else "NOT SOUND"
+    print(f"{verdict.ruleset}: {state}, {verdict.n_entries} journal entries")
+    for problem in verdict.problems:
+        print(f"  cannot be read: {problem.place}: {problem.reason}")
+    print(f"  snapshot and fold from zero: {verdict.fold} ({verdict.explanation})")
+
+
+def _size(n_bytes: int) -> str:
+    """Bytes for people.
+
+    Examples
+    --------
+    >>> _size(0), _size(2048), _size(3 * 2**20)
+    ('0 kB', '2 kB', '3.0 MB')
+    """
+    return f"{n_bytes / 2**10:.0f} kB" if n_bytes < 2**20 else f"{n_bytes / 2**20:.1f} MB"
+
+
+def _time(position: str) -> str:
+    if position == START:
+        return "never"
+    seconds = position_key(position)[0] / 1000
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

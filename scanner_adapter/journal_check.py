@@ -1,0 +1,193 @@
+"""Is a ruleset's stored state whole? Read everything, fold the journal from zero, compare bits."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from bandit.errors import BanditError, InvalidInputError
+from bandit.ranker import Ranker, RankerSettings
+from bandit.stores import Problem, Snapshot, Store
+from bandit.stores.names import START, position_key
+from scanner_adapter.settings_note import settings_from_note
+
+_NOTES = ("settings", "fold_since")  # beside the belief in a snapshot's header
+
+
+class Fold(StrEnum):
+    """How the journal, folded from zero, compares with the snapshot."""
+
+    EQUAL = "equal"
+    DIFFERENT = "different"
+    NOT_COMPARED = "not compared"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found.
+
+    Parameters
+    ----------
+    ruleset : str
+    n_entries : int
+        Of the journal.
+    problems : tuple of Problem
+        What cannot be read.
+    fold : Fold
+    explanation : str
+        Why the two were not compared, where they differ, or up to where they agree.
+    """
+
+    ruleset: str
+    n_entries: int
+    problems: tuple[Problem, ...]
+    fold: Fold
+    explanation: str
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether everything can be read, and nothing that was compared differs."""
+        return not self.problems and self.fold is not Fold.DIFFERENT
+
+
+def check(store: Store, ruleset: str) -> Verdict:
+    """Read everything of a ruleset and compare its snapshot with a fold of its journal.
+
+    Scans may go on meanwhile: what is journaled after the snapshot is not looked at.
+    """
+    problems = tuple(store.problems(ruleset))
+    stats = store.stats(ruleset)
+    fold, explanation = Fold.NOT_COMPARED, "first what cannot be read must go: see `repair`"
+    if not problems:
+        snapshot = store.load_snapshot(ruleset)
+        fold, explanation = _compare(store, ruleset, snapshot, stats.trimmed_position)
+    return Verdict(ruleset, stats.n_entries, problems, fold, explanation)
+
+
+def _compare(
+    store: Store, ruleset: str, snapshot: Snapshot | None, trimmed: str
+) -> tuple[Fold, str]:
+    if snapshot is None:
+        return Fold.NOT_COMPARED, "no snapshot yet; the next scan makes one from the journal"
+    if trimmed != START:
+        return Fold.NOT_COMPARED, (
+            f"retention has deleted the journal up to {trimmed}, so that a fold from zero is "
+            "impossible: the snapshot is the only source of what was learned before"
+        )
+    if "settings" not in snapshot.header:
+        return Fold.NOT_COMPARED, (
+            "the snapshot does not say with which settings it was folded (an earlier version "
+            "wrote it); from the next scan on it does"
+        )
+    if snapshot.header["fold_since"] != START:
+        return Fold.NOT_COMPARED, (
+            f"at {snapshot.header['fold_since']} the settings changed or a damaged entry was "
+            "removed: the belief up to there is not what a fold from zero gives today"
+        )
+    try:
+        settings = settings_from_note(snapshot.header["settings"])
+        folded = fold_journal(store, ruleset, settings, until=snapshot.position)
+    except (BanditError, KeyError, TypeError, ValueError) as err:
+        return Fold.DIFFERENT, f"the journal cannot be folded ({type(err).__name__}: {err})"
+    different = differences(folded, snapshot)
+    if different:
+        return Fold.DIFFERENT, "not the same: " + ", ".join(different)
+    return Fold.EQUAL, f"bit for bit up to {snapshot.position}"
+
+
+def fold_journal(
+    store: Store, ruleset: str, settings: RankerSettings, *, until: str | None = None
+) -> Ranker:
+    """Fold a ruleset's journal from its first entry up to a position, the end by default."""
+    ranker = Ranker(settings)
+    for entry in store.read(ruleset):
+        if until is not None and position_key(entry.position) > position_key(until):
+            break
+        ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays)
+    return ranker
+
+
+def differences(ranker: Ranker, snapshot: Snapshot) -> list[str]:
+    """Return the names of what is not the same, bit for bit, in a belief and a snapshot."""
+    header, arrays = ranker.state()
+    noted: dict[str, Any] = {
+        name: value for name, value in snapshot.header.items() if name not in _NOTES
+    }
+    names = [name for name in {**header, **noted} if header.get(name) != noted.get(name)]
+    for name in {**arrays, **snapshot.arrays}:
+        mine, stored = arrays.get(name), snapshot.arrays.get(name)
+        if (
+            mine is None
+            or stored is None
+            or (mine.shape, mine.dtype) != (stored.shape, stored.dtype)
+            or mine.tobytes() != stored.tobytes()  # NaN equals NaN, and 0.0 is not -0.0
+        ):
+            names.append(name)
+    return names
+
+
+def repair(store: Store, verdict: Verdict, folder: Path) -> list[str]:
+    """Move what cannot be read to files, and make a snapshot that differs anew.
+
+    Parameters
+    ----------
+    folder : path
+        Made if missing; a file per problem, which no later repair overwrites.
+
+    Returns
+    -------
+    list of str
+        What was done, one line each.
+
+    Raises
+    ------
+    InvalidInputError
+        Before anything is deleted, when the folder takes no files.
+    """
+    done = []
+    for problem in verdict.problems:
+        path = folder / f"{verdict.ruleset}.{problem.place.replace(' ', '.')}.bin"
+        # Opened before the store deletes: a full or missing disk must not cost the bytes.
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = path.open("xb")
+        except OSError as err:
+            raise InvalidInputError(
+                f"{path} cannot be written ({err.strerror}), and nothing was removed; name "
+                "another folder with --out"
+            ) from err
+        with file:
+            blob = store.repair(verdict.ruleset, problem)
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        done.append(f"{problem.place}: {len(blob)} bytes moved to {path}")
+    snapshot = store.load_snapshot(verdict.ruleset) if not verdict.is_sound else None
+    if snapshot is None:
+        return done
+    header, arrays = dict(snapshot.header), dict(snapshot.arrays)
+    if verdict.fold is Fold.DIFFERENT:
+        settings = settings_from_note(header["settings"])
+        folded = fold_journal(store, verdict.ruleset, settings, until=snapshot.position)
+        belief, arrays = folded.state()
+        header |= belief
+        what = f"snapshot: made anew from the journal up to {snapshot.position}"
+    elif any(_is_covered(problem, snapshot) for problem in verdict.problems):
+        # The snapshot learned from the entry while it could still be read, and keeps that.
+        header["fold_since"] = snapshot.position
+        what = "snapshot: keeps what the removed entries taught"
+    else:
+        return done
+    is_saved = store.save_snapshot(
+        verdict.ruleset, header=header, arrays=arrays, position=snapshot.position,
+        expected_version=snapshot.version,
+    )  # fmt: skip
+    return [*done, what if is_saved else "snapshot: a scan wrote a new one meanwhile; check again"]
+
+
+def _is_covered(problem: Problem, snapshot: Snapshot) -> bool:
+    what, _, position = problem.place.partition(" ")
+    return what == "journal" and position_key(position) <= position_key(snapshot.position)

@@ -1,0 +1,224 @@
+"""A ruleset's journal as a Parquet file: for analysts, for replays, and for moving house.
+
+One row per reported symbol, and one per opening or closing of a scan, in journal order:
+
+    position, kind ("open", "report", "close"), scan_id, header (JSON)
+    symbol, reward, rating, probability, propensity, is_random    of a report, else null
+    context, rows    lists; their names stand in the header as `columns` and `row_columns`
+
+Nothing is left out: imported into an empty ruleset, the journal folds to the same belief, bit for
+bit. Numbers are stored at least as precisely as the journal has them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from bandit.errors import InvalidInputError
+from bandit.stores import Entry, Store
+
+FORMAT = 1
+_KEY = b"scanrank.journal"  # in the file's metadata: format and ruleset
+
+_NUMBERS = {
+    "reward": np.float64,
+    "rating": np.float64,
+    "probability": np.float64,
+    "propensity": np.float64,
+    "is_random": np.uint8,
+}
+_LISTS = {"context": np.float32, "rows": np.float32}
+_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("position", "kind", "scan_id", "header", "symbol")),
+        *((name, pa.from_numpy_dtype(dtype)) for name, dtype in _NUMBERS.items()),
+        *((name, pa.list_(pa.from_numpy_dtype(dtype))) for name, dtype in _LISTS.items()),
+    ]
+)
+_ENTRIES_AT_A_TIME = 128  # some 6,000 rows of 60 numbers: about 2 MB a row group
+
+
+def export_journal(store: Store, ruleset: str, path: Path) -> int:
+    """Write a ruleset's journal to a Parquet file; return how many entries it has.
+
+    The file appears under its name only when it is whole.
+
+    Raises
+    ------
+    InvalidInputError
+        When the journal is empty, or holds something that format 1 has no column for.
+    StoreError
+        When the journal cannot be read.
+    """
+    note = json.dumps({"format": FORMAT, "ruleset": ruleset}).encode()
+    schema = _SCHEMA.with_metadata({_KEY: note})
+    beside = path.with_name(f".{path.name}.part")
+    n_entries = 0
+    try:
+        with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
+            entries = store.read(ruleset)
+            while page := list(islice(entries, _ENTRIES_AT_A_TIME)):
+                rows = pa.concat_tables([_table(entry) for entry in page])
+                writer.write_table(rows, row_group_size=len(rows))  # no entry is cut in two
+                n_entries += len(page)
+        if n_entries == 0:
+            raise InvalidInputError(
+                f"ruleset {ruleset!r} has no journal in {store.address}; known there are "
+                f"{', '.join(store.list_rulesets()) or 'none'}"
+            )
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return n_entries
+
+
+def import_journal(store: Store, ruleset: str, path: Path) -> int:
+    """Append an exported journal to an empty ruleset; return how many entries were new.
+
+    Interrupted, it can be called again: what is there already is not appended twice.
+
+    Raises
+    ------
+    InvalidInputError
+        When the file is no export of ours, or the ruleset holds scans that the file does not: two
+        histories cannot be merged.
+    """
+    scans = set(_open(path).read(columns=["scan_id"])["scan_id"].unique().to_pylist())
+    for entry in store.read(ruleset):
+        if entry.scan_id not in scans:
+            raise InvalidInputError(
+                f"ruleset {ruleset!r} has a journal of its own (scan {entry.scan_id}); import into "
+                "a ruleset name that is not in use"
+            )
+    n_new = 0
+    for entry in read_journal(path):
+        if entry.kind == "report":
+            receipt = store.append_report(
+                ruleset, entry.scan_id, arms=entry.arms, header=entry.header, arrays=entry.arrays
+            )
+        else:
+            receipt = store.append_event(
+                ruleset, entry.scan_id, entry.kind, header=entry.header, arrays={}
+            )
+        n_new += receipt.position is not None
+    return n_new
+
+
+def read_journal(path: Path) -> Iterator[Entry]:
+    """Yield the entries of an exported journal, in order, holding one row group at a time."""
+    file = _open(path)
+    for group in range(file.num_row_groups):
+        frame = file.read_row_group(group)
+        positions = frame["position"].to_pylist()
+        first = 0
+        for position, rows in groupby(positions):
+            n = sum(1 for _ in rows)
+            yield _entry(position, frame.slice(first, n))
+            first += n
+
+
+def is_journal(path: Path) -> bool:
+    """Whether a Parquet file is an exported journal."""
+    return _KEY in (pq.read_schema(path).metadata or {})
+
+
+def logged_ratings(path: Path) -> pd.DataFrame:
+    """Return date, symbol, rating and numeric columns of an exported journal, for a replay.
+
+    Of a symbol scanned twice on one day (UTC) the first rating stands, as within a scan; failed
+    evaluations have none and are left out.
+    """
+    parts = []
+    for entry in read_journal(path):
+        if entry.kind == "report":
+            day = np.datetime64(0, "D") + int(entry.header["scan_time"] // 1)
+            part = pd.DataFrame(
+                entry.arrays["rows"].astype(np.float64), columns=entry.header["row_columns"]
+            )
+            part["rating"] = entry.arrays["rating"]
+            part.insert(0, "symbol", entry.arms)
+            part.insert(0, "date", day.astype("datetime64[s]"))
+            parts.append(part[~np.isnan(entry.arrays["rating"])])
+    if not parts:
+        raise InvalidInputError(f"{path} holds no reported symbol")
+    return pd.concat(parts, ignore_index=True).drop_duplicates(["date", "symbol"])
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    """Open an exported journal, or refuse the file."""
+    if not path.is_file():
+        raise InvalidInputError(
+            f"no file {path}; expected a journal from `scanrank journal export`"
+        )
+    try:
+        file = pq.ParquetFile(path)
+        note = json.loads((file.schema_arrow.metadata or {}).get(_KEY, b"{}"))
+    except (pa.ArrowException, ValueError) as err:
+        raise InvalidInputError(f"{path} cannot be read as Parquet: {err}") from err
+    if note.get("format") != FORMAT or not file.schema_arrow.equals(_SCHEMA):
+        raise InvalidInputError(
+            f"{path} is no journal of format {FORMAT} (it says {note.get('format')}); expected a "
+            "file from `scanrank journal export`"
+        )
+    return file
+
+
+def _table(entry: Entry) -> pa.Table:
+    n = max(len(entry.arms), 1)
+    columns: dict[str, Any] = {
+        "position": [entry.position] * n,
+        "kind": [entry.kind] * n,
+        "scan_id": [entry.scan_id] * n,
+        "header": [json.dumps(entry.header, allow_nan=False)] * n,
+        "symbol": list(entry.arms) or [None],
+    }
+    unknown = sorted(set(entry.arrays) - {*_NUMBERS, *_LISTS})
+    if unknown:
+        raise InvalidInputError(
+            f"journal entry {entry.position} holds {unknown[0]!r}, which format {FORMAT} has no "
+            "column for; export with the scanrank that wrote it"
+        )
+    for name, dtype in {**_NUMBERS, **_LISTS}.items():
+        array = entry.arrays.get(name)
+        columns[name] = pa.nulls(n, _SCHEMA.field(name).type) if array is None else _column(
+            name, _exactly(array, dtype, f"{name} of journal entry {entry.position}")
+        )  # fmt: skip
+    return pa.table(columns, schema=_SCHEMA)
+
+
+def _column(name: str, array: NDArray[Any]) -> pa.Array:
+    if name in _NUMBERS:
+        return pa.array(array, from_pandas=False)
+    offsets = np.arange(len(array) + 1, dtype=np.int32) * array.shape[1]
+    return pa.ListArray.from_arrays(offsets, pa.array(array.ravel(), from_pandas=False))
+
+
+def _exactly(array: NDArray[Any], dtype: type, what: str) -> NDArray[Any]:
+    if not np.can_cast(array.dtype, dtype, "safe"):
+        raise InvalidInputError(f"{what} is {array.dtype}; format {FORMAT} holds {dtype.__name__}")
+    return np.asarray(array, dtype)
+
+
+def _entry(position: str, rows: pa.Table) -> Entry:
+    kind, scan_id, header = (rows[name][0].as_py() for name in ("kind", "scan_id", "header"))
+    arrays: dict[str, NDArray[Any]] = {}
+    arms: tuple[str, ...] = ()
+    if kind == "report":
+        arms = tuple(rows["symbol"].to_pylist())
+        arrays = {name: rows[name].to_numpy() for name in _NUMBERS if rows[name].null_count == 0}
+        for name in _LISTS:
+            if rows[name].null_count == 0:
+                flat = rows[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+                arrays[name] = flat.reshape(len(arms), -1)
+    loaded: Mapping[str, Any] = json.loads(header)
+    return Entry(position, kind, scan_id, dict(loaded), arrays, arms)
