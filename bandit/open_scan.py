@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,11 @@ from scipy.special import expit
 
 from bandit.arm_effects import effect_posterior
 from bandit.choice import Choice, round_stochastically, top_k
+from bandit.explain import Contribution, Explanation, GroupWeight, contributions, group_weights
 from bandit.pattern import ScanPattern
 from bandit.propensity import batch_propensity
 from bandit.recall import RecallEstimate
-from bandit.rewards import RunningLimit
+from bandit.rewards import RunningLimit, limit_above
 from bandit.scores import DENSE_UP_TO, ArmScores, BoundedScores, DenseScores
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ _NOTE_ALL_UP_TO = 2_000
 # many arms.
 _MOST_NOISE = 0.3
 _PROBE = 256
+# Arms over which learned weights of groups are judged.
+_WEIGHED = 1_000
 
 
 @dataclass(slots=True)
@@ -74,6 +78,7 @@ class OpenScan:
         self.context = context
         self.rng = rng
         n = len(arms)
+        self.expansion = ranker.expansion
         self.scores: ArmScores
         if n <= dense_up_to:
             self.scores = DenseScores(context, ranker.expansion)
@@ -202,6 +207,39 @@ class OpenScan:
         if ok.size:
             self.pattern.learn(ok, self.reward[ok], self._means_of(ok))
 
+    def explain(self, arm: int, groups: Sequence[str]) -> Explanation:
+        """Say what makes an arm's score (position `arm`); `groups` names each column's group."""
+        row = np.array([arm])
+        features = self.expansion.transform(self.context[row], np.float64)
+        d = features.shape[1]
+        belief = self.ranker.posterior.prior_mean[:d], self.ranker.moments.mean[:d]
+        prior, learned = (contributions(features, w, self.expansion, groups) for w in belief)
+        return Explanation(
+            probability=float(self.predict(row).probability[0]),
+            groups={g: Contribution(float(prior[g][0]), float(learned[g][0])) for g in prior},
+            today=float((self.pattern.loadings[row] @ self.pattern.moments.mean)[0]),
+            own=float(self.effect_mean[arm]),
+        )
+
+    def group_weights(self, groups: Sequence[str], level: float = 0.9) -> dict[str, GroupWeight]:
+        """Weigh the groups of columns over this scan's arms, prior beside learned.
+
+        The first columns, one per seed weight, are the groups' own scores.
+        """
+        n_seed = len(self.ranker.settings.seed_weights)
+        probe = np.unique(np.linspace(0, len(self.arms) - 1, _WEIGHED).astype(np.intp))
+        return group_weights(
+            self.expansion.transform(self.context[probe], np.float64),
+            {group: 1 + i for i, group in enumerate(groups[:n_seed])},
+            self.ranker.moments,
+            self.ranker.posterior.prior_mean,
+            self.expansion,
+            groups,
+            # A generator of its own: asking must not change what is chosen next.
+            rng=np.random.default_rng(0),
+            level=level,
+        )
+
     # -- what is left ------------------------------------------------------------------------
 
     @property
@@ -269,7 +307,8 @@ class OpenScan:
         if share is None:
             hits = self.reward >= 0.5
         else:
-            hits = self.rating >= np.nanquantile(self.rating, 1.0 - share)
+            known = self.rating[~np.isnan(self.rating)]
+            hits = self.rating >= limit_above(known, share * known.size)
         total = np.count_nonzero(hits)
         expected = np.array(self._expected_left)
         # Arms reported after step t was noted are those with a later step number.

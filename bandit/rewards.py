@@ -99,6 +99,26 @@ class TopShare:
         return np.where(np.isnan(rating), np.nan, (rating >= limit).astype(np.float64))
 
 
+def limit_above(ratings: Array, n_hits: float) -> float:
+    """Return the rating that `n_hits` of `ratings`, shape (n,), reach, and never all of them.
+
+    Many scanners give 0 to all but a few. Where fewer than `n_hits` stand out, those are the hits:
+    the lowest rating is no distinction, or every symbol would be one.
+
+    Examples
+    --------
+    >>> limit_above(np.array([0.0, 0.0, 0.0, 0.0, 7.0, 9.0]), 3.0)
+    7.0
+    """
+    n = ratings.size
+    limit = float(np.quantile(ratings, 1.0 - min(max(n_hits, 0.5), n) / n))
+    lowest = float(ratings.min())
+    if limit > lowest:
+        return limit
+    above = ratings[ratings > lowest]
+    return float(above.min() if above.size else np.nextafter(lowest, np.inf))
+
+
 class RunningLimit:
     """The rating that a scan's top share starts at, while most of it is still unseen.
 
@@ -130,9 +150,7 @@ class RunningLimit:
         expected = self._expected if expected is None else expected
         if self._ratings.size == 0:
             return self.carried
-        # The limit lies between the hits expected above it and the rest.
-        quantile = 1.0 - min(max(expected, 0.5), self._ratings.size) / self._ratings.size
-        here = float(np.quantile(self._ratings, quantile))
+        here = limit_above(self._ratings, expected)
         if np.isnan(self.carried):
             return here
         # Written so that equal limits blend to the same bits: on a coarse scale the limit is a
@@ -143,8 +161,7 @@ class RunningLimit:
         """Return the limit to carry to the next scan, given the hits among what was seen."""
         if self._ratings.size == 0:
             return self.carried
-        quantile = 1.0 - min(max(expected, 0.5), self._ratings.size) / self._ratings.size
-        here = float(np.quantile(self._ratings, quantile))
+        here = limit_above(self._ratings, expected)
         if np.isnan(self.carried):
             return here
         return self.carried + _CARRY_RATE * (here - self.carried)

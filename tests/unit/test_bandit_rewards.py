@@ -53,6 +53,19 @@ class TestRunningLimit:
         value = limit.observe(np.arange(1.0, 11.0), np.full(10, 0.2))
         assert value == pytest.approx((100.0 + 16.4) / 22.0)
 
+    def test_the_lowest_rating_is_no_distinction(self) -> None:
+        """3 of 100 stand out where 5 are expected: those three, and not all 100."""
+        rating = np.zeros(100)
+        rating[[3, 50, 51]] = [60.0, 55.0, 90.0]
+        limit = RunningLimit(NAN)
+        assert limit.observe(rating, np.full(100, 0.05)) == 55.0
+        assert limit.carry(5.0) == 55.0
+
+    def test_where_all_are_alike_nobody_is_a_hit(self) -> None:
+        limit = RunningLimit(NAN)
+        value = limit.observe(np.full(30, 4.0), np.full(30, 0.05))
+        assert not TopShare().judge(np.full(30, 4.0), np.zeros(30), value).any()
+
     def test_nothing_rated_leaves_what_was_carried(self) -> None:
         limit = RunningLimit(5.0)
         assert limit.observe(np.array([NAN]), np.array([0.9])) == 5.0
@@ -63,7 +76,7 @@ class TestRunningLimit:
         """On a coarse scale the limit *is* a rating; one bit above it, nobody is a hit."""
         for expected in (0.5, 1.3, 7.7, 11.0, 40.0):
             limit = RunningLimit(rating)
-            limit.observe(np.full(50, rating), np.full(50, expected / 50))
+            limit.observe(np.repeat([rating - 1.0, rating], [5, 95]), np.full(100, expected / 100))
             assert limit.value() == rating
 
     @pytest.mark.parametrize("scale", [1.0, 0.1, 50.0])

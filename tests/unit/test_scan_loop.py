@@ -293,6 +293,14 @@ class TestScales:
         found = [scan_once(each, day, coarse.get)[1].summary.n_hits for day in range(4)]
         assert found[1:] == [9.0, 9.0, 9.0]
 
+    def test_a_scanner_that_gives_0_to_all_but_a_few_has_few_hits(self) -> None:
+        """Three of 90 stand out where the top 10 % would be nine: three hits, found first."""
+        few = {symbol: 70.0 if symbol in SYMBOLS[::40] else 0.0 for symbol in SYMBOLS}
+        each = ranker(rewards=TopShare(0.1), exploration=0.0)
+        scans = [scan_once(each, day, few.get, context=None) for day in range(5)]
+        assert [scan.summary.n_hits for _, scan in scans] == [3.0] * 5
+        assert set(SYMBOLS[::40]) <= set(scans[-1][0][0])
+
     def test_signals_count_whatever_the_rating(self) -> None:
         each = ranker(rewards=Signal())
         _, scan = scan_once(
@@ -397,7 +405,7 @@ def test_early_stopping_starves_sorting_by_the_last_rating_and_not_us(market_dat
     """200 real symbols, 70 real days, each scan stopped at 25 %; recall over the last 50.
 
     Sorting by the last known rating visits the same names again and again and finds what chance
-    finds (0.23; chance is 0.25). Without any bars, from its own record alone, ours finds 0.45 to 0.52;
+    finds (0.23; chance is 0.25). Without any bars, from its own record, ours finds 0.45 to 0.52;
     the mean of 50 scans of ten hits each has a standard error of about 0.02, three are left.
     """
     frame = pd.read_parquet(market_data / "scanner_ratings.parquet")
