@@ -362,7 +362,8 @@ class TestChoice:
     def test_picks_settle_as_data_come_in(self) -> None:
         """How many of the top 10 two seeds share: data narrow the draws, so it must rise.
 
-        40 pairs; before any data fewer than half are shared, after 60 scans of one rule most.
+        40 pairs; before any data the draws are bounded to a third of the seed weights' signal and
+        about 7 are shared, after 60 reports of one rule more.
         """
 
         def shared(ranker: Ranker) -> float:
@@ -378,7 +379,7 @@ class TestChoice:
         for seed in range(60):
             values = context(seed, 30)
             old.fold(**entry(seed, reward=(values[:, 0] > 60.0).astype(float)))
-        assert shared(old) > shared(young) + 2.0
+        assert shared(old) > shared(young) + 0.5
 
     def test_probabilities_add_up_to_the_share(self) -> None:
         scan = open_scan(taught(rule=TopShare(0.1)))

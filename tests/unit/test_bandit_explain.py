@@ -1,0 +1,64 @@
+"""What a pick says of itself, and what the learned weights of groups say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bandit.errors import InvalidInputError
+from bandit.expansion import Expansion
+from bandit.explain import contributions, group_weights
+from bandit.reward_model import Moments, WeightPosterior, laplace_update
+
+COLUMNS = ["factor.a", "factor.b", "a.x", "b.y"]
+GROUPS = ["a", "b", "a", "b"]
+EXPANSION = Expansion(COLUMNS, n_plain=2)
+SEEDS = {"a": 1, "b": 2}
+
+
+def features(seed: int = 0, n: int = 300) -> np.ndarray:
+    context = np.random.default_rng(seed).uniform(0.0, 100.0, (n, 4))
+    return EXPANSION.transform(context, np.float64)
+
+
+def prior() -> WeightPosterior:
+    mean = np.zeros(EXPANSION.n_features)
+    mean[1:3] = 4.0 * 0.75, 4.0 * 0.25
+    return WeightPosterior.from_prior(mean, np.full(mean.size, 0.01))
+
+
+def weigh(posterior: WeightPosterior, X: np.ndarray) -> dict:
+    return group_weights(
+        X, SEEDS, Moments.of(posterior), posterior.prior_mean, EXPANSION, GROUPS,
+        rng=np.random.default_rng(1),
+    )  # fmt: skip
+
+
+def test_contributions_and_the_constant_add_up_to_the_score() -> None:
+    X, w = features(), np.random.default_rng(3).normal(size=EXPANSION.n_features)
+    parts = contributions(X, w, EXPANSION, GROUPS)
+    assert sum(parts.values()) + w[0] == pytest.approx(X @ w)
+
+
+def test_with_the_prior_alone_the_weights_are_the_seed_weights() -> None:
+    weights = weigh(prior(), features())
+    assert weights["a"].prior == pytest.approx(0.75)
+    assert weights["b"].learned == pytest.approx(0.25)
+    assert weights["a"].low < 0.75 < weights["a"].high
+
+
+def test_a_group_that_pays_gains_weight() -> None:
+    """Rewards that follow only a column of group b move its share up, and narrow the interval."""
+    posterior = prior()
+    X = features(7, 2_000)
+    rewards = (X[:, EXPANSION.column_of == 3][:, 0] > 0.5).astype(float)
+    learned, _ = laplace_update(posterior, X, rewards)
+    before, after = weigh(posterior, X), weigh(learned, X)
+    assert after["b"].learned > before["b"].learned + 0.2
+    assert after["b"].learned + after["a"].learned == pytest.approx(1.0)
+    assert after["b"].low <= after["b"].learned <= after["b"].high
+
+
+def test_groups_must_name_every_column() -> None:
+    with pytest.raises(InvalidInputError, match="3 groups are named for 4 columns"):
+        contributions(features(), np.zeros(EXPANSION.n_features), EXPANSION, GROUPS[:3])
