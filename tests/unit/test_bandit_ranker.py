@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bandit.ranker import Ranker, RankerSettings
 from bandit.rewards import Signal, TopShare
 from bandit.stores.snapshots import decode_snapshot, encode_snapshot
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 SEED = {"factor.a": 0.7, "factor.b": 0.3}
 COLUMNS = (*SEED, "a.x", "a.y")
 ARMS = tuple(f"S{i:03}" for i in range(120))
@@ -190,6 +192,19 @@ class TestState:
     def test_an_empty_belief_travels_too(self) -> None:
         ranker = Ranker(settings())
         assert bits(self.through_the_codec(ranker)) == bits(ranker)
+
+    def test_a_state_written_by_format_1_still_loads(self) -> None:
+        """The golden file holds `taught()` as it was when format 1 was made; 6 digits recorded."""
+        blob = (GOLDEN / "ranker-state-format-1.bin").read_bytes()
+        snapshot = decode_snapshot(blob, where="golden")
+        ranker = Ranker.from_state(settings(), snapshot.header, snapshot.arrays)
+        assert (ranker.n_scans, ranker.n_reports, len(ranker.track)) == (4, 120, 76)
+        assert ranker.limit == 3.5
+        np.testing.assert_allclose(
+            ranker.moments.mean[:3], [-1.249054, 0.047875, -0.253457], atol=1e-6
+        )
+        ranker.fold(**entry(9))
+        assert open_scan(ranker).select(10).arms.size == 10
 
     def test_state_is_a_copy(self) -> None:
         ranker = taught()
