@@ -157,6 +157,18 @@ def scan_context(
     return names, np.concatenate([factors, sub_scores, rows], axis=1).astype(np.float64)
 
 
+def factor_of(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the factor of each context column; the scanner's own rows are history.
+
+    Examples
+    --------
+    >>> factor_of(["factor.market", "technical.rsi", "row.rating"])
+    ('market', 'technical', 'historical')
+    """
+    parts = (name.split(".", 1) for name in columns)
+    return tuple({"factor": rest, "row": "historical"}.get(first, first) for first, rest in parts)
+
+
 def seed_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
     """Return the ranker's seed weights for factor weights, `DEFAULT_WEIGHTS` where not given.
 

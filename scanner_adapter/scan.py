@@ -29,12 +29,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
+from bandit.explain import Explanation, GroupWeight
 from bandit.open_scan import OpenScan
 from bandit.queue import PriorityQueue
 from bandit.recall import RecallEstimate
 from bandit.stores import Entry
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.compare import EARLY_SHARE, Comparison
+from scanner_adapter.context import factor_of
 from scanner_adapter.errors import AdapterError, InvalidOutcomeError, ScanStateError
 from scanner_adapter.journal_rows import numeric_rows, pairs_of
 from scanner_adapter.learned_state import LearnedState
@@ -269,6 +271,11 @@ class Scan:
         return self._place
 
     @property
+    def n_batches(self) -> int:
+        """Batches handed out so far."""
+        return self._n_batches
+
+    @property
     def n_scanned(self) -> int:
         """Symbols reported so far, failures included."""
         return len(self._reported)
@@ -302,6 +309,36 @@ class Scan:
     def is_hit(self, symbol: str) -> bool:
         """Whether the symbol's reported outcome is high-value, as far as is known now."""
         return bool(self._hits([symbol])[0])
+
+    def explain(self, symbol: str) -> Explanation:
+        """Say why `symbol` stands where it does: each factor's part, prior and learned.
+
+        Raises
+        ------
+        ScanStateError
+            In mode off, which keeps no belief, or for a symbol that is not part of the scan.
+        """
+        if self._live is None:
+            raise ScanStateError("mode off explains nothing; use mode 'shadow' or 'on'")
+        if symbol not in self._place:
+            raise ScanStateError(
+                f"symbol {symbol!r} is not part of this scan of {len(self.symbols)} symbols"
+            )
+        with self._lock:
+            return self._live.explain(self._place[symbol], factor_of(self._context_names))
+
+    def factor_weights(self, level: float = 0.9) -> dict[str, GroupWeight]:
+        """Return each factor's weight over this scan's symbols: seed, learned and its interval.
+
+        Raises
+        ------
+        ScanStateError
+            In mode off, which keeps no belief.
+        """
+        if self._live is None:
+            raise ScanStateError("mode off weighs nothing; use mode 'shadow' or 'on'")
+        with self._lock:
+            return self._live.group_weights(factor_of(self._context_names), level)
 
     def hits_in_last(self, n: int) -> int:
         """High-value results among the latest `n` reported symbols."""
