@@ -33,7 +33,7 @@ Index = NDArray[np.intp]
 
 
 # Up to this many arms the hits expected in what is left are noted before every batch.
-_NOTE_ALL_UP_TO = 2_000
+_NOTE_ALL_UP_TO = 1_000
 
 # A draw's spread over arms is at most this share of the spread of the mean scores, judged on so
 # many arms.
