@@ -170,6 +170,20 @@ def scan(
 
 
 @app.command()
+def compare(
+    ruleset: Annotated[str, typer.Option(metavar="NAME", help="Which scanner's scans.")],
+    store: Annotated[
+        str, typer.Option(metavar="URL", help="Where what is learned is kept.")
+    ] = "embedded://",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Compare prioritised scans with those in the given order, from the journal."""
+    from scanner_adapter.cli_compare import run_compare
+
+    run_compare(store, ruleset, as_json=as_json)
+
+
+@app.command()
 def replay(
     bars: Annotated[Path, typer.Option(metavar="FILE", help="Daily bars, as for scan.")],
     ratings: Annotated[

@@ -1,0 +1,50 @@
+"""`scanrank compare`: was prioritising worth it? Printed from the journal."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+
+from rich.console import Console
+
+from bandit.errors import InvalidInputError
+from bandit.stores import store_from_url
+from scanner_adapter.compare import compare
+
+
+def run_compare(store: str, ruleset: str, *, as_json: bool) -> None:
+    """Print the comparison of prioritised and control scans of a ruleset.
+
+    Raises
+    ------
+    InvalidInputError
+        When no finished scan of either kind is in the journal.
+    StoreError
+        When the store cannot be read.
+    """
+    opened = store_from_url(store)
+    try:
+        comparison = compare(opened, ruleset)
+    finally:
+        opened.close()
+    if comparison.prioritised.n + comparison.control.n == 0:
+        raise InvalidInputError(
+            f"no finished scan of ruleset {ruleset!r} in {store}; run some with rollout=0.5"
+        )
+    if as_json:
+        print(json.dumps(_known(asdict(comparison)), indent=2, allow_nan=False))
+    else:
+        Console(highlight=False).print(f"{ruleset}: {comparison}")
+
+
+def _known(values: dict[str, object]) -> dict[str, object]:
+    """Replace unknown and infinite numbers by null: JSON has none."""
+    return {
+        key: _known(value)
+        if isinstance(value, dict)
+        else None
+        if isinstance(value, float) and not math.isfinite(value)
+        else value
+        for key, value in values.items()
+    }
