@@ -81,7 +81,6 @@ class Scan:
         row_map: RowMap | None = None,
         failure: BaseException | None = None,
         compare: Callable[[], Comparison] | None = None,
-        share: WorkerShare | None = None,
     ) -> None:
         self.scan_id = scan_id
         self.mode: str = mode.mode
@@ -98,8 +97,6 @@ class Scan:
         self._queue = PriorityQueue(live) if live is not None else None
         self._context_names = context_names
         self._compare = compare
-        self._share = share
-        self._session = uuid.uuid4().hex  # tells own journal entries from those of others
         self._place = {symbol: i for i, symbol in enumerate(symbols)}
         self._handed_out = np.zeros(len(symbols), bool)
         self._next = 0
@@ -126,24 +123,12 @@ class Scan:
         ScanStateError
             After the scan has ended.
         """
-        while True:
-            with self._lock:
-                batch = self._next_batch(k)
-                share = self._share
-                if batch or share is None or share.holds_some or not share.waits_for_others:
-                    return batch
-            share.pause()
-
-    def _next_batch(self, k: int) -> Batch:
         with self._lock:
             self._check_open("ask for a batch")
             if k < 1:
                 raise ScanStateError(f"batch of {k} symbols; ask for at least one")
             with self._timed():
-                if self._share is None:
-                    places, is_random, propensity = self._choose(k)
-                else:
-                    places, is_random, propensity = self._choose_and_claim(self._share, k)
+                places, is_random, propensity = self._choose(k)
                 self._handed_out[places] = True
                 for place, drawn, chance in zip(places, is_random, propensity, strict=True):
                     self._choice[int(place)] = (float(chance), bool(drawn))
