@@ -151,7 +151,7 @@ def test_a_map_keeps_only_the_columns_it_names() -> None:
 
 
 def test_what_a_map_misses_is_named() -> None:
-    with pytest.raises(InvalidOutcomeError, match=r"of IBM has no 'AlphaScore'.*'TechRating', 'Sig"):
+    with pytest.raises(InvalidOutcomeError, match=r"IBM has no 'AlphaScore'.*'TechRating', 'Sig"):
         Outcome.of({"TechRating": 1.0, "Signal": "Long"}, symbol="IBM", row_map=TECHNIC_ROWS)
     with pytest.raises(InvalidOutcomeError, match="neither rating nor signal"):
         RowMap(alpha="x")
