@@ -88,6 +88,7 @@ def main() -> None:
                 warm_up(ranker, bars, ratings, back)
             for _ in range(arguments.runs):
                 measure(ranker, bars, ratings, arguments.threads, arguments.batch_size)
+    measure_off(bars.symbols, arguments.threads)
         time.sleep(0.3)  # the server writes its file while it stops
 
 
@@ -149,6 +150,20 @@ def measure(
     print(f"{'batches':44}{'':12}{scan.n_batches:13d}")
     print(f"hits: {len(hits)}; store: {summary.store_status}; threads left: "
           f"{threading.active_count() - 1}")  # fmt: skip
+
+
+def measure_off(symbols: tuple[str, ...], n_threads: int) -> None:
+    """Time all that mode off does in a scan: hand out the given order, take the outcomes."""
+    with SymbolRanker.open("memory://", ruleset="bench", mode="off") as ranker:
+        with ranker.start_scan(symbols) as scan:
+            for batch in scan.batches(50):
+                scan.report(dict.fromkeys(batch, 1.0))
+        is_same = tuple(scan.outcomes) == symbols
+    work_s = len(symbols) * EVALUATION_S / n_threads
+    print(
+        f"mode off: {1000 * scan.summary.overhead_s:.1f} ms in a scan of {work_s:.1f} s "
+        f"({100 * scan.summary.overhead_s / work_s:.2f} %), order as given: {is_same}"
+    )
 
 
 def _by_symbol(bars: Bars, ratings: NDArray[np.float64]) -> dict[str, float]:
