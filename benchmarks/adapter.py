@@ -88,8 +88,8 @@ def main() -> None:
                 warm_up(ranker, bars, ratings, back)
             for _ in range(arguments.runs):
                 measure(ranker, bars, ratings, arguments.threads, arguments.batch_size)
-    measure_off(bars.symbols, arguments.threads)
         time.sleep(0.3)  # the server writes its file while it stops
+    measure_off(bars.symbols, arguments.threads)
 
 
 def warm_up(ranker: SymbolRanker, bars: Bars, ratings: NDArray[np.float64], back: int) -> None:
