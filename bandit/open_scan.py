@@ -143,6 +143,12 @@ class OpenScan:
         self._n_left -= int(np.count_nonzero(self.is_available[rows]))
         self.is_available[rows] = False
 
+    def put_back(self, rows: Index) -> None:
+        """Let arms that were chosen, but will not be scanned here, remain again."""
+        rows = rows[~self.is_reported[rows]]
+        self._n_left += int(np.count_nonzero(~self.is_available[rows]))
+        self.is_available[rows] = True
+
     def _best(self, is_free: NDArray[np.bool_], k: int, boost: Array | None) -> Index:
         """Return the k best free arms by one draw of everything unknown, best first."""
         ranker, pattern, rng = self.ranker, self.pattern, self.rng

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bandit.stores import Entry
 from scanner_adapter.outcomes import Outcome
 
 
@@ -39,3 +41,14 @@ def numeric_rows(outcomes: Sequence[Outcome]) -> tuple[tuple[str, ...], NDArray[
             table[i, place[name]] = value
     table[np.isinf(table)] = np.nan  # a ratio with nothing below: as good as unknown
     return tuple(names), table
+
+
+def outcome_of(entry: Entry, row: int) -> Outcome:
+    """Return an outcome that stands in the journal; its signal's word and its error's do not."""
+    rating = float(entry.arrays["rating"][row])
+    if math.isnan(rating) and math.isnan(entry.arrays["reward"][row]):
+        return Outcome.failed("the evaluation failed, says the journal")
+    values = dict(zip(entry.header["row_columns"], entry.arrays["rows"][row].tolist(), strict=True))
+    columns = {name: value for name, value in values.items() if not math.isnan(value)}
+    columns.pop("rating", None)
+    return Outcome(rating=rating, alpha=columns.pop("alpha", None), columns=columns)

@@ -8,7 +8,7 @@ so that every worker's belief is the fold of a prefix of the one journal, always
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bandit.errors import StoreRefusedError, StoreUnavailableError
 from bandit.ranker import Ranker, RankerSettings
 from bandit.stores import Entry, Receipt, Snapshot, Store
+from bandit.stores.names import position_key
 from scanner_adapter.settings_note import settings_note
 
 log = logging.getLogger("scanrank")
@@ -77,13 +78,24 @@ class LearnedState:
             )
         return snapshot.position
 
-    def refresh(self) -> bool:
-        """Take in what others wrote; False while the store is away, when nothing changes."""
+    @property
+    def is_behind(self) -> bool:
+        """Whether the journal holds, or will hold, entries in another order than they were folded.
+
+        The next `refresh` or `snapshot` folds anew.
+        """
+        return self._is_behind
+
+    def refresh(self, listener: Listener | None = None) -> bool:
+        """Take in what others wrote; False while the store is away, when nothing changes.
+
+        `listener` sees the entries since the last time; where the fold starts anew, it sees none.
+        """
         try:
             if self._is_behind:
                 self.load()
             else:
-                self.catch_up()
+                self.catch_up(listener)
         except _AWAY as err:
             log.warning("%s The scan goes on with what is known here.", err)
             return False
@@ -96,6 +108,24 @@ class LearnedState:
             return None
         self._status_told = status
         return str(status)
+
+    def entries_of(self, scan_id: str) -> Iterator[Entry]:
+        """Yield what the journal holds of a scan already; nothing is folded.
+
+        Raises
+        ------
+        StoreError
+        """
+        if not self.store.reported(self.ruleset, scan_id):
+            return
+        started = [
+            scan.started for scan in self.store.list_scans(self.ruleset, 20)
+            if scan.scan_id == scan_id
+        ]  # fmt: skip
+        after = f"{max(position_key(started[0])[0] - 1, 0)}-0" if started else "0-0"
+        for entry in self.store.read(self.ruleset, after=after):
+            if entry.scan_id == scan_id:
+                yield entry
 
     def catch_up(self, listener: Listener | None = None) -> int:
         """Fold the entries that others appended; return how many there were."""
@@ -142,28 +172,37 @@ class LearnedState:
         return receipt
 
     def snapshot(self) -> bool:
-        """Write the belief up to the present position; False when another was faster."""
+        """Write the belief up to the present position; False when another was faster.
+
+        A snapshot that another worker wrote earlier, of less of the journal, is replaced.
+        """
         if self._is_behind:
             # Reports went to the spool while the store was away: what others wrote meanwhile
             # stands before them in the journal, so the fold starts again from the last snapshot.
             self.load()
+        while not self._save():
+            newest = self.store.load_snapshot(self.ruleset)
+            self._snapshot_version = newest.version if newest is not None else 0
+            if newest is None:
+                continue
+            self._fold_since = self._since(newest)
+            if position_key(newest.position) >= position_key(self.position):
+                log.debug("another worker wrote the snapshot of %s first", self.ruleset)
+                return False
+        self._snapshot_version += 1
+        return True
+
+    def _save(self) -> bool:
         header, arrays = self.ranker.state()
         header["settings"] = settings_note(self.settings)
         header["fold_since"] = self._fold_since
-        saved = self.store.save_snapshot(
+        return self.store.save_snapshot(
             self.ruleset,
             header=header,
             arrays=arrays,
             position=self.position,
             expected_version=self._snapshot_version,
         )
-        if saved:
-            self._snapshot_version += 1
-        else:
-            newest = self.store.load_snapshot(self.ruleset)
-            self._snapshot_version = newest.version if newest is not None else 0
-            log.debug("another worker wrote the snapshot of %s first", self.ruleset)
-        return saved
 
     def _fold(self, entry: Entry, receipt: Receipt, listener: Listener | None) -> None:
         if receipt.is_spooled or receipt.has_lost_entries:

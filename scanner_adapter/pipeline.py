@@ -109,7 +109,8 @@ class Pipeline:
         k = min(self._batch_size, symbols_left(self._until, self.scan, self._n_handed_out))
         batch = self.scan.next_batch(int(k)).symbols if k >= 1 else ()
         if not batch:
-            self.is_ending = True
+            # In a shared scan, what other workers hold may still come back.
+            self.is_ending = k < 1 or not self.scan.awaits_others
             return ()
         self._n_handed_out += len(batch)
         self.in_flight.update(batch)

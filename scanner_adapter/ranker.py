@@ -33,6 +33,7 @@ from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.modes import MODES, Mode, check_mode, check_rollout, choose_mode
 from scanner_adapter.outcomes import RowMap
 from scanner_adapter.scan import SECONDS_PER_DAY, Scan
+from scanner_adapter.shared_scan import WorkerShare
 
 if TYPE_CHECKING:
     from bandit.stores.journal import SealedStore
@@ -177,6 +178,9 @@ class SymbolRanker:
         loadings: Loadings | None = None,
         now: datetime | None = None,
         scan_id: str | None = None,
+        shared: bool = False,
+        worker: str | None = None,
+        lease_s: float = 60.0,
     ) -> Scan:
         """Start a scan over `symbols`.
 
@@ -198,7 +202,18 @@ class SymbolRanker:
         now : datetime, optional
             When the scan runs, with its timezone; by default the clock.
         scan_id : str, optional
-            By default a new one.
+            By default a new one. The id of an interrupted scan continues it: what was reported
+            counts, and is not handed out again.
+        shared : bool
+            Whether other workers scan the same universe under the same `scan_id` at the same
+            time. Each batch is then claimed in the store, and every worker learns from all
+            reports.
+        worker : str, optional
+            This worker's name in a shared scan, by default a new one. One that restarts under its
+            old name has its symbols back at once.
+        lease_s : float
+            In a shared scan, after how long the symbols of a worker that died are scanned by
+            others. A worker that lives keeps its own, however long it takes.
 
         Raises
         ------
@@ -217,10 +232,24 @@ class SymbolRanker:
         scan_time = time_now.timestamp() / SECONDS_PER_DAY
         # Never from the seeded generator: a second process with the same seed would meet the
         # first one's scan in the journal, where the first outcome of a (scan, symbol) wins.
-        scan_id = scan_id or uuid.uuid4().hex
+        known_id, scan_id = scan_id, scan_id or uuid.uuid4().hex
+        if shared and known_id is None:
+            raise InvalidInputError(
+                "a shared scan needs the scan_id under which its workers meet; give all the same"
+            )
         with self._lock:
-            choice = choose_mode(self.mode, self.rollout, self._rng)
-            live, failure = None, None
+            # By a known id the mode is drawn alike in every worker, and after a restart.
+            rng = self._rng if known_id is None else np.random.default_rng(list(known_id.encode()))
+            choice = choose_mode(self.mode, self.rollout, rng)
+            live, failure, share = None, None, None
+            if shared and choice.mode == "off":
+                raise InvalidContextError(
+                    "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
+                    "which its workers could meet"
+                )
+            if shared:
+                name = worker or uuid.uuid4().hex
+                share = WorkerShare(self.store, self.ruleset, scan_id, name, lease_s)
             if choice.mode != "off":
                 facts = {
                     "bars": bars, "events": events, "as_of": as_of, "sectors": sectors,
@@ -234,12 +263,16 @@ class SymbolRanker:
                     raise
                 except Exception as error:
                     failure = error
-            return Scan(
+            scan = Scan(
                 scan_id=scan_id, mode=choice, symbols=names,
                 learned=None if choice.mode == "off" else self.learned, live=live,
                 context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
                 lock=self._lock, row_map=self.row_map, failure=failure, compare=self.compare,
+                share=share,
             )  # fmt: skip
+            if known_id is not None and live is not None:
+                scan.read_back()
+            return scan
 
     @one_blas_thread()
     def order(self, symbols: Sequence[str], **inputs: Any) -> tuple[str, ...]:

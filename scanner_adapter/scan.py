@@ -18,6 +18,7 @@ import logging
 import math
 import threading
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bandit.errors import InvalidInputError
+from bandit.errors import InvalidInputError, StoreError
 from bandit.explain import Explanation, GroupWeight
 from bandit.open_scan import OpenScan
 from bandit.queue import PriorityQueue
@@ -38,10 +39,11 @@ from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.compare import EARLY_SHARE, Comparison
 from scanner_adapter.context import factor_of
 from scanner_adapter.errors import AdapterError, InvalidOutcomeError, ScanStateError
-from scanner_adapter.journal_rows import numeric_rows, pairs_of
+from scanner_adapter.journal_rows import numeric_rows, outcome_of, pairs_of
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.modes import ModeChoice
 from scanner_adapter.outcomes import Outcome, RowMap
+from scanner_adapter.shared_scan import WorkerShare
 from scanner_adapter.stop_rules import StopRule
 from scanner_adapter.summary import Batch, ScanSummary
 
@@ -81,6 +83,7 @@ class Scan:
         row_map: RowMap | None = None,
         failure: BaseException | None = None,
         compare: Callable[[], Comparison] | None = None,
+        share: WorkerShare | None = None,
     ) -> None:
         self.scan_id = scan_id
         self.mode: str = mode.mode
@@ -97,6 +100,8 @@ class Scan:
         self._queue = PriorityQueue(live) if live is not None else None
         self._context_names = context_names
         self._compare = compare
+        self._share = share
+        self._session = uuid.uuid4().hex  # tells own journal entries from those of others
         self._place = {symbol: i for i, symbol in enumerate(symbols)}
         self._handed_out = np.zeros(len(symbols), bool)
         self._next = 0
@@ -118,21 +123,40 @@ class Scan:
     def next_batch(self, k: int = 50) -> Batch:
         """Choose up to `k` symbols to scan next; an empty (false) batch means the end.
 
+        In a shared scan it waits while all that is left is being scanned by other workers, and is
+        empty before the end only while outcomes of this worker's own are still to be reported.
+
         Raises
         ------
         ScanStateError
             After the scan has ended.
         """
+        is_idle = False
+        while True:
+            with self._lock:
+                batch = self._next_batch(k, is_idle=is_idle)
+                share = self._share
+                if batch or share is None or share.holds_some or not share.waits_for_others:
+                    return batch
+            share.pause()
+            is_idle = True
+
+    def _next_batch(self, k: int, *, is_idle: bool) -> Batch:
         with self._lock:
             self._check_open("ask for a batch")
             if k < 1:
                 raise ScanStateError(f"batch of {k} symbols; ask for at least one")
             with self._timed():
-                places, is_random, propensity = self._choose(k)
+                if self._share is None:
+                    places, is_random, propensity = self._choose(k)
+                else:
+                    places, is_random, propensity = self._choose_and_claim(
+                        self._share, k, is_idle=is_idle
+                    )
                 self._handed_out[places] = True
                 for place, drawn, chance in zip(places, is_random, propensity, strict=True):
                     self._choice[int(place)] = (float(chance), bool(drawn))
-                self._n_batches += 1
+                self._n_batches += self._share is None or places.size > 0
                 symbols = tuple(self.symbols[place] for place in places)
             return Batch(self._n_batches, symbols, is_random, propensity)
 
@@ -171,6 +195,8 @@ class Scan:
             self._check_open("report outcomes")
             with self._timed():
                 outcomes = self._read(rows)
+                if self._share is not None:
+                    self._share.settle(outcomes)
                 new = {symbol: o for symbol, o in outcomes.items() if symbol not in self._reported}
                 if new and self._live is not None and self._learned is not None:
                     try:
@@ -179,8 +205,7 @@ class Scan:
                         raise
                     except Exception as error:
                         self._give_way(error)
-                self._reported.update(new)
-                self._reported_s += [time.monotonic() - self.started] * len(new)
+                self._note_reported(new)
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
         """Estimate the share of the high-value results that was found.
@@ -274,6 +299,11 @@ class Scan:
     def n_batches(self) -> int:
         """Batches handed out so far."""
         return self._n_batches
+
+    @property
+    def awaits_others(self) -> bool:
+        """Whether an empty batch is not the end: symbols are left that other workers hold."""
+        return self._share is not None and self._share.waits_for_others
 
     @property
     def n_scanned(self) -> int:
@@ -380,6 +410,8 @@ class Scan:
                 with self._timed():
                     if self._learned is not None and self._live is not None:
                         status = self._save(self._learned, self._live)
+                    if self._share is not None:
+                        self._share.close()
                     if self._compare is not None and self.rollout is not None:
                         try:
                             comparison = self._compare()
@@ -419,6 +451,62 @@ class Scan:
             self._next += 1
         return np.array(places, np.intp), np.zeros(len(places), bool), np.ones(len(places))
 
+    def _choose_and_claim(
+        self, share: WorkerShare, k: int, *, is_idle: bool
+    ) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.float64]]:
+        """Choose what no other worker holds, by everything that all have reported so far.
+
+        What is refused counts as not remaining until it is asked for again, so that propensities
+        are those of the choice among the symbols that were free.
+        """
+        self._hear_others(share)
+        self._put_back(share.to_ask_again(is_idle=is_idle))
+        parts = [(np.empty(0, np.intp), np.empty(0, bool), np.empty(0))]
+        n_missing = k
+        while n_missing > 0:
+            places, is_random, propensity = self._choose(n_missing)
+            if places.size == 0:
+                break
+            mine = share.claim([self.symbols[place] for place in places])
+            kept = np.array([self.symbols[place] in mine for place in places], bool)
+            parts.append((places[kept], is_random[kept], propensity[kept]))
+            n_missing -= len(mine)
+        places, is_random, propensity = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return places, is_random, propensity
+
+    def _put_back(self, symbols: Iterable[str]) -> None:
+        places = self._places(symbols)
+        places = places[~self._handed_out[places]]
+        if places.size:
+            self._next = min(self._next, int(places.min()))
+            if self._live is not None:
+                self._live.put_back(places)
+
+    def _hear_others(self, share: WorkerShare) -> None:
+        """Take in what other workers reported since the last batch."""
+        try:
+            if self._live is None or self._learned is None:  # after a failure nothing is folded
+                self._handed_out[self._places(share.reported(self._place))] = True
+                return
+            is_behind = self._learned.is_behind
+            if self._learned.refresh(self._on_entry) and is_behind:
+                self.read_back()
+        except StoreError as error:
+            log.warning("%s What other workers reported is read later.", error)
+        except Exception as error:
+            self._give_way(error)
+
+    def read_back(self) -> None:
+        """Take in what the journal holds of this scan already, as after an interruption."""
+        with self._lock:
+            if self._learned is None:
+                return
+            try:
+                for entry in self._learned.entries_of(self.scan_id):
+                    self._on_entry(entry)
+            except StoreError as error:
+                log.warning("%s Symbols may be scanned again; first outcomes count.", error)
+
     def _give_way(self, error: BaseException) -> None:
         """Go on in the given order: scanrank itself is broken."""
         self.failure = f"{type(error).__name__}: {error}"
@@ -446,6 +534,7 @@ class Scan:
             "batch": self._n_batches,
             "columns": list(self._context_names),
             "row_columns": list(names),
+            "session": self._session,
         }
         arrays: dict[str, NDArray[Any]] = {
             "context": live.context[places].astype(np.float32),
@@ -460,18 +549,36 @@ class Scan:
         learned.report(self.scan_id, tuple(new), header, arrays, self._on_entry)
 
     def _on_entry(self, entry: Entry) -> None:
-        """Let the scan learn from an entry of its own, by this worker or another."""
-        live = self._live
-        if live is None or entry.kind != "report" or entry.scan_id != self.scan_id:
+        """Let the scan learn from an entry of its own, by this worker or another; once."""
+        if entry.kind != "report" or entry.scan_id != self.scan_id:
             return
-        known = [i for i, arm in enumerate(entry.arms) if arm in self._place]
-        places = self._places([entry.arms[i] for i in known])
+        live = self._live
+        new = [
+            i
+            for i, arm in enumerate(entry.arms)
+            if arm in self._place
+            and arm not in self._reported
+            and not (live is not None and live.is_reported[self._place[arm]])
+        ]
+        places = self._places([entry.arms[i] for i in new])
         self._handed_out[places] = True
-        live.observe(
-            places,
-            np.asarray(entry.arrays["rating"], np.float64)[known],
-            np.asarray(entry.arrays["reward"], np.float64)[known],
-        )
+        rating = np.asarray(entry.arrays["rating"], np.float64)[new]
+        if entry.header.get("session") != self._session:  # by another worker, or before a restart
+            self._note_reported({entry.arms[i]: outcome_of(entry, i) for i in new})
+            if live is not None:
+                probability = np.asarray(entry.arrays["probability"], np.float64)[new]
+                live.limit.observe(rating, probability)
+        if live is not None:
+            live.observe(places, rating, np.asarray(entry.arrays["reward"], np.float64)[new])
+
+    def _note_reported(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Keep outcomes; of a symbol that another worker reported first, that one stands."""
+        for symbol, outcome in outcomes.items():
+            if symbol not in self._reported:
+                self._reported[symbol] = outcome
+                self._reported_s.append(time.monotonic() - self.started)
+        if self._share is not None:
+            self._share.settle(outcomes)
 
     def _read(self, rows: Mapping[str, object] | pd.DataFrame) -> dict[str, Outcome]:
         outcomes = {}
@@ -491,12 +598,20 @@ class Scan:
 
     def _save(self, learned: LearnedState, live: OpenScan) -> str:
         try:
-            header = {"scan_time": self.scan_time, **self._early(), **live.closing()}
-            learned.event(self.scan_id, "close", header, self._on_entry)
+            is_last = True
+            if self._share is not None:
+                self._hear_others(self._share)
+                left = [symbol for symbol in self.symbols if symbol not in self._reported]
+                is_last = self._share.is_last(left)
+            if is_last:  # of the workers: the others' reports are still to come otherwise
+                header = {"scan_time": self.scan_time, **self._early(), **live.closing()}
+                learned.event(self.scan_id, "close", header, self._on_entry)
             is_first = learned.snapshot()
         except Exception as error:
             log.warning("scan %s was not saved as a whole: %s", self.scan_id, error)
             return f"not saved: {error}"
+        if not is_last:
+            return learned.store_trouble() or "saved; other workers go on with the scan"
         return learned.store_trouble() or ("saved" if is_first else "saved by another worker")
 
     def _early(self) -> dict[str, object]:

@@ -1,0 +1,180 @@
+"""One worker's part in an open scan that several processes share.
+
+Every worker ranks the whole universe by what all have reported so far, and claims in the store what
+it is about to scan. A claim is a lease: a heartbeat renews it while the worker lives, and when the
+worker dies its symbols are free again after at most `lease_s`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Container, Iterable, Sequence
+
+from bandit.errors import InvalidInputError, StoreRefusedError, StoreUnavailableError
+from bandit.stores import Store
+from bandit.stores.names import check_name
+
+log = logging.getLogger("scanrank")
+
+_AWAY = (StoreUnavailableError, StoreRefusedError)
+# A store that is away gets this long to come back before symbols are scanned without a claim.
+_PATIENCE_S = 5.0
+_RETRY_S = 0.2
+# Between two looks at symbols that others hold, when there is nothing else to do.
+_IDLE_S = 0.1
+# Symbols that another worker holds are asked for again after this: it may have died.
+_ASK_AGAIN_S = 2.0
+
+
+class WorkerShare:
+    """What one worker holds of a shared scan, and what it was refused.
+
+    Parameters
+    ----------
+    store : Store
+    ruleset, scan_id, worker : str
+        The worker's name is its own among those of the scan; one that comes back under its old
+        name gets its symbols back at once.
+    lease_s : float
+        How long the symbols of a dead worker stay its own.
+
+    Notes
+    -----
+    The heartbeat runs in a thread of its own, because a scanner may take longer than a lease for
+    one batch. All other methods are called under the scan's lock.
+    """
+
+    def __init__(
+        self, store: Store, ruleset: str, scan_id: str, worker: str, lease_s: float
+    ) -> None:
+        if not lease_s >= 1.0:
+            raise InvalidInputError(f"lease_s is {lease_s}; expected at least 1 second")
+        self.worker = check_name("worker", worker)
+        self._store = store
+        self._ruleset = ruleset
+        self._scan_id = scan_id
+        self._lease_s = lease_s
+        self._held: set[str] = set()
+        self._refused: dict[str, float] = {}  # held by others; when we asked last
+        self._lock = threading.Lock()  # of `_held`, which the heartbeat reads
+        self._is_over = threading.Event()
+        self._has_warned = False
+        self._heartbeat = threading.Thread(
+            target=self._beat, name=f"scanrank-lease-{worker}", daemon=True
+        )
+
+    @property
+    def holds_some(self) -> bool:
+        """Whether symbols that this worker claimed have no outcome yet."""
+        return bool(self._held)
+
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether symbols are left that others hold."""
+        return bool(self._refused)
+
+    def claim(self, symbols: Sequence[str]) -> set[str]:
+        """Claim what is free of `symbols`; the rest is remembered as refused."""
+        if self._heartbeat.ident is None:
+            self._heartbeat.start()
+        mine = set(self._claim(symbols))
+        now = time.monotonic()
+        self._refused.update((symbol, now) for symbol in symbols if symbol not in mine)
+        with self._lock:
+            self._held |= mine
+        return mine
+
+    def settle(self, symbols: Iterable[str]) -> None:
+        """Forget symbols that have an outcome, whoever reported it."""
+        for symbol in symbols:
+            self._refused.pop(symbol, None)
+        with self._lock:
+            self._held.difference_update(symbols)
+
+    def reported(self, symbols: Container[str]) -> list[str]:
+        """Return those of `symbols` that have an outcome in the store, and settle them.
+
+        Raises
+        ------
+        StoreError
+        """
+        known = [s for s in self._store.reported(self._ruleset, self._scan_id) if s in symbols]
+        self.settle(known)
+        return known
+
+    def to_ask_again(self, *, is_idle: bool) -> list[str]:
+        """Return and forget refused symbols that are due; when idle, all of them."""
+        before = time.monotonic() - (0.0 if is_idle else min(_ASK_AGAIN_S, self._lease_s))
+        due = [symbol for symbol, asked in self._refused.items() if asked <= before]
+        for symbol in due:
+            del self._refused[symbol]
+        return due
+
+    def pause(self) -> None:
+        """Wait a moment for others to report, or for their leases to run out."""
+        time.sleep(_IDLE_S)
+
+    def is_last(self, left: Sequence[str]) -> bool:
+        """Whether no other worker holds any of the symbols that are left.
+
+        Raises
+        ------
+        StoreUnavailableError, StoreRefusedError
+        """
+        if not left:
+            return True
+        free = self._store.claim(
+            self._ruleset, self._scan_id, self.worker, left, k=len(left), lease_s=self._lease_s
+        )
+        self._store.release(self._ruleset, self._scan_id, self.worker, free)
+        return len(free) == len(left)
+
+    def close(self) -> None:
+        """Stop the heartbeat and give back what was not scanned."""
+        self._is_over.set()
+        if self._heartbeat.ident is not None:
+            self._heartbeat.join()
+        if self._held:
+            try:
+                self._store.release(self._ruleset, self._scan_id, self.worker, sorted(self._held))
+            except _AWAY as err:
+                log.warning("%s Symbols of %s stay leased until they run out.", err, self.worker)
+            self._held.clear()
+
+    def _claim(self, symbols: Sequence[str]) -> Sequence[str]:
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return self._store.claim(
+                    self._ruleset, self._scan_id, self.worker, symbols,
+                    k=len(symbols), lease_s=self._lease_s,
+                )  # fmt: skip
+            except _AWAY as err:
+                if self._has_warned or time.monotonic() > deadline:
+                    if not self._has_warned:
+                        log.warning(
+                            "%s Worker %s goes on without claims: other workers may scan the same "
+                            "symbols, and the first outcome counts.", err, self.worker,
+                        )  # fmt: skip
+                    self._has_warned = True
+                    return symbols
+                time.sleep(_RETRY_S)
+
+    def _beat(self) -> None:
+        while not self._is_over.wait(self._lease_s / 4):
+            with self._lock:
+                held = sorted(self._held)
+            if not held:
+                continue
+            try:
+                kept = self._store.renew(
+                    self._ruleset, self._scan_id, self.worker, held, lease_s=self._lease_s
+                )
+            except _AWAY as err:
+                log.debug("leases of %s not renewed: %s", self.worker, err)
+                continue
+            if len(kept) < len(held):
+                # Too late, as after a laptop's sleep: others have them. Whoever reports first wins.
+                log.info("worker %s lost %d leases", self.worker, len(held) - len(kept))

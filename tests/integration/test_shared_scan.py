@@ -1,0 +1,318 @@
+"""Scans that go on after an interruption, and scans that several workers share."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+import pytest
+from servers import Server
+
+from bandit.errors import InvalidInputError
+from bandit.ranker import RankerSettings
+from bandit.stores import Store, store_from_url
+from scanner_adapter import SymbolRanker
+from scanner_adapter.context import CROSSED, seed_weights
+from scanner_adapter.errors import InvalidContextError
+from scanner_adapter.journal_check import Fold, check
+
+N = 300
+SYMBOLS = [f"S{n}" for n in range(N)]
+WORTH = np.random.default_rng(3).uniform(0, 100, N)
+CONTEXT = pd.DataFrame({"market.worth": WORTH, "technical.noise": WORTH[::-1]}, SYMBOLS)
+NOW = datetime(2024, 3, 4, 21, tzinfo=UTC)
+
+
+def rating(symbol: str) -> float:
+    return float(WORTH[int(symbol[1:])])
+
+
+@contextmanager
+def ranker_on(store: Store, **options: object) -> Iterator[SymbolRanker]:
+    settings = RankerSettings(seed_weights=seed_weights(None), crossed=CROSSED)
+    yield SymbolRanker(store, ruleset="rules", settings=settings, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    url = "memory://"
+    if request.param == "redis":
+        server: Server = request.getfixturevalue("redis_server")
+        url = server.url
+    store = store_from_url(url)
+    store.drop_ruleset("rules")
+    yield store
+    store.close()
+
+
+def reports(store: Store) -> Counter[str]:
+    return Counter(arm for entry in store.read("rules") for arm in entry.arms)
+
+
+# -- resuming
+
+
+def interrupted(ranker: SymbolRanker, n_batches: int, **options: object) -> list[str]:
+    """Scan some batches and never close, as a killed process does; returns what was reported."""
+    scan = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1", **options)  # type: ignore[arg-type]
+    for _ in range(n_batches):
+        scan.report({symbol: rating(symbol) for symbol in scan.next_batch(20)})
+    scan.next_batch(20)  # handed out, never reported
+    return list(scan.outcomes)
+
+
+def test_an_interrupted_scan_goes_on_by_its_id(store: Store) -> None:
+    with ranker_on(store, seed=1) as ranker:
+        done = interrupted(ranker, 4)
+    with ranker_on(store, seed=2) as ranker:
+        scan = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1")
+        assert scan.n_scanned == 80
+        assert list(scan.outcomes) == done
+        assert scan.outcomes[done[0]].rating == rating(done[0])
+        with scan:
+            rest = []
+            while batch := scan.next_batch(20):
+                rest += batch.symbols
+                scan.report({symbol: rating(symbol) for symbol in batch})
+    assert sorted(rest + done) == sorted(SYMBOLS), "each once, none left out"
+    assert scan.summary.n_scanned == N
+    assert scan.summary.n_hits == sum(scan.is_hit(symbol) for symbol in SYMBOLS) > 5
+    assert reports(store) == dict.fromkeys(SYMBOLS, 1)
+    assert [info.is_closed for info in store.list_scans("rules")] == [True]
+    assert check(store, "rules").fold is Fold.EQUAL
+
+
+def test_today_has_learned_what_the_interrupted_scan_reported(store: Store) -> None:
+    """The one that goes on knows the same outcomes of today as the one that was interrupted."""
+    with ranker_on(store, seed=1) as ranker:
+        first = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1")
+        for _ in range(5):
+            first.report({symbol: rating(symbol) for symbol in first.next_batch(20)})
+    with ranker_on(store, seed=1) as ranker:
+        second = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1")
+    mine, its = first._live, second._live
+    assert mine is not None
+    assert its is not None
+    assert its.limit.value() == pytest.approx(mine.limit.value(), rel=1e-6)
+    assert its.n_hits == mine.n_hits > 0
+    np.testing.assert_array_equal(its.is_reported, mine.is_reported)
+    np.testing.assert_array_equal(its.is_available, mine.is_available)
+    # Set against a belief that knows the first half already, today's pattern is another one.
+    assert np.abs(its.pattern.moments.mean).max() > 0.01
+
+
+def test_failures_stay_failures_when_a_scan_goes_on(store: Store) -> None:
+    with ranker_on(store, seed=1) as ranker:
+        scan = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1")
+        batch = scan.next_batch(10)
+        scan.report({symbol: ValueError("no data") for symbol in batch})
+    with ranker_on(store, seed=1) as ranker:
+        scan = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1")
+    assert scan.summary.n_errors == 10
+    assert scan.summary.first_error == "the evaluation failed, says the journal"
+
+
+def test_a_scan_that_was_complete_has_nothing_left(store: Store) -> None:
+    with ranker_on(store, seed=1) as ranker:
+        for expected in (N, 0):
+            handed_out = 0
+            with ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1") as scan:
+                for batch in scan.batches(50):
+                    handed_out += len(batch)
+                    scan.report({symbol: rating(symbol) for symbol in batch})
+            assert handed_out == expected
+            assert scan.summary.n_scanned == N
+        assert ranker.n_scans == 1
+
+
+# -- sharing
+
+
+def work(store: Store, worker: str, scanned: list[str], *, pause_s: float = 0.002) -> SymbolRanker:
+    """Scan as one of several workers until nothing is left."""
+    with ranker_on(store, seed=len(worker)) as ranker:
+        with ranker.start_scan(
+            SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1", shared=True, worker=worker, lease_s=2.0
+        ) as scan:
+            while batch := scan.next_batch(15):
+                time.sleep(pause_s * len(batch))
+                scanned += batch.symbols
+                scan.report({symbol: rating(symbol) for symbol in batch})
+        assert scan.failure is None
+        assert scan.summary.n_scanned == N
+        assert scan.summary.n_hits > 5
+        return ranker
+
+
+def test_workers_share_a_scan_without_scanning_twice(store: Store) -> None:
+    scanned: dict[str, list[str]] = {name: [] for name in ("w1", "w2", "w3")}
+    with ThreadPoolExecutor(3) as pool:
+        rankers = list(pool.map(lambda name: work(store, name, scanned[name]), scanned))
+    assert Counter(chain(*scanned.values())) == dict.fromkeys(SYMBOLS, 1)
+    assert min(map(len, scanned.values())) > N / 6, "all of them worked"
+    assert reports(store) == dict.fromkeys(SYMBOLS, 1)
+    assert [info.is_closed for info in store.list_scans("rules")] == [True]
+    assert check(store, "rules").fold is Fold.EQUAL
+    for ranker in rankers:
+        ranker.learned.refresh()
+    states = [ranker.learned.ranker.state()[1] for ranker in rankers]
+    for name, array in states[0].items():
+        assert all(state[name].tobytes() == array.tobytes() for state in states), name
+
+
+def test_a_dead_workers_symbols_come_back_after_their_lease(store: Store) -> None:
+    with ranker_on(store, seed=1) as ranker:
+        dead = ranker.start_scan(
+            SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1", shared=True, worker="dead", lease_s=1.0
+        )
+        held = dead.next_batch(40).symbols
+        share = dead._share
+        assert share is not None
+        share._is_over.set()  # no heartbeat any more, as after SIGKILL
+        start = time.monotonic()
+        scanned: list[str] = []
+        work(store, "w2", scanned, pause_s=0.0)
+        assert time.monotonic() - start >= 0.8, "the lease had to run out first"
+    assert Counter(scanned) == dict.fromkeys(SYMBOLS, 1)
+    assert set(held) <= set(scanned[-40:]) | set(scanned)
+    assert not set(held) & set(scanned[:200]), "while the lease ran, others came first"
+
+
+def test_a_slow_worker_keeps_its_symbols_by_heartbeat(store: Store) -> None:
+    with ranker_on(store, seed=1) as slow, ranker_on(store, seed=2) as quick:
+        options = {"context": CONTEXT, "now": NOW, "scan_id": "s1", "shared": True, "lease_s": 1.0}
+        first = slow.start_scan(SYMBOLS, worker="slow", **options)  # type: ignore[arg-type]
+        mine = first.next_batch(30).symbols
+        time.sleep(2.0)
+        second = quick.start_scan(SYMBOLS, worker="quick", **options)  # type: ignore[arg-type]
+        theirs = second.next_batch(N).symbols
+        assert not set(mine) & set(theirs)
+        assert len(theirs) == N - 30
+        assert second.next_batch(10).symbols == (), "its own outcomes come first"
+        assert second.awaits_others
+        second.report({symbol: rating(symbol) for symbol in theirs})
+        first.report({symbol: rating(symbol) for symbol in mine})
+        assert second.next_batch(10).symbols == ()
+        assert second.n_scanned == N
+        assert first.close().store_status in ("saved", "saved by another worker")
+        second.close()
+
+
+def test_one_worker_learns_from_the_other_within_a_batch(store: Store) -> None:
+    with ranker_on(store, seed=1) as one, ranker_on(store, seed=1) as two:
+        options = {"context": CONTEXT, "now": NOW, "scan_id": "s1", "shared": True}
+        mine, theirs = one.start_scan(SYMBOLS, **options), two.start_scan(SYMBOLS, **options)  # type: ignore[arg-type]
+        batch = mine.next_batch(60)
+        mine.report({symbol: rating(symbol) for symbol in batch})
+        assert theirs.n_scanned == 0
+        theirs.next_batch(5)
+        assert theirs.n_scanned == 60
+        assert two.learned.position == one.learned.position
+        for name, array in one.learned.ranker.state()[1].items():
+            assert two.learned.ranker.state()[1][name].tobytes() == array.tobytes()
+        mine.close()
+        theirs.close()
+
+
+def test_the_first_outcome_stands_when_a_lease_ran_out(store: Store) -> None:
+    with ranker_on(store, seed=1) as one, ranker_on(store, seed=2) as two:
+        options = {"context": CONTEXT, "now": NOW, "scan_id": "s1", "shared": True, "lease_s": 1.0}
+        late = one.start_scan(SYMBOLS, **options)  # type: ignore[arg-type]
+        symbols = late.next_batch(10).symbols
+        share = late._share
+        assert share is not None
+        share._is_over.set()
+        time.sleep(1.2)
+        second = two.start_scan(SYMBOLS, **options)  # type: ignore[arg-type]
+        got = second.next_batch(N).symbols
+        assert set(symbols) <= set(got)
+        second.report(dict.fromkeys(got, 1.0))
+        late.report(dict.fromkeys(symbols, 2.0))
+        assert {late.outcomes[symbol].rating for symbol in symbols} == {1.0}
+        assert late.n_scanned == N
+        second.close()
+        late.close()
+    assert reports(store) == dict.fromkeys(SYMBOLS, 1)
+
+
+@pytest.mark.parametrize("mode", ["on", "shadow"])
+def test_pools_share_a_scan_too(store: Store, mode: str) -> None:
+    """Two processes' worth of `run`, each over its own threads, as operators use it."""
+    scanned: list[str] = []
+    lock = threading.Lock()
+
+    def evaluate(symbol: str) -> float:
+        time.sleep(0.001)
+        with lock:
+            scanned.append(symbol)
+        return rating(symbol)
+
+    def run(worker: str) -> int:
+        with ranker_on(store, seed=1, mode=mode) as ranker, ThreadPoolExecutor(3) as pool:
+            scan = ranker.start_scan(
+                SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1", shared=True, worker=worker
+            )
+            return scan.run(evaluate, executor=pool).n_scanned
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(run, ["a", "b"])) == [N, N]
+    assert Counter(scanned) == dict.fromkeys(SYMBOLS, 1)
+    assert check(store, "rules").fold is Fold.EQUAL
+
+
+def test_a_worker_that_leaves_gives_its_symbols_back_and_the_last_one_closes(store: Store) -> None:
+    with ranker_on(store, seed=1) as one, ranker_on(store, seed=2) as two:
+        options = {"context": CONTEXT, "now": NOW, "scan_id": "s1", "shared": True, "lease_s": 60.0}
+        leaver = one.start_scan(SYMBOLS, **options)  # type: ignore[arg-type]
+        stayer = two.start_scan(SYMBOLS, **options)  # type: ignore[arg-type]
+        stays = stayer.next_batch(10).symbols
+        leaves = leaver.next_batch(10).symbols
+        assert leaver.close().store_status == "saved; other workers go on with the scan"
+        stayer.report({symbol: rating(symbol) for symbol in stays})
+        rest = []
+        while batch := stayer.next_batch(100):
+            rest += batch.symbols
+            stayer.report({symbol: rating(symbol) for symbol in batch})
+        assert set(leaves) <= set(rest)
+        assert stayer.close().store_status == "saved"
+    assert [info.is_closed for info in store.list_scans("rules")] == [True]
+
+
+def test_what_does_not_fit_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ranker_on(store) as ranker:
+        with pytest.raises(InvalidInputError, match="needs the scan_id"):
+            ranker.start_scan(SYMBOLS, shared=True)
+        with pytest.raises(InvalidInputError, match="at least 1 second"):
+            ranker.start_scan(SYMBOLS, scan_id="s1", shared=True, lease_s=0.5)
+        with pytest.raises(InvalidInputError, match="worker 'a b'"):
+            ranker.start_scan(SYMBOLS, scan_id="s1", shared=True, worker="a b")
+        monkeypatch.setenv("SCANRANK_MODE", "off")
+        with pytest.raises(InvalidContextError, match="needs mode 'on' or 'shadow'"):
+            ranker.start_scan(SYMBOLS, scan_id="s1", shared=True)
+
+
+def test_claims_wait_for_a_store_that_restarts(
+    own_server: Callable[..., Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = own_server()
+    store = store_from_url(server.url)
+    with ranker_on(store, seed=1) as ranker:
+        scan = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1", shared=True)
+        first = scan.next_batch(20).symbols
+        scan.report({symbol: rating(symbol) for symbol in first})
+        server.kill()
+        threading.Timer(1.0, server.start).start()
+        second = scan.next_batch(20).symbols
+        assert len(second) == 20
+        assert "goes on without claims" not in caplog.text
+        scan.report({symbol: rating(symbol) for symbol in second})
+        scan.close()
+    store.close()
