@@ -21,7 +21,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -675,7 +675,8 @@ class Scan:
     def _timed(self) -> Iterator[None]:
         start = time.monotonic()
         try:
-            with one_blas_thread():
+            # Off mode multiplies nothing: it must not cost what switching threads costs.
+            with one_blas_thread() if self._live is not None else nullcontext():
                 yield
         finally:
             self.overhead_s += time.monotonic() - start
