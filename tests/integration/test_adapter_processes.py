@@ -29,6 +29,8 @@ def evaluate(symbol: str) -> Outcome:
 def die(symbol: str) -> float:
     if symbol == "S50":
         os.kill(os.getpid(), signal.SIGKILL)
+    # The pool looks at results first: a flood of them would hide the death until the end.
+    time.sleep(0.02)
     return float(symbol[1:])
 
 
