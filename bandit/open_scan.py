@@ -97,6 +97,7 @@ class OpenScan:
         self._n_selects = 0
         self._probe = np.unique(np.linspace(0, n - 1, _PROBE).astype(np.intp))
         self._step_of = np.full(n, -1)
+        self._predicted = np.full(n, np.nan)
         self._expected_left: list[float] = []
         self.level = self._level()
 
@@ -134,6 +135,7 @@ class OpenScan:
         order = np.argsort(best)
         place = np.minimum(np.searchsorted(best, arms, sorter=order), k - 1)
         rank = np.where(best[order[place]] == arms, order[place], k)
+        self._predicted[arms] = self.predict(arms).probability
         propensity = batch_propensity(rank, n_remaining=free.size, k=k, quota=k * share)
         self.take(arms)
         return Choice(arms, np.arange(k) >= sampled.size, propensity)
@@ -304,11 +306,20 @@ class OpenScan:
             self._expected_left.append(float(expit(self._means()[~self.is_reported]).sum()))
 
     def _recall_evidence(self) -> list[list[float]]:
-        """Return (expected, actual) hits left at some steps of a scan that ran to its end."""
-        if not self.is_reported.all() or not self._expected_left:
-            return []
-        if np.isnan(self.reward).all():
-            return []  # every evaluation failed
+        """Return (expected, actual) numbers of hits, as `RecallModel.learn` takes them.
+
+        From a scan that ran to its end: hits left at some steps near it. From one that was
+        stopped: hits in the later half of what was scanned, the part nearest to what was not.
+        """
+        if not self.is_reported.any() or np.isnan(self.reward).all():
+            return []  # nothing was scanned, or every evaluation failed
+        if not self.is_reported.all():
+            later = self._step_of > 0.5 * self._step_of.max()
+            later &= ~np.isnan(self._predicted) & ~np.isnan(self.reward)
+            if not later.any():
+                return []
+            found = np.count_nonzero(self.are_hits(np.flatnonzero(later)))
+            return [[float(self._predicted[later].sum()), float(found)]]
         share = self.ranker.settings.rule.expected_share
         if share is None:
             hits = self.reward >= 0.5
