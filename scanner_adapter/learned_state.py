@@ -211,7 +211,7 @@ class LearnedState:
             self._is_behind = True
         elif receipt.position is None and not np.any(receipt.accepted):
             # Nothing of ours was new: whoever was first stands in the journal.
-            self.catch_up(listener)
+            self.refresh(listener)
             return
         elif receipt.previous != self.position and not self._is_behind:
             try:
