@@ -4,7 +4,7 @@ A sub-score says how much of something a symbol has; what it is worth need not b
 and two can be worth more together than apart (a new high on high volume). High-value outcomes
 live in the tails, so the knots sit there. On real scans one hinge at either end and the products
 of a dozen columns found 1.2 points more hits in the first quarter than lines alone, as much as
-gradient boosting; more knots, or random products of all columns, gave less.
+gradient boosting; more knots, or random rectified sums of all columns, gave less.
 """
 
 from __future__ import annotations
