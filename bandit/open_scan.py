@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,11 +23,13 @@ from bandit.explain import Contribution, Explanation, GroupWeight, contributions
 from bandit.pattern import ScanPattern
 from bandit.propensity import batch_propensity
 from bandit.recall import RecallEstimate
-from bandit.rewards import RunningLimit, limit_above
+from bandit.rewards import RunningLimit, Threshold, limit_above
 from bandit.scores import DENSE_UP_TO, ArmScores, BoundedScores, DenseScores
 
 if TYPE_CHECKING:
     from bandit.ranker import Ranker
+
+log = logging.getLogger("scanrank")
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -39,6 +42,8 @@ _NOTE_ALL_UP_TO = 1_000
 # many arms.
 _MOST_NOISE = 0.3
 _PROBE = 256
+# So many ratings without a hit are worth a word.
+_ENOUGH_RATINGS = 100
 # Arms over which learned weights of groups are judged.
 _WEIGHED = 1_000
 
@@ -283,6 +288,7 @@ class OpenScan:
 
     def closing(self) -> dict[str, object]:
         """Return what the ranker learns from the scan as a whole: the header of its close entry."""
+        self._warn_of_foreign_scale()
         share = self.ranker.settings.rule.expected_share
         limit = self.limit.carried
         if share is not None:
@@ -296,6 +302,19 @@ class OpenScan:
             "n_total": len(self.arms),
             "n_hits": self.n_hits,
         }
+
+    def _warn_of_foreign_scale(self) -> None:
+        # An earlier prioritiser compared ratings that end at 26 with 70, and never learned.
+        rule, seen = self.ranker.settings.rule, self.rating[~np.isnan(self.rating)]
+        if isinstance(rule, Threshold) and seen.size >= _ENOUGH_RATINGS:
+            highest = float(seen.max())
+            if highest < rule.minimum:
+                log.warning(
+                    "none of %d ratings reached the threshold %g, the highest was %g: is the "
+                    "threshold on the scanner's own scale? Without high-value results nothing is "
+                    "learned; TopShare(0.05) reads the scale from the ratings.",
+                    seen.size, rule.minimum, highest,
+                )  # fmt: skip
 
     def _note_expected_left(self) -> None:
         # Needs the score of every arm: not for a million of them, and for thousands every few

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from scanner_adapter import ScanStateError, SymbolRanker
+from scanner_adapter import ScanStateError, SymbolRanker, Threshold
 
 SYMBOLS = tuple(f"S{i:03d}" for i in range(120))
 NAMES = ("market.a", "market.b", "technical.c", "fundamental.d")
@@ -47,3 +47,12 @@ def test_mode_off_and_strangers_are_told_so() -> None:
     on = SymbolRanker.open("memory://", ruleset="explained").start_scan(SYMBOLS)
     with pytest.raises(ScanStateError, match="'XYZ' is not part of this scan of 120 symbols"):
         on.explain("XYZ")
+
+
+def test_a_threshold_on_another_scale_is_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    """The trap: ratings that end at 26, compared with 70, teach nothing for ever."""
+    ranker = SymbolRanker.open("memory://", ruleset="scale", rewards=Threshold(70.0))
+    with ranker.start_scan(SYMBOLS) as scan:
+        for batch in scan.batches(60):
+            scan.report({symbol: 20.0 + len(symbol) for symbol in batch})
+    assert "none of 120 ratings reached the threshold 70, the highest was 24" in caplog.text
