@@ -3,7 +3,7 @@
 One row per reported symbol, and one per opening or closing of a scan, in journal order:
 
     position, kind ("open", "report", "close"), scan_id, header (JSON)
-    symbol, reward, rating, probability, propensity, is_random    of a report, else null
+    symbol, reward, rating, probability, propensity, is_random, is_signal    null in other kinds
     context, rows    lists; their names stand in the header as `columns` and `row_columns`
 
 Nothing is left out: imported into an empty ruleset, the journal folds to the same belief, bit for
@@ -36,6 +36,7 @@ _NUMBERS = {
     "probability": np.float64,
     "propensity": np.float64,
     "is_random": np.uint8,
+    "is_signal": np.float32,
 }
 _LISTS = {"context": np.float32, "rows": np.float32}
 _SCHEMA = pa.schema(
@@ -62,6 +63,8 @@ def export_journal(store: Store, ruleset: str, path: Path) -> int:
     """
     note = json.dumps({"format": FORMAT, "ruleset": ruleset}).encode()
     schema = _SCHEMA.with_metadata({_KEY: note})
+    if not path.absolute().parent.is_dir():
+        raise InvalidInputError(f"{path}: there is no such folder")
     beside = path.with_name(f".{path.name}.part")
     n_entries = 0
     try:
@@ -133,7 +136,9 @@ def is_journal(path: Path) -> bool:
 
 
 def logged_ratings(path: Path) -> pd.DataFrame:
-    """Return date, symbol, rating and numeric columns of an exported journal, for a replay.
+    """Return date, symbol, rating, signal and numeric columns of an exported journal, for a replay.
+
+    The journal keeps whether a signal was high-value, not its word: it is "Long" or nothing.
 
     Of a symbol scanned twice on one day (UTC) the first rating stands, as within a scan; failed
     evaluations have none and are left out.
@@ -146,6 +151,10 @@ def logged_ratings(path: Path) -> pd.DataFrame:
                 entry.arrays["rows"].astype(np.float64), columns=entry.header["row_columns"]
             )
             part["rating"] = entry.arrays["rating"]
+            if "is_signal" in entry.arrays:
+                part["signal"] = [
+                    "Long" if is_signal == 1.0 else None for is_signal in entry.arrays["is_signal"]
+                ]
             part.insert(0, "symbol", entry.arms)
             part.insert(0, "date", day.astype("datetime64[s]"))
             parts.append(part[~np.isnan(entry.arrays["rating"])])

@@ -44,11 +44,16 @@ def numeric_rows(outcomes: Sequence[Outcome]) -> tuple[tuple[str, ...], NDArray[
 
 
 def outcome_of(entry: Entry, row: int) -> Outcome:
-    """Return an outcome that stands in the journal; its signal's word and its error's do not."""
+    """Return an outcome that stands in the journal, where a high-value signal is one and no word.
+
+    Neither are the words of an error kept.
+    """
     rating = float(entry.arrays["rating"][row])
     if math.isnan(rating) and math.isnan(entry.arrays["reward"][row]):
         return Outcome.failed("the evaluation failed, says the journal")
     values = dict(zip(entry.header["row_columns"], entry.arrays["rows"][row].tolist(), strict=True))
     columns = {name: value for name, value in values.items() if not math.isnan(value)}
     columns.pop("rating", None)
-    return Outcome(rating=rating, alpha=columns.pop("alpha", None), columns=columns)
+    is_signal = "is_signal" in entry.arrays and entry.arrays["is_signal"][row] == 1.0
+    signal = "Long" if is_signal else None
+    return Outcome(rating=rating, signal=signal, alpha=columns.pop("alpha", None), columns=columns)

@@ -543,6 +543,7 @@ class Scan:
             "rating": rating,
             "probability": probability.astype(np.float32),
             "propensity": np.array([chance for chance, _ in chosen], np.float32),
+            "is_signal": is_signal.astype(np.float32),
             "is_random": np.array([drawn for _, drawn in chosen], np.uint8),
             "rows": rows.astype(np.float32),
         }

@@ -47,7 +47,11 @@ def scan_days(url: str, *, n_days: int = 3, first: int = 0, **settings: float) -
                         {
                             symbol: ValueError("no data")
                             if symbol == "S7"
-                            else {"rating": worth[int(symbol[1:])], "volume_ratio": float(day)}
+                            else {
+                                "rating": worth[int(symbol[1:])],
+                                "signal": "Buy" if worth[int(symbol[1:])] > 90 else "Avoid",
+                                "volume_ratio": float(day),
+                            }
                             for symbol in batch
                         }
                     )
@@ -261,6 +265,7 @@ def test_a_replay_reads_the_export(store: Store, tmp_path: Path) -> None:
     np.testing.assert_array_equal(log.rating[2], worth)
     assert set(log.columns) == {"volume_ratio"}
     assert np.nanmax(log.columns["volume_ratio"][1]) == 1.0
+    np.testing.assert_array_equal(log.is_signal(2, np.arange(N)) == 1.0, worth > 90)
 
 
 def test_an_import_does_not_mix_histories(url: str, store: Store, tmp_path: Path) -> None:
@@ -287,6 +292,8 @@ def test_an_export_of_nothing_leaves_no_file(store: Store, tmp_path: Path) -> No
     with pytest.raises(InvalidInputError, match="ruleset 'none' has no journal"):
         export_journal(store, "none", tmp_path / "none.parquet")
     assert list(tmp_path.glob("*none.parquet*")) == []
+    with pytest.raises(InvalidInputError, match="there is no such folder"):
+        export_journal(store, "rules", tmp_path / "nowhere" / "j.parquet")
 
 
 def test_a_verdict_names_the_belief_it_compared(store: Store) -> None:
