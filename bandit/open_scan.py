@@ -100,7 +100,8 @@ class OpenScan:
         )
         self._n_left = n
         self._n_selects = 0
-        self._probe = np.unique(np.linspace(0, n - 1, _PROBE).astype(np.intp))
+        probe = np.unique(np.linspace(0, n - 1, _PROBE).astype(np.intp))
+        self._probe = ranker.expansion.transform(context[probe], np.float64)
         self._step_of = np.full(n, -1)
         self._predicted = np.full(n, np.nan)
         self._expected_left: list[float] = []
@@ -181,8 +182,9 @@ class OpenScan:
         While little was learned, a draw of two hundred weights moves the scores by more than the
         seed weights do, and the first scans would be nearly random.
         """
-        signal = float(np.std(self.scores.linear(self._probe, mean)))
-        noise = float(np.std(self.scores.linear(self._probe, deviation)))
+        d = self._probe.shape[1]
+        signal = float(np.std(self._probe @ mean[:d]))
+        noise = float(np.std(self._probe @ deviation[:d]))
         return 1.0 if noise <= _MOST_NOISE * signal else _MOST_NOISE * signal / noise
 
     def _means(self) -> Array:
