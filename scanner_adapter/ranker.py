@@ -224,12 +224,7 @@ class SymbolRanker:
         names = as_arms(list(symbols))
         if not names:
             raise InvalidInputError("the universe is empty; give at least one symbol")
-        time_now = datetime.now(UTC) if now is None else now
-        if time_now.tzinfo is None:
-            raise InvalidContextError(
-                f"now is {time_now} without a timezone; give it one, best UTC"
-            )
-        scan_time = time_now.timestamp() / SECONDS_PER_DAY
+        scan_time = _scan_time(now)
         # Never from the seeded generator: a second process with the same seed would meet the
         # first one's scan in the journal, where the first outcome of a (scan, symbol) wins.
         known_id, scan_id = scan_id, scan_id or uuid.uuid4().hex
@@ -275,19 +270,22 @@ class SymbolRanker:
             return scan
 
     @one_blas_thread()
-    def order(self, symbols: Sequence[str], **inputs: Any) -> tuple[str, ...]:
+    def order(
+        self, symbols: Sequence[str], *, now: datetime | None = None, **inputs: Any
+    ) -> tuple[str, ...]:
         """Return `symbols` in order of promise, for loops that only want an order.
 
         Nothing is learned or stored. Takes `bars`, `events`, `as_of`, `sectors`, `context`,
-        `loadings` as `start_scan` does.
+        `loadings` and `now` as `start_scan` does.
         """
         names = as_arms(list(symbols))
+        scan_time = _scan_time(now)
         with self._lock:
             if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
                 return names
             try:
                 facts = market_facts(names, **inputs)
-                live = self._open("order", names, facts, time.time() / SECONDS_PER_DAY, mode=None)
+                live = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(_ORDER_BATCH)).arms.size:
                     chosen.append(choice.arms)
@@ -354,3 +352,11 @@ def _surviving(store: Store) -> Store:
     from bandit.stores.spool import SpoolingStore
 
     return SpoolingStore(cast("SealedStore", store))
+
+
+def _scan_time(now: datetime | None) -> float:
+    """Return `now`, or the clock, in days since the epoch."""
+    time_now = datetime.now(UTC) if now is None else now
+    if time_now.tzinfo is None:
+        raise InvalidContextError(f"now is {time_now} without a timezone; give it one, best UTC")
+    return time_now.timestamp() / SECONDS_PER_DAY

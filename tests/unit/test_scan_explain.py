@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from scanner_adapter import ScanStateError, SymbolRanker, Threshold
+from scanner_adapter import InvalidContextError, ScanStateError, SymbolRanker, Threshold
 
 SYMBOLS = tuple(f"S{i:03d}" for i in range(120))
 NAMES = ("market.a", "market.b", "technical.c", "fundamental.d")
@@ -56,3 +56,20 @@ def test_a_threshold_on_another_scale_is_pointed_out(caplog: pytest.LogCaptureFi
         for batch in scan.batches(60):
             scan.report({symbol: 20.0 + len(symbol) for symbol in batch})
     assert "none of 120 ratings reached the threshold 70, the highest was 24" in caplog.text
+
+
+def test_an_order_is_asked_for_at_a_time() -> None:
+    """The record of ten days ago counts more than that of ten years ago, and both stay orders."""
+    ranker = SymbolRanker.open(
+        "memory://", ruleset="when", rewards=Threshold(1.0), exploration=0.0, random_share=0.0
+    )
+    then = datetime(2015, 1, 5, tzinfo=UTC)
+    for day in range(5):
+        with ranker.start_scan(SYMBOLS, now=then + timedelta(days=day)) as scan:
+            for batch in scan.batches(60):
+                scan.report({symbol: float(symbol in SYMBOLS[-5:]) for symbol in batch})
+    soon = ranker.order(SYMBOLS, now=then + timedelta(days=10))
+    assert set(soon[:5]) == set(SYMBOLS[-5:])
+    assert sorted(ranker.order(SYMBOLS)) == sorted(SYMBOLS)
+    with pytest.raises(InvalidContextError, match="without a timezone"):
+        ranker.order(SYMBOLS, now=datetime(2015, 1, 5))
