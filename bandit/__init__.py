@@ -13,6 +13,7 @@ from bandit.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from bandit.estimator import FractionalLogistic
 from bandit.open_scan import OpenScan
 from bandit.ranker import Ranker, RankerSettings
 from bandit.recall import RecallEstimate
@@ -22,6 +23,7 @@ from bandit.stores import Store, store_from_url
 __all__ = [
     "BanditError",
     "CorruptStateError",
+    "FractionalLogistic",
     "IncompatibleStateError",
     "InvalidInputError",
     "OpenScan",

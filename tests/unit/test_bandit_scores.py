@@ -1,0 +1,79 @@
+"""Scoring only the arms that can be picked picks the same arms as scoring them all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bandit import Ranker, RankerSettings, Signal
+from bandit.open_scan import OpenScan
+from bandit.scores import CACHE_BYTES, BoundedScores, DenseScores
+
+N, COLUMNS = 3_000, ["factor.a", "factor.b", *(f"market.c{i}" for i in range(10))]
+SEEDS = {"factor.a": 0.6, "factor.b": 0.4}
+RNG = np.random.default_rng(11)
+CONTEXT = RNG.uniform(0.0, 100.0, (N, len(COLUMNS)))
+LOADINGS = RNG.normal(size=(N, 3)).astype(np.float32)
+TRUTH = RNG.normal(0.0, 1.0, len(COLUMNS))
+OPENED = {"scan_time": 1.0, "columns": COLUMNS}
+
+
+def report(ranker: Ranker, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Fold a report of `rows` whose rewards follow TRUTH; return the rewards."""
+    x = CONTEXT[rows]
+    chance = 1.0 / (1.0 + np.exp(2.0 - (x - 50.0) / 50.0 @ TRUTH))
+    rewards = (np.random.default_rng(seed).random(rows.size) < chance).astype(float)
+    arrays = {"context": x, "reward": rewards, "probability": chance}
+    ranker.fold("report", OPENED, [str(row) for row in rows], arrays)
+    return rewards
+
+
+def taught(n_reports: int) -> Ranker:
+    ranker = Ranker(RankerSettings(seed_weights=SEEDS, rule=Signal()))
+    ranker.fold("open", OPENED, (), {})
+    for seed in range(n_reports):
+        report(ranker, np.random.default_rng(seed).choice(N, 50, replace=False), seed)
+    return ranker
+
+
+def picks(n_reports: int, dense_up_to: int) -> list[np.ndarray]:
+    """Twelve batches with learning between them."""
+    ranker = taught(n_reports)
+    nothing = np.zeros(N)
+    scan = OpenScan(
+        ranker, "scan", tuple(map(str, range(N))), CONTEXT, LOADINGS, ("component",) * 3,
+        np.random.default_rng(5), nothing, nothing, dense_up_to=dense_up_to,
+    )  # fmt: skip
+    assert isinstance(scan.scores, DenseScores if dense_up_to else BoundedScores)
+    batches = []
+    for step in range(12):
+        rows = scan.select(50).arms
+        batches.append(rows)
+        scan.observe(rows, np.full(50, np.nan), report(ranker, rows, 1_000 + step))
+    return batches
+
+
+@pytest.mark.parametrize("n_reports", [0, 20, 400])
+def test_bounded_picks_equal_dense_picks(n_reports: int) -> None:
+    """Same seed, same draws: cold, half taught and taught, over a scan that learns."""
+    for dense, bounded in zip(picks(n_reports, N), picks(n_reports, 0), strict=True):
+        assert dense.tolist() == bounded.tolist()
+
+
+@pytest.mark.parametrize("cache_bytes", [0, CACHE_BYTES])
+def test_few_contend_once_taught_and_none_of_the_best_is_missed(cache_bytes: int) -> None:
+    ranker = taught(400)
+    bounded = BoundedScores(CONTEXT, ranker.expansion, ranker.moments, cache_bytes)
+    dense = DenseScores(CONTEXT, ranker.expansion)
+    report(ranker, np.arange(50), 9)  # the mean moves on from the anchor
+    free, extra = np.ones(N, bool), np.zeros(N, np.float32)
+    rows = bounded.contenders(free, 50, ranker.moments, 0.3, extra)
+    for weights in ranker.moments.draw(np.random.default_rng(2), 200, 0.3):
+        best = np.argsort(-dense.linear(np.arange(N), weights))[:50]
+        assert np.isin(best, rows).all()
+    assert rows.size < N / 3
+    # Sums in float32 over some 40 features of size one agree to about 1e-5.
+    some = np.arange(0, N, 7)
+    assert bounded.linear(some, ranker.moments.mean) == pytest.approx(
+        dense.linear(some, ranker.moments.mean), abs=1e-4
+    )
