@@ -180,7 +180,7 @@ class OpenScan:
         """Return the factor, at most 1, that keeps a draw from drowning what is believed.
 
         While little was learned, a draw of two hundred weights moves the scores by more than the
-        seed weights do, and the first scans would be nearly random.
+        seed weights do, and the first scans would follow it rather than them.
         """
         d = self._probe.shape[1]
         signal = float(np.std(self._probe @ mean[:d]))
