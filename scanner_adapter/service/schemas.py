@@ -1,0 +1,447 @@
+"""The shapes of what the service answers: one model per thing, its fields described for OpenAPI.
+
+Times are seconds since 1970 (UTC). Unknown numbers are null, never NaN. The status note comes from
+the scanner as `bandit.stores` keeps it; its fields are repeated here so that OpenAPI shows them.
+
+    GET    /api/v1/rulesets                                        Rulesets
+    GET    /api/v1/rulesets/{ruleset}                              Ruleset
+    GET    /api/v1/rulesets/{ruleset}/symbols/{symbol}             Symbol
+    GET    /api/v1/rulesets/{ruleset}/scans?limit=20               Scans
+    GET    .../scans/{scan}                                        Scan
+    GET    .../scans/{scan}/queue                                  Queue
+    GET    .../scans/{scan}/results?after=&limit=50&hits_only=     Results
+    GET    .../scans/{scan}/symbols/{symbol}                       SymbolInScan
+    GET    .../scans/{scan}/events?after=POSITION                  text/event-stream
+    POST   .../scans/{scan}/stop            StopRequest            202 Wishes
+    PUT    .../scans/{scan}/pins/{symbol}, exclusions/{symbol}     202 Wishes
+    DELETE .../scans/{scan}/pins/{symbol}, exclusions/{symbol}     202 Wishes
+    GET    /api/v1/scanners                                        Scanners
+    POST   /api/v1/scanners/{name}/scans                           202 ScannerRun
+    POST   /login                           LoginRequest (JSON)    204, sets the session cookie
+    POST   /logout                                                 204
+    GET    /health, /ready                                         Health, Ready
+    every refusal                                                  Problem
+
+Events: `status` (data: Scan; the latest always comes first), `results` (ResultsEvent, one per
+journal entry after the start of the stream), `closed` (ClosedEvent; the stream ends, and a client
+that comes again is told 204, which stops an EventSource), `disconnected` (DisconnectedEvent; the
+next `status` ends it). A symbol in a path is percent-encoded, its slashes too.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Time = Annotated[float, Field(description="Seconds since 1970, UTC.", examples=[1795370580.25])]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+TierName = Literal["high", "medium", "low"]
+
+
+class Model(BaseModel):
+    """Base: what is not named here is refused in requests and absent from answers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(Model):
+    """A refusal or failure, as RFC 9457 shapes it (`application/problem+json`)."""
+
+    type: str = Field(
+        description="Stable name of the kind of problem.", examples=["/problems/name"]
+    )
+    title: str = Field(description="The kind of problem in words.")
+    status: int = Field(description="HTTP status code.", examples=[404])
+    detail: str = Field(description="What was met, what was expected, and the way out.")
+
+
+# -- rulesets --------------------------------------------------------------------------------------
+
+
+class FactorWeight(Model):
+    """Weight of a factor as a share of all: where learning started, and what was learned."""
+
+    prior: float | None
+    learned: float | None
+    low: float | None = Field(description="Lower end of the credible interval of `learned`.")
+    high: float | None
+
+
+class ScanBrief(Model):
+    """A scan in a list."""
+
+    scan_id: str
+    started_at: Time
+    n_scanned: int
+    is_closed: bool
+    state: Literal["scanning", "done", "unknown"] = Field(
+        description='"unknown": the scanner publishes no status (an older version, or it died '
+        "before its first report)."
+    )
+    mode: str | None
+    n_symbols: int | None
+    n_hits: float | None
+    stopped: str | None = Field(description="Why it ended early.")
+    updated_at: Time | None = Field(description="When its scanner last published.")
+
+
+class RulesetBrief(Model):
+    """A ruleset in a list, with its newest scan."""
+
+    name: str
+    n_scans: int = Field(description="Scans that the store remembers (30 days).")
+    n_entries: int = Field(description="Of the journal.")
+    written_at: Time | None
+    newest_scan: ScanBrief | None
+
+
+class Rulesets(Model):
+    """Every ruleset that has a journal, by name."""
+
+    rulesets: list[RulesetBrief]
+
+
+class Ruleset(Model):
+    """One ruleset: what is stored, and what was learned up to journal `position`."""
+
+    name: str
+    n_scans: int
+    n_entries: int
+    journal_bytes: int
+    snapshot_bytes: int
+    snapshot_version: int
+    snapshot_position: str
+    trimmed_position: str = Field(description='Retention deleted up to here; "0-0": nothing.')
+    position: str = Field(
+        description="Journal position up to which the belief below was folded.",
+        examples=["1795370580250-0"],
+    )
+    n_scans_learned: int
+    n_reports_learned: int
+    confidence: float = Field(description="Of the intervals of the weights.", examples=[0.9])
+    weights: dict[str, FactorWeight] = Field(
+        description="By factor, over the latest reported symbols; empty before the first report."
+    )
+
+
+# -- scans -----------------------------------------------------------------------------------------
+
+
+class Scans(Model):
+    """The latest scans of a ruleset, newest first."""
+
+    scans: list[ScanBrief]
+
+
+class Estimate(Model):
+    """What was found and what stopping now would miss."""
+
+    recall: float | None
+    low: float | None
+    high: float | None
+    hits_found: float | None
+    hits_remaining: float | None
+    remaining_low: float | None
+    remaining_high: float | None
+    confidence: float | None
+
+
+class TierCount(Model):
+    """Symbols of a tier."""
+
+    waiting: int | None
+    scanned: int | None
+
+
+class Reason(Model):
+    """What a factor adds to a symbol's log odds: by the prior, and by what was learned."""
+
+    prior: float | None
+    learned: float | None
+
+
+class Waiting(Model):
+    """One of the best symbols that wait."""
+
+    symbol: str
+    score: float | None = Field(description="Percentile of its expected worth, 0 to 100.")
+    tier: TierName
+    probability: float | None
+    is_pinned: bool
+    reasons: dict[str, Reason]
+    today: float | None = Field(description="What today's pattern adds, in log odds.")
+    own: float | None = Field(description="What it is worth beyond its context, in log odds.")
+
+
+class Hit(Model):
+    """A high-value result, as the status lists it."""
+
+    symbol: str
+    rating: float | None
+    signal: str | None
+    rank: int = Field(description="Place in the order of reporting, from 1.")
+    at: Time | None
+    is_random: bool = Field(description="Drawn by the random quota.")
+
+
+class Status(BaseModel):
+    """What a running scan tells of itself, at most four times a second."""
+
+    # A newer scanner may tell more: pass it on instead of refusing it.
+    model_config = ConfigDict(extra="allow")
+
+    format: int
+    scan_id: str
+    ruleset: str
+    mode: str
+    state: Literal["scanning", "done"]
+    stopped: str | None
+    started_at: Time
+    updated_at: Time
+    scan_time: float
+    workers: int | None
+    n_symbols: int
+    n_scanned: int
+    n_errors: int
+    n_hits: float | None
+    rate_per_s: float | None
+    target_recall: float | None
+    eta_s: float | None = Field(description="Seconds until the target recall is expected.")
+    estimate: Estimate | None
+    tiers: dict[str, TierCount]
+    hit_rule: str
+    hit_limit: float | None = Field(
+        description="Rating from which a result is high-value now; null with a signal rule."
+    )
+    weights: dict[str, FactorWeight]
+    next: list[Waiting] = Field(description="The best waiting, at most 20.")
+    newest_hits: list[Hit] = Field(description="Newest first, at most 50.")
+    curve: list[tuple[float, float]] = Field(
+        description="Points (n_scanned, n_hits), at most 200.", examples=[[[50, 4], [100, 7]]]
+    )
+    pinned: list[str]
+    excluded: list[str]
+
+
+class Stop(Model):
+    """A wish that a scan ends."""
+
+    reason: str
+    at: Time
+
+
+class Wishes(Model):
+    """What operators ask of a running scan; it looks before each batch."""
+
+    stop: Stop | None
+    pinned: list[str]
+    excluded: list[str]
+
+
+class Scan(Model):
+    """One scan; also the data of the event `status`."""
+
+    ruleset: str
+    scan_id: str
+    started_at: Time
+    n_scanned: int
+    is_closed: bool
+    status: Status | None = Field(description="Null: its scanner publishes none.")
+    wishes: Wishes
+
+
+class Queue(Model):
+    """What waits, as last published: tiers, the best with reasons, pins and exclusions."""
+
+    updated_at: Time | None
+    tiers: dict[str, TierCount]
+    next: list[Waiting]
+    pinned: list[str]
+    excluded: list[str]
+
+
+class Result(Model):
+    """One outcome from the journal."""
+
+    symbol: str
+    rank: int = Field(description="Place in the order of the journal, from 1.")
+    rating: float | None
+    reward: float | None = Field(description="0 to 1, judged when it was reported.")
+    is_hit: bool = Field(description="High-value, by the limit that is known now.")
+    is_signal: bool
+    is_error: bool = Field(description="The evaluation failed.")
+    is_random: bool
+    propensity: float | None = Field(description="Chance of being in its batch, known then.")
+    probability: float | None = Field(description="Expected reward just before the report.")
+    position: str = Field(description="Of its journal entry.")
+    reported_at: Time
+
+
+class Results(Model):
+    """A page of results, newest first."""
+
+    results: list[Result]
+    next: str | None = Field(
+        description="Give this as `after` for the next, older page; null: that was all.",
+        examples=["1795370580250-0.49"],
+    )
+    n_results: int = Field(description="Results of the scan so far.")
+    position: str = Field(description="Journal position read up to: `after` of the event stream.")
+
+
+class SymbolInScan(Model):
+    """Why this one: a symbol's place in a scan."""
+
+    symbol: str
+    state: Literal["scanned", "waiting"]
+    rank: int | None = Field(description="Place in the order of reporting; null while it waits.")
+    rating: float | None
+    reward: float | None
+    is_hit: bool | None
+    is_error: bool | None
+    is_random: bool | None
+    propensity: float | None
+    probability: float | None
+    score: float | None = Field(description="Of a waiting one: percentile, 0 to 100.")
+    tier: TierName | None
+    is_pinned: bool
+    reported_at: Time | None
+    reasons: dict[str, Reason] = Field(
+        description="By factor: of a scanned symbol by the belief of now, on its context of then."
+    )
+    today: float | None
+    own: float | None
+
+
+# -- symbols ---------------------------------------------------------------------------------------
+
+
+class Track(Model):
+    """What a symbol has shown so far, decayed by the clock."""
+
+    last_reward: float | None
+    age_days: float | None
+    fast_mean: float | None
+    slow_mean: float | None
+    n_scans: float
+    n_hits: float
+
+
+class Effect(Model):
+    """Posterior of what a symbol is worth beyond its context, in log odds."""
+
+    mean: float
+    sd: float
+    low: float = Field(description="Lower end of the 90 % interval.")
+    high: float
+
+
+class PastResult(Model):
+    """A symbol's outcome in one scan."""
+
+    scan_id: str
+    reported_at: Time
+    rating: float | None
+    reward: float | None
+    is_error: bool
+    is_random: bool
+
+
+class Symbol(Model):
+    """A symbol's track record over all scans of a ruleset."""
+
+    symbol: str
+    ruleset: str
+    track: Track
+    effect: Effect
+    history: list[PastResult] = Field(description="Newest first.")
+    n_scans_read: int = Field(description="Latest scans that were looked through for `history`.")
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+class StopRequest(Model):
+    """Why the scan should end."""
+
+    reason: str = Field(
+        default="asked over HTTP",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        examples=["enough found for today"],
+    )
+
+
+class LoginRequest(Model):
+    """The token, sent once in exchange for a session cookie."""
+
+    token: str = Field(min_length=1, max_length=512, examples=["the-token-of-the-token-file"])
+
+
+class ScannerBrief(Model):
+    """A scanner that may be started."""
+
+    name: str
+    ruleset: str
+    scanner: str
+
+
+class ScannerRun(Model):
+    """A scan that this server started."""
+
+    scanner: str
+    ruleset: str
+    scan_id: str
+    started_at: Time
+    state: Literal["running", "ended"]
+    ended_at: Time | None
+    exit_code: int | None = Field(description="0: well; negative: killed by that signal.")
+    message: str | None = Field(description="Last line of its error output, where it failed.")
+
+
+class Scanners(Model):
+    """What may be started, and what was, newest first."""
+
+    scanners: list[ScannerBrief]
+    runs: list[ScannerRun]
+    max_running: int
+
+
+# -- events and operations -------------------------------------------------------------------------
+
+
+class ResultsEvent(Model):
+    """Data of the event `results`: one journal entry; its high-value results in full."""
+
+    position: str
+    n_results: int
+    n_errors: int
+    hits: list[Result]
+
+
+class ClosedEvent(Model):
+    """Data of the event `closed`: the scan has ended, the stream ends after it."""
+
+    scan_id: str
+    at: Time
+
+
+class DisconnectedEvent(Model):
+    """Data of the event `disconnected`: the store does not answer; a `status` event ends it."""
+
+    since: Time
+    detail: str
+
+
+class Health(Model):
+    """The process lives."""
+
+    status: Literal["ok"]
+
+
+class Ready(Model):
+    """The store answers."""
+
+    status: Literal["ready"]
