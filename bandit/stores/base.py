@@ -1,4 +1,4 @@
-"""What every store promises: a journal, a snapshot, claims and a control note per ruleset.
+"""What every store promises: a journal, a snapshot, claims, and two notes per scan.
 
 The journal is the truth: an append-only sequence of entries, each with a position
 (``milliseconds-sequence``, growing). The snapshot is a shortcut: the state that its reader had
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.stores.codec import Array, Json
+from bandit.stores.notes import Change
 
-SCAN_TTL_S = 30 * 86_400  # how long a scan's reported arms, claims and control note are kept
+SCAN_TTL_S = 30 * 86_400  # how long a scan's reported arms, claims and notes are kept
 
 
 @dataclass(frozen=True)
@@ -201,11 +202,44 @@ class Store(Protocol):
         ...
 
     def put_control(self, ruleset: str, scan_id: str, control: Mapping[str, Json]) -> None:
-        """Replace the small JSON note that running scans poll (stop flag, pins, exclusions)."""
+        """Replace the control note, which running scans poll (stop flag, pins, exclusions).
+
+        A small strict JSON object, at most 64 KiB. What others wrote meanwhile is lost: with
+        several operators use `update_control`.
+        """
         ...
 
     def get_control(self, ruleset: str, scan_id: str) -> dict[str, Any]:
         """Return the control note, empty if there is none."""
+        ...
+
+    def update_control(self, ruleset: str, scan_id: str, change: Change) -> dict[str, Any]:
+        """Replace the control note by what `change` makes of it; nobody's change is lost.
+
+        Parameters
+        ----------
+        change : callable
+            Takes the present note, which is its own to modify, and returns the next one. It is
+            called again with a newer note where another operator was faster, and after a dropped
+            connection perhaps on a note that it has changed already: let it say what should be
+            ("A is among the pins"), not what to add.
+
+        Returns
+        -------
+        dict
+            The note as it was written.
+        """
+        ...
+
+    def put_status(self, ruleset: str, scan_id: str, status: Mapping[str, Json]) -> None:
+        """Replace the status note, which the scanner writes and everybody may read.
+
+        A small strict JSON object, at most 64 KiB.
+        """
+        ...
+
+    def get_status(self, ruleset: str, scan_id: str) -> dict[str, Any]:
+        """Return the status note, empty if there is none."""
         ...
 
     def list_rulesets(self) -> list[str]:

@@ -13,10 +13,10 @@ import numpy as np
 from bandit.errors import InvalidInputError
 from bandit.stores.base import Entry, Problem, Receipt, RulesetStats, ScanInfo, Snapshot
 from bandit.stores.codec import Array, Json
-from bandit.stores.control import dump_control, load_control
 from bandit.stores.entries import Sealed, decode_entry, write_mask
 from bandit.stores.journal import JournalWriter
 from bandit.stores.names import START, check_arms, check_bounds, check_name, position_key
+from bandit.stores.notes import Change, dump_note, load_note
 from bandit.stores.snapshots import decode_snapshot, encode_snapshot
 
 
@@ -27,6 +27,7 @@ class _Scan:
     events: set[str] = field(default_factory=set)
     claims: dict[str, tuple[float, str]] = field(default_factory=dict)  # arm -> expiry, worker
     control: bytes | None = None
+    status: bytes | None = None
 
 
 @dataclass
@@ -171,13 +172,30 @@ class MemoryStore(JournalWriter):
 
     def put_control(self, ruleset: str, scan_id: str, control: Mapping[str, Json]) -> None:
         """See `Store`."""
-        raw = dump_control(control)
+        raw = dump_note(control)
         with self._lock:
             self._scan(ruleset, scan_id).control = raw
 
     def get_control(self, ruleset: str, scan_id: str) -> dict[str, Any]:
         """See `Store`."""
-        return load_control(self._peek_scan(ruleset, scan_id).control, where="memory control")
+        return load_note(self._peek_scan(ruleset, scan_id).control, where="memory control")
+
+    def update_control(self, ruleset: str, scan_id: str, change: Change) -> dict[str, Any]:
+        """See `Store`."""
+        with self._lock:
+            raw = dump_note(change(self.get_control(ruleset, scan_id)))
+            self._scan(ruleset, scan_id).control = raw
+            return load_note(raw, where="memory control")
+
+    def put_status(self, ruleset: str, scan_id: str, status: Mapping[str, Json]) -> None:
+        """See `Store`."""
+        raw = dump_note(status)
+        with self._lock:
+            self._scan(ruleset, scan_id).status = raw
+
+    def get_status(self, ruleset: str, scan_id: str) -> dict[str, Any]:
+        """See `Store`."""
+        return load_note(self._peek_scan(ruleset, scan_id).status, where="memory status")
 
     def list_rulesets(self) -> list[str]:
         """See `Store`."""

@@ -31,10 +31,10 @@ from bandit.stores.base import (
     Snapshot,
 )
 from bandit.stores.codec import Array, Json
-from bandit.stores.control import dump_control, load_control
 from bandit.stores.entries import Sealed, decode_entry
 from bandit.stores.journal import JournalWriter
 from bandit.stores.names import START, check_arms, check_bounds, check_name, position_key
+from bandit.stores.notes import Change, dump_note, load_note
 from bandit.stores.redis_commands import RedisCommands
 from bandit.stores.redis_connection import errors_of
 from bandit.stores.redis_keys import INDEX, lease_ms, piece_keys, ruleset_key, scan_key
@@ -248,14 +248,36 @@ class RedisStore(RedisCommands, JournalWriter):
 
     def put_control(self, ruleset: str, scan_id: str, control: Mapping[str, Json]) -> None:
         """See `Store`."""
-        self._call(
-            "SET", scan_key(ruleset, scan_id, "control"), dump_control(control), "EX", SCAN_TTL_S
-        )
+        self._put_note(scan_key(ruleset, scan_id, "control"), control)
 
     def get_control(self, ruleset: str, scan_id: str) -> dict[str, Any]:
         """See `Store`."""
+        return self._get_note(scan_key(ruleset, scan_id, "control"))
+
+    def update_control(self, ruleset: str, scan_id: str, change: Change) -> dict[str, Any]:
+        """See `Store`. Two round trips, and one more for every time that another was faster."""
         key = scan_key(ruleset, scan_id, "control")
-        return load_control(self._call("GET", key), where=key)
+        found: bytes = self._call("GET", key) or b""
+        while True:
+            raw = dump_note(change(load_note(found or None, where=key)))
+            newer = self._run("replace_note", (key,), found, raw, SCAN_TTL_S)
+            if newer is None:
+                return load_note(raw, where=key)
+            found = newer  # each time that we lose somebody else has won: this ends
+
+    def put_status(self, ruleset: str, scan_id: str, status: Mapping[str, Json]) -> None:
+        """See `Store`."""
+        self._put_note(scan_key(ruleset, scan_id, "status"), status)
+
+    def get_status(self, ruleset: str, scan_id: str) -> dict[str, Any]:
+        """See `Store`."""
+        return self._get_note(scan_key(ruleset, scan_id, "status"))
+
+    def _put_note(self, key: str, note: Mapping[str, Json]) -> None:
+        self._call("SET", key, dump_note(note), "EX", SCAN_TTL_S)
+
+    def _get_note(self, key: str) -> dict[str, Any]:
+        return load_note(self._call("GET", key), where=key)
 
     # -- housekeeping --------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ Keys, all of one ruleset in one cluster slot by the hash tag::
     scanrank:{<ruleset>}:scan:<id>:reported    set of arms          } forgotten `SCAN_TTL_S` after
     scanrank:{<ruleset>}:scan:<id>:events      set: open, close     } the scan's first entry
     scanrank:{<ruleset>}:scan:<id>:claims      hash: arm -> lease   }
-    scanrank:{<ruleset>}:scan:<id>:control     string, JSON         }
+    scanrank:{<ruleset>}:scan:<id>:control     string, JSON         } after its last writing
+    scanrank:{<ruleset>}:scan:<id>:status      string, JSON         }
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ TYPES = {  # by the last word of a key; the pieces of a snapshot are strings
     "events": "set",
     "claims": "hash",
     "control": "string",
+    "status": "string",
 }
 
 

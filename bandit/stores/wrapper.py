@@ -10,6 +10,7 @@ from bandit.stores.codec import Array, Json
 from bandit.stores.entries import Sealed
 from bandit.stores.journal import JournalWriter, SealedStore
 from bandit.stores.names import START
+from bandit.stores.notes import Change
 
 
 class WrappedStore(JournalWriter):
@@ -92,6 +93,18 @@ class WrappedStore(JournalWriter):
     def get_control(self, ruleset: str, scan_id: str) -> dict[str, Any]:
         """See `Store`."""
         return self._store.get_control(ruleset, scan_id)
+
+    def update_control(self, ruleset: str, scan_id: str, change: Change) -> dict[str, Any]:
+        """See `Store`."""
+        return self._store.update_control(ruleset, scan_id, change)
+
+    def put_status(self, ruleset: str, scan_id: str, status: Mapping[str, Json]) -> None:
+        """See `Store`."""
+        self._store.put_status(ruleset, scan_id, status)
+
+    def get_status(self, ruleset: str, scan_id: str) -> dict[str, Any]:
+        """See `Store`."""
+        return self._store.get_status(ruleset, scan_id)
 
     def list_rulesets(self) -> list[str]:
         """See `Store`."""

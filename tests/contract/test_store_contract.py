@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -336,6 +337,57 @@ class TestStoreContract:
         assert store.get_control(ruleset, "s1") == {}
         with pytest.raises(InvalidInputError, match="64 KiB"):
             store.put_control(ruleset, "s1", {"x": "y" * 70_000})
+
+    def test_status_notes(self, store: Store, ruleset: str) -> None:
+        status = {"n_scanned": 50, "next": [{"symbol": "株式会社", "score": 99.5}], "eta_s": None}
+        assert store.get_status(ruleset, "s1") == {}
+        store.put_status(ruleset, "s1", status)
+        store.put_control(ruleset, "s1", {"pin": ["A"]})
+        assert store.get_status(ruleset, "s1") == status
+        assert store.get_status(ruleset, "s2") == {}
+        store.put_status(ruleset, "s1", {"n_scanned": 51})
+        assert store.get_status(ruleset, "s1") == {"n_scanned": 51}
+        assert store.get_control(ruleset, "s1") == {"pin": ["A"]}
+        for bad, word in [({"x": "y" * 70_000}, "64 KiB"), ({"x": float("nan")}, "nan")]:
+            with pytest.raises(InvalidInputError, match=word):
+                store.put_status(ruleset, "s1", bad)
+        with pytest.raises(InvalidInputError, match="scan"):
+            store.put_status(ruleset, "a}:b", {})
+        assert store.get_status(ruleset, "s1") == {"n_scanned": 51}
+
+    def test_notes_make_no_scan(self, store: Store, ruleset: str) -> None:
+        """A note for a scan that was never opened is kept, and lists neither it nor a ruleset."""
+        store.put_status(ruleset, "s1", {"n_scanned": 0})
+        store.update_control(ruleset, "s1", lambda note: note)
+        assert store.list_scans(ruleset) == []
+        assert ruleset not in store.list_rulesets()
+
+    def test_no_operators_change_is_lost(self, store: Store, ruleset: str) -> None:
+        """8 operators pin 10 symbols each at the same time: all 80 are pinned."""
+
+        def pin(symbol: str) -> None:
+            def change(note: dict[str, Any]) -> dict[str, Any]:
+                return {**note, "pin": sorted({*note.get("pin", []), symbol})}
+
+            assert symbol in store.update_control(ruleset, "s1", change)["pin"]
+
+        symbols = [f"S{n}" for n in range(80)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(pin, symbols))
+        assert store.get_control(ruleset, "s1") == {"pin": sorted(symbols)}
+
+    def test_a_change_that_fails_changes_nothing(self, store: Store, ruleset: str) -> None:
+        store.put_control(ruleset, "s1", {"pin": ["A"]})
+
+        def change(note: dict[str, Any]) -> dict[str, Any]:
+            note["pin"].append("B")
+            raise LookupError("no such symbol")
+
+        with pytest.raises(LookupError):
+            store.update_control(ruleset, "s1", change)
+        with pytest.raises(InvalidInputError, match="nan"):
+            store.update_control(ruleset, "s1", lambda _: {"boost": {"A": float("nan")}})
+        assert store.get_control(ruleset, "s1") == {"pin": ["A"]}
 
     # -- housekeeping
 

@@ -82,7 +82,7 @@ def test_foreign_keys_elsewhere_are_named(raw: redis.Redis, store: RedisStore) -
         store.get_control("rules", "s1")
     raw.delete("scanrank:{rules}:scan:s1:control")
     raw.set("scanrank:{rules}:scan:s1:control", "[" * 100_000)
-    with pytest.raises(CorruptStateError, match=":control: it is no control note"):
+    with pytest.raises(CorruptStateError, match=":control: it is no note of ours"):
         store.get_control("rules", "s1")
     raw.set("scanrank:{rules}:scan:s1:control", "[1]")
     with pytest.raises(CorruptStateError, match=":control: it is no JSON object"):

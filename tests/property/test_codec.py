@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 from bandit.errors import CorruptStateError, IncompatibleStateError, InvalidInputError
 from bandit.stores.codec import FORMAT_VERSION, MAX_DEPTH, decode, encode
-from bandit.stores.control import dump_control, load_control
+from bandit.stores.notes import dump_note, load_note
 from bandit.stores.entries import ENTRY_VERSION, decode_entry, seal_event, seal_report, unseal
 from bandit.stores.names import check_arms, check_name, position_key
 from bandit.stores.snapshots import decode_snapshot, encode_snapshot
@@ -299,13 +299,13 @@ def test_forged_entries_are_refused(change: dict[str, Any]) -> None:
 
 
 @given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
-def test_control_notes_are_objects_or_refused(raw: bytes) -> None:
+def test_notes_are_objects_or_refused(raw: bytes) -> None:
     try:
-        control = load_control(raw, where="here")
+        note = load_note(raw, where="here")
     except CorruptStateError as err:
         assert str(err).startswith("here")  # noqa: PT017
     else:
-        assert load_control(dump_control(control), where="here") == control
+        assert load_note(dump_note(note), where="here") == note
 
 
 @given(st.text(max_size=70))
