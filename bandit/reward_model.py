@@ -259,7 +259,7 @@ def learn_prior_precision(
 
     References
     ----------
-    MacKay (1992), Bayesian Interpolation: alpha = gamma / |w - m0|^2 with
+    MacKay (1992), Bayesian Interpolation: alpha = gamma / (w - m0)'(w - m0) with
     gamma = n - alpha tr(Sigma), the number of well-determined weights.
     """
     variance = np.diag(moments.covariance())

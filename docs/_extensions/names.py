@@ -1,0 +1,87 @@
+"""How names in docstrings and annotations become links.
+
+- A name between single backticks is a link where this site documents it, and code elsewhere:
+  docstrings put parameters, attributes, modules and values alike between them.
+- A name that an annotation uses without its module (imported for type checking only) is found by
+  its last part, if exactly one documented name ends in it.
+- Signatures are shortened: arrays stand as in the code, and a class that is made by something
+  else shows no constructor.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.roles import XRefRole
+from sphinx.util.nodes import make_refnode
+
+_MAY_BE_CODE = "may_be_code"
+_ARRAY = re.compile(
+    r"~numpy\.ndarray\[tuple\[~typing\.Any, \.\.\.\], ~numpy\.dtype\[([^\[\]]+)\]\]"
+)
+
+
+class Backtick(XRefRole):
+    """Like `py:obj`, and content with plain code."""
+
+    def process_link(
+        self,
+        env: BuildEnvironment,
+        refnode: nodes.Element,
+        has_explicit_title: bool,  # noqa: ARG002
+        title: str,
+        target: str,
+    ) -> tuple[str, str]:
+        """Mark the reference, and tell the Python domain where it stands."""
+        refnode["refdomain"], refnode["reftype"] = "py", "obj"
+        refnode["py:module"] = env.ref_context.get("py:module")
+        refnode["py:class"] = env.ref_context.get("py:class")
+        refnode[_MAY_BE_CODE] = True
+        return title, target.removesuffix("()")
+
+
+def _resolve(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
+) -> nodes.Element | None:
+    target = str(node.get("reftarget", ""))
+    if node.get("refdomain") == "py" and target.isidentifier() and not node.get(_MAY_BE_CODE):
+        objects = env.domains.python_domain.objects
+        known = {
+            entry.node_id: entry for name, entry in objects.items() if name.endswith(f".{target}")
+        }
+        if len(known) == 1:
+            [entry] = known.values()
+            return make_refnode(
+                app.builder, node["refdoc"], entry.docname, entry.node_id, content, target
+            )
+    return content if node.get(_MAY_BE_CODE) else None
+
+
+def _simplify(
+    app: Sphinx, what: str, name: str, _object: object, _options: object,
+    signature: str | None, result: str | None,
+) -> tuple[str | None, str | None]:  # fmt: skip
+    if what == "class" and name in app.config.made_by_others:
+        return "", ""
+    return _shorten(signature), _shorten(result)
+
+
+def _shorten(signature: str | None) -> str | None:
+    """Write arrays as the code does, and defaults so that they can be read as Python."""
+    if signature is None:
+        return None
+    return _ARRAY.sub(r"~numpy.typing.NDArray[\1]", signature).replace("<factory>", "...")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the role and the two hooks."""
+    app.add_config_value("made_by_others", frozenset(), "env")
+    app.add_role("backtick", Backtick())
+    app.connect("missing-reference", _resolve, priority=900)
+    app.connect("autodoc-process-signature", _simplify)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

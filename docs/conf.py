@@ -1,0 +1,86 @@
+"""Sphinx settings of the documentation site; `make docs` builds it with warnings as errors.
+
+The site works without a network: no references to other sites are fetched, formulas are MathML
+that the browser draws itself, and fonts are the system's.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "_extensions"), str(HERE.parent)]
+
+project = "scanrank"
+author = "the scanrank developers"
+release = version = version_of("scanrank")
+language = "en"
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "numpydoc",
+    "mathml",
+    "names",
+    "commands",
+]
+exclude_patterns = ["_build", "_extensions"]
+
+# -- pages in Markdown -------------------------------------------------------------------------
+
+myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
+myst_heading_anchors = 3  # links to sections are checked
+
+# -- the reference, from docstrings ------------------------------------------------------------
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+python_maximum_signature_line_length = 88
+# Their constructors take what only their makers have.
+made_by_others = frozenset(
+    {"scanner_adapter.SymbolRanker", "scanner_adapter.Scan", "bandit.OpenScan"}
+)
+default_role = "backtick"  # a link where the name is documented, code otherwise
+numpydoc_show_class_members = False  # autodoc lists them; twice would be once too many
+numpydoc_xref_param_type = False  # "array, shape (n,)" is prose
+
+# -- what may stay without a link, and why -------------------------------------------------------
+
+nitpicky = True
+nitpick_ignore_regex = [
+    # Other projects: their inventories would have to be fetched, and the site builds offline.
+    (
+        r"py:.*",
+        r"(numpy|np|pandas|pd|concurrent|collections|datetime|pathlib|logging|types|typing)\..*",
+    ),
+    (r"py:.*", r"(matplotlib|plotly|pyarrow|asyncio|threading|rich|enum)\..*"),
+    (
+        r"py:.*",
+        r"(Sequence|Mapping|Iterable|Iterator|AsyncIterator|Callable|Container|Path|Executor|Any|Literal|Protocol)",
+    ),
+    (
+        r"py:.*",
+        r"(Axes|Figure|NDArray|ArrayLike|DataFrame|Series|Generator|float64|float32|floating|integer|bool_|intp|datetime64|TracebackType)",
+    ),
+    # How stores are layered; callers see `Store`.
+    (r"py:class", r"bandit\.stores\.(wrapper|journal|entries)\..*"),
+]
+
+# -- the look -----------------------------------------------------------------------------------
+
+html_theme = "furo"
+html_title = "scanrank"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
+
+# TA-Lib and numpy may warn while they are imported; that is not the documentation's.
+warnings.filterwarnings("ignore", category=DeprecationWarning)
