@@ -447,6 +447,12 @@ class Ranker:
         ranker.expansion = ranker._expansion(ranker.columns)
         # The prior mean follows the settings, so that changed seed weights take effect.
         mean, _ = ranker._prior(ranker.columns)
+        if mean.size != len(arrays["data_shift"]):
+            raise IncompatibleStateError(
+                f"the stored state has {len(arrays['data_shift'])} weights, the settings need "
+                f"{mean.size}: they cross other columns; use the former setting, or another "
+                "ruleset name"
+            )
         ranker.posterior = WeightPosterior(
             mean,
             np.array(arrays["prior_precision"], np.float64),

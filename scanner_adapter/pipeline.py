@@ -71,7 +71,7 @@ class Pipeline:
         self.in_flight: set[str] = set()
         self.is_ending = False  # nothing more is chosen
         self.is_stopped = False  # by a rule, before everything was scanned
-        self._batch_size = batch_size or FIRST_BATCH
+        self._batch_size = batch_size or scan.batch_size
         self._is_adaptive = batch_size is None and n_workers > 1
         self._until = until
         self._on_result = on_result

@@ -7,7 +7,9 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +21,7 @@ from bandit.checks import as_arms
 from bandit.errors import InvalidInputError
 from bandit.open_scan import OpenScan
 from bandit.ranker import RankerSettings
-from bandit.rewards import RewardRule, TopShare
+from bandit.rewards import RewardRule
 from bandit.stores import Store, store_from_url
 from features.bars import Bars
 from features.errors import FeatureError
@@ -27,12 +29,13 @@ from features.events import Events
 from features.similarity import Loadings
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.compare import Comparison, ScanLog
-from scanner_adapter.context import CROSSED, MarketFacts, market_facts, scan_context, seed_weights
+from scanner_adapter.context import MarketFacts, market_facts, scan_context
 from scanner_adapter.errors import AdapterError, InvalidContextError
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.modes import MODES, Mode, check_mode, check_rollout, choose_mode
 from scanner_adapter.outcomes import RowMap
 from scanner_adapter.scan import SECONDS_PER_DAY, Scan
+from scanner_adapter.settings import Settings
 from scanner_adapter.shared_scan import WorkerShare
 
 if TYPE_CHECKING:
@@ -44,8 +47,6 @@ log = logging.getLogger("scanrank")
 
 # What the caller did wrong; everything else that fails in here is ours, and must not stop a scan.
 _CALLERS_ERRORS = (AdapterError, FeatureError, InvalidInputError)
-# A one-shot order mixes its random symbols in as a scan in batches of this size would.
-_ORDER_BATCH = 50
 
 
 class SymbolRanker:
@@ -71,12 +72,16 @@ class SymbolRanker:
         rollout: float | None = None,
         row_map: RowMap | None = None,
         seed: int | None = None,
+        batch_size: int = 50,
+        similarity: bool = True,
     ) -> None:
         self._mode = check_mode(mode)
         self.rollout = check_rollout(rollout)
         self.store = store
         self.ruleset = ruleset
         self.row_map = row_map
+        self.batch_size = batch_size
+        self.similarity = similarity
         self._lock = threading.RLock()
         self._rng = np.random.default_rng(seed)
         self._scans = ScanLog(store, ruleset)
@@ -94,7 +99,8 @@ class SymbolRanker:
         rollout: float | None = None,
         row_map: RowMap | None = None,
         seed: int | None = None,
-        **settings: Any,
+        settings: Settings | str | Path | None = None,
+        **further: Any,
     ) -> SymbolRanker:
         """Open what was learned for `ruleset`, or start with nothing.
 
@@ -118,8 +124,10 @@ class SymbolRanker:
             Where the scanner's rows keep rating, signal and alpha, if not under the usual names.
         seed : int, optional
             Makes the batches reproducible.
-        **settings
-            Further fields of `bandit.ranker.RankerSettings`.
+        settings : Settings or path, optional
+            What `scanrank tune` wrote, see `scanner_adapter.settings`; default settings if None.
+        **further
+            Single fields of `Settings`; they beat those of `settings`.
 
         Raises
         ------
@@ -129,23 +137,21 @@ class SymbolRanker:
             When the store cannot be reached or read. Once open, a store that goes away never
             stops a scan: reports wait on disk, see `bandit.stores.spool`.
         """
-        known = {"half_life_days", "fast_days", "slow_days", "exploration", "random_share"}
-        unknown = sorted(set(settings) - known)
+        known = [each.name for each in fields(Settings)]
+        unknown = sorted(set(further) - set(known))
         if unknown:
             raise InvalidInputError(
                 f"setting {unknown[0]!r} is unknown; known are {', '.join(sorted(known))}"
             )
-        ranker_settings = RankerSettings(
-            seed_weights=seed_weights(weights),
-            rule=rewards or TopShare(),
-            crossed=CROSSED,
-            **settings,
-        )
+        if weights is not None:
+            further["weights"] = weights
+        chosen = replace(Settings.of(settings), **further)
         store = _surviving(store_from_url(url))
         try:
             return cls(
-                store, ruleset=ruleset, settings=ranker_settings, mode=mode, rollout=rollout,
-                row_map=row_map, seed=seed,
+                store, ruleset=ruleset, settings=chosen.ranker_settings(rewards), mode=mode,
+                rollout=rollout, row_map=row_map, seed=seed, batch_size=chosen.batch_size,
+                similarity=chosen.similarity,
             )  # fmt: skip
         except BaseException:
             store.close()
@@ -263,7 +269,7 @@ class SymbolRanker:
                 learned=None if choice.mode == "off" else self.learned, live=live,
                 context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
                 lock=self._lock, row_map=self.row_map, failure=failure, compare=self.compare,
-                share=share,
+                share=share, batch_size=self.batch_size,
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -287,7 +293,7 @@ class SymbolRanker:
                 facts = market_facts(names, **inputs)
                 live = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
-                while (choice := live.select(_ORDER_BATCH)).arms.size:
+                while (choice := live.select(self.batch_size)).arms.size:
                     chosen.append(choice.arms)
             except _CALLERS_ERRORS:
                 raise
@@ -311,6 +317,8 @@ class SymbolRanker:
         mode: Mode | None,
     ) -> OpenScan:  # fmt: skip
         """Open a scan; with a mode, announce it in the journal."""
+        if not self.similarity:
+            facts = replace(facts, loadings=facts.loadings[:, :0], loading_names=())
         view = self.learned.ranker.view(names, now=scan_time, groups=facts.groups)
         columns, values = scan_context(self.learned.ranker, facts, view)
         if mode is not None:

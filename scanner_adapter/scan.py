@@ -84,8 +84,10 @@ class Scan:
         failure: BaseException | None = None,
         compare: Callable[[], Comparison] | None = None,
         share: WorkerShare | None = None,
+        batch_size: int = 50,
     ) -> None:
         self.scan_id = scan_id
+        self.batch_size = batch_size  # where the loop names none
         self.mode: str = mode.mode
         self.rollout = mode.rollout
         self.symbols = symbols
@@ -102,7 +104,7 @@ class Scan:
         self._compare = compare
         self._share = share
         self._session = uuid.uuid4().hex  # tells own journal entries from those of others
-        self._place = {symbol: i for i, symbol in enumerate(symbols)}
+        self._place = dict(zip(symbols, range(len(symbols)), strict=True))
         self._handed_out = np.zeros(len(symbols), bool)
         self._next = 0
         self._choice: dict[int, tuple[float, bool]] = {}
@@ -120,8 +122,10 @@ class Scan:
 
     # -- the loop ----------------------------------------------------------------------------
 
-    def next_batch(self, k: int = 50) -> Batch:
+    def next_batch(self, k: int | None = None) -> Batch:
         """Choose up to `k` symbols to scan next; an empty (false) batch means the end.
+
+        Without `k` as many as the settings say, 50 by default.
 
         In a shared scan it waits while all that is left is being scanned by other workers, and is
         empty before the end only while outcomes of this worker's own are still to be reported.
@@ -131,6 +135,7 @@ class Scan:
         ScanStateError
             After the scan has ended.
         """
+        k = self.batch_size if k is None else k
         is_idle = False
         while True:
             with self._lock:
@@ -160,12 +165,12 @@ class Scan:
                 symbols = tuple(self.symbols[place] for place in places)
             return Batch(self._n_batches, symbols, is_random, propensity)
 
-    def batches(self, k: int = 50) -> Iterator[Batch]:
+    def batches(self, k: int | None = None) -> Iterator[Batch]:
         """Iterate over batches until everything was handed out."""
         while batch := self.next_batch(k):
             yield batch
 
-    async def abatches(self, k: int = 50) -> AsyncIterator[Batch]:
+    async def abatches(self, k: int | None = None) -> AsyncIterator[Batch]:
         """Iterate over batches with `async for`; choosing one takes milliseconds."""
         while batch := self.next_batch(k):
             yield batch

@@ -1,0 +1,180 @@
+"""Settings of a ranker as a small TOML file that people can read, change and keep in git.
+
+`scanrank tune` writes it; `SymbolRanker.open(settings=PATH)`, `scanrank scan --settings` and
+`scanrank replay --settings` read it. What the file does not name keeps its default; what it names
+wrongly is refused, because a misspelt setting that is silently ignored looks like a tuned one.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from bandit.errors import InvalidInputError
+from bandit.ranker import RankerSettings
+from bandit.rewards import RewardRule
+from features.factors import DEFAULT_WEIGHTS, FACTORS
+from scanner_adapter.context import CROSSED, seed_weights
+
+FORMAT = 1
+
+_DEFAULT = RankerSettings()
+
+# What the file says of each setting, next to it.
+_MEANING = {
+    "half_life_days": "what was learned counts half after so many days",
+    "fast_days": "half-life of the quick mean of a symbol's own results",
+    "slow_days": "half-life of the slow one",
+    "exploration": "width of the draws: 0 = none, 1 = the whole posterior",
+    "random_share": "share of each batch that is drawn at random, as a guard",
+    "batch_size": "symbols chosen at a time, where the scanner's loop does not say",
+    "products": "whether some sub-scores also count as products of two",
+    "similarity": "whether sectors and common movements are learned within a scan",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything about a ranker that can be tuned.
+
+    Attributes
+    ----------
+    weights : mapping of factor to weight
+        Where learning starts; scaled to sum to one.
+    half_life_days, fast_days, slow_days, exploration, random_share : float
+        See `bandit.ranker.RankerSettings`.
+    batch_size : int
+        Symbols per batch where the caller does not say.
+    products : bool
+        Whether products of the columns in `scanner_adapter.context.CROSSED` are features too.
+    similarity : bool
+        Whether a scan learns over sectors and components of returns as well.
+
+    Raises
+    ------
+    InvalidInputError, InvalidContextError
+        For a value outside its range.
+
+    Examples
+    --------
+    >>> Settings(half_life_days=60.0).half_life_days
+    60.0
+    """
+
+    weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
+    half_life_days: float = _DEFAULT.half_life_days
+    fast_days: float = _DEFAULT.fast_days
+    slow_days: float = _DEFAULT.slow_days
+    exploration: float = _DEFAULT.exploration
+    random_share: float = _DEFAULT.random_share
+    batch_size: int = 50
+    products: bool = True
+    similarity: bool = True
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InvalidInputError(f"batch_size is {self.batch_size}; expected at least 1")
+        self.ranker_settings()
+
+    def ranker_settings(self, rule: RewardRule | None = None) -> RankerSettings:
+        """Return what `bandit` takes of these settings, with what counts as high-value."""
+        return RankerSettings(
+            seed_weights=seed_weights(self.weights),
+            rule=rule or _DEFAULT.rule,
+            crossed=CROSSED if self.products else (),
+            half_life_days=self.half_life_days,
+            fast_days=self.fast_days,
+            slow_days=self.slow_days,
+            exploration=self.exploration,
+            random_share=self.random_share,
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """Return them as keyword arguments of `SymbolRanker.open`."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @classmethod
+    def read(cls, path: str | Path) -> Settings:
+        """Read a settings file.
+
+        Raises
+        ------
+        InvalidInputError
+            When there is no such file, it is no TOML, its format is another one, or it names a
+            setting that is unknown, of a wrong kind or out of its range.
+        """
+        path = Path(path)
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as err:
+            raise InvalidInputError(
+                f"no settings file {path}; `scanrank tune --out {path}` writes one"
+            ) from err
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as err:
+            raise InvalidInputError(f"{path} cannot be read as TOML: {err}") from err
+        try:
+            return cls(**_checked(table))
+        except ValueError as err:
+            raise InvalidInputError(f"{path}: {err}") from err
+
+    @classmethod
+    def of(cls, given: Settings | str | Path | None) -> Settings:
+        """Return settings as they are, from a file, or the defaults for None."""
+        if given is None:
+            return cls()
+        return given if isinstance(given, Settings) else cls.read(given)
+
+    def to_toml(self, remarks: Sequence[str] = ()) -> str:
+        """Return the text of a settings file; `remarks` stand above as comments."""
+        lines = [f"# {' '.join(remark.split())}" for remark in remarks]
+        lines += ["", f"format = {FORMAT}", ""]
+        for name, meaning in _MEANING.items():
+            # bool and float are written by Python nearly as TOML wants them.
+            lines.append(f"{f'{name} = {getattr(self, name)!r}'.lower():<28}# {meaning}")
+        lines += ["", "# where learning starts; scaled to sum to one", "[weights]"]
+        lines += [f"{name} = {float(self.weights.get(name, 0.0))!r}" for name in FACTORS]
+        return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _checked(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the file's settings, each of the kind it must be."""
+    if table.get("format") != FORMAT:
+        raise InvalidInputError(
+            f"format is {table.get('format', 'missing')}; expected format = {FORMAT}, the one this "
+            "version reads and writes"
+        )
+    known = {each.name: each.type for each in fields(Settings)}
+    values = {}
+    for name, value in table.items():
+        if name == "format":
+            continue
+        if name not in known:
+            raise InvalidInputError(f"{name!r} is no setting; known are {', '.join(known)}")
+        values[name] = _weights(value) if name == "weights" else _plain(name, value, known[name])
+    return values
+
+
+def _plain(name: str, value: object, kind: object) -> bool | int | float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    match str(kind):
+        case "bool" if isinstance(value, bool):
+            return value
+        case "int" if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        case "float" if is_number and math.isfinite(float(str(value))):
+            return float(str(value))
+    expected = {"bool": "true or false", "int": "a whole number", "float": "a finite number"}
+    raise InvalidInputError(f"{name} is {value!r}; expected {expected[str(kind)]}")
+
+
+def _weights(value: object) -> dict[str, float]:
+    if not isinstance(value, dict) or set(value) != set(FACTORS):
+        met = ", ".join(map(str, value)) if isinstance(value, dict) else repr(value)
+        raise InvalidInputError(
+            f"[weights] has {met or 'nothing'}; expected a weight for each of {', '.join(FACTORS)}"
+        )
+    return {name: float(_plain(f"the weight of {name}", value[name], "float")) for name in FACTORS}
