@@ -59,8 +59,8 @@ class ScanPattern:
     def __init__(
         self, loadings: NDArray[np.floating], blocks: tuple[str, ...], strength: PatternStrength
     ) -> None:
-        n = loadings.shape[0]
-        self.loadings = np.concatenate([np.ones((n, 1)), loadings], axis=1).astype(np.float32)
+        ones = np.ones((loadings.shape[0], 1), np.float32)
+        self.loadings = np.concatenate([ones, loadings], axis=1, dtype=np.float32)
         self.blocks = ("level", *blocks)
         variance = strength.of(self.blocks)
         self.posterior = WeightPosterior.from_prior(np.zeros(variance.size), variance)

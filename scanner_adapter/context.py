@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.ranker import Ranker
+from bandit.scores import DENSE_UP_TO
 from bandit.track_record import TrackView
 from features.bars import Bars
 from features.events import Events
@@ -37,6 +38,9 @@ CROSSED = (
     "row.rating",
 )
 FACTOR_COLUMNS = tuple(f"factor.{name}" for name in FACTORS)
+# Symbols brought into shape at a time: a million rows of 50 columns of 8 bytes would be 400 MB
+# for each intermediate array.
+_CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +140,12 @@ def market_facts(
 
 def scan_context(
     ranker: Ranker, facts: MarketFacts, view: TrackView
-) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Return names and values (n_symbols, n_columns) of the whole context of a scan."""
+) -> tuple[tuple[str, ...], NDArray[np.floating]]:
+    """Return names and values (n_symbols, n_columns) of the whole context of a scan.
+
+    The values are float64, and float32 beyond `bandit.scores.DENSE_UP_TO` symbols, where memory
+    matters more than the 8th digit.
+    """
     history = historical_sub_scores(
         {
             "last_reward": view.last_reward,
@@ -150,11 +158,17 @@ def scan_context(
     )
     row_names, rows = ranker.row_columns(view)
     sub_names = (*HISTORICAL, *facts.names)
-    sub_scores = np.concatenate([history, facts.values], axis=1)
     weights = {name: ranker.settings.seed_weights[f"factor.{name}"] for name in FACTORS}
-    factors, _ = combine(sub_scores, sub_names, weights)
     names = (*FACTOR_COLUMNS, *sub_names, *row_names)
-    return names, np.concatenate([factors, sub_scores, rows], axis=1).astype(np.float64)
+    n, n_factors = len(history), len(FACTOR_COLUMNS)
+    values = np.empty((n, len(names)), np.float64 if n <= DENSE_UP_TO else np.float32)
+    for start in range(0, n, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        sub_scores = np.concatenate([history[part], facts.values[part]], axis=1)
+        values[part, :n_factors], _ = combine(sub_scores, sub_names, weights)
+        values[part, n_factors : n_factors + len(sub_names)] = sub_scores
+        values[part, n_factors + len(sub_names) :] = rows[part]
+    return names, values
 
 
 def factor_of(columns: Sequence[str]) -> tuple[str, ...]:
@@ -222,14 +236,16 @@ def _ready_made(
         raise InvalidContextError(
             f"context column {history[0]!r} is kept by scanrank itself; drop it"
         )
-    with np.errstate(invalid="ignore"):
-        bad = np.argwhere((values < 0) | (values > 100))
-    if bad.size:
-        row, column = bad[0]
-        raise InvalidContextError(
-            f"{names[column]} of {symbols[row]!r} is {values[row, column]}; sub-scores run from 0 "
-            "to 100, NaN = unknown"
-        )
+    for start in range(0, len(values), _CHUNK):
+        part = values[start : start + _CHUNK]
+        with np.errstate(invalid="ignore"):
+            bad = np.argwhere((part < 0) | (part > 100))
+        if bad.size:
+            row, column = bad[0]
+            raise InvalidContextError(
+                f"{names[column]} of {symbols[start + row]!r} is {part[row, column]}; sub-scores "
+                "run from 0 to 100, NaN = unknown"
+            )
     return names, values
 
 
