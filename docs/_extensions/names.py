@@ -2,8 +2,10 @@
 
 - A name between single backticks is a link where this site documents it, and code elsewhere:
   docstrings put parameters, attributes, modules and values alike between them.
-- A name that an annotation uses without its module (imported for type checking only) is found by
-  its last part, if exactly one documented name ends in it.
+- A name in an annotation is a link where it is documented; one without its module (imported for
+  type checking only) is found by its last part, if exactly one documented name ends in it. Names
+  of other projects and of internals stay without a link: mypy checks annotations already, and the
+  other projects' indexes would have to be fetched.
 - Signatures are shortened: arrays stand as in the code, and a class that is made by something
   else shows no constructor.
 """
@@ -48,18 +50,21 @@ class Backtick(XRefRole):
 def _resolve(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
 ) -> nodes.Element | None:
-    target = str(node.get("reftarget", ""))
-    if node.get("refdomain") == "py" and target.isidentifier() and not node.get(_MAY_BE_CODE):
-        objects = env.domains.python_domain.objects
-        known = {
-            entry.node_id: entry for name, entry in objects.items() if name.endswith(f".{target}")
-        }
-        if len(known) == 1:
-            [entry] = known.values()
-            return make_refnode(
-                app.builder, node["refdoc"], entry.docname, entry.node_id, content, target
-            )
-    return content if node.get(_MAY_BE_CODE) else None
+    if node.get("refdomain") != "py":
+        return None
+    # What a page refers to on purpose was made by a role, and stays a warning when it is missing.
+    is_annotation = "refwarn" not in node
+    if not is_annotation:
+        return content if node.get(_MAY_BE_CODE) else None
+    target = str(node["reftarget"])
+    objects = env.domains.python_domain.objects
+    found = {of.node_id: of for name, of in objects.items() if name.endswith(f".{target}")}
+    if target.isidentifier() and len(found) == 1:
+        [entry] = found.values()
+        return make_refnode(
+            app.builder, node["refdoc"], entry.docname, entry.node_id, content, target
+        )
+    return content
 
 
 def _simplify(
