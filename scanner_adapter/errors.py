@@ -17,3 +17,7 @@ class ScanStateError(AdapterError, RuntimeError):
 
 class InvalidContextError(AdapterError, ValueError):
     """Context, symbols or settings do not fit together; the message says how to mend them."""
+
+
+class InvalidNoteError(AdapterError, ValueError):
+    """A scan's status or control note cannot be read; the message names the field."""

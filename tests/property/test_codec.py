@@ -16,9 +16,9 @@ from hypothesis.extra import numpy as hnp
 
 from bandit.errors import CorruptStateError, IncompatibleStateError, InvalidInputError
 from bandit.stores.codec import FORMAT_VERSION, MAX_DEPTH, decode, encode
-from bandit.stores.notes import dump_note, load_note
 from bandit.stores.entries import ENTRY_VERSION, decode_entry, seal_event, seal_report, unseal
 from bandit.stores.names import check_arms, check_name, position_key
+from bandit.stores.notes import dump_note, load_note
 from bandit.stores.snapshots import decode_snapshot, encode_snapshot
 
 GOLDEN = Path(__file__).parents[1] / "golden"

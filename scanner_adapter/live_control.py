@@ -1,0 +1,126 @@
+"""What operators ask of a running scan: the control note, read by every worker of the scan.
+
+An operator writes it without losing what another one writes at the same time::
+
+    store.update_control(ruleset, scan_id, with_pins(["NVDA"]))
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from scanner_adapter.errors import InvalidNoteError
+from scanner_adapter.strict_json import from_json, to_json
+
+# Log odds that may be added to a symbol, as `bandit.queue.PriorityQueue.boost` has it.
+MAX_BOOST = 20.0
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A wish that a scan ends: why, and since when (seconds since 1970)."""
+
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True)
+class ScanControl:
+    """What is asked of a scan, as a whole: what is left out is asked no longer.
+
+    Parameters
+    ----------
+    stop : Stop or None
+    pin : tuple of str
+        To be scanned first, in this order.
+    exclude : tuple of str
+        Not to be scanned; beats a pin.
+    boost : mapping of str to float
+        Log odds to add, in [-20, 20].
+    """
+
+    stop: Stop | None = None
+    pin: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    boost: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for symbol, log_odds in self.boost.items():
+            if not abs(log_odds) <= MAX_BOOST:
+                raise InvalidNoteError(
+                    f"control.boost.{symbol} is {log_odds}; expected log odds in [-20, 20]"
+                )
+
+    @classmethod
+    def from_json(cls, note: Mapping[str, Any]) -> ScanControl:
+        """Read a control note; an empty one asks for nothing.
+
+        Raises
+        ------
+        InvalidNoteError
+            For a field that does not fit.
+        """
+        return from_json(cls, note, "control")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the control note."""
+        note: dict[str, Any] = to_json(self)
+        return note
+
+
+# For `Store.update_control`.
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def with_stop(reason: str, at: float | None = None) -> Change:
+    """Ask for the end of a scan; the first one who asks is the one who is named."""
+    stop = Stop(reason, time.time() if at is None else at)
+    return _change(lambda control: replace(control, stop=control.stop or stop))
+
+
+def with_pins(symbols: Iterable[str]) -> Change:
+    """Pin symbols behind those that are pinned; a former exclusion of theirs ends."""
+    names = tuple(symbols)
+    return _change(
+        lambda control: replace(
+            control,
+            pin=tuple(dict.fromkeys((*control.pin, *names))),
+            exclude=_without(control.exclude, names),
+        )
+    )
+
+
+def without_pins(symbols: Iterable[str]) -> Change:
+    """Give symbols back their own place."""
+    names = tuple(symbols)
+    return _change(lambda control: replace(control, pin=_without(control.pin, names)))
+
+
+def with_exclusions(symbols: Iterable[str]) -> Change:
+    """Exclude symbols; a former pin of theirs ends."""
+    names = tuple(symbols)
+    return _change(
+        lambda control: replace(
+            control,
+            exclude=tuple(dict.fromkeys((*control.exclude, *names))),
+            pin=_without(control.pin, names),
+        )
+    )
+
+
+def without_exclusions(symbols: Iterable[str]) -> Change:
+    """Let excluded symbols be scanned again."""
+    names = tuple(symbols)
+    return _change(lambda control: replace(control, exclude=_without(control.exclude, names)))
+
+
+def _change(next_control: Callable[[ScanControl], ScanControl]) -> Change:
+    # Keys that this version does not know stay: a newer operator may have written them.
+    return lambda note: {**note, **next_control(ScanControl.from_json(note)).to_json()}
+
+
+def _without(symbols: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(symbol for symbol in symbols if symbol not in names)

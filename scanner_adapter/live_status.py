@@ -1,0 +1,235 @@
+"""What a running scan tells the world: the status note that the page, the API and `watch` show.
+
+The scanner writes it (`scanner_adapter.live_link`), anybody may read it from the store::
+
+    LiveStatus.from_json(store.get_status(ruleset, scan_id))
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bandit.queue import Tier
+from bandit.stores.notes import MAX_NOTE_BYTES
+from scanner_adapter.errors import InvalidNoteError
+from scanner_adapter.strict_json import from_json, to_json
+
+FORMAT = 1
+
+# Most entries of each list: what a screen shows, so that a note stays at some 15 kB.
+MAX_NEXT = 20
+MAX_HITS = 50
+MAX_POINTS = 200
+MAX_NAMES = 200
+# Letters of a scanner's own words that are kept.
+MAX_TEXT = 200
+
+
+@dataclass(frozen=True)
+class LiveEstimate:
+    """What was found and what is left, so far as known; see `bandit.recall.RecallEstimate`.
+
+    Parameters
+    ----------
+    recall, low, high : float
+        Share of all hits that was found, and its interval.
+    hits_found : float
+    hits_remaining, remaining_low, remaining_high : float
+        What stopping now would miss: the expected number, and its interval.
+    confidence : float
+        Probability that an interval holds the truth.
+    """
+
+    recall: float
+    low: float
+    high: float
+    hits_found: float
+    hits_remaining: float
+    remaining_low: float
+    remaining_high: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class TierCount:
+    """Symbols of one tier. What is being scanned now, or is excluded, is neither of both."""
+
+    waiting: int
+    scanned: int
+
+
+@dataclass(frozen=True)
+class LiveWeight:
+    """Weight of a factor as a share of all: where learning started, what was learned."""
+
+    prior: float
+    learned: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What a factor adds to a symbol's log odds: by the prior, and by what was learned."""
+
+    prior: float
+    learned: float
+
+
+@dataclass(frozen=True)
+class NextUp:
+    """One of the best symbols that wait.
+
+    Parameters
+    ----------
+    symbol : str
+    score : float
+        Percentile of its expected worth in the universe, 0 to 100.
+    tier : "high", "medium" or "low"
+    probability : float
+        Of being high-value.
+    is_pinned : bool
+    reasons : mapping of factor to Reason
+    today, own : float
+        What today's pattern adds, and what it is worth beyond its context, in log odds.
+    """
+
+    symbol: str
+    score: float
+    tier: Tier
+    probability: float
+    is_pinned: bool
+    reasons: Mapping[str, Reason]
+    today: float
+    own: float
+
+
+@dataclass(frozen=True)
+class LiveHit:
+    """A high-value result.
+
+    Parameters
+    ----------
+    symbol : str
+    rating : float or None
+    signal : str or None
+    rank : int
+        Place in the order of reporting, from 1.
+    at : float
+        When it was reported, seconds since 1970.
+    is_random : bool
+        Whether the uniform quota drew it.
+    """
+
+    symbol: str
+    rating: float | None
+    signal: str | None
+    rank: int
+    at: float
+    is_random: bool
+
+
+@dataclass(frozen=True)
+class LiveStatus:
+    """A scan at one moment. Times are seconds since 1970; None = not known.
+
+    Parameters
+    ----------
+    scan_id, ruleset, mode : str
+    state : "scanning" or "done"
+    stopped : str or None
+        Why it ended, or is ending, before everything was scanned.
+    started_at, updated_at, scan_time : float
+        When this scanner opened it, when it wrote this, and the time that the scan is of.
+    workers : int or None
+        Evaluations at a time in the process that wrote this; None where the scanner owns its loop.
+    n_symbols, n_scanned, n_errors : int
+    n_hits : float or None
+    rate_per_s : float or None
+        Symbols a second since it was opened here.
+    target_recall : float
+    eta_s : float or None
+        Seconds until the target recall is expected.
+    estimate : LiveEstimate or None
+        None before anything was scanned.
+    tiers : mapping of tier to TierCount
+        Empty where nothing ranks the symbols.
+    hit_rule : str
+        "signal", "top:0.05" or "rating:70".
+    hit_limit : float or None
+        Rating from which a result counts as a hit now; None for signals (then a reward of 0.5).
+    weights : mapping of factor to LiveWeight
+    next : tuple of NextUp
+        At most `MAX_NEXT`, best first.
+    newest_hits : tuple of LiveHit
+        At most `MAX_HITS`, newest first.
+    curve : tuple of (n_scanned, n_hits)
+        At most `MAX_POINTS` points.
+    pinned, excluded : tuple of str
+        At most `MAX_NAMES` each.
+    failure : str or None
+        What broke in scanrank itself, so that the rest comes in the given order.
+    """
+
+    scan_id: str
+    ruleset: str
+    mode: str
+    state: Literal["scanning", "done"]
+    stopped: str | None
+    started_at: float
+    updated_at: float
+    scan_time: float
+    workers: int | None
+    n_symbols: int
+    n_scanned: int
+    n_errors: int
+    n_hits: float | None
+    rate_per_s: float | None
+    target_recall: float
+    eta_s: float | None
+    hit_rule: str
+    hit_limit: float | None
+    estimate: LiveEstimate | None = None
+    tiers: Mapping[Tier, TierCount] = field(default_factory=dict)
+    weights: Mapping[str, LiveWeight] = field(default_factory=dict)
+    next: tuple[NextUp, ...] = ()
+    newest_hits: tuple[LiveHit, ...] = ()
+    curve: tuple[tuple[int, float], ...] = ()
+    pinned: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    failure: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the status note, never larger than a note may be.
+
+        Names in long alphabets may not fit: then the lists are halved until they do.
+        """
+        note: dict[str, Any] = {"format": FORMAT, **to_json(self)}
+        lists = ("next", "newest_hits", "pinned", "excluded")
+        while _n_bytes(note) > MAX_NOTE_BYTES and any(note[name] for name in lists):
+            note.update({name: note[name][: len(note[name]) // 2] for name in lists})
+        return note
+
+    @classmethod
+    def from_json(cls, note: Mapping[str, Any]) -> LiveStatus:
+        """Read a status note.
+
+        Raises
+        ------
+        InvalidNoteError
+            For a newer format, or a field that does not fit.
+        """
+        if note.get("format") != FORMAT:
+            raise InvalidNoteError(
+                f"the status has format {note.get('format')!r}, this version reads {FORMAT}; "
+                "use the version of scanrank that the scanner uses"
+            )
+        return from_json(cls, note, "status")
+
+
+def _n_bytes(note: Mapping[str, Any]) -> int:
+    text = json.dumps(note, ensure_ascii=False, separators=(",", ":"))
+    return len(text) if text.isascii() else len(text.encode())

@@ -1,0 +1,110 @@
+"""From parsed JSON to dataclasses, by their annotations, refusing what does not fit.
+
+A dozen lines instead of a validation library: the core install has none, and the notes of a scan
+need no more than text, numbers, lists, mappings and dataclasses of these.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from scanner_adapter.errors import InvalidNoteError
+
+T = TypeVar("T")
+
+_SCALARS = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a text"}
+_hints = cache(get_type_hints)
+
+
+def from_json(kind: type[T], value: object, where: str) -> T:
+    """Return parsed JSON as an instance of the dataclass `kind`.
+
+    Keys that `kind` does not know are passed over, so that a newer writer may say more; a field
+    with a default may be absent.
+
+    Raises
+    ------
+    InvalidNoteError
+        Naming the place (after `where`), the value met and what was expected.
+
+    Examples
+    --------
+    >>> from scanner_adapter.live_status import TierCount
+    >>> from_json(TierCount, {"waiting": 3, "scanned": 2, "new": 1}, "tier")
+    TierCount(waiting=3, scanned=2)
+    >>> from_json(TierCount, {"waiting": "3", "scanned": 2}, "tier")
+    Traceback (most recent call last):
+    scanner_adapter.errors.InvalidNoteError: tier.waiting is '3'; expected a whole number
+    """
+    return _read(kind, value, where)  # type: ignore[no-any-return]
+
+
+def to_json(value: Any) -> Any:
+    """Return a dataclass as mappings, lists and scalars that `from_json` reads back."""
+    # Scalars first, and no `dataclasses.asdict`: it copies deeply, in ten times the time.
+    if value is None or type(value) in _SCALARS:
+        return value
+    if isinstance(value, tuple):
+        return [to_json(item) for item in value]
+    items = value if isinstance(value, Mapping) else vars(value)
+    return {key: to_json(item) for key, item in items.items()}
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):  # always with None, here
+        return None if value is None else _read(arguments[0], value, where)
+    if origin is Literal:
+        return value if value in arguments else _refuse(value, where, f"one of {arguments}")
+    if origin is tuple:
+        return _tuple(arguments, value, where)
+    if kind in _SCALARS:
+        return _scalar(kind, value, where)
+    if not isinstance(value, Mapping):
+        _refuse(value, where, "a mapping")
+    if dataclasses.is_dataclass(kind):
+        return _dataclass(kind, value, where)
+    keys, values = arguments
+    return {_read(keys, k, where): _read(values, v, f"{where}.{k}") for k, v in value.items()}
+
+
+def _tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        _refuse(value, where, "a list")
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(value)
+    if len(value) != len(kinds):
+        _refuse(value, where, f"a list of {len(kinds)}")
+    pairs = enumerate(zip(kinds, value, strict=True))
+    return tuple(_read(kind, item, f"{where}[{i}]") for i, (kind, item) in pairs)
+
+
+def _dataclass(kind: Any, value: Any, where: str) -> Any:
+    given = {}
+    for field in dataclasses.fields(kind):
+        if field.name in value:
+            given[field.name] = _read(
+                _hints(kind)[field.name], value[field.name], f"{where}.{field.name}"
+            )
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise InvalidNoteError(f"{where} has no {field.name!r}")
+    return kind(**given)
+
+
+def _scalar(kind: Any, value: Any, where: str) -> Any:
+    if kind is float and type(value) in (int, float):
+        # A whole number of 400 digits is JSON too.
+        if abs(value) <= sys.float_info.max:
+            return float(value)
+    elif type(value) is kind:
+        return value
+    return _refuse(value, where, _SCALARS[kind])
+
+
+def _refuse(value: object, where: str, expected: str) -> Any:
+    raise InvalidNoteError(f"{where} is {repr(value)[:80]}; expected {expected}")
