@@ -185,14 +185,23 @@ def compare(
 
 @app.command()
 def replay(
-    bars: Annotated[Path, typer.Option(metavar="FILE", help="Daily bars, as for scan.")],
+    bars: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Daily bars, as for scan; with --ratings.")
+    ] = None,
     ratings: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="FILE",
             help="A scanner's logged rows: date, symbol, rating, optionally signal and numbers.",
         ),
-    ],
+    ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Recorded scans instead of --bars: 'bundled' (the default) or a file.",
+        ),
+    ] = None,
     from_: Annotated[
         str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
     ] = None,
@@ -219,8 +228,13 @@ def replay(
     ] = False,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1)] = 50,
     warmup: Annotated[
-        int, typer.Option(metavar="N", min=0, help="First scans: learned from, not measured.")
-    ] = 60,
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="First scans: learned from, not measured. Default: 60; 30 of the bundled log.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same batches.")] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the table as JSON.")
@@ -233,6 +247,7 @@ def replay(
         ReplayRequest(
             bars=bars,
             ratings=ratings,
+            log=log,
             from_=from_,
             to=to,
             rule=TopShare(top) if hit is None else rule_from_text(hit),

@@ -11,22 +11,26 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
-from scanner_adapter.replay import Configuration, ReplayLog, replay
+from scanner_adapter.replay import Configuration, Log, ReplayLog, bundled_log, replay
+from scanner_adapter.replay.bundled import WARMUP
+
+BUNDLED = "bundled"
 
 
 @dataclass(frozen=True)
 class ReplayRequest:
     """What was asked for; see the command's help."""
 
-    bars: Path
-    ratings: Path
+    bars: Path | None
+    ratings: Path | None
+    log: str | None
     from_: str | None
     to: str | None
     rule: RewardRule
     budget: float | None
     same_day: bool
     batch_size: int
-    warmup: int
+    warmup: int | None
     seed: int
     json_file: Path | None
 
@@ -41,7 +45,7 @@ def run_replay(request: ReplayRequest) -> None:
     """
     if request.json_file is not None and not request.json_file.absolute().parent.is_dir():
         raise InvalidInputError(f"--json {request.json_file}: there is no such folder")
-    log = ReplayLog.read(request.bars, request.ratings, rule=request.rule)
+    log, warmup = read_log(request.log, request.bars, request.ratings, request.rule)
     errors = Console(stderr=True)
     with Progress(
         TextColumn("replaying"),
@@ -60,13 +64,45 @@ def run_replay(request: ReplayRequest) -> None:
             to=request.to,
             batch_size=request.batch_size,
             budget=request.budget,
-            warmup=request.warmup,
+            warmup=warmup if request.warmup is None else request.warmup,
             same_day=request.same_day,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     Console(highlight=False).print(report.table())
     if request.json_file is not None:
         write_whole(request.json_file, report.to_json() + "\n")
+
+
+def read_log(
+    log: str | None, bars: Path | None, ratings: Path | None, rule: RewardRule
+) -> tuple[Log, int]:
+    """Return the log that a command's options name, and how many scans its warm-up has.
+
+    Parameters
+    ----------
+    log : str, optional
+        "bundled" (also where nothing is named), or a file in the bundled log's format.
+    bars, ratings : path, optional
+        Both or neither.
+
+    Raises
+    ------
+    InvalidInputError
+        For options that contradict each other, or a file that cannot be read.
+    """
+    if bars is None and ratings is None:
+        if log in (None, BUNDLED):
+            return bundled_log(rule), WARMUP
+        return bundled_log(rule, path=Path(str(log))), WARMUP
+    if log is not None:
+        raise InvalidInputError(f"--log {log} and --bars are two logs; give one of them")
+    if bars is None or ratings is None:
+        missing = "--bars" if bars is None else "--ratings"
+        raise InvalidInputError(
+            f"{missing} is missing; give --bars and --ratings together, or neither for the log "
+            "that comes with scanrank"
+        )
+    return ReplayLog.read(bars, ratings, rule=rule), 60
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -126,17 +126,34 @@ class OutcomeLog:
         A top share is taken of the day's true ratings; symbols tied at its lower end all belong
         to it. Live, the ranker has to estimate that limit while it scans.
         """
-        rating = self.rating[day, places]
-        limit = np.nan
-        if rule.expected_share is not None:
-            k = max(round(rule.expected_share * len(places)), 1)
-            limit = float(np.partition(rating, -k)[-k])
-        return np.asarray(rule.judge(rating, self.is_signal(day, places), limit) == 1.0)
+        return true_hits(rule, self.rating[day, places], self.is_signal(day, places))
 
     def is_signal(self, day: int, places: NDArray[np.intp]) -> NDArray[np.float64]:
         """1 where the scanner gave a high-value signal, 0 elsewhere, shape (n,)."""
-        is_high = [Outcome(signal=name).is_signal for name in self.signal_names]
-        return np.asarray(np.array([*is_high, 0.0])[self.signal[day, places]])
+        return high_value(self.signal[day, places], self.signal_names)
+
+
+def true_hits(
+    rule: RewardRule, rating: NDArray[np.float64], is_signal: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Which symbols of a complete scan are hits, all their ratings being known; shape (n,).
+
+    A failed evaluation (a rating of NaN) is none.
+    """
+    limit = np.nan
+    if rule.expected_share is not None:
+        known = rating[~np.isnan(rating)]
+        if not known.size:
+            return np.zeros(len(rating), bool)
+        k = max(round(rule.expected_share * len(known)), 1)
+        limit = float(np.partition(known, -k)[-k])
+    return np.asarray(rule.judge(rating, is_signal, limit) == 1.0)
+
+
+def high_value(signal: NDArray[np.int8], names: Sequence[str]) -> NDArray[np.float64]:
+    """1 where the signal (its place in `names`, -1 = none) is a high-value one, 0 elsewhere."""
+    is_high = [Outcome(signal=name).is_signal for name in names]
+    return np.asarray(np.array([*is_high, 0.0])[signal])
 
 
 def _inside(

@@ -23,7 +23,7 @@ from scanner_adapter.replay.orders import (
 )
 from scanner_adapter.replay.ranked import Configuration, Ranked
 from scanner_adapter.replay.report import OrderResult, ReplayReport
-from scanner_adapter.replay.scans import ReplayLog
+from scanner_adapter.replay.scans import Log
 
 BASELINES = ("random", "file order", "composite", "last rating", "oracle")
 ORDERS = ("scanrank", *BASELINES)
@@ -33,7 +33,7 @@ _GRID = np.arange(101) / 100
 
 
 def replay(
-    log: ReplayLog,
+    log: Log,
     *,
     configuration: Configuration | None = None,
     from_: date | str | None = None,
@@ -95,9 +95,9 @@ def replay(
             progress(number + 1, len(days))
     return ReplayReport(
         results={name: tally.result() for name, tally in tallies.items()},
-        dates=log.outcomes.dates[days[warmup:]],
+        dates=log.dates[days[warmup:]],
         conditions={
-            "symbols": len(log.outcomes.symbols),
+            "symbols": len(log.symbols),
             "warmup": warmup,
             "batch_size": batch_size,
             "budget": budget,
@@ -148,7 +148,7 @@ class _Tally:
 
 
 def _open(
-    orders: Iterable[str | Order], log: ReplayLog, configuration: Configuration, batch_size: int
+    orders: Iterable[str | Order], log: Log, configuration: Configuration, batch_size: int
 ) -> list[Order]:
     make: dict[str, Callable[[], Order]] = {
         "scanrank": lambda: Ranked(
@@ -157,7 +157,7 @@ def _open(
         "random": lambda: Random(np.random.default_rng(configuration.seed)),
         "file order": FileOrder,
         "composite": Composite,
-        "last rating": lambda: LastRating(len(log.outcomes.symbols)),
+        "last rating": lambda: LastRating(len(log.symbols)),
         "oracle": Oracle,
     }
     opened: list[Order] = []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from features.similarity import Loadings
 from scanner_adapter.outcomes import Outcome
 from scanner_adapter.replay.contexts import Contexts, EventFrames
 from scanner_adapter.replay.outcome_log import OutcomeLog
+from scanner_adapter.replay.regimes import Regime, market_regimes
 
 # Scans run after the close of their day; only differences between scans matter to the ranker.
 _SCAN_TIME = time(21, 0, tzinfo=UTC)
@@ -58,9 +60,47 @@ class ReplayScan:
     outcomes: tuple[Outcome, ...]
 
 
+class Log(Protocol):
+    """Complete scans that can be replayed: what `replay` needs of a log."""
+
+    @property
+    def rule(self) -> RewardRule:
+        """What counts as a hit."""
+        ...
+
+    @property
+    def dates(self) -> NDArray[np.datetime64]:
+        """Day (UTC) of each row of the log, not decreasing, shape (n_rows,)."""
+        ...
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Every symbol of the log; `ReplayScan.places` are places in it."""
+        ...
+
+    @property
+    def sectors(self) -> Mapping[str, str]:
+        """Sector of each symbol, where it is known."""
+        ...
+
+    def days(
+        self, from_: date | str | None = None, to: date | str | None = None
+    ) -> NDArray[np.intp]:
+        """Rows that are scans, from `from_` to `to`, both included."""
+        ...
+
+    def scans(self, days: NDArray[np.intp], *, same_day: bool = False) -> Iterator[ReplayScan]:
+        """Yield the scans of these rows."""
+        ...
+
+    def regimes(self, days: NDArray[np.intp], *, same_day: bool = False) -> tuple[Regime, ...]:
+        """Return the market's regime before each of these scans, as it was known then."""
+        ...
+
+
 @dataclass(frozen=True)
 class ReplayLog:
-    """A complete log of scans with the contexts they had.
+    """A scanner's ratings with the contexts that the bars give: complete scans, one a day.
 
     Attributes
     ----------
@@ -101,6 +141,26 @@ class ReplayLog:
         contexts = Contexts.compute(known, events=events, sectors=sectors, cached=cached)
         return cls(outcomes, contexts, rule or TopShare())
 
+    @property
+    def dates(self) -> NDArray[np.datetime64]:
+        """See `Log.dates`: the trading days of the bars."""
+        return self.outcomes.dates
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """See `Log.symbols`."""
+        return self.outcomes.symbols
+
+    @property
+    def sectors(self) -> Mapping[str, str]:
+        """See `Log.sectors`."""
+        return self.contexts.sectors
+
+    def regimes(self, days: NDArray[np.intp], *, same_day: bool = False) -> tuple[Regime, ...]:
+        """See `Log.regimes`; judged by the bars of all symbols."""
+        known = market_regimes(self.contexts.bars)
+        return tuple(known[int(day) - (not same_day)] for day in days)
+
     def days(
         self, from_: date | str | None = None, to: date | str | None = None
     ) -> NDArray[np.intp]:
@@ -117,14 +177,7 @@ class ReplayLog:
         rated = ~np.isnan(self.outcomes.rating).all(axis=1) & (np.arange(len(dates)) > 0)
         if not rated.any():
             raise InvalidInputError("no day has ratings and a day of bars before it")
-        first, last = dates[rated][[0, -1]]
-        start, end = _day(from_, first), _day(to, last)
-        days = np.flatnonzero(rated & (dates >= start) & (dates <= end))
-        if not days.size:
-            raise InvalidInputError(
-                f"no scan from {start} to {end}; the log has scans from {first} to {last}"
-            )
-        return days
+        return rows_between(dates, rated, from_, to)
 
     def scans(self, days: NDArray[np.intp], *, same_day: bool = False) -> Iterator[ReplayScan]:
         """Yield the scans of these days.
@@ -145,11 +198,7 @@ class ReplayLog:
         places = np.flatnonzero(~np.isnan(log.rating[day]))
         rating = log.rating[day, places]
         loadings = contexts.loadings(known)
-        signals = [*log.signal_names, None]
-        names = tuple(log.columns)
-        rows = np.empty((len(places), len(names)))
-        for j, name in enumerate(names):
-            rows[:, j] = log.columns[name][day, places]
+        columns = {name: values[day, places] for name, values in log.columns.items()}
         return ReplayScan(
             now=datetime.combine(log.dates[day].item(), _SCAN_TIME),
             symbols=tuple(log.symbols[place] for place in places),
@@ -159,15 +208,55 @@ class ReplayLog:
             loadings=Loadings(loadings.names, loadings.values[places]),
             rating=rating,
             hits=log.hits(self.rule, day, places),
-            outcomes=tuple(
-                Outcome(
-                    rating=value, signal=signals[code], columns=dict(zip(names, row, strict=True))
-                )
-                for value, code, row in zip(
-                    rating.tolist(), log.signal[day, places].tolist(), rows.tolist(), strict=True
-                )
-            ),
+            outcomes=outcomes_of(rating, log.signal[day, places], log.signal_names, columns),
         )
+
+
+def outcomes_of(
+    rating: NDArray[np.float64],
+    signal: NDArray[np.int8],
+    signal_names: Sequence[str],
+    columns: Mapping[str, NDArray[np.floating]],
+) -> tuple[Outcome, ...]:
+    """Return what a live scanner would have reported, from columns of shape (n,).
+
+    Parameters
+    ----------
+    signal : ndarray of int8
+        Place in `signal_names`; -1 = no signal.
+    """
+    words = [*signal_names, None]
+    rows = np.column_stack([np.empty((len(rating), 0)), *columns.values()])
+    names = tuple(columns)
+    return tuple(
+        Outcome(rating=value, signal=words[code], columns=dict(zip(names, row, strict=True)))
+        if value == value or words[code] is not None
+        else Outcome.failed("the log has neither rating nor signal")
+        for value, code, row in zip(rating.tolist(), signal.tolist(), rows.tolist(), strict=True)
+    )
+
+
+def rows_between(
+    dates: NDArray[np.datetime64],
+    is_scan: NDArray[np.bool_],
+    from_: date | str | None,
+    to: date | str | None,
+) -> NDArray[np.intp]:
+    """Rows of a log that are scans and lie between two days, both included.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none, naming the days that have scans.
+    """
+    first, last = dates[is_scan][[0, -1]]
+    start, end = _day(from_, first), _day(to, last)
+    rows = np.flatnonzero(is_scan & (dates >= start) & (dates <= end))
+    if not rows.size:
+        raise InvalidInputError(
+            f"no scan from {start} to {end}; the log has scans from {first} to {last}"
+        )
+    return rows
 
 
 def _day(given: date | str | None, default: np.datetime64) -> np.datetime64:
