@@ -224,17 +224,25 @@ class OpenScan:
 
     def explain(self, arm: int, groups: Sequence[str]) -> Explanation:
         """Say what makes an arm's score (position `arm`); `groups` names each column's group."""
-        row = np.array([arm])
-        features = self.expansion.transform(self.context[row], np.float64)
+        return self.explain_all(np.array([arm]), groups)[0]
+
+    def explain_all(self, rows: Index, groups: Sequence[str]) -> list[Explanation]:
+        """Say of several arms (positions `rows`) what makes their scores, as `explain` does."""
+        features = self.expansion.transform(self.context[rows], np.float64)
         d = features.shape[1]
         belief = self.ranker.posterior.prior_mean[:d], self.ranker.moments.mean[:d]
         prior, learned = (contributions(features, w, self.expansion, groups) for w in belief)
-        return Explanation(
-            probability=float(self.predict(row).probability[0]),
-            groups={g: Contribution(float(prior[g][0]), float(learned[g][0])) for g in prior},
-            today=float((self.pattern.loadings[row] @ self.pattern.moments.mean)[0]),
-            own=float(self.effect_mean[arm]),
-        )
+        probability = self.predict(rows).probability
+        today = self.pattern.loadings[rows] @ self.pattern.moments.mean
+        return [
+            Explanation(
+                probability=float(probability[i]),
+                groups={g: Contribution(float(prior[g][i]), float(learned[g][i])) for g in prior},
+                today=float(today[i]),
+                own=float(self.effect_mean[row]),
+            )
+            for i, row in enumerate(rows)
+        ]
 
     def group_weights(self, groups: Sequence[str], level: float = 0.9) -> dict[str, GroupWeight]:
         """Weigh the groups of columns over this scan's arms, prior beside learned.

@@ -38,6 +38,8 @@ class RecallEstimate:
     confidence : float
         `recall_low` is reached by the true recall with this probability, and `recall_high`
         likewise not exceeded.
+    remaining_low, remaining_high : float
+        The same bounds as a number of high-value outcomes that were not found; NaN = not known.
     """
 
     hits_found: float
@@ -46,6 +48,8 @@ class RecallEstimate:
     recall_low: float
     recall_high: float
     confidence: float
+    remaining_low: float = np.nan
+    remaining_high: float = np.nan
 
 
 @dataclass(slots=True)
@@ -119,15 +123,19 @@ class RecallModel:
         most = self.quantile(expected, confidence)
         fewest = self.quantile(expected, 1.0 - confidence)
         left = min(self.bias * expected, float(probability.size))
+        # A mean can lie outside a quantile of so few: the interval holds the estimate.
+        fewest = min(fewest, left)
+        most = min(max(most, left), float(probability.size))
         found = n_hits
         return RecallEstimate(
             hits_found=found,
             hits_expected_remaining=left,
             recall=_share(found, left),
-            # A mean can lie outside a quantile of so few: the interval holds the estimate.
-            recall_low=_share(found, min(max(most, left), float(probability.size))),
-            recall_high=_share(found, min(fewest, left)),
+            recall_low=_share(found, most),
+            recall_high=_share(found, fewest),
             confidence=confidence,
+            remaining_low=fewest,
+            remaining_high=most,
         )
 
 

@@ -59,6 +59,23 @@ def test_a_group_that_pays_gains_weight() -> None:
     assert after["b"].low <= after["b"].learned <= after["b"].high
 
 
+def test_weights_are_spreads_of_contributions_over_arms() -> None:
+    """The plain way, draw by draw and arm by arm, says the same as the covariance."""
+    X, moments = features(5), Moments.of(prior())
+    spread = {group: np.std(X[:, at]) for group, at in SEEDS.items()}
+
+    def shares(w: np.ndarray) -> np.ndarray:
+        parts = contributions(X, w, EXPANSION, GROUPS)
+        moved = np.array([np.std(parts[group]) / spread[group] for group in SEEDS])
+        return moved / moved.sum()
+
+    draws = np.array([shares(w) for w in moments.draw(np.random.default_rng(1), 400)])
+    low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+    for i, weight in enumerate(weigh(prior(), X).values()):
+        assert (weight.low, weight.high) == pytest.approx((low[i], high[i]), rel=1e-9)
+        assert weight.learned == pytest.approx(shares(moments.mean)[i], rel=1e-9)
+
+
 def test_groups_must_name_every_column() -> None:
     with pytest.raises(InvalidInputError, match="3 groups are named for 4 columns"):
         contributions(features(), np.zeros(EXPANSION.n_features), EXPANSION, GROUPS[:3])

@@ -153,3 +153,6 @@ class TestRecall:
         assert 0.0 < estimate.recall_low < estimate.recall < estimate.recall_high <= 1.0
         assert estimate.hits_expected_remaining == pytest.approx(5.0)
         assert estimate.recall == pytest.approx(10.0 / 15.0)
+        assert estimate.remaining_low < 5.0 < estimate.remaining_high <= 100.0
+        assert estimate.recall_low == 10.0 / (10.0 + estimate.remaining_high)
+        assert estimate.recall_high == 10.0 / (10.0 + estimate.remaining_low)
