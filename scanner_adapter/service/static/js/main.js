@@ -1,0 +1,160 @@
+// The page: asks which scans there are, follows one of them, and shows what it hears.
+//
+//   chooser   which scan           stream   its events
+//   state     what is known of it  progress, curve, hits, queue, weights, notice: panels that show it
+//   why, stop, login, scanners     what a user can ask for
+
+import { get, paths, put, remove } from "./api.js";
+import { Announcer } from "./announce.js";
+import { Chooser } from "./chooser.js";
+import { Curve } from "./curve.js";
+import { byId, setText } from "./dom.js";
+import { percent, whole } from "./format.js";
+import { renderHits } from "./hits.js";
+import { wireLogin } from "./login.js";
+import { renderNotice } from "./notice.js";
+import { renderProgress } from "./progress.js";
+import { Queue } from "./queue.js";
+import { renderScanners } from "./scanners.js";
+import { connected, received, START } from "./state.js";
+import { wireStop } from "./stop.js";
+import { openStream } from "./stream.js";
+import { renderWeights } from "./weights.js";
+import { openWhy } from "./why.js";
+
+const LIST_EVERY_MS = 5000;
+
+const now = () => Date.now() / 1000;
+
+let state = START;
+let stream = null;
+let isDrawn = true;
+let listTimer = null;
+
+// -- what is shown --------------------------------------------------------------------------------
+
+function show(name) {
+  if (document.body.dataset.state === name) return;
+  document.body.dataset.state = name;
+  if (name === "login") byId("token").focus();
+}
+
+function change(next) {
+  state = next;
+  if (!isDrawn) return;
+  isDrawn = false;
+  // One drawing a frame at most, and none while the page is in the background.
+  requestAnimationFrame(() => {
+    isDrawn = true;
+    draw();
+  });
+}
+
+const curve = new Curve(byId("curve"), byId("curve-table"));
+const queue = new Queue({ why, change: changeWish });
+const announcer = new Announcer();
+const renderStop = wireStop(
+  () => state,
+  (wishes) => change({ ...state, wishes }),
+);
+
+function draw() {
+  if (state.scan === null) return;
+  renderNotice(state, now());
+  const { status } = state;
+  if (status === null) {
+    setText(byId("bare-text"), bareText(state));
+    show("bare");
+    return;
+  }
+  show("scan");
+  renderProgress(state);
+  curve.render(status);
+  renderHits(status, why);
+  queue.render(state);
+  renderWeights(status);
+  renderStop(state);
+  announcer.heard(status);
+  const share = status.n_symbols > 0 ? percent(status.n_scanned / status.n_symbols) : "";
+  document.title = `${state.isClosed ? "ended" : share} ${status.ruleset} · scanrank`;
+}
+
+function bareText({ scan, isClosed }) {
+  return (
+    `${scan.ruleset}, ${scan.scan_id}: ${whole(scan.n_scanned)} results so far. ` +
+    (isClosed
+      ? "What its scanner said of itself is not kept any more."
+      : "Its scanner publishes nothing more: it is an older version, or has only just begun.")
+  );
+}
+
+// -- which scan -----------------------------------------------------------------------------------
+
+function watch(scan) {
+  stream?.close();
+  change({ ...START });
+  const path = paths.scan(scan);
+  stream = openStream(paths.events(scan), () => get(path), {
+    event: (type, data) => change(received(state, type, data, now())),
+    connection: (isOpen) => change(connected(state, isOpen, now())),
+    refused: (error) => (error.status === 404 ? chooser.forget() : failed(error)),
+  });
+}
+
+const chooser = new Chooser(watch);
+
+async function list() {
+  clearTimeout(listTimer);
+  try {
+    const hasScan = await chooser.refresh();
+    if (!hasScan) {
+      await renderScanners(list);
+      show("empty");
+    } else if (document.body.dataset.state !== "scan" && state.scan !== null) {
+      draw();
+    } else if (stream === null && chooser.current !== null) {
+      watch(chooser.current);
+    }
+  } catch (error) {
+    failed(error);
+  }
+  if (document.body.dataset.state !== "login") listTimer = setTimeout(list, LIST_EVERY_MS);
+}
+
+function failed(error) {
+  if (error.status === 401) {
+    stream?.close();
+    stream = null;
+    show("login");
+  } else if (state.scan === null) {
+    setText(byId("error-text"), error.message);
+    show("error");
+  }
+  // With a scan on the page the stream says what is wrong, above what is still known.
+}
+
+// -- what a user asks for -------------------------------------------------------------------------
+
+function why(symbol) {
+  openWhy(state.scan, symbol);
+}
+
+async function changeWish(what, symbol, isOn) {
+  const { scan } = state;
+  const path = paths.wish(scan, what === "pin" ? "pins" : "exclusions", symbol);
+  setText(byId("queue-error"), "");
+  try {
+    const wishes = await (isOn ? put(path) : remove(path));
+    if (state.scan?.scan_id === scan.scan_id) change({ ...state, wishes });
+  } catch (error) {
+    setText(byId("queue-error"), `${symbol}: ${error.message}`);
+    if (error.status === 401) failed(error);
+  }
+}
+
+byId("retry").addEventListener("click", list);
+wireLogin(list, () => failed({ status: 401 }));
+// "No news since" comes with time, not with an event.
+setInterval(() => state.scan !== null && renderNotice(state, now()), LIST_EVERY_MS);
+document.addEventListener("visibilitychange", () => !document.hidden && list());
+list();

@@ -1,0 +1,60 @@
+// What is wrong or over, in one line above the scan, and in two words in the page's head.
+
+import { byId, setAttribute, setText } from "./dom.js";
+import { clock, moment } from "./format.js";
+import { silentSince } from "./state.js";
+
+/** Return {kind, short, text} for a state: kind is one of lost, silent, stopping, ended, live. */
+export function describe(state, now) {
+  const { lostSince, storeAwaySince, isClosed, wishes, status } = state;
+  if (lostSince !== null && !isClosed) {
+    const since = clock(lostSince);
+    return {
+      kind: "lost",
+      short: `disconnected since ${since}`,
+      text: `Disconnected since ${since}, trying again. The scan itself goes on; what you see is from before.`,
+    };
+  }
+  if (storeAwaySince !== null && !isClosed) {
+    const since = clock(storeAwaySince);
+    return {
+      kind: "lost",
+      short: `store away since ${since}`,
+      text: `Disconnected since ${since}: the store does not answer. The scan itself goes on, and the page recovers by itself.`,
+    };
+  }
+  if (isClosed) return { kind: "ended", short: status?.stopped ? "stopped" : "finished", text: "" };
+  if (status?.failure) {
+    return {
+      kind: "silent",
+      short: "not prioritised",
+      text: `Scanning goes on in the given order, because scanrank itself failed: ${status.failure}`,
+    };
+  }
+  const silent = silentSince(state, now);
+  if (silent !== null) {
+    return {
+      kind: "silent",
+      short: `no news since ${clock(silent)}`,
+      text: `Nothing heard from the scanner since ${moment(silent, now)}: its batch takes long, or it has gone.`,
+    };
+  }
+  if (wishes.stop !== null) {
+    return {
+      kind: "stopping",
+      short: "stopping",
+      text: `Asked to stop (${wishes.stop.reason}); the scanner finishes its batch first.`,
+    };
+  }
+  return { kind: "live", short: "live", text: "" };
+}
+
+export function renderNotice(state, now) {
+  const { kind, short, text } = describe(state, now);
+  setText(byId("connection"), short);
+  setAttribute(byId("connection"), "data-kind", kind);
+  const notice = byId("notice");
+  setText(notice, text);
+  setAttribute(notice, "data-kind", kind);
+  notice.hidden = text === "";
+}

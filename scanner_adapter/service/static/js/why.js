@@ -1,0 +1,164 @@
+// "Why this one": what speaks for a symbol in this scan, and what it has shown before.
+
+import { get, paths } from "./api.js";
+import { byId, el } from "./dom.js";
+import { bar, factorClass, factorNames, scaleOf } from "./factors.js";
+import { decimal, isNumber, moment, percent, signed, whole } from "./format.js";
+
+const MOST_HISTORY = 8;
+
+let asked = 0;
+
+/** Open the dialog for a symbol of a scan ({ruleset, scan_id}). */
+export async function openWhy(scan, symbol) {
+  const dialog = byId("why");
+  const body = byId("why-body");
+  asked += 1;
+  const question = asked;
+  byId("why-title").textContent = `Why ${symbol}`;
+  body.replaceChildren(el("p", { "aria-busy": "true" }, "Asking the service."));
+  if (!dialog.open) dialog.showModal();
+  const [inScan, before] = await Promise.allSettled([
+    get(paths.symbolInScan(scan, symbol)),
+    get(paths.symbol(scan, symbol)),
+  ]);
+  if (question !== asked || !dialog.open) return; // another symbol was asked for meanwhile
+  body.replaceChildren(
+    inScan.status === "fulfilled" ? inThisScan(inScan.value) : problem(inScan.reason),
+    before.status === "fulfilled" ? trackRecord(before.value) : problem(before.reason),
+  );
+}
+
+function problem(error) {
+  return el("p", { class: "problem" }, error.message);
+}
+
+function inThisScan(it) {
+  return el(
+    "section",
+    {},
+    el("p", { class: "lead" }, story(it)),
+    Object.keys(it.reasons).length > 0 ? reasons(it) : null,
+  );
+}
+
+function story(it) {
+  const chance = isNumber(it.probability)
+    ? `Its chance of being high-value, by what is known now: ${percent(it.probability)}. `
+    : "";
+  if (it.state === "waiting") {
+    const pin = it.is_pinned ? "Pinned: it comes with the next batch. " : "";
+    const tier = it.tier
+      ? `It waits in the ${it.tier} tier, priority ${decimal(it.score, 1)} of 100. `
+      : "It waits. ";
+    return tier + pin + chance;
+  }
+  const place = isNumber(it.rank) ? `Scanned as number ${whole(it.rank)}` : "Scanned";
+  const when = isNumber(it.reported_at) ? ` at ${moment(it.reported_at)}` : "";
+  const rated = isNumber(it.rating) ? `, rating ${decimal(it.rating)}` : "";
+  const verdict = it.is_error
+    ? ", the evaluation failed"
+    : it.is_hit === null
+      ? ""
+      : it.is_hit
+        ? ", high-value"
+        : ", not high-value";
+  const how = it.is_random ? "Drawn at random, which keeps the estimates honest. " : "";
+  const odds = isNumber(it.propensity)
+    ? `Its batch was to hold it with a probability of ${percent(it.propensity)}. `
+    : "";
+  return `${place}${when}${rated}${verdict}. ${how}${odds}${chance}`;
+}
+
+function reasons(it) {
+  const rows = factorNames(it.reasons).map((name) => ({ name, ...it.reasons[name] }));
+  rows.push({ name: "today", prior: null, learned: it.today });
+  rows.push({ name: "own", prior: null, learned: it.own });
+  const scale = scaleOf(rows.map(({ learned }) => [{ value: learned ?? 0 }]));
+  return el(
+    "table",
+    {},
+    el("caption", {}, "What adds to its log odds, before any result and as learned"),
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        el("th", { scope: "col" }, "Factor"),
+        el("th", { scope: "col", class: "number" }, "Before"),
+        el("th", { scope: "col", class: "number" }, "Learned"),
+        el("th", { scope: "col", class: "reasons" }, "Against or for"),
+      ),
+    ),
+    el("tbody", {}, ...rows.map((row) => reasonRow(row, scale))),
+  );
+}
+
+const NAMES = { today: "today's pattern", own: "the symbol itself" };
+
+function reasonRow({ name, prior, learned }, scale) {
+  return el(
+    "tr",
+    {},
+    el(
+      "th",
+      { scope: "row" },
+      el("span", { class: `swatch ${factorClass(name)}` }),
+      NAMES[name] ?? name,
+    ),
+    el("td", { class: "number" }, isNumber(prior) ? signed(prior) : "–"),
+    el("td", { class: "number strong" }, signed(learned)),
+    el("td", { class: "reasons" }, isNumber(learned) ? bar([{ name, value: learned }], scale) : "–"),
+  );
+}
+
+function trackRecord({ track, effect, history, n_scans_read }) {
+  const past = history.slice(0, MOST_HISTORY);
+  const facts = [
+    `${whole(track.n_hits)} times high-value in ${whole(track.n_scans)} scans`,
+    isNumber(track.age_days) ? `last seen ${decimal(track.age_days, 1)} days before` : null,
+    `its own effect ${signed(effect.mean)} (${signed(effect.low)} to ${signed(effect.high)}) in log odds`,
+  ];
+  return el(
+    "section",
+    {},
+    el("h3", {}, "Track record"),
+    el("p", {}, `${facts.filter(Boolean).join(", ")}.`),
+    past.length === 0
+      ? el("p", {}, `No result of it in the latest ${whole(n_scans_read)} scans.`)
+      : historyTable(past, n_scans_read),
+  );
+}
+
+function historyTable(past, nScansRead) {
+  return el(
+    "table",
+    {},
+    el("caption", {}, `Its results in the latest ${whole(nScansRead)} scans`),
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        el("th", { scope: "col" }, "When"),
+        el("th", { scope: "col", class: "number" }, "Rating"),
+        el("th", { scope: "col", class: "number" }, "Worth"),
+      ),
+    ),
+    el(
+      "tbody",
+      {},
+      ...past.map((result) =>
+        el(
+          "tr",
+          {},
+          el("th", { scope: "row" }, moment(result.reported_at)),
+          el("td", { class: "number" }, result.is_error ? "failed" : decimal(result.rating)),
+          el("td", { class: "number" }, decimal(result.reward)),
+        ),
+      ),
+    ),
+  );
+}
