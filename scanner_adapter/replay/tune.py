@@ -1,0 +1,198 @@
+"""Which settings serve this history best, and is that more than luck?
+
+1. The log is cut in two halves by time. The search sees the first one only.
+2. A trial proposes settings and replays the first half under them; one that falls behind others is
+   given up (`tune_trial`). The defaults are the first trial.
+3. The best and the defaults then replay the whole log, so that what they learned carries over,
+   and are compared on the second half, scan by scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.errors import InvalidInputError
+from scanner_adapter.replay.disk_cache import fingerprint
+from scanner_adapter.replay.ranked import Configuration
+from scanner_adapter.replay.run import describe
+from scanner_adapter.replay.sweep import SharedLog, joblib_module, sweep
+from scanner_adapter.replay.tune_result import DEFAULTS, TUNED, TuneResult
+from scanner_adapter.replay.tune_search import Search
+from scanner_adapter.replay.tune_study import open_study, optuna_module
+from scanner_adapter.replay.tune_trial import rungs
+from scanner_adapter.settings import Settings
+
+if TYPE_CHECKING:
+    from scanner_adapter.replay.scans import Log
+
+# With fewer scans to search on, the best of many trials is the luckiest.
+LEAST_SCANS = 20
+
+
+@dataclass(frozen=True)
+class TuneProgress:
+    """How far a search is.
+
+    Attributes
+    ----------
+    n_done, n_trials : int
+        Finished trials, and how many there will be.
+    best, default : float
+        Best score so far, and that of the defaults, on the first half.
+    is_judging : bool
+        Whether the search is over and the second half is replayed.
+    """
+
+    n_done: int
+    n_trials: int
+    best: float
+    default: float
+    is_judging: bool = False
+
+
+def tune(
+    log: Log,
+    *,
+    trials: int = 50,
+    timeout_s: float | None = None,
+    n_jobs: int | None = None,
+    study: str | Path | None = None,
+    from_: date | str | None = None,
+    to: date | str | None = None,
+    warmup: int = 60,
+    batch_size: int | None = None,
+    budget: float | None = None,
+    same_day: bool = False,
+    seed: int = 0,
+    progress: Callable[[TuneProgress], None] | None = None,
+) -> TuneResult:
+    """Search settings on the first half of a log, and judge the best on the second.
+
+    The score that is maximised is the mean of the recall after 10 % and after 25 % of the universe.
+
+    Parameters
+    ----------
+    log : Log
+    trials : int
+        Finished trials to reach, those that a study already has included.
+    timeout_s : float, optional
+        No round of trials starts later than this. Judging comes on top.
+    n_jobs : int, optional
+        Trials at a time, as in `sweep`. Another number proposes other trials.
+    study : path, optional
+        File that keeps the trials; a search that was ended goes on with it.
+    from_, to : date, optional
+        First and last scan; by default all that the log has.
+    warmup : int
+        First scans: learned from and not measured.
+    batch_size : int, optional
+        The batch size of the scanner, if it is not to be searched.
+    budget : float, optional
+        Share of the universe at which each scan is stopped.
+    same_day : bool
+        Whether features may see the bars of the scan's own day.
+    seed : int
+        Of the proposals and of every replay.
+    progress : callable, optional
+        Called after every round of trials, and before the second half.
+
+    Raises
+    ------
+    InvalidInputError
+        For settings outside their range, too few scans, or a study that does not fit.
+    ImportError
+        Without the extra `tune`.
+    """
+    if trials < 1:
+        raise InvalidInputError(f"trials is {trials}; expected at least 1")
+    if timeout_s is not None and not timeout_s > 0.0:
+        raise InvalidInputError(f"timeout is {timeout_s} s; expected more than 0")
+    joblib, _ = joblib_module(), optuna_module()  # what is missing shows before any work
+    days = log.days(from_, to)
+    first, second = _halves(days, warmup)
+    train, test = _ends(log, first), _ends(log, second)
+    defaults = replace(Settings(), batch_size=batch_size or Settings().batch_size)
+    conditions: dict[str, Any] = {"budget": budget, "same_day": same_day}
+    # Whatever trials must have in common to be compared.
+    made_for = {
+        "scans": f"{train[0]} to {train[1]}, {len(first)}",
+        "symbols": len(log.symbols),
+        "hit": describe(log.rule),
+        "warmup": warmup,
+        "batch_size": batch_size,
+        "seed": seed,
+        **conditions,
+        "log": _print_of(log, first),
+    }
+    with open_study(study, made_for) as book:
+        search = Search(
+            book, SharedLog(log),
+            conditions={**conditions, "from_": train[0], "to": train[1], "warmup": warmup},
+            rungs=rungs(len(first) - warmup), defaults=defaults, batch_size=batch_size, seed=seed,
+        )  # fmt: skip
+
+        def tell(*, is_judging: bool = False) -> None:
+            if progress is not None:
+                scores = search.scores
+                progress(TuneProgress(search.n_done, trials, max(scores), scores[0], is_judging))
+
+        end = None if timeout_s is None else monotonic() + timeout_s
+        while search.n_done < trials:
+            if search.n_done and end is not None and monotonic() >= end:
+                break
+            search.round(min(joblib.effective_n_jobs(n_jobs), trials - search.n_done), n_jobs)
+            tell()
+        best, scores, n_trials = search.best, search.scores, search.n_done
+        tell(is_judging=True)
+    held_out = None
+    if best != defaults:
+        rivals = ((DEFAULTS, defaults), (TUNED, best))
+        held_out = sweep(
+            log,
+            [Configuration(name, seed, each.arguments()) for name, each in rivals],
+            n_jobs=n_jobs, from_=train[0], to=test[1], warmup=len(first), **conditions,
+        )  # fmt: skip
+    return TuneResult(
+        found=best,
+        defaults=defaults,
+        train_gain=max(scores) - scores[0],
+        held_out=held_out,
+        n_trials=n_trials,
+        n_pruned=n_trials - len(scores),
+        train=train,
+        test=test,
+        n_train=len(first) - warmup,
+        n_test=len(second),
+    )
+
+
+def _halves(days: NDArray[np.intp], warmup: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    if warmup < 0:
+        raise InvalidInputError(f"warmup is {warmup}; expected 0 or more scans")
+    first, second = np.split(days, [len(days) // 2])
+    if len(first) - warmup < LEAST_SCANS:
+        raise InvalidInputError(
+            f"{len(days)} scans leave {max(len(first) - warmup, 0)} to search on, after {warmup} "
+            f"of warm-up in the first half; expected at least {LEAST_SCANS}: take a longer period, "
+            "or a shorter warm-up"
+        )
+    return first, second
+
+
+def _ends(log: Log, days: NDArray[np.intp]) -> tuple[str, str]:
+    return str(log.dates[days[0]]), str(log.dates[days[-1]])
+
+
+def _print_of(log: Log, days: NDArray[np.intp]) -> str:
+    """Fingerprint of a scan and of the features' code: another log has other scores."""
+    (scan,) = log.scans(days[-1:])
+    words = [*scan.symbols, *scan.sub_score_names]
+    return fingerprint([*words, scan.rating, scan.hits, np.ascontiguousarray(scan.sub_scores)])
