@@ -101,7 +101,8 @@ class OpenScan:
         self._n_left = n
         self._n_selects = 0
         probe = np.unique(np.linspace(0, n - 1, _PROBE).astype(np.intp))
-        self._probe = ranker.expansion.transform(context[probe], np.float64)
+        features = ranker.expansion.transform(context[probe], np.float64)
+        self._probe = (features - features.mean(axis=0)).astype(np.float32)
         self._step_of = np.full(n, -1)
         self._predicted = np.full(n, np.nan)
         self._expected_left: list[float] = []
@@ -135,16 +136,16 @@ class OpenScan:
         n_random = min(k, round_stochastically(k * share, self.rng))
         at_random = free[self.rng.choice(free.size, n_random, replace=False)]
         best = self._best(is_free, k, boost)
-        sampled = best[~np.isin(best, at_random)][: k - n_random]
-        arms = np.concatenate([sampled, at_random])
         # Behind the k best every rank has the same chance: that of the quota.
-        order = np.argsort(best)
-        place = np.minimum(np.searchsorted(best, arms, sorter=order), k - 1)
-        rank = np.where(best[order[place]] == arms, order[place], k)
+        rank_of = {arm: rank for rank, arm in enumerate(best.tolist())}
+        drawn = [rank_of.pop(arm, k) for arm in at_random.tolist()]
+        ranks = list(rank_of.values())[: k - n_random]
+        arms = np.concatenate([best[ranks], at_random])
+        rank = np.array(ranks + drawn, np.intp)
         self._predicted[arms] = self.predict(arms).probability
         propensity = batch_propensity(rank, n_remaining=free.size, k=k, quota=k * share)
         self.take(arms)
-        return Choice(arms, np.arange(k) >= sampled.size, propensity)
+        return Choice(arms, np.arange(k) >= len(ranks), propensity)
 
     def take(self, rows: Index) -> None:
         """Let arms remain no longer, as if they had been chosen."""
@@ -173,7 +174,7 @@ class OpenScan:
         mean = ranker.moments.mean
         deviation = ranker.moments.draw(rng, 1, scale)[0] - mean
         weights = mean + deviation * self._signal_bound(mean, deviation)
-        rows = self.scores.contenders(is_free, k, ranker.moments, scale, extra)
+        rows = self.scores.contenders(is_free, k, ranker.moments, weights, scale, extra)
         return rows[top_k(self.scores.linear(rows, weights) + extra[rows], k, rng)]
 
     def _signal_bound(self, mean: Array, deviation: Array) -> float:
@@ -183,8 +184,8 @@ class OpenScan:
         seed weights do, and the first scans would follow it rather than them.
         """
         d = self._probe.shape[1]
-        signal = float(np.std(self._probe @ mean[:d]))
-        noise = float(np.std(self._probe @ deviation[:d]))
+        signal = float(np.linalg.norm(self._probe @ mean[:d].astype(np.float32)))
+        noise = float(np.linalg.norm(self._probe @ deviation[:d].astype(np.float32)))
         return 1.0 if noise <= _MOST_NOISE * signal else _MOST_NOISE * signal / noise
 
     def _means(self) -> Array:

@@ -270,17 +270,16 @@ class Ranker:
         columns = header["columns"]
         self._add_columns(columns)
         _check_shapes(arrays, len(arms), len(columns))
-        rewards = np.asarray(arrays["reward"], np.float64)
-        ok = ~np.isnan(rewards)
-        if not ok.any():
+        ok = np.flatnonzero(~np.isnan(arrays["reward"]))
+        if ok.size == 0:
             return
-        context = self._align(np.asarray(arrays["context"])[ok], columns, int(ok.sum()))
+        context = self._align(np.asarray(arrays["context"])[ok], columns, ok.size)
         X = self.expansion.transform(context, np.float64)
-        r = rewards[ok]
+        r = np.asarray(arrays["reward"], np.float64)[ok]
         posterior, moments = laplace_update(self.posterior, X, r, moments=self.moments)
         p = np.asarray(arrays["probability"], np.float64)[ok]
         self.track.update(
-            [arm for arm, keep in zip(arms, ok, strict=True) if keep],
+            arms if ok.size == len(arms) else [arms[i] for i in ok.tolist()],
             now=scan_time,
             rewards=r,
             columns=header.get("row_columns", ()),
@@ -289,7 +288,7 @@ class Ranker:
             information=p * (1.0 - p),
         )
         self.posterior, self.moments = posterior, moments
-        self.n_reports += int(ok.sum())
+        self.n_reports += ok.size
 
     def _fold_close(self, header: Mapping[str, Any]) -> None:
         if header.get("limit") is not None:
@@ -340,6 +339,8 @@ class Ranker:
         return mean, sd**2
 
     def _add_columns(self, columns: Sequence[str]) -> None:
+        if tuple(columns) == self.columns:
+            return
         added = [name for name in columns if name not in self.columns]
         if not added:
             return

@@ -11,6 +11,7 @@ the prior), and a prior variance learned later takes effect without touching the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from bandit.checks import as_matrix, as_rewards
 from bandit.errors import InvalidInputError
 
 Array = NDArray[np.float64]
+_Step = tuple[Array, float]
 
 # Newton on a log-concave posterior started at the last mode: 2 to 4 steps in practice.
 _MAX_NEWTON_STEPS = 25
@@ -115,14 +117,15 @@ class Moments:
     """Mean and factored precision of a `WeightPosterior`: what drawing and scoring need."""
 
     mean: Array
-    cholesky: Array  # lower triangle of P, column-major for LAPACK
+    cholesky: Array  # L of P = L L' in its lower triangle, column-major; above it, leftovers
 
     @classmethod
     def of(cls, posterior: WeightPosterior) -> Moments:
         """Factorise once; O(d^3), independent of the number of arms."""
         # LAPACK and BLAS are called directly: at 200 features scipy's checks and copies cost as
-        # much as the arithmetic, and this runs once per reported batch.
-        lower, info = lapack.dpotrf(posterior.precision, lower=1, clean=1)
+        # much as the arithmetic, and this runs once per reported batch. A symmetric matrix is its
+        # own transpose, which is column-major already.
+        lower, info = lapack.dpotrf(posterior.precision.T, lower=1, clean=0, overwrite_a=1)
         if info != 0:
             raise np.linalg.LinAlgError(
                 f"the precision of the weights is not positive definite (leading minor {info})"
@@ -141,6 +144,10 @@ class Moments:
             blas.dtrsm(1.0, self.cholesky, right, lower=1, trans_a=int(transposed)), np.float64
         )
 
+    def norm(self, w: Array) -> float:
+        """Return the length of `w`, shape (d,), in the metric of P: sqrt(w' P w)."""
+        return float(np.linalg.norm(blas.dtrmv(self.cholesky, w, lower=1, trans=1)))
+
     def covariance(self) -> Array:
         """P^-1, shape (d, d)."""
         inverse, _ = lapack.dpotrs(self.cholesky, np.eye(self.mean.size), lower=1)
@@ -157,7 +164,7 @@ def laplace_update(
     X: ArrayLike,
     rewards: ArrayLike,
     *,
-    offset: ArrayLike | float = 0.0,
+    offset: Array | float = 0.0,
     moments: Moments | None = None,
 ) -> tuple[WeightPosterior, Moments]:
     """Learn from one batch of rewards in [0, 1] by a Laplace step.
@@ -206,25 +213,28 @@ def laplace_update(
     d = posterior.prior_mean.size
     X_ = as_matrix(X, name="context", n_columns=d)
     r = as_rewards(rewards, n=X_.shape[0])
-    o = np.broadcast_to(np.asarray(offset, np.float64), r.shape)
     before = moments or Moments.of(posterior)
     if r.size == 0:
         return posterior, before  # LAPACK refuses systems of size 0
-    # The mode lies in the span of the batch's rows, w = m + P^-1 X' a, so Newton runs over the k
-    # numbers a instead of d weights (Rasmussen and Williams 2006, algorithm 3.1).
-    half = before.solve_half(X_.T)
-    K = half.T @ half
-    eta, a = _mode(X_ @ before.mean + o, K, r)
-    p = expit(eta)
-    data_precision = posterior.data_precision + (X_.T * (p * (1.0 - p))) @ X_
-    mode = before.mean + before.solve_half((half @ a)[:, None], transposed=True)[:, 0]
+    eta0 = X_ @ before.mean + offset
+    if d < r.size:
+        p, moved = _mode_over_weights(eta0, X_, posterior.precision, r)
+        mode = before.mean + moved
+    else:
+        # The mode lies in the span of the batch's rows.
+        half = before.solve_half(X_.T)
+        p, a = _mode_over_rows(eta0, half.T @ half, r)
+        mode = before.mean + before.solve_half((half @ a)[:, None], transposed=True)[:, 0]
+    data_precision = (X_.T * (p * (1.0 - p))) @ X_
+    data_precision += posterior.data_precision
     # h' = P' w* makes the mode the new mean.
     shift = data_precision @ mode + posterior.prior_precision * (mode - posterior.prior_mean)
-    updated = replace(
-        posterior,
-        data_precision=data_precision,
-        data_shift=shift,
-        n_observed=posterior.n_observed + r.size,
+    updated = WeightPosterior(
+        posterior.prior_mean,
+        posterior.prior_precision,
+        data_precision,
+        shift,
+        posterior.n_observed + r.size,
     )
     # Not the mode itself: a state that is saved and loaded must give the same bits.
     return updated, Moments.of(updated)
@@ -277,33 +287,63 @@ def learn_prior_precision(
     return np.where(fixed, old, np.clip(alpha[blocks], *bounds))
 
 
-def _mode(eta0: Array, K: Array, r: Array) -> tuple[Array, Array]:
-    """Maximise r'eta - sum log(1 + exp eta) - a'Ka / 2 over a, where eta = eta0 + K a.
+def _mode(
+    eta0: Array, M: Array, Q: Array, r: Array, newton_step: Callable[[Array, Array], _Step]
+) -> tuple[Array, Array]:
+    """Maximise r'eta - sum log(1 + exp eta) - u'Qu / 2 over u, where eta = eta0 + M u.
 
-    Returns eta and a at the maximum, both of shape (k,).
+    `newton_step` takes the probabilities and u; it returns the step and its decrement. Returns
+    the probabilities, shape (k,), and u at the maximum.
     """
-    a = np.zeros(r.size)
-    eta = eta0
-    objective = float(r @ eta - np.logaddexp(0.0, eta).sum())
+    u = np.zeros(M.shape[1])
+    eta, objective = eta0, float(r @ eta0 - np.logaddexp(0.0, eta0).sum())
     for _ in range(_MAX_NEWTON_STEPS):
-        p = expit(eta)
-        root = np.sqrt(np.maximum(p * (1.0 - p), 1e-12))
-        gradient = r - p - a
-        # (I + W K)^-1 gradient in its symmetric form, W = root^2.
-        inner = np.eye(r.size) + root[:, None] * K * root
-        _, solved, _ = lapack.dposv(inner, root * (K @ gradient), lower=1)
-        step = gradient - root * solved
-        decrement = float(gradient @ (K @ step))
+        step, decrement = newton_step(expit(eta), u)
         if decrement < _NEWTON_TOLERANCE:
             break
         # Full steps can overshoot from a far start; halving keeps the ascent monotone.
         size = 1.0
         while True:
-            trial = a + size * step
-            eta = eta0 + K @ trial
-            value = float(r @ eta - np.logaddexp(0.0, eta).sum() - 0.5 * trial @ (eta - eta0))
+            trial = u + size * step
+            eta = eta0 + M @ trial
+            value = float(r @ eta - np.logaddexp(0.0, eta).sum() - 0.5 * trial @ (Q @ trial))
             if value >= objective or size < 1e-6:
                 break
             size *= 0.5
-        a, objective = trial, value
-    return eta0 + K @ a, a
+        u, objective = trial, value
+    return expit(eta), u
+
+
+def _mode_over_rows(eta0: Array, K: Array, r: Array) -> tuple[Array, Array]:
+    """Maximise over the k numbers a of w = m + P^-1 X' a, given K = X P^-1 X'.
+
+    References
+    ----------
+    Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, algorithm 3.1.
+    """
+
+    def newton_step(p: Array, a: Array) -> _Step:
+        root = np.sqrt(np.maximum(p * (1.0 - p), 1e-12))
+        gradient = r - p - a
+        # (I + W K)^-1 gradient in its symmetric form, W = root^2.
+        inner = root[:, None] * K
+        inner *= root
+        inner.ravel()[:: r.size + 1] += 1.0
+        _, solved, _ = lapack.dposv(inner.T, root * (K @ gradient), lower=1, overwrite_a=1)
+        step = gradient - root * solved
+        return step, float(gradient @ (K @ step))
+
+    return _mode(eta0, K, K, r, newton_step)
+
+
+def _mode_over_weights(eta0: Array, X: Array, P: Array, r: Array) -> tuple[Array, Array]:
+    """Maximise over the d numbers u of w = m + u: cheaper where there are fewer than rows."""
+
+    def newton_step(p: Array, u: Array) -> _Step:
+        gradient = (r - p) @ X - P @ u
+        hessian = (X.T * np.maximum(p * (1.0 - p), 1e-12)) @ X
+        hessian += P
+        _, step, _ = lapack.dposv(hessian.T, gradient, lower=1, overwrite_a=1)
+        return step, float(gradient @ step)
+
+    return _mode(eta0, X, P, r, newton_step)

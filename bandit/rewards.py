@@ -111,8 +111,13 @@ def limit_above(ratings: Array, n_hits: float) -> float:
     7.0
     """
     n = ratings.size
-    limit = float(np.quantile(ratings, 1.0 - min(max(n_hits, 0.5), n) / n))
-    lowest = float(ratings.min())
+    # np.quantile's linear interpolation; it takes ten times as long for a few hundred numbers.
+    place = (n - 1) * (1.0 - min(max(n_hits, 0.5), n) / n)
+    left = int(place)
+    right = min(left + 1, n - 1)
+    ordered = np.partition(ratings, (0, left, right))
+    lowest, limit = float(ordered[0]), float(ordered[left])
+    limit += (place - left) * (float(ordered[right]) - limit)
     if limit > lowest:
         return limit
     above = ratings[ratings > lowest]

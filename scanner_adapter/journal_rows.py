@@ -24,23 +24,24 @@ def pairs_of(rows: Mapping[str, object] | pd.DataFrame) -> list[tuple[Any, objec
 
 def numeric_rows(outcomes: Sequence[Outcome]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return names and values (k, n_columns) of everything numeric that the outcomes carry."""
-    names = dict.fromkeys(
-        name
-        for o in outcomes
-        for name in ("rating", *(("alpha",) if o.alpha is not None else ()), *o.columns)
-    )
-    table = np.full((len(outcomes), len(names)), np.nan)
-    place = {name: j for j, name in enumerate(names)}
+    # Rows of one scanner nearly all have the same columns: those are filled in at once.
+    alike: dict[tuple[str, ...], list[int]] = {}
     for i, o in enumerate(outcomes):
-        if o.error is not None:
-            continue
-        table[i, place["rating"]] = o.rating
-        if o.alpha is not None:
-            table[i, place["alpha"]] = o.alpha
-        for name, value in o.columns.items():
-            table[i, place[name]] = value
+        if o.error is None:
+            alpha = () if o.alpha is None else ("alpha",)
+            alike.setdefault(("rating", *alpha, *o.columns), []).append(i)
+    names = tuple(dict.fromkeys(["rating", *(name for layout in alike for name in layout)]))
+    table = np.full((len(outcomes), len(names)), np.nan)
+    for layout, at in alike.items():
+        places = [names.index(name) for name in layout]
+        table[np.ix_(at, places)] = [_numbers(outcomes[i]) for i in at]
     table[np.isinf(table)] = np.nan  # a ratio with nothing below: as good as unknown
-    return tuple(names), table
+    return names, table
+
+
+def _numbers(o: Outcome) -> tuple[float, ...]:
+    alpha = () if o.alpha is None else (o.alpha,)
+    return (o.rating, *alpha, *o.columns.values())
 
 
 def outcome_of(entry: Entry, row: int) -> Outcome:

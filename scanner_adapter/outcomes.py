@@ -200,6 +200,8 @@ class Outcome:
 
 
 def _number(value: object, name: str, symbol: str) -> float:
+    if type(value) is float and not math.isinf(value):  # nearly always
+        return value
     if value is None:
         return math.nan
     if not _is_number(value):

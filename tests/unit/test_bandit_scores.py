@@ -67,8 +67,9 @@ def test_few_contend_once_taught_and_none_of_the_best_is_missed(cache_bytes: int
     dense = DenseScores(CONTEXT, ranker.expansion)
     report(ranker, np.arange(50), 9)  # the mean moves on from the anchor
     free, extra = np.ones(N, bool), np.zeros(N, np.float32)
-    rows = bounded.contenders(free, 50, ranker.moments, 0.3, extra)
-    for weights in ranker.moments.draw(np.random.default_rng(2), 200, 0.3):
+    draws = ranker.moments.draw(np.random.default_rng(2), 200, 0.3)
+    rows = bounded.contenders(free, 50, ranker.moments, draws[0], 0.3, extra)
+    for weights in draws:
         best = np.argsort(-dense.linear(np.arange(N), weights))[:50]
         assert np.isin(best, rows).all()
     assert rows.size < N / 3
