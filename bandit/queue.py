@@ -47,6 +47,22 @@ class Waiting:
     is_pinned: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A queue at a glance.
+
+    Parameters
+    ----------
+    best : list of Waiting
+        Those that are expected next.
+    counts : mapping of tier to (n_waiting, n_reported)
+        Arms that were handed out and are not reported yet, or are excluded, are in neither.
+    """
+
+    best: list[Waiting]
+    counts: dict[Tier, tuple[int, int]]
+
+
 class PriorityQueue:
     """What waits in a scan, best first, and what the user wants of it.
 
@@ -146,6 +162,11 @@ class PriorityQueue:
         """Excluded arms."""
         return tuple(self._scan.arms[place] for place in np.flatnonzero(~self._allowed))
 
+    @property
+    def is_steered(self) -> bool:
+        """Whether any wish of the user bends the choice now."""
+        return bool(self._pinned) or not self._allowed.all() or bool(self._boost.any())
+
     def __len__(self) -> int:
         """Return how many arms wait."""
         return int(np.count_nonzero(self._scan.is_available & self._allowed))
@@ -156,11 +177,34 @@ class PriorityQueue:
 
     def peek(self, k: int | None = None) -> list[Waiting]:
         """Return the `k` arms (all of them by default) that are expected next, best first."""
+        return self._peek(k, self.scores())
+
+    def overview(self, k: int) -> Overview:
+        """Return the `k` best that wait and the sizes of the tiers, from one scoring of all."""
         scores = self.scores()
+        waits = self._scan.is_available & self._allowed
+        tiers: dict[Tier, NDArray[np.bool_]] = {
+            "high": scores > HIGH_ABOVE,
+            "medium": (scores >= LOW_BELOW) & (scores <= HIGH_ABOVE),
+            "low": scores < LOW_BELOW,
+        }
+        counts = {
+            tier: (
+                int(np.count_nonzero(waits & within)),
+                int(np.count_nonzero(self._scan.is_reported & within)),
+            )
+            for tier, within in tiers.items()
+        }
+        return Overview(self._peek(k, scores), counts)
+
+    def _peek(self, k: int | None, scores: NDArray[np.float64]) -> list[Waiting]:
         pins = self._waiting_pins()
         waits = self._scan.is_available & self._allowed
         waits[pins] = False
         rest = np.flatnonzero(waits)
+        if k is not None and k < rest.size:  # sorts only those that can be among the k best
+            edge = np.partition(scores[rest], rest.size - max(k, 1))[rest.size - max(k, 1)]
+            rest = rest[scores[rest] >= edge]
         rest = rest[np.argsort(-scores[rest], kind="stable")]
         return [
             Waiting(

@@ -23,6 +23,7 @@ from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
 from features.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
 from scanner_adapter.errors import InvalidContextError
+from scanner_adapter.kept_loadings import half_precision
 
 # Columns worth more together than apart, such as a new high on high volume: what breaks out, how
 # far it ran, how stretched it is, and what the scanner said last.
@@ -57,12 +58,15 @@ class MarketFacts:
         Similarity loadings.
     loading_names : tuple of str, length q
         Each `block.name`, such as `sector.Energy`.
+    as_of : str or None
+        Last day of bars that went in; None for a ready-made context.
     """
 
     names: tuple[str, ...]
     values: NDArray[np.float32]
     loadings: NDArray[np.float32]
     loading_names: tuple[str, ...]
+    as_of: str | None = None
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -113,12 +117,14 @@ def market_facts(
         raise InvalidContextError("give either bars or a ready-made context, not both")
     n = len(symbols)
     names: tuple[str, ...] = ()
+    seen: str | None = None
     values = np.empty((n, 0), np.float32)
     if context is not None:
         names, values = _ready_made(symbols, context)
     elif bars is not None:
         known = bars if isinstance(bars, Bars) else Bars.from_frame(bars)
         day = known.dates[-1] if as_of is None else as_of
+        seen = str(known.until(day).dates[-1])
         place = {symbol: i for i, symbol in enumerate(known.symbols)}
         at = np.array([place.get(symbol, -1) for symbol in symbols], np.intp)
         scores = factor_scores(known, as_of=day, events=events)
@@ -135,7 +141,7 @@ def market_facts(
             f"loadings have shape {loadings.values.shape}, expected ({n}, {len(loadings.names)}): "
             "one row per symbol of the scan, in its order"
         )
-    return MarketFacts(names, values, loadings.values, loadings.names)
+    return MarketFacts(names, values, half_precision(loadings.values), loadings.names, seen)
 
 
 def scan_context(

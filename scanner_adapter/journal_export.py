@@ -4,10 +4,13 @@ One row per reported symbol, and one per opening or closing of a scan, in journa
 
     position, kind ("open", "report", "close"), scan_id, header (JSON)
     symbol, reward, rating, probability, propensity, is_random, is_signal    null in other kinds
+    batch, place     number of its batch, place in the universe; null in scans of format 1
     context, rows    lists; their names stand in the header as `columns` and `row_columns`
+    group, loading   lists; see `scanner_adapter.kept_loadings`
 
 Nothing is left out: imported into an empty ruleset, the journal folds to the same belief, bit for
-bit. Numbers are stored at least as precisely as the journal has them.
+bit. Numbers are stored at least as precisely as the journal has them. Format 1 had no batch, place,
+group and loading; its files are read as before.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from numpy.typing import NDArray
 from bandit.errors import InvalidInputError
 from bandit.stores import Entry, Store
 
-FORMAT = 1
+FORMAT = 2
 _KEY = b"scanrank.journal"  # in the file's metadata: format and ruleset
 
 _NUMBERS = {
@@ -37,8 +40,10 @@ _NUMBERS = {
     "propensity": np.float64,
     "is_random": np.uint8,
     "is_signal": np.float32,
+    "batch": np.uint32,
+    "place": np.uint32,
 }
-_LISTS = {"context": np.float32, "rows": np.float32}
+_LISTS = {"context": np.float32, "rows": np.float32, "group": np.uint16, "loading": np.float32}
 _SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("position", "kind", "scan_id", "header", "symbol")),
@@ -46,6 +51,8 @@ _SCHEMA = pa.schema(
         *((name, pa.list_(pa.from_numpy_dtype(dtype))) for name, dtype in _LISTS.items()),
     ]
 )
+_SINCE_2 = ("batch", "place", "group", "loading")
+_SCHEMAS = {2: _SCHEMA, 1: pa.schema([field for field in _SCHEMA if field.name not in _SINCE_2])}
 _ENTRIES_AT_A_TIME = 128  # some 6,000 rows of 60 numbers: about 2 MB a row group
 
 
@@ -57,7 +64,7 @@ def export_journal(store: Store, ruleset: str, path: Path) -> int:
     Raises
     ------
     InvalidInputError
-        When the journal is empty, or holds something that format 1 has no column for.
+        When the journal is empty, or holds something that the format has no column for.
     StoreError
         When the journal cannot be read.
     """
@@ -174,10 +181,11 @@ def _open(path: Path) -> pq.ParquetFile:
         note = json.loads((file.schema_arrow.metadata or {}).get(_KEY, b"{}"))
     except (pa.ArrowException, ValueError) as err:
         raise InvalidInputError(f"{path} cannot be read as Parquet: {err}") from err
-    if note.get("format") != FORMAT or not file.schema_arrow.equals(_SCHEMA):
+    schema = _SCHEMAS.get(note.get("format"))
+    if schema is None or not file.schema_arrow.equals(schema):
         raise InvalidInputError(
-            f"{path} is no journal of format {FORMAT} (it says {note.get('format')}); expected a "
-            "file from `scanrank journal export`"
+            f"{path} is no journal of format 1 to {FORMAT} (it says {note.get('format')}); "
+            "expected a file from `scanrank journal export`"
         )
     return file
 
@@ -224,9 +232,10 @@ def _entry(position: str, rows: pa.Table) -> Entry:
     arms: tuple[str, ...] = ()
     if kind == "report":
         arms = tuple(rows["symbol"].to_pylist())
-        arrays = {name: rows[name].to_numpy() for name in _NUMBERS if rows[name].null_count == 0}
+        known = [name for name in rows.column_names if rows[name].null_count == 0]
+        arrays = {name: rows[name].to_numpy() for name in _NUMBERS if name in known}
         for name in _LISTS:
-            if rows[name].null_count == 0:
+            if name in known:
                 flat = rows[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
                 arrays[name] = flat.reshape(len(arms), -1)
     loaded: Mapping[str, Any] = json.loads(header)

@@ -31,10 +31,12 @@ from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.compare import Comparison, ScanLog
 from scanner_adapter.context import MarketFacts, market_facts, scan_context
 from scanner_adapter.errors import AdapterError, InvalidContextError
+from scanner_adapter.kept_loadings import KeptLoadings
 from scanner_adapter.learned_state import LearnedState
-from scanner_adapter.modes import MODES, Mode, check_mode, check_rollout, choose_mode
+from scanner_adapter.modes import MODES, Mode, ModeChoice, check_mode, check_rollout, choose_mode
 from scanner_adapter.outcomes import RowMap
 from scanner_adapter.scan import SECONDS_PER_DAY, Scan
+from scanner_adapter.scan_origin import ScanOrigin, origin_note
 from scanner_adapter.settings import Settings
 from scanner_adapter.shared_scan import WorkerShare
 
@@ -187,6 +189,7 @@ class SymbolRanker:
         shared: bool = False,
         worker: str | None = None,
         lease_s: float = 60.0,
+        origin: ScanOrigin | None = None,
     ) -> Scan:
         """Start a scan over `symbols`.
 
@@ -220,6 +223,8 @@ class SymbolRanker:
         lease_s : float
             In a shared scan, after how long the symbols of a worker that died are scanned by
             others. A worker that lives keeps its own, however long it takes.
+        origin : ScanOrigin, optional
+            Mode and random numbers of a scan in a journal, to make its choices again.
 
         Raises
         ------
@@ -241,8 +246,11 @@ class SymbolRanker:
         with self._lock:
             # By a known id the mode is drawn alike in every worker, and after a restart.
             rng = self._rng if known_id is None else np.random.default_rng(list(known_id.encode()))
-            choice = choose_mode(self.mode, self.rollout, rng)
-            live, failure, share = None, None, None
+            if origin is None:
+                choice = choose_mode(self.mode, self.rollout, rng)
+            else:
+                choice = ModeChoice(origin.mode)
+            live, failure, share, kept = None, None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
                     "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
@@ -259,7 +267,9 @@ class SymbolRanker:
                 try:
                     market = market_facts(names, **facts)  # type: ignore[arg-type]
                     self.learned.refresh()
-                    live = self._open(scan_id, names, market, scan_time, mode=choice.mode)
+                    live, kept = self._open(
+                        scan_id, names, market, scan_time, mode=choice.mode, origin=origin
+                    )
                 except _CALLERS_ERRORS:
                     raise
                 except Exception as error:
@@ -269,7 +279,7 @@ class SymbolRanker:
                 learned=None if choice.mode == "off" else self.learned, live=live,
                 context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
                 lock=self._lock, row_map=self.row_map, failure=failure, compare=self.compare,
-                share=share, batch_size=self.batch_size,
+                share=share, batch_size=self.batch_size, kept=kept,
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -291,7 +301,7 @@ class SymbolRanker:
                 return names
             try:
                 facts = market_facts(names, **inputs)
-                live = self._open("order", names, facts, scan_time, mode=None)
+                live, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
                     chosen.append(choice.arms)
@@ -314,11 +324,13 @@ class SymbolRanker:
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
-        mode: Mode | None,
-    ) -> OpenScan:  # fmt: skip
+        mode: Mode | None, origin: ScanOrigin | None = None,
+    ) -> tuple[OpenScan, KeptLoadings]:  # fmt: skip
         """Open a scan; with a mode, announce it in the journal."""
         if not self.similarity:
             facts = replace(facts, loadings=facts.loadings[:, :0], loading_names=())
+        rng = self._rng.spawn(1)[0] if origin is None else origin.rng()
+        kept = KeptLoadings(facts.loading_names, facts.loadings)
         view = self.learned.ranker.view(names, now=scan_time, groups=facts.groups)
         columns, values = scan_context(self.learned.ranker, facts, view)
         if mode is not None:
@@ -327,12 +339,14 @@ class SymbolRanker:
                 "mode": mode,
                 "n_symbols": len(names),
                 "columns": list(columns),
+                **origin_note(rng, self.learned.settings, names, facts, kept),
             }
             self.learned.event(scan_id, "open", header)
-        return self.learned.ranker.open_scan(
-            scan_id, names, values, columns, rng=self._rng.spawn(1)[0], now=scan_time,
+        live = self.learned.ranker.open_scan(
+            scan_id, names, values, columns, rng=rng, now=scan_time,
             loadings=facts.loadings, blocks=facts.blocks, view=view,
         )  # fmt: skip
+        return live, kept
 
     def close(self) -> None:
         """Release the store."""

@@ -19,7 +19,15 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
@@ -40,6 +48,7 @@ from scanner_adapter.compare import EARLY_SHARE, Comparison
 from scanner_adapter.context import factor_of
 from scanner_adapter.errors import AdapterError, InvalidOutcomeError, ScanStateError
 from scanner_adapter.journal_rows import numeric_rows, outcome_of, pairs_of
+from scanner_adapter.kept_loadings import KeptLoadings
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.modes import ModeChoice
 from scanner_adapter.outcomes import Outcome, RowMap
@@ -55,6 +64,9 @@ if TYPE_CHECKING:
 __all__ = ["SECONDS_PER_DAY", "Batch", "Scan", "ScanSummary"]
 
 SECONDS_PER_DAY = 86_400.0
+
+# A stopped scan's close entry names what was left, at some 7 bytes a symbol, up to so many.
+_MOST_LEFT = 20_000
 
 log = logging.getLogger("scanrank")
 
@@ -84,6 +96,7 @@ class Scan:
         failure: BaseException | None = None,
         compare: Callable[[], Comparison] | None = None,
         share: WorkerShare | None = None,
+        kept: KeptLoadings | None = None,
         batch_size: int = 50,
     ) -> None:
         self.scan_id = scan_id
@@ -107,7 +120,10 @@ class Scan:
         self._place = dict(zip(symbols, range(len(symbols)), strict=True))
         self._handed_out = np.zeros(len(symbols), bool)
         self._next = 0
-        self._choice: dict[int, tuple[float, bool]] = {}
+        self._choice: dict[int, tuple[float, bool, int]] = {}  # propensity, at random, batch
+        self._kept = kept
+        self._sizes: list[int] = []  # of the batches since the last report
+        self._was_steered = False
         self._reported: dict[str, Outcome] = {}
         self._reported_s: list[float] = []  # since the start, in the order of `_reported`
         self._early_by_start: NDArray[np.intp] | None = None
@@ -159,9 +175,10 @@ class Scan:
                         self._share, k, is_idle=is_idle
                     )
                 self._handed_out[places] = True
-                for place, drawn, chance in zip(places, is_random, propensity, strict=True):
-                    self._choice[int(place)] = (float(chance), bool(drawn))
                 self._n_batches += self._share is None or places.size > 0
+                for place, drawn, chance in zip(places, is_random, propensity, strict=True):
+                    self._choice[int(place)] = (float(chance), bool(drawn), self._n_batches)
+                self._sizes.append(places.size)
                 symbols = tuple(self.symbols[place] for place in places)
             return Batch(self._n_batches, symbols, is_random, propensity)
 
@@ -306,6 +323,11 @@ class Scan:
         return self._n_batches
 
     @property
+    def is_shared(self) -> bool:
+        """Whether other workers scan the same universe."""
+        return self._share is not None
+
+    @property
     def awaits_others(self) -> bool:
         """Whether an empty batch is not the end: symbols are left that other workers hold."""
         return self._share is not None and self._share.waits_for_others
@@ -445,6 +467,7 @@ class Scan:
     def _choose(self, k: int) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.float64]]:
         if self._queue is not None and self.mode == "on":
             try:
+                self._was_steered |= self._queue.is_steered
                 choice = self._queue.select(k)
                 return choice.arms, choice.is_random, choice.propensity
             except Exception as error:
@@ -467,7 +490,8 @@ class Scan:
         self._hear_others(share)
         self._put_back(share.to_ask_again(is_idle=is_idle))
         parts = [(np.empty(0, np.intp), np.empty(0, bool), np.empty(0))]
-        n_missing = k
+        n_left = len(self.symbols) - len(self._reported) - share.n_held
+        n_missing = share.pace.batch(self._session, k, n_left=n_left)
         while n_missing > 0:
             places, is_random, propensity = self._choose(n_missing)
             if places.size == 0:
@@ -540,6 +564,9 @@ class Scan:
             "columns": list(self._context_names),
             "row_columns": list(names),
             "session": self._session,
+            # For replays: which batches were chosen before this report, and by whose wish.
+            "handed_out": self._sizes if self._share is None else None,
+            "is_steered": self._was_steered,
         }
         arrays: dict[str, NDArray[Any]] = {
             "context": live.context[places].astype(np.float32),
@@ -547,17 +574,24 @@ class Scan:
             # In full: rounded, a rating that is the limit itself would fall below it.
             "rating": rating,
             "probability": probability.astype(np.float32),
-            "propensity": np.array([chance for chance, _ in chosen], np.float32),
+            "propensity": np.array([chance for chance, _, _ in chosen], np.float32),
             "is_signal": is_signal.astype(np.float32),
-            "is_random": np.array([drawn for _, drawn in chosen], np.uint8),
+            "is_random": np.array([drawn for _, drawn, _ in chosen], np.uint8),
+            "batch": _counts([batch for _, _, batch in chosen]),
+            "place": _counts(places),
             "rows": rows.astype(np.float32),
+            **(self._kept.rows(places) if self._kept is not None else {}),
         }
         learned.report(self.scan_id, tuple(new), header, arrays, self._on_entry)
+        self._sizes = []
 
     def _on_entry(self, entry: Entry) -> None:
         """Let the scan learn from an entry of its own, by this worker or another; once."""
         if entry.kind != "report" or entry.scan_id != self.scan_id:
             return
+        if self._share is not None:
+            worker = str(entry.header.get("session"))
+            self._share.pace.note(worker, entry.position, len(entry.arms))
         live = self._live
         new = [
             i
@@ -610,7 +644,12 @@ class Scan:
                 left = [symbol for symbol in self.symbols if symbol not in self._reported]
                 is_last = self._share.is_last(left)
             if is_last:  # of the workers: the others' reports are still to come otherwise
-                header = {"scan_time": self.scan_time, **self._early(), **live.closing()}
+                header = {
+                    "scan_time": self.scan_time,
+                    **self._early(),
+                    **live.closing(),
+                    "left": self._left(),
+                }
                 learned.event(self.scan_id, "close", header, self._on_entry)
             is_first = learned.snapshot()
         except Exception as error:
@@ -637,6 +676,13 @@ class Scan:
             ),
             "first_hit_s": self._reported_s[int(hits.argmax())] if hits.any() else None,
         }
+
+    def _left(self) -> list[str] | None:
+        """Symbols that were not reported, for replays; None where they are too many to keep."""
+        n_left = len(self.symbols) - len(self._reported)
+        if n_left > _MOST_LEFT:
+            return None
+        return [symbol for symbol in self.symbols if symbol not in self._reported]
 
     def _n_early(self) -> int:
         return math.ceil(EARLY_SHARE * len(self.symbols))
@@ -686,3 +732,9 @@ class Scan:
                 yield
         finally:
             self.overhead_s += time.monotonic() - start
+
+
+def _counts(values: Sequence[int] | NDArray[np.intp]) -> NDArray[np.unsignedinteger]:
+    """Return whole numbers in two bytes each, or in four where they need it."""
+    array = np.asarray(values)
+    return array.astype(np.uint16 if array.max(initial=0) <= 0xFFFF else np.uint32)

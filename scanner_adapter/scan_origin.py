@@ -1,0 +1,144 @@
+"""What a scan's choices came from, beside the belief: noted in its open entry for replays.
+
+With the contexts of its symbols, which stand in the reports, the same belief and this note make
+the same choices again, bit for bit (`scanner_adapter.replay.journal`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.errors import InvalidInputError
+from bandit.ranker import RankerSettings
+from scanner_adapter.context import MarketFacts
+from scanner_adapter.kept_loadings import KeptLoadings
+from scanner_adapter.modes import Mode, check_mode
+from scanner_adapter.settings_note import settings_note
+
+_NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOrigin:
+    """Mode and generator of a scan.
+
+    Parameters
+    ----------
+    mode : "on" or "shadow"
+    seed : str
+        Bit generator, entropy and spawn key of the scan's random numbers, as `seed_note` writes.
+    """
+
+    mode: Mode
+    seed: str
+
+    @classmethod
+    def of(cls, header: Mapping[str, Any]) -> ScanOrigin:
+        """Read it from an open entry.
+
+        Raises
+        ------
+        InvalidInputError
+            For an entry of an earlier version, which noted no seed.
+        """
+        if "seed" not in header:
+            raise InvalidInputError(
+                "the scan's open entry notes no seed (scanrank 0.1.0 or earlier wrote it), so its "
+                "choices cannot be made again; what it reported can be replayed in other orders"
+            )
+        return cls(check_mode(header["mode"]), str(header["seed"]))
+
+    def rng(self) -> np.random.Generator:
+        """Return the generator as it was when the scan was opened.
+
+        Examples
+        --------
+        >>> child = np.random.default_rng(7).spawn(2)[1]
+        >>> again = ScanOrigin("on", seed_note(child)).rng()
+        >>> bool(again.random() == child.random())
+        True
+        """
+        try:
+            kind, entropy, key = self.seed.split(":")
+            words = [int(word, 16) for word in entropy.split(",")]
+            sequence = np.random.SeedSequence(
+                words[0] if len(words) == 1 else words,
+                spawn_key=[int(word) for word in key.split(",") if word],
+            )
+        except ValueError as err:
+            raise InvalidInputError(f"{self.seed!r} is no seed of a scan ({err})") from err
+        if kind != "PCG64":
+            raise InvalidInputError(
+                f"the scan drew from {kind}, this version draws from PCG64; replay it with the "
+                "numpy that wrote it"
+            )
+        return np.random.Generator(np.random.PCG64(sequence))
+
+
+def seed_note(rng: np.random.Generator) -> str:
+    """Return bit generator, entropy (hexadecimal) and spawn key of a fresh generator.
+
+    Examples
+    --------
+    >>> seed_note(np.random.default_rng(255).spawn(3)[2])
+    'PCG64:ff:2'
+    """
+    sequence = rng.bit_generator.seed_seq
+    if not isinstance(sequence, np.random.SeedSequence):
+        return _NONE
+    entropy = sequence.entropy
+    words = entropy if isinstance(entropy, Sequence) else [entropy or 0]
+    return ":".join(
+        [
+            type(rng.bit_generator).__name__,
+            ",".join(f"{int(word):x}" for word in words),
+            ",".join(str(key) for key in sequence.spawn_key),
+        ]
+    )
+
+
+def origin_note(
+    rng: np.random.Generator,
+    settings: RankerSettings,
+    symbols: Sequence[str],
+    facts: MarketFacts,
+    kept: KeptLoadings,
+) -> dict[str, Any]:
+    """Return what the open entry says for replays; about 1 kB a scan."""
+    return {
+        "seed": seed_note(rng),
+        "settings": {
+            **settings_note(settings),
+            "exploration": settings.exploration,
+            "random_share": settings.random_share,
+        },
+        "as_of": facts.as_of,
+        "digest": digest(symbols, facts.names, facts.values, facts.loading_names, facts.loadings),
+        **kept.note(),
+    }
+
+
+def digest(
+    symbols: Sequence[str],
+    names: Sequence[str],
+    values: NDArray[np.float32],
+    loading_names: Sequence[str],
+    loadings: NDArray[np.float32],
+) -> str:
+    """Fingerprint of everything the market said of a scan's symbols, in their order.
+
+    A scan that was stopped keeps no context of what it did not reach. Computed again from bars, it
+    is the same if this is.
+    """
+    words = json.dumps([list(symbols), list(names), list(loading_names)]).encode()
+    mark = hashlib.blake2b(words, digest_size=12)
+    for array in (values, loadings):
+        mark.update(np.ascontiguousarray(array, np.float32).data)
+    return mark.hexdigest()
