@@ -20,7 +20,7 @@ from rich.console import Console
 from bandit.errors import BanditError, InvalidInputError
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from features.errors import FeatureError
-from scanner_adapter import cli_factors, cli_store
+from scanner_adapter import cli_factors, cli_serve, cli_store
 from scanner_adapter.errors import AdapterError
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ Hit = Annotated[
     ),
 ]
 
+app.command("serve")(cli_serve.serve)
 app.add_typer(cli_factors.app, name="factors")
 app.add_typer(cli_store.store_app, name="store")
 app.add_typer(cli_store.journal_app, name="journal")

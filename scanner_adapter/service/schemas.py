@@ -222,6 +222,9 @@ class Status(BaseModel):
     )
     pinned: list[str]
     excluded: list[str]
+    failure: str | None = Field(
+        default=None, description="What broke in scanrank, so that the given order is kept."
+    )
 
 
 class Stop(Model):

@@ -1,0 +1,67 @@
+"""`scanrank serve`: the HTTP service and the live page."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bandit.errors import InvalidInputError
+
+
+def serve(
+    store: Annotated[
+        str,
+        typer.Option(
+            "--store", metavar="URL", envvar="SCANRANK_STORE",
+            help="Where what is learned is kept.",
+        ),
+    ] = "embedded://",
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where to listen; beyond this machine: a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535)] = 8765,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="File with the token, mode 600; default: variable SCANRANK_TOKEN."
+        ),
+    ] = None,
+    scanners: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Scanners that may be started over HTTP."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Further name of this server; may be repeated."),
+    ] = None,
+    requests_per_s: Annotated[
+        float, typer.Option(metavar="N", help="That one address may ask; twice as many at once.")
+    ] = 100.0,
+) -> None:  # fmt: skip
+    """Show running scans in the browser and over HTTP; reads and writes the store only."""
+    try:
+        from scanner_adapter.service.scanners_file import read_scanners
+        from scanner_adapter.service.server import serve as serve_
+        from scanner_adapter.service.settings import ServiceSettings, check_hosts, read_token
+    except ModuleNotFoundError as err:
+        if (err.name or "").partition(".")[0] in ("scanner_adapter", "bandit", "features"):
+            raise  # a defect of ours
+        raise InvalidInputError(
+            f"serve needs {err.name}, which is not installed: pip install 'scanrank[api]'"
+        ) from err
+    settings = ServiceSettings(
+        store=store,
+        host=host,
+        port=port,
+        token=read_token(token_file),
+        allowed_hosts=check_hosts(allow_host or []),
+        scanners={} if scanners is None else read_scanners(scanners),
+        requests_per_s=requests_per_s,
+    )
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    serve_(settings)

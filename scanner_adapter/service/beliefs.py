@@ -1,0 +1,173 @@
+"""What was learned, per ruleset: snapshot and journal folded here as a scanner folds them.
+
+Loaded when somebody asks, with the settings that the snapshot notes, and then kept in step by
+journal position; a new snapshot is a new load, so that changed settings are followed. Everything
+here runs in threads of `StoreAccess`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from bandit.explain import Explanation, GroupWeight
+from bandit.ranker import Ranker, RankerSettings
+from bandit.stores import Entry, RulesetStats, Store
+from bandit.stores.names import START, position_key
+from scanner_adapter.blas_threads import one_blas_thread
+from scanner_adapter.context import CROSSED, factor_of, seed_weights
+from scanner_adapter.learned_state import LearnedState
+from scanner_adapter.settings_note import settings_from_note
+
+MAX_KEPT = 8  # rulesets; 5,000 symbols take about 2 MB each
+MIN_AGE_S = 1.0  # a watched belief is brought up to date at most so often
+CONFIDENCE = 0.9  # of the intervals of weights
+RECENT_ENTRIES = 200  # reports whose contexts stand for the universe when factors are weighed
+WEIGHED = 1_000  # symbols of them, as in `bandit.open_scan`
+
+
+class Belief:
+    """One ruleset's belief, up to journal `position`; lent to one thread at a time."""
+
+    def __init__(self, store: Store, ruleset: str, stats: RulesetStats) -> None:
+        self.ruleset = ruleset
+        self.version = stats.snapshot_version
+        self._recent: deque[Entry] = deque(maxlen=RECENT_ENTRIES)
+        self._learned = LearnedState(store, ruleset, _settings(store, ruleset))
+        self._refreshed = time.monotonic()
+        self._weights: tuple[str, dict[str, GroupWeight]] | None = None
+        self._remember_latest(store)
+
+    @property
+    def ranker(self) -> Ranker:
+        """The belief itself."""
+        return self._learned.ranker
+
+    @property
+    def position(self) -> str:
+        """Journal position up to which it was folded."""
+        return self._learned.position
+
+    def fits(self, stats: RulesetStats) -> bool:
+        """Whether it is still a prefix of what is stored."""
+        is_ahead = position_key(self.position) > position_key(stats.last_position)
+        return stats.snapshot_version == self.version and not is_ahead
+
+    def catch_up(self) -> None:
+        """Fold what was journaled since the last time, unless that was just now."""
+        if time.monotonic() - self._refreshed > MIN_AGE_S:
+            with one_blas_thread():
+                self._learned.catch_up(self._remember)
+            self._refreshed = time.monotonic()
+
+    def weights(self) -> dict[str, GroupWeight]:
+        """Return each factor's weight over the latest reported symbols; {} without any."""
+        if self._weights is None or self._weights[0] != self.position:
+            self._weights = self.position, self._weigh()
+        return self._weights[1]
+
+    def explain(self, entry: Entry, row: int) -> Explanation:
+        """Say what makes the score of a reported symbol, by the belief of now.
+
+        On its journaled context; `probability` says nothing here, because the level of a whole
+        universe is not known.
+        """
+        context = np.asarray(entry.arrays["context"], np.float64)[row : row + 1]
+        with one_blas_thread():
+            scan = self.ranker.open_scan(
+                "explain", [entry.arms[row]], context, entry.header["columns"],
+                rng=np.random.default_rng(0), now=self.ranker.time,
+            )  # fmt: skip
+            return scan.explain(0, factor_of(self.ranker.columns))
+
+    def _weigh(self) -> dict[str, GroupWeight]:
+        columns = self.ranker.columns
+        rows: dict[str, np.ndarray] = {}
+        for entry in self._recent:
+            context = np.asarray(entry.arrays["context"], np.float64)
+            if tuple(entry.header["columns"]) == columns:
+                rows |= dict(zip(entry.arms, context, strict=True))
+        if not rows:
+            return {}
+        arms = list(rows)[:: 1 + len(rows) // WEIGHED]
+        with one_blas_thread():
+            scan = self.ranker.open_scan(
+                "weigh", arms, np.array([rows[arm] for arm in arms]), columns,
+                rng=np.random.default_rng(0), now=self.ranker.time,
+            )  # fmt: skip
+            return scan.group_weights(factor_of(columns), CONFIDENCE)
+
+    def _remember(self, entry: Entry) -> None:
+        if entry.kind == "report":
+            self._recent.append(entry)
+
+    def _remember_latest(self, store: Store) -> None:
+        """Read reports of the newest scan that has some."""
+        for info in store.list_scans(self.ruleset, 5):
+            if info.n_reported:
+                after = f"{max(position_key(info.started)[0] - 1, 0)}-0"
+                for entry in store.read(self.ruleset, after=after, limit=RECENT_ENTRIES):
+                    self._remember(entry)
+                return
+
+
+class Beliefs:
+    """Beliefs asked for lately."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, Belief] = OrderedDict()
+        self._loading: dict[str, threading.Lock] = {}
+
+    @contextmanager
+    def of(self, store: Store, ruleset: str, stats: RulesetStats) -> Iterator[Belief]:
+        """Lend the belief of a ruleset, brought up to date, to one thread at a time.
+
+        Raises
+        ------
+        StoreError
+            When it cannot be loaded.
+        """
+        with self._lock:
+            loading = self._loading.setdefault(ruleset, threading.Lock())
+        with loading:
+            belief = self._kept.get(ruleset)
+            if belief is None or not belief.fits(stats):
+                with one_blas_thread():
+                    belief = Belief(store, ruleset, stats)
+                with self._lock:
+                    self._kept[ruleset] = belief
+                    while len(self._kept) > MAX_KEPT:
+                        self._kept.popitem(last=False)
+            belief.catch_up()
+            with self._lock:
+                if ruleset in self._kept:
+                    self._kept.move_to_end(ruleset)
+            yield belief
+
+
+def _settings(store: Store, ruleset: str) -> RankerSettings:
+    """Return settings that fold this ruleset as its scanners do; the defaults before a snapshot."""
+    snapshot = store.load_snapshot(ruleset)
+    if snapshot is None or "settings" not in snapshot.header:
+        return RankerSettings(seed_weights=seed_weights(None), crossed=CROSSED)
+    return settings_from_note(snapshot.header["settings"])
+
+
+def past(position: str) -> str:
+    """Return the position just before `position`, for reading the entry that stands there.
+
+    Examples
+    --------
+    >>> past("1700000000000-2"), past("1700000000000-0"), past(START)
+    ('1700000000000-1', '1699999999999-18446744073709551615', '0-0')
+    """
+    milliseconds, sequence = position_key(position)
+    if sequence:
+        return f"{milliseconds}-{sequence - 1}"
+    return f"{milliseconds - 1}-{2**64 - 1}" if milliseconds else START

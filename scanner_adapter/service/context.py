@@ -1,0 +1,69 @@
+"""What the routes of one server share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from bandit.stores import Store
+from scanner_adapter.service.beliefs import Beliefs
+from scanner_adapter.service.launcher import Launcher
+from scanner_adapter.service.metrics import Metrics
+from scanner_adapter.service.rate_limit import RateLimit
+from scanner_adapter.service.sessions import Sessions
+from scanner_adapter.service.settings import ServiceSettings
+from scanner_adapter.service.store_access import StoreAccess
+from scanner_adapter.service.streams import Streams
+from scanner_adapter.service.watched import WatchedScans
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of one server."""
+
+    settings: ServiceSettings
+    access: StoreAccess
+    metrics: Metrics
+    sessions: Sessions
+    rate: RateLimit
+    watched: WatchedScans
+    streams: Streams
+    beliefs: Beliefs
+    launcher: Launcher
+
+    @classmethod
+    def of(cls, settings: ServiceSettings, store: Store | None = None) -> Service:
+        """Put the parts together; nothing is asked of the store yet."""
+        access = StoreAccess(settings.store, store)
+        metrics = Metrics(access)
+        watched = WatchedScans(access)
+        return cls(
+            settings=settings,
+            access=access,
+            metrics=metrics,
+            sessions=Sessions(settings.token),
+            rate=RateLimit(settings.requests_per_s),
+            watched=watched,
+            streams=Streams(
+                watched, access, metrics,
+                poll_s=settings.poll_s, max_streams=settings.max_streams,
+            ),
+            beliefs=Beliefs(),
+            launcher=Launcher(settings, access, metrics),
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        """End the streams and release the store; scans that were started go on."""
+        await self.streams.close()
+        await self.launcher.close()
+        self.access.close()
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+Asked = Annotated[Service, Depends(_service)]

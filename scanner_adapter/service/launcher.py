@@ -1,0 +1,155 @@
+"""Scans started over HTTP: processes of `scanrank scan`, watched until they end.
+
+A process gets a list of arguments, all from the operator's file, and no shell. It does not belong
+to the server: a restart of the server, or its end, leaves the scan running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import sys
+import tempfile
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from typing import IO
+
+from scanner_adapter.service.metrics import Metrics
+from scanner_adapter.service.once import once
+from scanner_adapter.service.problems import NOT_FOUND, TOO_MANY, ProblemError
+from scanner_adapter.service.schemas import ScannerRun
+from scanner_adapter.service.settings import STORE_VARIABLE, TOKEN_VARIABLE, ServiceSettings
+from scanner_adapter.service.store_access import StoreAccess
+
+KEPT_RUNS = 50
+MESSAGE_BYTES = 4096  # of the end of a process's error output that are looked at
+MESSAGE = 300  # characters of its last line that are shown
+
+log = logging.getLogger("scanrank.service")
+
+
+@dataclass(slots=True)
+class _Run:
+    told: ScannerRun
+    watching: asyncio.Task[None] | None = None
+
+
+class Launcher:
+    """Starts configured scanners, a bounded number at once."""
+
+    def __init__(self, settings: ServiceSettings, access: StoreAccess, metrics: Metrics) -> None:
+        self._settings, self._access, self._metrics = settings, access, metrics
+        self._runs: deque[_Run] = deque(maxlen=KEPT_RUNS)
+        self._n_running = 0
+
+    @property
+    def runs(self) -> list[ScannerRun]:
+        """What was started, newest first."""
+        return [run.told for run in reversed(self._runs)]
+
+    async def start(self, name: str, key: str | None) -> ScannerRun:
+        """Start a scan.
+
+        Parameters
+        ----------
+        name : str
+            Of a scanner in the operator's file.
+        key : str, optional
+            Idempotency key: the same one starts no second scan, on any server of the store.
+
+        Raises
+        ------
+        ProblemError
+            404 unknown name, 409 replayed, 429 too many run.
+        StoreError
+            Before anything was started.
+        """
+        scanner = self._settings.scanners.get(name)
+        if scanner is None:
+            raise ProblemError(
+                NOT_FOUND,
+                f"scanner {name!r} is not configured; known are "
+                f"{', '.join(self._settings.scanners) or 'none'}",
+            )
+        if self._n_running >= self._settings.max_running:
+            raise ProblemError(
+                TOO_MANY,
+                f"{self._n_running} scans started here are running, and "
+                f"{self._settings.max_running} may; wait for one or stop it",
+                {"Retry-After": "30"},
+            )
+        self._n_running += 1  # before the first await: two requests must not both find room
+        try:
+            scan_id = await self._new_scan_id(scanner.ruleset, key)
+            errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the process has ended)
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "scanner_adapter.cli", *scanner.arguments(scan_id)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=errors,
+                env=self._environment(),
+                start_new_session=True,  # Ctrl-C at the server's terminal is not for the scan
+            )
+        except BaseException:
+            self._n_running -= 1
+            raise
+        run = _Run(
+            ScannerRun(
+                scanner=name, ruleset=scanner.ruleset, scan_id=scan_id, started_at=time.time(),
+                state="running", ended_at=None, exit_code=None, message=None,
+            )
+        )  # fmt: skip
+        run.watching = asyncio.create_task(self._watch(run, process, errors))
+        self._runs.append(run)
+        self._metrics.started.labels(name).inc()
+        log.info("scan %s of scanner %s started, process %d", scan_id, name, process.pid)
+        return run.told
+
+    async def _new_scan_id(self, ruleset: str, key: str | None) -> str:
+        if key is None:
+            return uuid.uuid4().hex
+        # By the key, so that every server meets the same note and only one of them finds it new.
+        scan_id = hashlib.sha256(f"{ruleset}\0{key}".encode()).hexdigest()[:32]
+        await self._access.call(
+            lambda store: store.update_control(ruleset, scan_id, once(key, lambda note: note))
+        )
+        return scan_id
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+        return {**kept, STORE_VARIABLE: self._settings.store}
+
+    async def _watch(
+        self, run: _Run, process: asyncio.subprocess.Process, errors: IO[bytes]
+    ) -> None:
+        code = await process.wait()
+        self._n_running -= 1
+        with errors:
+            message = _last_line(errors) if code else None
+        run.told = run.told.model_copy(
+            update={
+                "state": "ended", "ended_at": time.time(), "exit_code": code, "message": message,
+            }
+        )  # fmt: skip
+        self._metrics.exits.labels(run.told.scanner, str(code)).inc()
+        log.info("scan %s of scanner %s ended with %d", run.told.scan_id, run.told.scanner, code)
+
+    async def close(self) -> None:
+        """Watch no longer; what runs goes on."""
+        tasks = [run.watching for run in self._runs if run.watching is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _last_line(errors: IO[bytes]) -> str | None:
+    size = errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, size - MESSAGE_BYTES))
+    lines = errors.read().decode("utf-8", "replace").split("\n")
+    # Not a rich line with colours, and not the frame of a progress bar.
+    lines = ["".join(c for c in line if c.isprintable()).strip() for line in lines]
+    return next((line[:MESSAGE] for line in reversed(lines) if line), None)

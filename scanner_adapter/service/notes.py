@@ -1,0 +1,128 @@
+"""A scan as its notes tell it: status from the scanner, wishes from operators.
+
+What stands in the store was written by some other process and is checked here, once per change; a
+note that does not fit counts as none, with a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from bandit.stores import ScanInfo, Store
+from bandit.stores.names import position_key
+from scanner_adapter.errors import InvalidNoteError
+from scanner_adapter.live_control import ScanControl
+from scanner_adapter.service.schemas import Scan, ScanBrief, Status, Stop, Wishes
+
+# A scanner that lives publishes several times a second while it reports; after this long without
+# a word the store is asked whether the scan was closed meanwhile.
+QUIET_S = 5.0
+# How far back a scan without status is looked for; each costs three round trips.
+RECENT_SCANS = 100
+
+log = logging.getLogger("scanrank.service")
+
+
+def read_status(store: Store, ruleset: str, scan_id: str) -> Status | None:
+    """Return the status note of a scan; None if there is none, or none that can be read."""
+    return _status(store.get_status(ruleset, scan_id), ruleset, scan_id)
+
+
+def _status(note: Mapping[str, Any], ruleset: str, scan_id: str) -> Status | None:
+    if not note:
+        return None
+    try:
+        return Status.model_validate(note)
+    except ValidationError as err:
+        first = err.errors(include_url=False, include_input=False)[0]
+        log.warning(
+            "the status of scan %s of %s is not used: %s at %s",
+            *(scan_id, ruleset, first["msg"], ".".join(map(str, first["loc"]))),
+        )
+        return None
+
+
+def wishes_of(note: Mapping[str, Any]) -> Wishes:
+    """Return what a control note asks for; of one that is not ours, nothing."""
+    try:
+        control = ScanControl.from_json(note)
+    except InvalidNoteError as err:
+        log.warning("a control note is not used: %s", err)
+        control = ScanControl()
+    asked = control.stop
+    stop = None if asked is None else Stop(reason=asked.reason, at=asked.at)
+    return Wishes(stop=stop, pinned=list(control.pin), excluded=list(control.exclude))
+
+
+def find_scan(store: Store, ruleset: str, scan_id: str) -> ScanInfo | None:
+    """Return what the store remembers of a scan, None if it is not among the latest."""
+    for info in store.list_scans(ruleset, RECENT_SCANS):
+        if info.scan_id == scan_id:
+            return info
+    return None
+
+
+def read_scan(store: Store, ruleset: str, scan_id: str, now: float) -> Scan | None:
+    """Return a scan, None if there is none of this id."""
+    status = read_status(store, ruleset, scan_id)
+    is_closed = status is not None and status.state == "done"
+    started_at = n_scanned = None
+    if status is not None:
+        started_at, n_scanned = status.started_at, status.n_scanned
+    if status is None or (not is_closed and now - status.updated_at > QUIET_S):
+        info = find_scan(store, ruleset, scan_id)
+        if info is None and status is None:
+            return None
+        if info is not None:
+            started_at = started_at or seconds_of(info.started)
+            n_scanned = max(n_scanned or 0, info.n_reported)
+            is_closed = info.is_closed
+    return Scan(
+        ruleset=ruleset,
+        scan_id=scan_id,
+        started_at=started_at or 0.0,
+        n_scanned=n_scanned or 0,
+        is_closed=is_closed,
+        status=status,
+        wishes=wishes_of(store.get_control(ruleset, scan_id)),
+    )
+
+
+def read_scans(store: Store, ruleset: str, limit: int) -> list[ScanBrief]:
+    """Return the latest scans, newest first."""
+    return [
+        _brief(info, read_status(store, ruleset, info.scan_id))
+        for info in store.list_scans(ruleset, limit)
+    ]
+
+
+def _brief(info: ScanInfo, status: Status | None) -> ScanBrief:
+    if status is None:
+        return ScanBrief(
+            scan_id=info.scan_id, started_at=seconds_of(info.started), n_scanned=info.n_reported,
+            is_closed=info.is_closed, state="done" if info.is_closed else "unknown", mode=None,
+            n_symbols=None, n_hits=None, stopped=None, updated_at=None,
+        )  # fmt: skip
+    is_closed = info.is_closed or status.state == "done"
+    return ScanBrief(
+        scan_id=info.scan_id, started_at=status.started_at,
+        n_scanned=max(info.n_reported, status.n_scanned), is_closed=is_closed,
+        state="done" if is_closed else status.state, mode=status.mode,
+        n_symbols=status.n_symbols, n_hits=status.n_hits, stopped=status.stopped,
+        updated_at=status.updated_at,
+    )  # fmt: skip
+
+
+def seconds_of(position: str) -> float:
+    """Return the time of a journal position, seconds since 1970.
+
+    Examples
+    --------
+    >>> seconds_of("1700000000250-3")
+    1700000000.25
+    """
+    return position_key(position)[0] / 1000

@@ -1,0 +1,79 @@
+"""Refusals and failures as answers: RFC 9457 `application/problem+json`, one clear sentence each.
+
+Every kind has a stable name (`/problems/<kind>`), by which `/metrics` counts it too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from bandit.errors import (
+    StoreError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from scanner_adapter.service.schemas import Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem: its name, its status code, and its title."""
+
+    name: str
+    status: int
+    title: str
+
+
+MALFORMED = Kind("malformed", 400, "The request cannot be read")
+UNAUTHORISED = Kind("unauthorised", 401, "A token is needed")
+WRONG_ORIGIN = Kind("wrong-origin", 403, "Another site sent this request")
+NOT_FOUND = Kind("not-found", 404, "Nothing of this name")
+METHOD = Kind("method", 405, "This method is not offered here")
+TIMEOUT = Kind("slow-body", 408, "The body took too long")
+REPLAYED = Kind("replayed", 409, "This was asked before")
+CLOSED = Kind("closed", 409, "The scan has ended")
+OVERSIZE = Kind("oversize", 413, "The body is too large")
+WRONG_HOST = Kind("wrong-host", 421, "The Host header names another server")
+INVALID = Kind("invalid", 422, "A value was refused")
+TOO_FAST = Kind("too-fast", 429, "Too many requests")
+TOO_MANY = Kind("too-many", 429, "A bound is reached")
+DEFECT = Kind("defect", 500, "A defect of scanrank")
+STORE_AWAY = Kind("store-away", 503, "The store does not answer")
+STORE_REFUSES = Kind("store-refuses", 503, "The store refuses")
+STORE_UNREADABLE = Kind("store-unreadable", 503, "Something stored cannot be read")
+
+
+class ProblemError(Exception):
+    """Raised by a route to refuse; becomes a problem answer."""
+
+    def __init__(self, kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.kind, self.detail, self.headers = kind, detail, dict(headers or {})
+
+
+def problem_response(kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the answer; its body is a `Problem`."""
+    problem = Problem(
+        type=f"/problems/{kind.name}", title=kind.title, status=kind.status, detail=detail
+    )
+    return Response(
+        json.dumps(problem.model_dump(), ensure_ascii=False).encode("utf-8", "replace"),
+        status_code=kind.status, headers=dict(headers or {}), media_type=MEDIA_TYPE,
+    )  # fmt: skip
+
+
+def of_store(error: StoreError) -> ProblemError:
+    """Return the problem that a store's error is to a caller."""
+    if isinstance(error, StoreUnavailableError):
+        kind = STORE_AWAY
+    elif isinstance(error, StoreRefusedError):
+        kind = STORE_REFUSES
+    else:
+        kind = STORE_UNREADABLE
+    return ProblemError(kind, str(error), {"Retry-After": "1"})

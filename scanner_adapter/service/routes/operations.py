@@ -1,0 +1,49 @@
+"""Health, readiness and metrics of the server itself."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from bandit.errors import StoreError
+from bandit.stores import RulesetStats, Store
+from scanner_adapter.service.context import Asked
+from scanner_adapter.service.metrics import CONTENT_TYPE
+from scanner_adapter.service.routes.names import refusals
+from scanner_adapter.service.schemas import Health, Ready
+
+router = APIRouter(tags=["operations"], responses=refusals())
+
+MAX_RULESETS = 100  # whose sizes are told; each costs a handful of round trips
+_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+
+
+@router.get("/health", summary="Whether the process lives")
+async def health() -> Health:
+    """Say that the process answers; asks nothing of the store."""
+    return Health(status="ok")
+
+
+@router.get("/ready", summary="Whether the store answers")
+async def ready(service: Asked) -> Ready:
+    """Ask the store one small question; 503 while it does not answer."""
+    await service.access.call(lambda store: store.get_control("ready", "probe"))
+    return Ready(status="ready")
+
+
+@router.get("/metrics", response_class=Response, responses=_TEXT, summary="Prometheus metrics")
+async def metrics(service: Asked) -> Response:
+    """Tell the counters; while the store is away those of rulesets are missing."""
+    rulesets: list[tuple[str, RulesetStats]] = []
+    with suppress(StoreError):  # `scanrank_store_up` says so
+        rulesets = await service.access.call(_sizes)
+    return Response(service.metrics.text(rulesets), media_type=CONTENT_TYPE)
+
+
+def _sizes(store: Store) -> list[tuple[str, RulesetStats]]:
+    return [(name, store.stats(name)) for name in store.list_rulesets()[:MAX_RULESETS]]

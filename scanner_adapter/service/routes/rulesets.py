@@ -1,0 +1,181 @@
+"""Rulesets and their symbols over all scans: sizes, weights, track records."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from fastapi import APIRouter
+
+from bandit.arm_effects import effect_posterior
+from bandit.stores import Entry, RulesetStats, ScanInfo, Store
+from bandit.stores.names import position_key
+from scanner_adapter.scan import SECONDS_PER_DAY
+from scanner_adapter.service.beliefs import CONFIDENCE, Belief, Beliefs, past
+from scanner_adapter.service.context import Asked
+from scanner_adapter.service.notes import read_scans, seconds_of
+from scanner_adapter.service.numbers import known
+from scanner_adapter.service.problems import NOT_FOUND, ProblemError
+from scanner_adapter.service.routes.names import RulesetName, SymbolName, refusals
+from scanner_adapter.service.schemas import (
+    Effect,
+    FactorWeight,
+    PastResult,
+    Ruleset,
+    RulesetBrief,
+    Rulesets,
+    Symbol,
+    Track,
+)
+
+router = APIRouter(prefix="/api/v1/rulesets", tags=["rulesets"], responses=refusals())
+
+# Of a symbol's history: so many scans, and of these so many results, are looked through.
+HISTORY_SCANS = 20
+HISTORY_RESULTS = 100_000
+_Z = 1.6449  # standard deviations to the ends of a 90 % interval
+
+
+@router.get("", summary="Every ruleset, with its newest scan")
+async def list_rulesets(service: Asked) -> Rulesets:
+    """List the rulesets that have a journal."""
+
+    def read(store: Store) -> Rulesets:
+        return Rulesets(rulesets=[_brief(store, name) for name in store.list_rulesets()])
+
+    return await service.access.call(read)
+
+
+@router.get("/{ruleset}", summary="Sizes, and what was learned: factor weights with intervals")
+async def show_ruleset(service: Asked, ruleset: RulesetName) -> Ruleset:
+    """Show one ruleset; its belief is folded up to `position`."""
+    return await service.access.call(_read_ruleset, service.beliefs, ruleset)
+
+
+@router.get("/{ruleset}/symbols/{symbol:path}", summary="A symbol's track record and history")
+async def show_symbol(service: Asked, ruleset: RulesetName, symbol: SymbolName) -> Symbol:
+    """Show what a symbol has shown over the scans of a ruleset."""
+    return await service.access.call(_read_symbol, service.beliefs, ruleset, symbol)
+
+
+def known_stats(store: Store, ruleset: str) -> RulesetStats:
+    """Return a ruleset's sizes.
+
+    Raises
+    ------
+    ProblemError
+        404, when it has no journal.
+    """
+    stats = store.stats(ruleset)
+    if not stats.n_entries and not stats.snapshot_version:
+        raise ProblemError(
+            NOT_FOUND, f"ruleset {ruleset!r} has no journal in this store; see /api/v1/rulesets"
+        )
+    return stats
+
+
+def _brief(store: Store, name: str) -> RulesetBrief:
+    stats = store.stats(name)
+    newest = read_scans(store, name, 1)
+    return RulesetBrief(
+        name=name,
+        n_scans=stats.n_scans,
+        n_entries=stats.n_entries,
+        written_at=seconds_of(stats.last_position),
+        newest_scan=newest[0] if newest else None,
+    )
+
+
+def _read_ruleset(store: Store, beliefs: Beliefs, ruleset: str) -> Ruleset:
+    stats = known_stats(store, ruleset)
+    with beliefs.of(store, ruleset, stats) as belief:
+        weights = {
+            factor: FactorWeight(
+                prior=known(w.prior), learned=known(w.learned), low=known(w.low), high=known(w.high)
+            )
+            for factor, w in belief.weights().items()
+        }
+        return Ruleset(
+            name=ruleset,
+            n_scans=stats.n_scans,
+            n_entries=stats.n_entries,
+            journal_bytes=stats.journal_bytes,
+            snapshot_bytes=stats.snapshot_bytes,
+            snapshot_version=stats.snapshot_version,
+            snapshot_position=stats.snapshot_position,
+            trimmed_position=stats.trimmed_position,
+            position=belief.position,
+            n_scans_learned=belief.ranker.n_scans,
+            n_reports_learned=belief.ranker.n_reports,
+            confidence=CONFIDENCE,
+            weights=weights,
+        )
+
+
+def _read_symbol(store: Store, beliefs: Beliefs, ruleset: str, symbol: str) -> Symbol:
+    stats = known_stats(store, ruleset)
+    with beliefs.of(store, ruleset, stats) as belief:
+        track, effect = _track(belief, symbol)
+    if track.last_reward is None:
+        raise ProblemError(
+            NOT_FOUND, f"symbol {symbol!r} was never scanned under ruleset {ruleset!r}"
+        )
+    scans = _latest_scans(store, ruleset)
+    return Symbol(
+        symbol=symbol, ruleset=ruleset, track=track, effect=effect,
+        history=_history(store, ruleset, symbol, scans), n_scans_read=len(scans),
+    )  # fmt: skip
+
+
+def _track(belief: Belief, symbol: str) -> tuple[Track, Effect]:
+    view = belief.ranker.view([symbol], now=time.time() / SECONDS_PER_DAY)
+    mean, variance = effect_posterior(
+        view.residual, view.information, belief.ranker.effect_variance
+    )
+    sd = float(np.sqrt(variance[0]))
+    track = Track(
+        last_reward=known(view.last_reward[0]),
+        age_days=known(view.age_days[0]),
+        fast_mean=known(view.fast_mean[0]),
+        slow_mean=known(view.slow_mean[0]),
+        n_scans=float(view.n_scans[0]),
+        n_hits=float(view.n_hits[0]),
+    )
+    at = float(mean[0])
+    return track, Effect(mean=at, sd=sd, low=at - _Z * sd, high=at + _Z * sd)
+
+
+def _latest_scans(store: Store, ruleset: str) -> list[ScanInfo]:
+    scans: list[ScanInfo] = []
+    n_results = 0
+    for info in store.list_scans(ruleset, HISTORY_SCANS):
+        n_results += info.n_reported
+        if scans and n_results > HISTORY_RESULTS:
+            break
+        scans.append(info)
+    return scans
+
+
+def _history(store: Store, ruleset: str, symbol: str, scans: list[ScanInfo]) -> list[PastResult]:
+    if not scans:
+        return []
+    first = min((scan.started for scan in scans), key=position_key)
+    found = [
+        _past_result(entry, entry.arms.index(symbol))
+        for entry in store.read(ruleset, after=past(first))
+        if entry.kind == "report" and symbol in entry.arms
+    ]
+    return found[::-1]
+
+
+def _past_result(entry: Entry, row: int) -> PastResult:
+    rating, reward = entry.arrays["rating"][row], entry.arrays["reward"][row]
+    is_random = entry.arrays.get("is_random")
+    return PastResult(
+        scan_id=entry.scan_id,
+        reported_at=seconds_of(entry.position),
+        rating=known(float(rating)),
+        reward=known(float(reward)),
+        is_error=bool(np.isnan(rating) and np.isnan(reward)),
+        is_random=is_random is not None and bool(is_random[row]),
+    )

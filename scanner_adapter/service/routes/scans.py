@@ -1,0 +1,150 @@
+"""Scans: list, detail, queue, results, and why a symbol stands where it does."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from bandit.stores import Store
+from scanner_adapter.service.beliefs import Beliefs, past
+from scanner_adapter.service.context import Asked
+from scanner_adapter.service.notes import read_scans
+from scanner_adapter.service.problems import NOT_FOUND, ProblemError
+from scanner_adapter.service.routes.names import RulesetName, ScanId, SymbolName, refusals
+from scanner_adapter.service.routes.rulesets import known_stats
+from scanner_adapter.service.scan_log import ScanLog
+from scanner_adapter.service.schemas import (
+    Queue,
+    Reason,
+    Results,
+    Scan,
+    Scans,
+    SymbolInScan,
+    Waiting,
+)
+from scanner_adapter.service.watched import WatchedScan
+
+router = APIRouter(prefix="/api/v1/rulesets/{ruleset}/scans", tags=["scans"], responses=refusals())
+
+JSON = "application/json"
+
+
+@router.get("", summary="The latest scans, newest first")
+async def list_scans(
+    service: Asked, ruleset: RulesetName, limit: Annotated[int, Query(ge=1, le=100)] = 20
+) -> Scans:
+    """List scans; the store remembers those of the last 30 days."""
+
+    def read(store: Store) -> Scans:
+        known_stats(store, ruleset)
+        return Scans(scans=read_scans(store, ruleset, limit))
+
+    return await service.access.call(read)
+
+
+@router.get("/{scan}", response_model=Scan, summary="A scan: its status, and what is asked of it")
+async def show_scan(service: Asked, ruleset: RulesetName, scan: ScanId) -> Response:
+    """Show a scan as its scanner last published it, at most a tenth of a second old."""
+    # The bytes are made once per change, however many ask.
+    watched, _ = await service.watched.known(ruleset, scan)
+    return Response(watched.json, media_type=JSON)
+
+
+@router.get("/{scan}/queue", summary="What waits: tiers, and the best with reasons")
+async def show_queue(service: Asked, ruleset: RulesetName, scan: ScanId) -> Queue:
+    """Show what waits, as last published; empty where the scanner publishes nothing."""
+    _, found = await service.watched.known(ruleset, scan)
+    status, wishes = found.status, found.wishes
+    if status is None:
+        return Queue(
+            updated_at=None, tiers={}, next=[], pinned=wishes.pinned, excluded=wishes.excluded
+        )
+    return Queue(
+        updated_at=status.updated_at,
+        tiers=status.tiers,
+        next=status.next,
+        pinned=status.pinned,
+        excluded=status.excluded,
+    )
+
+
+@router.get("/{scan}/results", summary="Results from the journal, newest first")
+async def show_results(
+    service: Asked,
+    ruleset: RulesetName,
+    scan: ScanId,
+    after: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[0-9]{1,20}-[0-9]{1,20}\.[0-9]{1,9}$",
+            description="The `next` of the page before.",
+            examples=["1795370580250-0.49"],
+        ),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    hits_only: Annotated[bool, Query(description="Only high-value results.")] = False,
+) -> Results:
+    """Page through what was found."""
+    watched, _ = await service.watched.known(ruleset, scan, with_log=True)
+
+    def page(_: Store) -> Results:  # in a thread: 100,000 rows are looked through for few hits
+        return watched.log.page(after, limit, hits_only=hits_only, hit_limit=watched.hit_limit)
+
+    return await service.access.call(page)
+
+
+@router.get("/{scan}/symbols/{symbol:path}", summary="Why this one: factors, rating, rank, chance")
+async def explain_symbol(
+    service: Asked, ruleset: RulesetName, scan: ScanId, symbol: SymbolName
+) -> SymbolInScan:
+    """Explain a scanned symbol from the journal, or a waiting one among the best published."""
+    watched, found = await service.watched.known(ruleset, scan, with_log=True)
+    row = watched.log.row_of(symbol)
+    if row is not None:
+        return await service.access.call(_explain_scanned, service.beliefs, watched, row)
+    for waiting in found.status.next if found.status is not None else ():
+        if waiting.symbol == symbol:
+            return _explain_waiting(waiting)
+    raise ProblemError(
+        NOT_FOUND,
+        f"symbol {symbol!r} was not scanned in scan {scan!r} and is not among the best that wait; "
+        "pin it to have it scanned next",
+    )
+
+
+def _explain_waiting(waiting: Waiting) -> SymbolInScan:
+    return SymbolInScan(
+        symbol=waiting.symbol, state="waiting", rank=None, rating=None, reward=None, is_hit=None,
+        is_error=None, is_random=None, propensity=None, probability=waiting.probability,
+        score=waiting.score, tier=waiting.tier, is_pinned=waiting.is_pinned, reported_at=None,
+        reasons=waiting.reasons, today=waiting.today, own=waiting.own,
+    )  # fmt: skip
+
+
+def _explain_scanned(
+    store: Store, beliefs: Beliefs, watched: WatchedScan, row: int
+) -> SymbolInScan:
+    log: ScanLog = watched.log
+    logged = log.entry_of(row)
+    result = log.result(row, logged, watched.hit_limit)
+    reasons: dict[str, Reason] = {}
+    own = None
+    # The context is not kept in memory: it is read again from the one entry that has it.
+    entry = next(iter(store.read(log.ruleset, after=past(logged.position), limit=1)), None)
+    if entry is not None and entry.position == logged.position and result.symbol in entry.arms:
+        with beliefs.of(store, log.ruleset, known_stats(store, log.ruleset)) as belief:
+            why = belief.explain(entry, entry.arms.index(result.symbol))
+        reasons = {
+            factor: Reason(prior=part.prior, learned=part.learned)
+            for factor, part in why.groups.items()
+        }
+        own = why.own
+    return SymbolInScan(
+        symbol=result.symbol, state="scanned", rank=result.rank, rating=result.rating,
+        reward=result.reward, is_hit=result.is_hit, is_error=result.is_error,
+        is_random=result.is_random, propensity=result.propensity,
+        probability=result.probability, score=None, tier=None, is_pinned=False,
+        reported_at=result.reported_at, reasons=reasons, today=None, own=own,
+    )  # fmt: skip

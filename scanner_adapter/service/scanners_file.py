@@ -1,0 +1,119 @@
+"""Scanners that may be started over HTTP: a TOML file that only the operator writes.
+
+    [scanners.breakout]
+    scanner = "breakout"                 # or package.module:function
+    bars = "/data/bars.parquet"
+    as_of = "today"                      # or a date
+    ruleset = "breakout"                 # default: the name
+    hit = "signal"                       # further options of `scanrank scan`
+    workers = 4
+    until_recall = 0.95
+    max_symbols = 5000
+
+A request names a scanner and nothing else: no path, number or option of it comes from outside.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from bandit.errors import InvalidInputError
+from bandit.stores.names import check_name
+
+_REQUIRED = ("scanner", "bars")
+_TYPES: dict[str, tuple[type, ...]] = {
+    "scanner": (str,), "bars": (str,), "as_of": (str, date), "ruleset": (str,), "hit": (str,),
+    "workers": (int,), "until_recall": (int, float), "max_symbols": (int,),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredScanner:
+    """A scanner as the operator configured it.
+
+    Parameters
+    ----------
+    name, ruleset, scanner, bars, as_of : str
+    options : mapping of str to value
+        Further options of `scanrank scan`.
+    """
+
+    name: str
+    ruleset: str
+    scanner: str
+    bars: str
+    as_of: str
+    options: dict[str, str | int | float]
+
+    def arguments(self, scan_id: str) -> list[str]:
+        """Return the arguments of `scanrank` that start a scan, each a string of its own.
+
+        The store's address is not among them: it may hold a password, and everybody on a machine
+        sees the arguments of a process.
+        """
+        day = self.as_of
+        if day == "today":
+            day = datetime.now(UTC).date().isoformat()
+        pairs: dict[str, object] = {
+            "scanner": self.scanner, "bars": self.bars, "as-of": day,
+            "ruleset": self.ruleset, "scan-id": scan_id,
+            **{name.replace("_", "-"): value for name, value in self.options.items()},
+        }  # fmt: skip
+        # "--name=value": a value that starts with a dash stays a value.
+        return ["scan", *(f"--{name}={value}" for name, value in pairs.items())]
+
+
+def read_scanners(path: Path) -> dict[str, ConfiguredScanner]:
+    """Read the file of scanners.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming the file, the scanner and the option that does not fit.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+        raise InvalidInputError(f"scanners file {path} cannot be read: {err}") from err
+    tables = content.pop("scanners", None)
+    if content or not isinstance(tables, dict) or not tables:
+        raise InvalidInputError(
+            f"scanners file {path}: expected tables [scanners.NAME] and nothing else, met "
+            f"{', '.join(content) or 'none'}"
+        )
+    return {name: _scanner(path, name, table) for name, table in tables.items()}
+
+
+def _scanner(path: Path, name: str, table: Any) -> ConfiguredScanner:
+    where = f"scanners file {path}, [scanners.{name}]"
+    check_name("scanner", name)
+    if not isinstance(table, dict):
+        raise InvalidInputError(f"{where}: expected a table")
+    for option, value in table.items():
+        if option not in _TYPES:
+            raise InvalidInputError(
+                f"{where}: option {option!r} is unknown; known are {', '.join(_TYPES)}"
+            )
+        if not isinstance(value, _TYPES[option]) or isinstance(value, bool):
+            raise InvalidInputError(f"{where}: {option} is {value!r}")
+    for option in _REQUIRED:
+        if not table.get(option):
+            raise InvalidInputError(f"{where}: {option} is missing")
+    # Relative to the file, so that it does not matter where the server was started.
+    bars = (path.absolute().parent / table["bars"]).resolve()
+    return ConfiguredScanner(
+        name=name,
+        ruleset=check_name("ruleset", table.get("ruleset", name)),
+        scanner=table["scanner"],
+        bars=str(bars),
+        as_of=str(table.get("as_of", "today")),
+        options={
+            option: table[option]
+            for option in ("hit", "workers", "until_recall", "max_symbols")
+            if option in table
+        },
+    )

@@ -1,0 +1,145 @@
+"""What an operator sets for the service, and what is refused before it listens."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bandit.errors import InvalidInputError
+from scanner_adapter.service.scanners_file import ConfiguredScanner
+
+TOKEN_VARIABLE = "SCANRANK_TOKEN"  # noqa: S105  (the name of the variable)
+STORE_VARIABLE = "SCANRANK_STORE"
+MIN_TOKEN = 24  # characters; 24 random letters and digits are 142 bits
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """Settings of one server.
+
+    Parameters
+    ----------
+    store : str
+        Address of the store.
+    host, port : str, int
+        Where to listen.
+    token : str, optional
+        What a caller must show; needed on any address but loopback.
+    allowed_hosts : tuple of str
+        Names under which the service may be asked (the Host header), beside `host` itself.
+    scanners : mapping of name to ConfiguredScanner
+        What may be started over HTTP.
+    requests_per_s : float
+        Sustained rate that one client address may ask at; twice that much at once.
+    max_streams : int
+        Event streams open at the same time.
+    max_running : int
+        Scans that run at the same time, of those started over HTTP.
+    poll_s : float
+        Pause between two looks at a scan that somebody watches. The mean delay of an event is half
+        of it, and the store is asked three small questions each time, however many watch.
+    """
+
+    store: str
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = field(default=None, repr=False)
+    allowed_hosts: tuple[str, ...] = ()
+    scanners: dict[str, ConfiguredScanner] = field(default_factory=dict)
+    requests_per_s: float = 100.0
+    max_streams: int = 500
+    max_running: int = 2
+    poll_s: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_token(self.token)
+        if self.token is None and not is_loopback(self.host):
+            raise InvalidInputError(
+                f"host {self.host} can be reached from other machines, and there is no token: give "
+                f"one with --token-file or the variable {TOKEN_VARIABLE}, or listen on 127.0.0.1"
+            )
+        if not 0 < self.requests_per_s < float("inf"):
+            raise InvalidInputError(
+                f"requests_per_s is {self.requests_per_s}; expected a positive number"
+            )
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """Names and addresses that a Host header may carry, in lower case, without the port."""
+        return frozenset(name.lower() for name in (*_LOCAL, self.host, *self.allowed_hosts))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`.
+
+    Examples
+    --------
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"  # any other name may resolve to anything
+
+
+def check_token(token: str | None) -> None:
+    """Refuse a token that is short, or that a header could not carry; never repeats it."""
+    if token is None:
+        return
+    if len(token) < MIN_TOKEN:
+        raise InvalidInputError(
+            f"the token has {len(token)} characters; expected at least {MIN_TOKEN} random ones, "
+            "such as from: python -c 'import secrets; print(secrets.token_urlsafe())'"
+        )
+    if not (token.isascii() and token.isprintable() and " " not in token and len(token) <= 512):
+        raise InvalidInputError(
+            "the token has characters that a header cannot carry; expected up to 512 letters, "
+            "digits and signs"
+        )
+
+
+def read_token(path: Path | None) -> str | None:
+    """Return the token from a file, else from the environment, else None.
+
+    Raises
+    ------
+    InvalidInputError
+        When the file cannot be read, is empty, or others may read it.
+    """
+    if path is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    try:
+        mode = path.stat().st_mode
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as err:
+        raise InvalidInputError(f"token file {path} cannot be read: {err}") from err
+    if mode & 0o077:
+        raise InvalidInputError(
+            f"token file {path} may be read by others (mode {mode & 0o777:o}): chmod 600 {path}"
+        )
+    if not token:
+        raise InvalidInputError(f"token file {path} is empty")
+    return token
+
+
+def check_hosts(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names for Host headers, refusing what is none (a port, a path, a star).
+
+    Examples
+    --------
+    >>> check_hosts(["scans.example.org"])
+    ('scans.example.org',)
+    """
+    for name in names:
+        fits = name and all(c.isascii() and (c.isalnum() or c in ".-:_") for c in name)
+        if not fits or (name.count(":") == 1):
+            raise InvalidInputError(
+                f"allowed host {name!r}: expected a name or address without port, such as "
+                "scans.example.org"
+            )
+    return tuple(names)

@@ -1,0 +1,155 @@
+"""Event streams: the listeners of each channel, and the response that carries one to a client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from scanner_adapter.service.channel import Channel
+from scanner_adapter.service.metrics import Metrics
+from scanner_adapter.service.problems import TOO_MANY, ProblemError
+from scanner_adapter.service.store_access import StoreAccess
+from scanner_adapter.service.watched import WatchedScans
+
+RETRY_MS = 1000  # after which a browser connects again
+SEND_S = 20.0  # a client that takes nothing for so long is dropped; it may come back
+
+
+class Streams:
+    """Channels that somebody listens to, one per scan."""
+
+    def __init__(
+        self,
+        watched: WatchedScans,
+        access: StoreAccess,
+        metrics: Metrics,
+        *,
+        poll_s: float,
+        max_streams: int,
+    ) -> None:
+        self._watched, self._access, self._metrics = watched, access, metrics
+        self._poll_s, self._max = poll_s, max_streams
+        self._channels: dict[tuple[str, str], tuple[Channel, int]] = {}
+        self._n = 0
+
+    def check_room(self) -> None:
+        """Refuse a stream when as many are open as may be.
+
+        Raises
+        ------
+        ProblemError
+        """
+        if self._n >= self._max:
+            raise ProblemError(
+                TOO_MANY,
+                f"{self._n} event streams are open, and {self._max} may be; close some",
+                {"Retry-After": "5"},
+            )
+
+    def enter(self, ruleset: str, scan_id: str) -> Channel:
+        """Return the channel of a scan for one more listener."""
+        key = (ruleset, scan_id)
+        kept = self._channels.get(key)
+        if kept is None or kept[0].is_over:
+            channel = Channel(
+                self._watched.get(ruleset, scan_id), self._access, self._metrics, self._poll_s
+            )
+            channel.start()
+            kept = channel, 0
+        self._channels[key] = kept[0], kept[1] + 1
+        self._n += 1
+        self._metrics.event_clients.set(self._n)
+        return kept[0]
+
+    async def leave(self, channel: Channel) -> None:
+        """One listener less; without any, nobody looks at the scan."""
+        self._n -= 1
+        self._metrics.event_clients.set(self._n)
+        key = (channel.watched.ruleset, channel.watched.scan_id)
+        kept = self._channels.get(key)
+        if kept is None or kept[0] is not channel:  # it is over, and a newer one took its place
+            await channel.stop()
+        elif kept[1] > 1:
+            self._channels[key] = channel, kept[1] - 1
+        else:
+            del self._channels[key]
+            await channel.stop()
+
+    async def close(self) -> None:
+        """End every stream, as before a restart: clients come back with their last event's id."""
+        for channel, _ in list(self._channels.values()):
+            await channel.stop()
+
+
+class EventStream(Response):
+    """The response: what the client lacks, then every piece as the channel publishes it.
+
+    Parameters
+    ----------
+    position : str, optional
+        Journal position up to which the client has everything; by default the present end.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        streams: Streams,
+        ruleset: str,
+        scan_id: str,
+        position: str | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", **(headers or {})})
+        # Its length is not known; without this one nginx would keep pieces back.
+        self.raw_headers = [pair for pair in self.raw_headers if pair[0] != b"content-length"]
+        self.raw_headers.append((b"x-accel-buffering", b"no"))
+        self._streams, self._ruleset, self._scan_id = streams, ruleset, scan_id
+        self._position = position
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the client or the channel has had enough."""
+        channel = self._streams.enter(self._ruleset, self._scan_id)
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            telling = asyncio.create_task(self._tell(channel, send))
+            leaving = asyncio.create_task(_gone(receive))
+            try:
+                await asyncio.wait({telling, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                telling.cancel()
+                leaving.cancel()
+                ended = await asyncio.gather(telling, leaving, return_exceptions=True)
+            for error in ended:
+                if isinstance(error, Exception) and not isinstance(error, OSError | TimeoutError):
+                    raise error  # a defect; a client that went away is none
+        finally:
+            await self._streams.leave(channel)
+
+    async def _tell(self, channel: Channel, send: Send) -> None:
+        async def say(piece: bytes, *, more: bool = True) -> None:
+            async with asyncio.timeout(SEND_S):
+                await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+        await say(f"retry: {RETRY_MS}\n\n".encode())
+        version, index = -1, None
+        await channel.news(0)  # the first look, unless it was long ago
+        while channel.version and version != channel.version:
+            if index is None:
+                index = channel.index_of(self._position)
+            if version == channel.version - 1 and index == channel.piece_first:
+                piece, index, version = channel.piece, channel.n_told, channel.version
+            else:
+                piece, index, version = channel.since(index)
+            await say(piece)
+            if version == channel.version:
+                await channel.news(version)
+        await say(b"", more=False)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
