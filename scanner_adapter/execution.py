@@ -91,7 +91,7 @@ def run_scan(
         raise InvalidContextError(f"retries is {retries}; expected 0 or more")
     pipeline = Pipeline(
         scan, n_workers=n_workers, batch_size=batch_size, until=until, on_result=on_result,
-        on_progress=on_progress,
+        on_progress=on_progress, overlaps=executor is not None and scan.is_shared,
     )  # fmt: skip
     evaluations = Evaluations(
         executor, fn, n_workers=n_workers, timeout_s=timeout_s, retries=retries

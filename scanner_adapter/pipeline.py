@@ -11,7 +11,8 @@ The same for threads, processes and coroutines, which drive it:
 
 With one worker nothing overlaps: every batch is chosen after all results before it, so the same
 seed and outcomes give the same batches on any executor. With several, which results are in when
-a batch is chosen depends on their timing.
+a batch is chosen depends on their timing. In a shared scan it does anyway, so there a single
+worker's next batch is chosen early too.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Pipeline:
         None = adaptive with several workers, 50 with one.
     until : StopRule, optional
     on_result, on_progress : callable, optional
+    overlaps : bool
+        Whether one worker, too, is given its next symbols before it has run dry.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Pipeline:
         until: StopRule | None,
         on_result: OnResult | None,
         on_progress: OnProgress | None,
+        overlaps: bool = False,
     ) -> None:
         for name, value in (("batch_size", batch_size), ("workers", n_workers)):
             if value is not None and value < 1:
@@ -71,6 +75,7 @@ class Pipeline:
         self.in_flight: set[str] = set()
         self.is_ending = False  # nothing more is chosen
         self.is_stopped = False  # by a rule, before everything was scanned
+        self._overlaps = overlaps
         self._batch_size = batch_size or scan.batch_size
         self._is_adaptive = batch_size is None and n_workers > 1
         self._until = until
@@ -88,7 +93,9 @@ class Pipeline:
         One per worker is being evaluated; the quarter of a batch more keeps them busy while the
         ranker learns and chooses.
         """
-        return 0 if self.n_workers == 1 else self.n_workers + self._batch_size // 4
+        if self.n_workers > 1:
+            return self.n_workers + self._batch_size // 4
+        return 1 + self._batch_size // 4 if self._overlaps else 0
 
     @property
     def is_over(self) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Container, Iterable, Sequence
 from bandit.errors import InvalidInputError, StoreRefusedError, StoreUnavailableError
 from bandit.stores import Store
 from bandit.stores.names import check_name
+from scanner_adapter.pace import Pace
 
 log = logging.getLogger("scanrank")
 
@@ -23,7 +24,7 @@ _AWAY = (StoreUnavailableError, StoreRefusedError)
 _PATIENCE_S = 5.0
 _RETRY_S = 0.2
 # Between two looks at symbols that others hold, when there is nothing else to do.
-_IDLE_S = 0.1
+_IDLE_S = 0.05
 # Symbols that another worker holds are asked for again after this: it may have died.
 _ASK_AGAIN_S = 2.0
 
@@ -58,6 +59,7 @@ class WorkerShare:
         self._lease_s = lease_s
         self._held: set[str] = set()
         self._refused: dict[str, float] = {}  # held by others; when we asked last
+        self.pace = Pace()
         self._lock = threading.Lock()  # of `_held`, which the heartbeat reads
         self._is_over = threading.Event()
         self._has_warned = False
@@ -69,6 +71,11 @@ class WorkerShare:
     def holds_some(self) -> bool:
         """Whether symbols that this worker claimed have no outcome yet."""
         return bool(self._held)
+
+    @property
+    def n_held(self) -> int:
+        """Symbols that this worker claimed and that have no outcome yet."""
+        return len(self._held)
 
     @property
     def waits_for_others(self) -> bool:

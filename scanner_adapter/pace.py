@@ -1,0 +1,102 @@
+"""How fast each worker of a shared scan goes, as the journal tells: what is a fair next batch?
+
+Batches are alike while much is left. Near the end that would leave the slowest worker with a whole
+batch while all others wait, so the last batches shrink: each worker takes its share, by pace, of
+half of what is still free (factoring; half, because paces are estimates).
+
+References
+----------
+Hummel, Schonberg and Flynn (1992), Factoring: A Method for Scheduling Parallel Loops.
+Hummel, Schmidt, Uma and Wein (1996), Load-Sharing in Heterogeneous Systems via Weighted Factoring.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from bandit.stores.names import position_key
+
+# Reports of a worker that its pace is taken from: it follows a worker that slows down.
+_RECENT = 6
+# A worker has left when it is silent for so many times the longest interval seen among all.
+_PATIENCE = 4.0
+# A last batch is no smaller than this share of an ordinary one: each costs a claim, a report, and a
+# learning step in every worker.
+_LEAST_SHARE = 0.125
+
+
+class Pace:
+    """Reports of the workers of one scan.
+
+    Notes
+    -----
+    Times are those of journal positions, which one clock gives: the server's.
+
+    Examples
+    --------
+    Two workers report 10 symbols each, one twice as often; 90 are left, and 10 of them are the
+    other's batch:
+
+    >>> pace = Pace()
+    >>> for ms in (1000, 2000, 3000):
+    ...     pace.note("quick", f"{ms}-0", 10)
+    >>> for ms in (1000, 3000):
+    ...     pace.note("slow", f"{ms}-1", 10)
+    >>> pace.batch("quick", 50, n_left=90), pace.batch("slow", 50, n_left=90)
+    (27, 14)
+    """
+
+    def __init__(self) -> None:
+        self._reports: dict[str, deque[tuple[int, int]]] = {}  # worker -> (ms, symbols)
+        self._last: dict[str, tuple[int, int]] = {}  # worker -> its last position
+
+    def note(self, worker: str, position: str, n: int) -> None:
+        """Note a report of `n` symbols; one that was noted before changes nothing."""
+        if not position:  # it waits in the spool
+            return
+        key = position_key(position)
+        if key > self._last.get(worker, (0, 0)):
+            self._last[worker] = key
+            self._reports.setdefault(worker, deque(maxlen=_RECENT)).append((key[0], n))
+
+    def batch(self, worker: str, k: int, *, n_left: int) -> int:
+        """Return how many symbols `worker` should take now, 1 to `k`.
+
+        Parameters
+        ----------
+        k : int
+            An ordinary batch.
+        n_left : int
+            Symbols without an outcome, those that other workers hold included and those of its
+            own not.
+        """
+        others = [name for name in self._working() if name != worker]
+        if not others:
+            return k
+        rates = {name: self._rate(name) for name in (worker, *others)}
+        known = [rate for rate in rates.values() if rate is not None]
+        usual = sum(known) / len(known) if known else 1.0
+        paces = {name: usual if rate is None else rate for name, rate in rates.items()}
+        free = n_left - sum(self._reports[name][-1][1] for name in others)
+        share = 0.5 * paces[worker] / max(sum(paces.values()), 1e-12)
+        least = math.ceil(_LEAST_SHARE * k)
+        return max(min(k, max(math.ceil(share * free), least)), 1)
+
+    def _working(self) -> list[str]:
+        """Workers that are still heard of."""
+        if not self._reports:
+            return []
+        longest = max(
+            (times[-1][0] - times[0][0]) / max(len(times) - 1, 1)
+            for times in self._reports.values()
+        )
+        since = max(self._last.values())[0] - _PATIENCE * longest
+        return [name for name, times in self._reports.items() if times[-1][0] >= since]
+
+    def _rate(self, worker: str) -> float | None:
+        """Symbols a millisecond; None before the second report."""
+        times = self._reports.get(worker)
+        if times is None or len(times) < 2 or times[-1][0] == times[0][0]:
+            return None
+        return sum(n for _, n in list(times)[1:]) / (times[-1][0] - times[0][0])
