@@ -20,7 +20,7 @@ from rich.console import Console
 from bandit.errors import BanditError, InvalidInputError
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from features.errors import FeatureError
-from scanner_adapter import cli_factors, cli_serve, cli_store
+from scanner_adapter import cli_factors, cli_serve, cli_store, cli_tune
 from scanner_adapter.errors import AdapterError
 
 app = typer.Typer(
@@ -43,6 +43,12 @@ Hit = Annotated[
 ]
 
 app.command("serve")(cli_serve.serve)
+app.command("tune")(cli_tune.tune)
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option("--settings", metavar="FILE.toml", help="Settings, as scanrank tune writes them."),
+]
+
 app.add_typer(cli_factors.app, name="factors")
 app.add_typer(cli_store.store_app, name="store")
 app.add_typer(cli_store.journal_app, name="journal")
@@ -147,6 +153,7 @@ def scan(
     workers: Annotated[
         int, typer.Option(metavar="N", min=1, max=256, help="Threads that call the scanner.")
     ] = 1,
+    settings: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Scan your own bars, the most promising symbols first."""
@@ -163,6 +170,7 @@ def scan(
             until_recall=until_recall,
             max_symbols=max_symbols,
             workers=workers,
+            settings=settings,
         ),
         is_json=as_json,
     )
@@ -227,7 +235,11 @@ def replay(
             help="Whether features see the scan's own day, or end on the trading day before.",
         ),
     ] = False,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1)] = 50,
+    settings: SettingsFile = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Symbols per batch; default: the settings', or 50."),
+    ] = None,
     warmup: Annotated[
         int | None,
         typer.Option(
@@ -254,6 +266,7 @@ def replay(
             rule=TopShare(top) if hit is None else rule_from_text(hit),
             budget=budget,
             same_day=same_day,
+            settings=settings,
             batch_size=batch_size,
             warmup=warmup,
             seed=seed,

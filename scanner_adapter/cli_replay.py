@@ -13,6 +13,7 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from scanner_adapter.replay import Configuration, Log, ReplayLog, bundled_log, replay
 from scanner_adapter.replay.bundled import WARMUP
+from scanner_adapter.settings import Settings
 
 BUNDLED = "bundled"
 
@@ -29,7 +30,8 @@ class ReplayRequest:
     rule: RewardRule
     budget: float | None
     same_day: bool
-    batch_size: int
+    settings: Path | None
+    batch_size: int | None
     warmup: int | None
     seed: int
     json_file: Path | None
@@ -45,6 +47,7 @@ def run_replay(request: ReplayRequest) -> None:
     """
     if request.json_file is not None and not request.json_file.absolute().parent.is_dir():
         raise InvalidInputError(f"--json {request.json_file}: there is no such folder")
+    settings = Settings.of(request.settings)
     log, warmup = read_log(request.log, request.bars, request.ratings, request.rule)
     errors = Console(stderr=True)
     with Progress(
@@ -59,10 +62,10 @@ def run_replay(request: ReplayRequest) -> None:
         task = progress.add_task("", total=None)
         report = replay(
             log,
-            configuration=Configuration(seed=request.seed),
+            configuration=Configuration(seed=request.seed, settings=settings.arguments()),
             from_=request.from_,
             to=request.to,
-            batch_size=request.batch_size,
+            batch_size=request.batch_size or settings.batch_size,
             budget=request.budget,
             warmup=warmup if request.warmup is None else request.warmup,
             same_day=request.same_day,

@@ -21,9 +21,9 @@ from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.scan import Batch, Scan
 from scanner_adapter.scan_report import Finding, as_json, known, show
 from scanner_adapter.scanners import SCANNERS, Scanner, scanner_from_name
+from scanner_adapter.settings import Settings
 from scanner_adapter.stop_rules import RecallReached, StopRule
 
-BATCH_SIZE = 50
 INTERRUPTED = "interrupted"
 
 
@@ -40,6 +40,7 @@ class ScanRequest:
     until_recall: float | None
     max_symbols: int | None
     workers: int
+    settings: Path | None = None
 
 
 def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
@@ -49,6 +50,7 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
     nothing behind.
     """
     until = None if request.until_recall is None else RecallReached(request.until_recall)
+    settings = Settings.of(request.settings)
     scanner = scanner_from_name(request.scanner)
     bars = bars_on(Bars.read(request.bars), request.as_of)
     # One scanner, one model: its name is the ruleset's unless another is given. A built-in scanner
@@ -57,6 +59,7 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
         request.store,
         ruleset=request.ruleset or request.scanner.replace(":", "."),
         rewards=request.rule or (Signal() if request.scanner in SCANNERS else TopShare()),
+        settings=settings,
     )
     with ranker, ThreadPoolExecutor(request.workers) as executor, _bar(len(bars.symbols)) as bar:
         visit = _Visit(_outcomes_of(scanner, bars), executor, until, request.max_symbols, bar)
@@ -112,8 +115,8 @@ class _Visit:
     def _room(self, scan: Scan) -> int:
         """Size of the next batch: the limit is kept exactly."""
         if self.max_symbols is None:
-            return BATCH_SIZE
-        return min(BATCH_SIZE, self.max_symbols - scan.n_scanned)
+            return scan.batch_size
+        return min(scan.batch_size, self.max_symbols - scan.n_scanned)
 
     def _batch(self, scan: Scan, batch: Batch) -> dict[str, Outcome]:
         outcomes: dict[str, Outcome] = {}

@@ -7,7 +7,6 @@ whatever `joblib.parallel_config` names.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from types import ModuleType
@@ -23,6 +22,11 @@ from scanner_adapter.settings import Settings
 
 if TYPE_CHECKING:
     from scanner_adapter.replay.scans import Log
+
+
+# Arrays from this size on are memory-mapped for workers on this machine instead of sent with every
+# task. Recorded scans bring one array of 50 kB and more for each; joblib's own limit is 1 MB.
+_LEAST_MAPPED_BYTES = 10_000
 
 
 def sweep(
@@ -125,14 +129,16 @@ class SharedLog:
 
 
 def n_bytes(value: object) -> int:
-    """Return the size of all arrays in a dataclass and what it holds, in bytes."""
+    """Return the size of a log's arrays, in bytes; what else it holds is small."""
     if isinstance(value, np.ndarray):
         return value.nbytes
     if isinstance(value, dict):
         return sum(map(n_bytes, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(n_bytes, value))
     if is_dataclass(value):
         return sum(n_bytes(getattr(value, each.name)) for each in fields(value))
-    return sys.getsizeof(value)
+    return 0
 
 
 def in_parallel(
@@ -145,7 +151,9 @@ def in_parallel(
     """Yield ``task(shared, *each)`` for each of the arguments, in their order, as they are done."""
     joblib = joblib_module()
     # One task at a time to whoever is free: a task takes seconds to minutes.
-    parallel = joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator")
+    parallel = joblib.Parallel(
+        n_jobs=n_jobs, batch_size=1, return_as="generator", max_nbytes=_LEAST_MAPPED_BYTES
+    )
     yield from parallel(joblib.delayed(task)(shared, *each) for each in arguments)
 
 

@@ -95,12 +95,12 @@ class TuneResult:
 
     def remarks(self, *, is_forced: bool = False) -> list[str]:
         """Where settings come from, as comments of the file."""
+        judged = f"Judged: {self.n_test} scans from {self.test[0]} on. "
         return [
             "Settings of scanrank; read by SymbolRanker.open(settings=...) and by --settings.",
             f"Written by `scanrank tune` from scans of {self.train[0]} to {self.test[1]}.",
-            f"Searched: {self.n_trials} trials on {self.n_train} scans up to {self.train[1]}. "
-            f"Judged: {self.n_test} scans from {self.test[0]} on.",
-            f"Verdict: {self.verdict}.",
+            f"Searched: {self.n_trials} trials on {self.n_train} scans up to {self.train[1]}.",
+            f"{judged if self.held_out is not None else ''}Verdict: {self.verdict}.",
             "These are the settings that the search found, all the same (--force)."
             if is_forced and not self.is_better
             else "These are the settings that the search found."
@@ -136,7 +136,7 @@ class TuneResult:
 
     def settings_table(self) -> Table:
         """Every setting beside its default; 80 columns suffice."""
-        table = _table(f"Best of {self.n_trials} trials, {self.n_pruned} of them given up early")
+        table = _table(f"Best of {self.n_trials} trials ({self.n_pruned} given up early)")
         table.add_column("setting", no_wrap=True)
         table.add_column("default", justify="right")
         table.add_column("found", justify="right")
@@ -155,10 +155,7 @@ class TuneResult:
         """Both settings on the second half."""
         if self.held_out is None:
             return None
-        table = _table(
-            f"Judged on {self.n_test} later scans, {self.test[0]} to {self.test[1]}, that the "
-            "search did not see"
-        )
+        table = _table(f"On {self.n_test} later scans, {self.test[0]} to {self.test[1]}")
         for name in ("", DEFAULTS, TUNED, "difference", "95 %"):
             table.add_column(name, justify="right" if name else "left", no_wrap=True)
         for measure, words in zip(MEASURES, ("found in 10 %", "found in 25 %"), strict=True):
