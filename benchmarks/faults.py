@@ -17,14 +17,10 @@ import logging
 import multiprocessing
 import os
 import random
-import shutil
-import subprocess
-import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,13 +29,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bandit.errors import StoreError
 from bandit.ranker import Ranker, RankerSettings
 from bandit.stores import Receipt, Store, store_from_url
 from bandit.stores.entries import Sealed
 from bandit.stores.memory import MemoryStore
 from bandit.stores.spool import SpoolingStore
 from bandit.stores.wrapper import WrappedStore
+from benchmarks._server import Server, own_server
 from scanner_adapter import SymbolRanker
 from scanner_adapter.context import CROSSED, seed_weights
 from scanner_adapter.journal_check import fold_journal
@@ -66,51 +62,6 @@ class Row:
     @property
     def is_passed(self) -> bool:
         return self.is_equal and not (self.n_lost or self.n_twice or self.n_again)
-
-
-class Server:
-    """A server process on a unix socket, to be killed and started again."""
-
-    def __init__(self, directory: Path) -> None:
-        from bandit.stores.embedded import server_binary
-
-        self.binary = shutil.which("redis-server") or str(server_binary())
-        self.directory = directory
-        self.url = f"unix://{directory}/s"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(  # noqa: S603
-            [
-                *(self.binary, "--port", "0", "--unixsocket", "s", "--dir", ".", "--save", ""),
-                *("--appendonly", "yes", "--logfile", "log"),
-            ],
-            cwd=self.directory,
-            stdout=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with suppress(StoreError):
-                store_from_url(self.url).close()
-                return
-            time.sleep(0.01)
-        raise SystemExit(f"{self.binary} did not answer within 10 s")
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-
-@contextmanager
-def _server() -> Iterator[Server]:
-    with tempfile.TemporaryDirectory(prefix="scanrank-faults-") as directory:
-        server = Server(Path(directory))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.kill()
 
 
 def _symbols(n: int) -> list[str]:
@@ -179,7 +130,7 @@ class _Recorder(WrappedStore):
 def kill_server(n_kills: int, n: int = 400, seed: int = 0) -> Row:
     """SIGKILL the server at random moments of scans; the journal must lack nothing of them."""
     rng, n_done = random.Random(seed), 0  # noqa: S311
-    with _server() as server:
+    with own_server() as server:
         spooling = SpoolingStore(store_from_url(server.url), server.directory / "spool")
         recorder = _Recorder(spooling)
         ranker = _ranker(recorder)
@@ -267,7 +218,7 @@ def _scan_alone(server: Server, n: int, ready: Any) -> None:
 def kill_scanner(n_kills: int, n: int = 400, seed: int = 0) -> Row:
     """SIGKILL the scanner at random moments and start it again on the same scan."""
     rng = random.Random(seed)  # noqa: S311
-    with _server() as server:
+    with own_server() as server:
         for _ in range(n_kills):
             ready = _FORK.Event()
             process = _FORK.Process(target=_scan_alone, args=(server, n, ready))
@@ -328,7 +279,7 @@ def kill_workers(
     """Kill workers of a shared scan at random; another one takes each one's place."""
     rng, lease_s = random.Random(seed), 3.0  # noqa: S311
     ideal_s = cost_s * n / n_workers
-    with _server() as server:
+    with own_server() as server:
 
         def start(number: int) -> Any:
             process = _FORK.Process(
@@ -396,7 +347,7 @@ def scan_beside(n_rounds: int, n: int = 300) -> Row:
     """Two scans at once in each of two rulesets: all workers of a ruleset end alike."""
     n_foreign = n_wrong = n_outcomes = n_twice = 0
     is_equal = True
-    with _server() as server:
+    with own_server() as server:
         for turn in range(n_rounds):
             names = [(ruleset, 2 * turn + k) for ruleset in ("one", "two") for k in (0, 1)]
             pipes = [_FORK.Pipe() for _ in names]

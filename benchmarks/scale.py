@@ -1,0 +1,258 @@
+"""One scan on 1, 2, 4 and 8 worker processes: how much sooner, and is anything lost?
+
+Run ``python -m benchmarks.scale`` (about five minutes; ``--quick`` one). It starts its own server
+on a unix socket. Evaluations sleep, as those that wait for a data vendor do, so that the workers
+share two cores without sharing the work that is measured. Every worker ranks and learns for
+itself and they meet in the store only. The ruleset has learned from two scans before.
+
+ideal       seconds that the sleeping alone takes, spread evenly
+efficiency  ideal over the time from when all workers are ready until the last one has closed
+curve       by how many points the share of hits found differs from that of one worker, on average
+            over the scan, and at a tenth and a quarter of the universe
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import multiprocessing
+import queue
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.ranker import RankerSettings
+from bandit.rewards import TopShare
+from bandit.stores import Store, store_from_url
+from bandit.stores.spool import SpoolingStore
+from benchmarks._server import Server, own_server
+from scanner_adapter import SymbolRanker
+from scanner_adapter.context import CROSSED, seed_weights
+from scanner_adapter.journal_check import Fold, check
+
+RULES = "scale"
+TOP = 0.05
+START = datetime(2024, 1, 1, 21, tzinfo=UTC)
+SETTINGS = RankerSettings(seed_weights=seed_weights(None), rule=TopShare(TOP), crossed=CROSSED)
+COLUMNS = tuple(f"{factor}.c{n}" for factor in ("market", "technical") for n in range(15))
+_FORK = multiprocessing.get_context("fork")
+
+
+@dataclass(frozen=True)
+class World:
+    """Symbols whose ratings follow their contexts; the same in every process."""
+
+    n: int
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        return tuple(f"S{number}" for number in range(self.n))
+
+    def context(self, day: int) -> NDArray[np.float32]:
+        """Sub-scores, shape (n, 30)."""
+        rng = np.random.default_rng([day, self.n])
+        return rng.random((self.n, len(COLUMNS)), np.float32) * np.float32(100)
+
+    def ratings(self, day: int) -> NDArray[np.float64]:
+        """Ratings, shape (n,): two thirds of their variance is in the context."""
+        weights = np.random.default_rng(0).normal(0.0, 1.0, len(COLUMNS))
+        signal = (self.context(day).astype(np.float64) - 50.0) @ weights
+        noise = np.random.default_rng([day, self.n, 1]).standard_normal(self.n)
+        return signal / signal.std() + 0.7 * noise
+
+    def inputs(self, day: int) -> dict[str, Any]:
+        return {
+            "context": (COLUMNS, self.context(day)),
+            "now": START + timedelta(days=day),
+            "scan_id": f"day{day}",
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """One scan by several workers."""
+
+    n_workers: int
+    ideal_s: float
+    wall_s: float
+    cpu_s: float  # of all workers
+    curve: NDArray[np.float64]  # (101,): share of the hits found at 0, 1, ... 100 % of the scan
+    n_lost: int  # symbols without an outcome in the journal, or with two
+    n_again: int  # evaluated more than once
+    n_killed: int
+    is_equal: bool  # belief in the store = fold of its journal from zero, bit for bit
+
+    @property
+    def efficiency(self) -> float:
+        return self.ideal_s / self.wall_s
+
+
+def learn_before(store: Store, world: World, n_scans: int) -> None:
+    """Scan some days alone and at full speed, so that the measured scan knows something."""
+    ranker = SymbolRanker(store, ruleset=RULES, settings=SETTINGS, seed=0)
+    for day in range(n_scans):
+        ratings = world.ratings(day)
+        with ranker.start_scan(world.symbols, **world.inputs(day)) as scan:
+            for batch in scan.batches(250):
+                scan.report({symbol: ratings[int(symbol[1:])] for symbol in batch})
+
+
+def _work(
+    server: Server, world: World, day: int, worker: int, cost_s: float, batch: int | None,
+    ready: Any, go: Any, told: Any,
+) -> None:  # fmt: skip
+    """Be one worker of the scan of `day`."""
+    store = SpoolingStore(store_from_url(server.url), server.directory / f"spool-{worker}")
+    ranker = SymbolRanker(store, ruleset=RULES, settings=SETTINGS, seed=worker)
+    ratings = world.ratings(day)
+    evaluated: list[str] = []
+
+    def evaluate(symbol: str) -> float:
+        evaluated.append(symbol)
+        time.sleep(cost_s)
+        return float(ratings[int(symbol[1:])])
+
+    scan = ranker.start_scan(
+        world.symbols, **world.inputs(day), shared=True, worker=f"w{worker}", lease_s=2.0
+    )
+    ready.release()
+    go.wait()
+    cpu = time.process_time()
+    with ThreadPoolExecutor(1) as pool:
+        summary = scan.run(evaluate, executor=pool, batch_size=batch)
+    told.put((worker, time.monotonic(), time.process_time() - cpu, evaluated, summary.failure))
+    store.close()
+
+
+def scan_shared(
+    world: World,
+    n_workers: int,
+    *,
+    cost_s: float = 0.02,
+    batch: int | None = 25,
+    day: int = 2,
+    kill_every_s: float = math.inf,
+    slow_cost_s: float | None = None,
+    seed: int = 0,
+) -> Run:
+    """Let `n_workers` processes scan one universe and look at what they did.
+
+    Parameters
+    ----------
+    kill_every_s : float
+        So often one of them is killed with SIGKILL, and a new one takes its place.
+    slow_cost_s : float, optional
+        What an evaluation takes in the first worker.
+    """
+    rng = random.Random(seed)  # noqa: S311
+    with own_server() as server:
+        store = store_from_url(server.url)
+        learn_before(store, world, day)
+        ready, go, told = _FORK.Semaphore(0), _FORK.Event(), _FORK.Queue()
+
+        def start(worker: int) -> Any:
+            cost = slow_cost_s if worker == 0 and slow_cost_s is not None else cost_s
+            process = _FORK.Process(
+                target=_work, args=(server, world, day, worker, cost, batch, ready, go, told)
+            )
+            process.start()
+            return process
+
+        workers = {worker: start(worker) for worker in range(n_workers)}
+        for _ in workers:
+            if not ready.acquire(timeout=120):
+                raise SystemExit("the worker processes did not start within 120 s")
+        began = time.monotonic()
+        go.set()
+        rates = [1 / (slow_cost_s or cost_s), *(1 / cost_s for _ in range(n_workers - 1))]
+        ideal_s = world.n / sum(rates)
+        n_killed = 0
+        while (n_killed + 1) * kill_every_s < 0.8 * ideal_s:
+            time.sleep(max(0.0, began + (n_killed + 1) * kill_every_s - time.monotonic()))
+            victim = rng.choice(sorted(workers))
+            workers[victim].kill()
+            workers.pop(victim).join()
+            n_killed += 1
+            workers[n_workers + n_killed] = start(n_workers + n_killed)
+        reports = _heard(told, workers, deadline=began + 60 + 4 * ideal_s)
+        return _verified(store, world, day, n_workers, ideal_s, began, reports, n_killed)
+
+
+def _heard(told: Any, workers: dict[int, Any], deadline: float) -> list[Any]:
+    """Return what every worker tells at its end; give up when one has died of itself."""
+    reports: list[Any] = []
+    while len(reports) < len(workers):
+        with suppress(queue.Empty):
+            reports.append(told.get(timeout=0.5))
+            continue
+        died = [process for process in workers.values() if process.exitcode not in (None, 0)]
+        if died or time.monotonic() > deadline:
+            for process in workers.values():
+                process.kill()
+            raise SystemExit(f"{len(died)} workers died; {len(reports)} came to their end")
+    for process in workers.values():
+        process.join()
+    return reports
+
+
+def _verified(
+    store: Store, world: World, day: int, n_workers: int, ideal_s: float, began: float,
+    reports: Sequence[tuple[int, float, float, list[str], str | None]], n_killed: int,
+) -> Run:  # fmt: skip
+    order = [
+        arm for entry in store.read(RULES) if entry.scan_id == f"day{day}" for arm in entry.arms
+    ]
+    ratings = world.ratings(day)
+    limit = float(np.sort(ratings)[-round(TOP * world.n)])
+    is_hit = np.array([ratings[int(symbol[1:])] >= limit for symbol in order])
+    at = np.linspace(0, len(order), 101).round().astype(int)
+    found = np.concatenate([[0], np.cumsum(is_hit)])[at] / is_hit.sum()
+    evaluated = Counter(symbol for *_, symbols, _ in reports for symbol in symbols)
+    failures = [failure for *_, failure in reports if failure is not None]
+    if failures:
+        raise SystemExit(f"a worker's scan failed: {failures[0]}")
+    counts = Counter(order)
+    n_lost = sum(counts[symbol] != 1 for symbol in world.symbols)
+    is_equal = check(store, RULES).fold is Fold.EQUAL
+    store.close()
+    return Run(
+        n_workers, ideal_s, max(end for _, end, *_ in reports) - began,
+        sum(cpu for _, _, cpu, *_ in reports), found, n_lost,
+        sum(times > 1 for times in evaluated.values()), n_killed, is_equal,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--symbols", type=int, default=5000)
+    parser.add_argument("--workers", default="1,2,4,8")
+    parser.add_argument("--cost-ms", type=float, default=20.0)
+    parser.add_argument("--batch", type=int, default=25)
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    world = World(options.symbols)
+    one: Run | None = None
+    for n_workers in map(int, options.workers.split(",")):
+        run = scan_shared(world, n_workers, cost_s=options.cost_ms / 1e3, batch=options.batch)
+        one = one or run
+        apart = 100 * np.abs(run.curve - one.curve)
+        print(f"{n_workers} workers: ideal {run.ideal_s:.1f} s, wall {run.wall_s:.1f} s, "
+              f"efficiency {100 * run.efficiency:.0f} %, cpu {run.cpu_s:.1f} s; curve "
+              f"{100*run.curve[10]:.1f} {100*run.curve[25]:.1f}, {apart.mean():.2f} max {apart.max():.2f} {apart[10]:.2f} "
+              f"{apart[25]:.2f}; lost {run.n_lost} again {run.n_again} {run.is_equal}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
