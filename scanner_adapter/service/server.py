@@ -7,10 +7,10 @@ last event and miss nothing.
 
 from __future__ import annotations
 
-import logging
 import socket
 
 import uvicorn
+from fastapi import FastAPI
 
 from scanner_adapter.service.app import create_app
 from scanner_adapter.service.settings import ServiceSettings
@@ -19,8 +19,6 @@ HEADER_BYTES = 16 * 2**10  # of a request's line and headers
 IDLE_S = 30  # after which a connection without a request is closed
 CONNECTIONS = 1_000  # at once, event streams among them; more are answered 503
 END_S = 5  # for requests under way when the server is told to stop
-
-log = logging.getLogger("scanrank.service")
 
 
 class _Server(uvicorn.Server):
@@ -31,16 +29,10 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(settings: ServiceSettings) -> None:
-    """Listen until SIGTERM or Ctrl-C.
-
-    Raises
-    ------
-    InvalidInputError
-        From the settings, before anything listens. An address in use ends the process with 1.
-    """
+def make_server(settings: ServiceSettings, app: FastAPI) -> uvicorn.Server:
+    """Return a server that listens as `settings` say once it runs."""
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         # No access log: /metrics counts requests, and a path may name what a desk looks at.
@@ -55,4 +47,9 @@ def serve(settings: ServiceSettings) -> None:
         limit_concurrency=max(CONNECTIONS, 2 * settings.max_streams),
         timeout_graceful_shutdown=END_S,
     )
-    _Server(config).run()
+    return _Server(config)
+
+
+def serve(settings: ServiceSettings) -> None:
+    """Listen until SIGTERM or Ctrl-C; an address in use ends the process with exit code 1."""
+    make_server(settings, create_app(settings)).run()

@@ -29,10 +29,24 @@ _EXAMPLE = (
     'data: {"ruleset":"breakout","scan_id":"0f3cc4a1","started_at":1795370570.0,"n_scanned":50, ...'
     "\n\n"
 )
+_EVENT = {
+    "type": "object",
+    "description": "One event of the stream.",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": POSITION_PATTERN},
+        "event": {"enum": ["status", "results", "disconnected", "closed"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "description": "Scan, ResultsEvent, DisconnectedEvent or ClosedEvent as JSON.",
+        },
+    },
+}
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: status, results, disconnected, closed.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+        "content": {"text/event-stream": {"schema": _EVENT, "example": _EXAMPLE}},
     },
     204: {"description": "The scan has ended, and all was told: do not connect again."},
 }

@@ -2,6 +2,7 @@
 
 import { byId } from "./dom.js";
 import { count, percent } from "./format.js";
+import { stopText } from "./progress.js";
 
 const EVERY_MS = 10_000;
 const MOST_NAMES = 3;
@@ -9,23 +10,29 @@ const MOST_NAMES = 3;
 export class Announcer {
   constructor() {
     this.scan = null;
+    this.isClosed = false;
     this.known = new Set();
     this.fresh = [];
     this.timer = null;
   }
 
-  /** Take note of a status; what is new is said within ten seconds. */
-  heard(status) {
+  /** Take note of the state; new results are said within ten seconds, the end at once. */
+  heard({ status, isClosed }) {
     const symbols = status.newest_hits.map((hit) => hit.symbol);
     if (this.scan === status.scan_id) {
       this.fresh.unshift(...symbols.filter((symbol) => !this.known.has(symbol)));
     } else {
       this.scan = status.scan_id;
       this.fresh = [];
+      this.isClosed = isClosed; // one that had ended before is no news
     }
     this.known = new Set(symbols);
     this.status = status;
-    if (this.fresh.length > 0) this.timer ??= setTimeout(() => this.#say(), EVERY_MS);
+    if (isClosed && !this.isClosed) {
+      this.isClosed = true;
+      this.fresh = [];
+      byId("announcements").textContent = stopText(status, true);
+    } else if (this.fresh.length > 0) this.timer ??= setTimeout(() => this.#say(), EVERY_MS);
   }
 
   #say() {

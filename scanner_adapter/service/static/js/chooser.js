@@ -39,8 +39,11 @@ export class Chooser {
       .filter((ruleset) => ruleset.newest_scan !== null)
       .map(({ name, newest_scan }) => ({ ruleset: name, ...newest_scan }))
       .sort((a, b) => b.started_at - a.started_at);
+    if (this.current && !newest.some(({ ruleset }) => ruleset === this.current.ruleset)) {
+      this.forget();
+    }
+    if (newest.length === 0) return false;
     const isFollowing = this.follow.checked || this.current === null;
-    if (isFollowing && newest.length === 0) return this.current !== null;
     if (isFollowing && (!this.current || keyOf(newest[0]) !== keyOf(this.current))) {
       this.#choose({ ruleset: newest[0].ruleset, scan_id: newest[0].scan_id });
     }

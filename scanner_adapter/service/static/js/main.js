@@ -29,6 +29,7 @@ const now = () => Date.now() / 1000;
 let state = START;
 let stream = null;
 let isDrawn = true;
+let isListing = false;
 let listTimer = null;
 
 // -- what is shown --------------------------------------------------------------------------------
@@ -74,7 +75,7 @@ function draw() {
   queue.render(state);
   renderWeights(status);
   renderStop(state);
-  announcer.heard(status);
+  announcer.heard(state);
   const share = status.n_symbols > 0 ? percent(status.n_scanned / status.n_symbols) : "";
   document.title = `${state.isClosed ? "ended" : share} ${status.ruleset} · scanrank`;
 }
@@ -97,28 +98,36 @@ function watch(scan) {
   stream = openStream(paths.events(scan), () => get(path), {
     event: (type, data) => change(received(state, type, data, now())),
     connection: (isOpen) => change(connected(state, isOpen, now())),
-    refused: (error) => (error.status === 404 ? chooser.forget() : failed(error)),
+    refused: (error) => {
+      stream = null;
+      if (error.status === 404) chooser.forget();
+      else failed(error);
+    },
   });
 }
 
 const chooser = new Chooser(watch);
 
+/** Ask which scans there are, now and again every few seconds; not while the log-in waits. */
 async function list() {
+  if (isListing) return;
+  isListing = true;
   clearTimeout(listTimer);
   try {
     const hasScan = await chooser.refresh();
     if (!hasScan) {
       await renderScanners(list);
       show("empty");
-    } else if (document.body.dataset.state !== "scan" && state.scan !== null) {
-      draw();
-    } else if (stream === null && chooser.current !== null) {
-      watch(chooser.current);
+    } else if (stream === null) {
+      watch(chooser.current); // the first time, and after a log-in
     }
+    listTimer = setTimeout(list, LIST_EVERY_MS);
   } catch (error) {
+    if (error.status !== 401) listTimer = setTimeout(list, LIST_EVERY_MS);
     failed(error);
+  } finally {
+    isListing = false;
   }
-  if (document.body.dataset.state !== "login") listTimer = setTimeout(list, LIST_EVERY_MS);
 }
 
 function failed(error) {

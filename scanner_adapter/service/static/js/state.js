@@ -3,8 +3,11 @@
 // Every status event carries the whole state of the scan, so that a page that missed some is right
 // again with the next one, and nothing here grows with the length of a scan.
 
-/** Seconds without a word of a running scan after which the page says so. */
-export const SILENT_AFTER_S = 120;
+/**
+ * Seconds without a word of a running scan after which the page says so. Scanners send a status
+ * every few seconds even without news.
+ */
+export const SILENT_AFTER_S = 45;
 
 export const START = Object.freeze({
   scan: null, // what the service says of the scan, without the two below
