@@ -58,3 +58,19 @@ def outcome_of(entry: Entry, row: int) -> Outcome:
     is_signal = "is_signal" in entry.arrays and entry.arrays["is_signal"][row] == 1.0
     signal = "Long" if is_signal else None
     return Outcome(rating=rating, signal=signal, alpha=columns.pop("alpha", None), columns=columns)
+
+
+def outcome_again(entry: Entry, row: int) -> Outcome:
+    """Return an outcome so that reporting it again writes the very same row.
+
+    Columns keep their order, unknown numbers included: the order in which a journal first names
+    them is the order of the belief's columns.
+    """
+    rating = float(entry.arrays["rating"][row])
+    known = dict(zip(entry.header["row_columns"], entry.arrays["rows"][row].tolist(), strict=True))
+    known.pop("rating", None)
+    is_signal = float(entry.arrays["is_signal"][row]) if "is_signal" in entry.arrays else math.nan
+    if math.isnan(rating) and math.isnan(is_signal) and all(map(math.isnan, known.values())):
+        return Outcome.failed("the evaluation failed, says the journal")
+    no_signal = "Avoid" if math.isnan(rating) and is_signal == 0.0 else None
+    return Outcome(rating=rating, signal="Long" if is_signal == 1.0 else no_signal, columns=known)

@@ -5,7 +5,7 @@ No bars are needed to replay them, because each scan brings its own sub-scores a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from features.similarity import Loadings
+from scanner_adapter.outcomes import Outcome
 from scanner_adapter.replay.outcome_log import high_value, true_hits
 from scanner_adapter.replay.regimes import UNKNOWN, Regime
 from scanner_adapter.replay.scans import ReplayScan, outcomes_of, rows_between
@@ -42,6 +43,8 @@ class RecordedScan:
     columns : mapping of str to ndarray of float32, shape (n,)
         Further numbers of the scanner's rows.
     regime : Regime
+    read_outcomes : callable, optional
+        Returns the outcomes, length n, where arrays cannot say which numbers each one had.
     """
 
     now: datetime
@@ -54,6 +57,13 @@ class RecordedScan:
     signal_names: tuple[str, ...] = ()
     columns: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     regime: Regime = UNKNOWN
+    read_outcomes: Callable[[], tuple[Outcome, ...]] | None = None
+
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What the live scanner reported, length n."""
+        if self.read_outcomes is not None:
+            return self.read_outcomes()
+        return outcomes_of(self.rating, self.signal, self.signal_names, self.columns)
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,7 @@ class RecordedLog:
                 loadings=scan.loadings,
                 rating=scan.rating,
                 hits=true_hits(self.rule, scan.rating, is_signal),
-                outcomes=outcomes_of(scan.rating, scan.signal, scan.signal_names, scan.columns),
+                outcomes=scan.outcomes(),
             )
 
     def _refuse(self, same_day: bool) -> None:

@@ -1,0 +1,240 @@
+"""Live equals replay: make the choices of journaled scans again, and compare bit for bit.
+
+Each scan is run through the code that runs live, with the belief that the journal gives up to it,
+its own random numbers, its own facts and the outcomes that were reported, in the batches in which
+they were. The journal that this writes must be the one that was read. A scan whose choices cannot
+be made again (several workers shared it, somebody pinned symbols) is only learned from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bandit.errors import BanditError, InvalidInputError
+from bandit.ranker import RankerSettings
+from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from bandit.stores import Entry
+from bandit.stores.memory import MemoryStore
+from features.errors import FeatureError
+from features.similarity import Loadings
+from scanner_adapter.context import MarketFacts
+from scanner_adapter.errors import AdapterError
+from scanner_adapter.journal_rows import outcome_again
+from scanner_adapter.ranker import SymbolRanker
+from scanner_adapter.replay.journal import FactsOf, JournalScan, journal_scans
+from scanner_adapter.scan_origin import ScanOrigin
+from scanner_adapter.settings_note import settings_from_note
+
+_RULESET = "replay"
+# What a replay cannot and need not repeat: clocks, names of processes, where facts came from.
+_NOT_COMPARED = {"reported_at", "session", "rollout", "first_hit_s", "as_of"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of making one scan's choices again.
+
+    Attributes
+    ----------
+    scan_id : str
+    n_batches, n_symbols : int
+        Batches chosen, and symbols reported, in the journal.
+    is_same : bool or None
+        Whether every batch, reward and number is the same, bit for bit; None = not replayed.
+    reason : str
+        Where it first differs, or why it was not replayed; empty if it is the same.
+    """
+
+    scan_id: str
+    n_batches: int
+    n_symbols: int
+    is_same: bool | None
+    reason: str = ""
+
+
+def replay_again(
+    entries: Iterable[Entry], *, facts_of: FactsOf | None = None, rule: RewardRule | None = None
+) -> tuple[Verdict, ...]:
+    """Make the choices of every scan of a journal again.
+
+    Parameters
+    ----------
+    entries : iterable of Entry
+        The whole journal of one ruleset, from a store or from `read_journal`.
+    facts_of : callable, optional
+        Facts from bars, for scans that were stopped.
+    rule : RewardRule, optional
+        What counted as a hit, where it was a rule of your own; else the journal says.
+
+    Raises
+    ------
+    InvalidInputError
+        For a journal without its beginning.
+    """
+    journal = list(entries)
+    scans = {scan.scan_id: scan for scan in journal_scans(journal)}
+    stage = _Stage(rule)
+    verdicts: dict[str, Verdict] = {}
+    for number, entry in enumerate(journal):
+        scan = scans[entry.scan_id]
+        if entry.scan_id not in verdicts:
+            own = [e for e in journal[number:] if e.scan_id == entry.scan_id] if (
+                scan.is_alone
+            ) else []  # fmt: skip
+            verdicts[entry.scan_id] = stage.replay(scan, own, facts_of)
+        stage.learn(entry)
+    return tuple(verdicts.values())
+
+
+class _Stage:
+    """The journal so far, and a ranker whose belief is its fold."""
+
+    def __init__(self, rule: RewardRule | None) -> None:
+        self._rule = rule
+        self._so_far = MemoryStore()  # what was read
+        self._played: SymbolRanker | None = None  # what was played again, as far as it is the same
+        self._settings: RankerSettings | None = None
+        self._is_ahead = 0  # entries that were played and are still to be read
+
+    def learn(self, entry: Entry) -> None:
+        """Take in an entry as it was read."""
+        _append(self._so_far, entry)
+        if self._is_ahead:
+            self._is_ahead -= 1
+        elif self._played is not None:
+            _append(self._played.store, entry)
+
+    def replay(self, scan: JournalScan, own: Sequence[Entry], facts_of: FactsOf | None) -> Verdict:
+        """Play a scan whose entries are `own`."""
+        sizes = [size for e in scan.reports for size in e.header.get("handed_out") or ()]
+        n_batches = sum(size > 0 for size in sizes)
+
+        def verdict(is_same: bool | None, reason: str = "") -> Verdict:
+            return Verdict(scan.scan_id, n_batches, len(scan.arms), is_same, reason)
+
+        obstacle = scan.obstacle()
+        if obstacle is not None:
+            return verdict(None, obstacle)
+        try:
+            symbols, facts = scan.facts(facts_of)
+            origin, settings = scan.origin(), _settings_of(scan, self._rule)
+        except (BanditError, AdapterError, FeatureError) as error:
+            return verdict(None, str(error))
+        ranker = self._ranker(settings)
+        difference = _play(ranker, scan, origin, symbols, facts) or _compare(ranker, own)
+        if difference is not None:
+            self._played = None  # its belief is not the journal's: folded anew for the next scan
+            return verdict(False, difference)
+        self._is_ahead = len(own)
+        return verdict(True)
+
+    def _ranker(self, settings: RankerSettings) -> SymbolRanker:
+        if self._played is None:
+            store = MemoryStore()
+            for entry in self._so_far.read(_RULESET):
+                _append(store, entry)
+            self._played = SymbolRanker(store, ruleset=_RULESET, settings=settings)
+        elif settings != self._settings:
+            # As live: what was learned is kept, and goes on under the new settings.
+            self._played.learned.snapshot()
+            self._played = SymbolRanker(self._played.store, ruleset=_RULESET, settings=settings)
+        self._settings = settings
+        return self._played
+
+
+def _play(
+    ranker: SymbolRanker,
+    scan: JournalScan,
+    origin: ScanOrigin,
+    symbols: Sequence[str],
+    facts: MarketFacts,
+) -> str | None:
+    """Run the scan; return where its batches differ from the journal's."""
+    live = ranker.start_scan(
+        symbols,
+        context=(facts.names, facts.values),
+        loadings=Loadings(facts.loading_names, facts.loadings),
+        now=scan.now,
+        scan_id=scan.scan_id,
+        origin=origin,
+    )
+    chosen: set[str] = set()
+    for entry in scan.reports:
+        for size in entry.header["handed_out"]:
+            # One that came back empty, at the end, was asked for all the same.
+            chosen.update(live.next_batch(max(size, 1)).symbols)
+        strange = [arm for arm in entry.arms if arm not in chosen]
+        if strange:
+            return f"up to batch {live.n_batches}, {len(strange)} other symbols ({strange[0]} ...)"
+        live.report({arm: outcome_again(entry, i) for i, arm in enumerate(entry.arms)})
+    if scan.closed is not None:
+        live.close()
+    return None
+
+
+def _compare(ranker: SymbolRanker, own: Sequence[Entry]) -> str | None:
+    """Return the first difference between the journal's entries and those that were played."""
+    played = [e for e in ranker.store.read(_RULESET) if e.scan_id == own[0].scan_id]
+    for number, (was, now) in enumerate(zip(own, played, strict=False)):
+        where = f"{was.kind} entry {number} of the scan"
+        if was.kind != now.kind or was.arms != now.arms:
+            return f"{where}: {now.kind} of {len(now.arms)} symbols"
+        for name in {**was.arrays, **now.arrays}:
+            mine, theirs = was.arrays.get(name), now.arrays.get(name)
+            if mine is None or theirs is None or not np.array_equal(
+                mine.astype(np.float64), theirs.astype(np.float64), equal_nan=True
+            ):  # fmt: skip
+                return f"{where}: {name}"
+        for name in {**was.header, **now.header}:
+            if name not in _NOT_COMPARED and was.header.get(name) != now.header.get(name):
+                return f"{where}: {name} is {now.header.get(name)}, was {was.header.get(name)}"
+    if len(own) != len(played):
+        return f"{len(played)} entries instead of {len(own)}"
+    return None
+
+
+def _append(store: Any, entry: Entry) -> None:
+    if entry.kind == "report":
+        store.append_report(
+            _RULESET, entry.scan_id, arms=entry.arms, header=entry.header, arrays=entry.arrays
+        )
+    else:
+        store.append_event(_RULESET, entry.scan_id, entry.kind, header=entry.header, arrays={})
+
+
+def _settings_of(scan: JournalScan, rule: RewardRule | None) -> RankerSettings:
+    note = scan.opened["settings"]
+    return replace(
+        settings_from_note(note),
+        rule=rule or rule_of(note),
+        exploration=float(note["exploration"]),
+        random_share=float(note["random_share"]),
+    )
+
+
+def rule_of(note: Mapping[str, Any]) -> RewardRule:
+    """Return the reward rule that a settings note names.
+
+    Examples
+    --------
+    >>> rule_of({"rule": "Threshold(minimum=70.0)"})
+    Threshold(minimum=70.0)
+    """
+    text = str(note["rule"])
+    found = re.fullmatch(r"(\w+)\((?:\w+=([-+.\deE]+))?\)", text)
+    kinds: dict[str, type[TopShare] | type[Threshold]] = {
+        "TopShare": TopShare,
+        "Threshold": Threshold,
+    }
+    if text == "Signal()":
+        return Signal()
+    if found is None or found[1] not in kinds or found[2] is None:
+        raise InvalidInputError(
+            f"the journal was judged by {text}, a rule of your own; pass it as rule="
+        )
+    return kinds[found[1]](float(found[2]))
