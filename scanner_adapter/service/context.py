@@ -61,7 +61,7 @@ class Service:
         self.access.close()
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # a plain function would run in a thread
     service: Service = request.app.state.service
     return service
 

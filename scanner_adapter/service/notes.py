@@ -18,9 +18,6 @@ from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.live_control import ScanControl
 from scanner_adapter.service.schemas import Scan, ScanBrief, Status, Stop, Wishes
 
-# A scanner that lives publishes several times a second while it reports; after this long without
-# a word the store is asked whether the scan was closed meanwhile.
-QUIET_S = 5.0
 # How far back a scan without status is looked for; each costs three round trips.
 RECENT_SCANS = 100
 
@@ -66,30 +63,33 @@ def find_scan(store: Store, ruleset: str, scan_id: str) -> ScanInfo | None:
     return None
 
 
-def read_scan(store: Store, ruleset: str, scan_id: str, now: float) -> Scan | None:
-    """Return a scan, None if there is none of this id."""
-    status = read_status(store, ruleset, scan_id)
-    is_closed = status is not None and status.state == "done"
-    started_at = n_scanned = None
+def scan_of(
+    ruleset: str,
+    scan_id: str,
+    status: Status | None,
+    info: ScanInfo | None,
+    control: Mapping[str, Any],
+) -> Scan | None:
+    """Put together what is known of a scan; None if that is nothing.
+
+    Parameters
+    ----------
+    info : ScanInfo, optional
+        What the store itself remembers.
+    """
+    if status is None and info is None:
+        return None
+    started_at, n_scanned, is_closed = 0.0, 0, False
+    if info is not None:
+        started_at, n_scanned = seconds_of(info.started), info.n_reported
+        is_closed = info.is_closed
     if status is not None:
-        started_at, n_scanned = status.started_at, status.n_scanned
-    if status is None or (not is_closed and now - status.updated_at > QUIET_S):
-        info = find_scan(store, ruleset, scan_id)
-        if info is None and status is None:
-            return None
-        if info is not None:
-            started_at = started_at or seconds_of(info.started)
-            n_scanned = max(n_scanned or 0, info.n_reported)
-            is_closed = info.is_closed
+        started_at, n_scanned = status.started_at, max(n_scanned, status.n_scanned)
+        is_closed = is_closed or status.state == "done"
     return Scan(
-        ruleset=ruleset,
-        scan_id=scan_id,
-        started_at=started_at or 0.0,
-        n_scanned=n_scanned or 0,
-        is_closed=is_closed,
-        status=status,
-        wishes=wishes_of(store.get_control(ruleset, scan_id)),
-    )
+        ruleset=ruleset, scan_id=scan_id, started_at=started_at, n_scanned=n_scanned,
+        is_closed=is_closed, status=status, wishes=wishes_of(control),
+    )  # fmt: skip
 
 
 def read_scans(store: Store, ruleset: str, limit: int) -> list[ScanBrief]:

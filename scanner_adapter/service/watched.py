@@ -10,14 +10,17 @@ import asyncio
 import time
 from collections import OrderedDict
 
-from bandit.stores import Store
-from scanner_adapter.service.notes import read_scan
+from bandit.stores import ScanInfo, Store
+from scanner_adapter.service.notes import find_scan, read_status, scan_of
 from scanner_adapter.service.problems import NOT_FOUND, ProblemError
 from scanner_adapter.service.scan_log import ScanLog
 from scanner_adapter.service.schemas import Scan
 from scanner_adapter.service.store_access import StoreAccess
 
 MAX_AGE_S = 0.1
+# A scanner that lives publishes at least every 5 s. After more silence, or without any status,
+# the store is asked whether it knows the scan and whether that was closed, so often:
+QUIET_S, INFO_AGE_S = 12.0, 2.0
 MAX_KEPT = 16  # scans nobody streams, of which results are kept in memory
 
 
@@ -36,6 +39,8 @@ class WatchedScan:
         self.n_users = 0  # event channels that need it
         self._access = access
         self._lock = asyncio.Lock()
+        self._info: ScanInfo | None = None
+        self._asked_at = float("-inf")
         self._looked_at = {False: float("-inf"), True: float("-inf")}
 
     async def look(self, *, with_log: bool, max_age_s: float = MAX_AGE_S) -> Scan | None:
@@ -66,13 +71,24 @@ class WatchedScan:
 
     def _read(self, store: Store, with_log: bool) -> None:
         # Notes first: a status "done" then comes with every result that was reported before it.
-        scan = read_scan(store, self.ruleset, self.scan_id, time.time())
+        status = read_status(store, self.ruleset, self.scan_id)
+        control = store.get_control(self.ruleset, self.scan_id)
+        is_quiet = status is None or time.time() - status.updated_at > QUIET_S
+        info = self._remembered(store) if is_quiet else None
+        scan = scan_of(self.ruleset, self.scan_id, status, info, control)
         if with_log and scan is not None:
             self.log.refresh(store)
             if self.log.closed_at is not None and not scan.is_closed:
                 scan = scan.model_copy(update={"is_closed": True})
         self.scan = scan
         self.json = b"" if scan is None else scan.model_dump_json().encode()
+
+    def _remembered(self, store: Store) -> ScanInfo | None:
+        """Return what the store itself remembers: hundreds of questions, so not every time."""
+        if time.monotonic() - self._asked_at > INFO_AGE_S:
+            self._info = find_scan(store, self.ruleset, self.scan_id)
+            self._asked_at = time.monotonic()
+        return self._info
 
     @property
     def hit_limit(self) -> float | None:
