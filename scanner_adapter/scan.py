@@ -152,17 +152,15 @@ class Scan:
             After the scan has ended.
         """
         k = self.batch_size if k is None else k
-        is_idle = False
         while True:
             with self._lock:
-                batch = self._next_batch(k, is_idle=is_idle)
+                batch = self._next_batch(k)
                 share = self._share
                 if batch or share is None or share.holds_some or not share.waits_for_others:
                     return batch
             share.pause()
-            is_idle = True
 
-    def _next_batch(self, k: int, *, is_idle: bool) -> Batch:
+    def _next_batch(self, k: int) -> Batch:
         with self._lock:
             self._check_open("ask for a batch")
             if k < 1:
@@ -171,9 +169,7 @@ class Scan:
                 if self._share is None:
                     places, is_random, propensity = self._choose(k)
                 else:
-                    places, is_random, propensity = self._choose_and_claim(
-                        self._share, k, is_idle=is_idle
-                    )
+                    places, is_random, propensity = self._choose_and_claim(self._share, k)
                 self._handed_out[places] = True
                 self._n_batches += self._share is None or places.size > 0
                 for place, drawn, chance in zip(places, is_random, propensity, strict=True):
@@ -480,15 +476,18 @@ class Scan:
         return np.array(places, np.intp), np.zeros(len(places), bool), np.ones(len(places))
 
     def _choose_and_claim(
-        self, share: WorkerShare, k: int, *, is_idle: bool
+        self, share: WorkerShare, k: int
     ) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.float64]]:
         """Choose what no other worker holds, by everything that all have reported so far.
 
-        What is refused counts as not remaining until it is asked for again, so that propensities
-        are those of the choice among the symbols that were free.
+        What others hold counts as not remaining until it is free again, so that propensities are
+        those of the choice among the symbols that were free.
         """
         self._hear_others(share)
-        self._put_back(share.to_ask_again(is_idle=is_idle))
+        held, free = share.look(self._place)
+        self._put_back(free)
+        if self._live is not None:
+            self._live.take(self._places(held))
         parts = [(np.empty(0, np.intp), np.empty(0, bool), np.empty(0))]
         n_left = len(self.symbols) - len(self._reported) - share.n_held
         n_missing = share.pace.batch(self._session, k, n_left=n_left)
@@ -641,8 +640,7 @@ class Scan:
             is_last = True
             if self._share is not None:
                 self._hear_others(self._share)
-                left = [symbol for symbol in self.symbols if symbol not in self._reported]
-                is_last = self._share.is_last(left)
+                is_last = self._share.is_last()
             if is_last:  # of the workers: the others' reports are still to come otherwise
                 header = {
                     "scan_time": self.scan_time,
@@ -650,7 +648,9 @@ class Scan:
                     **live.closing(),
                     "left": self._left(),
                 }
-                learned.event(self.scan_id, "close", header, self._on_entry)
+                closed = learned.event(self.scan_id, "close", header, self._on_entry)
+                if self._share is not None and not closed.accepted.all():
+                    return learned.store_trouble() or "saved by another worker"
             is_first = learned.snapshot()
         except Exception as error:
             log.warning("scan %s was not saved as a whole: %s", self.scan_id, error)

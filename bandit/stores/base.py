@@ -191,6 +191,13 @@ class Store(Protocol):
         """
         ...
 
+    def claims(self, ruleset: str, scan_id: str) -> dict[str, str]:
+        """Return the arms of a scan whose lease runs, and the worker that holds each.
+
+        Reporting an arm ends its lease, so there are never many.
+        """
+        ...
+
     def renew(
         self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str], *, lease_s: float
     ) -> list[str]:

@@ -79,6 +79,8 @@ class MemoryStore(JournalWriter):
             mask = b"" if accepted.all() else write_mask(accepted)
             state.journal.append((state.last, entry.blob, mask))
             seen.update(entry.members)
+            for arm in entry.arms:
+                scan.claims.pop(arm, None)
             scan.started = scan.started or state.last
             return Receipt(state.last, previous, accepted)
 
@@ -147,6 +149,12 @@ class MemoryStore(JournalWriter):
                     scan.claims[arm] = (now + lease_s, worker)
                     taken.append(arm)
             return taken
+
+    def claims(self, ruleset: str, scan_id: str) -> dict[str, str]:
+        """See `Store`."""
+        with self._lock:
+            now, claims = self._clock(), self._peek_scan(ruleset, scan_id).claims
+            return {arm: worker for arm, (expiry, worker) in claims.items() if expiry > now}
 
     def renew(
         self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str], *, lease_s: float

@@ -68,6 +68,7 @@ class RedisStore(RedisCommands, JournalWriter):
                 ruleset_key(ruleset, "meta"),
                 scan_key(ruleset, entry.scan_id, which),
                 ruleset_key(ruleset, "scans"),
+                scan_key(ruleset, entry.scan_id, "claims"),
             ),
             entry.scan_id,
             SCAN_TTL_S,
@@ -231,6 +232,12 @@ class RedisStore(RedisCommands, JournalWriter):
             )
             taken.extend(arm.decode() for arm in reply)
         return taken
+
+    def claims(self, ruleset: str, scan_id: str) -> dict[str, str]:
+        """See `Store`."""
+        reply = self._run("claims", (scan_key(ruleset, scan_id, "claims"),))
+        names = [name.decode() for name in reply]
+        return dict(zip(names[::2], names[1::2], strict=True))
 
     def renew(
         self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str], *, lease_s: float

@@ -76,6 +76,10 @@ class WrappedStore(JournalWriter):
         """See `Store`."""
         return self._store.claim(ruleset, scan_id, worker, arms, k=k, lease_s=lease_s)
 
+    def claims(self, ruleset: str, scan_id: str) -> dict[str, str]:
+        """See `Store`."""
+        return self._store.claims(ruleset, scan_id)
+
     def renew(
         self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str], *, lease_s: float
     ) -> list[str]:

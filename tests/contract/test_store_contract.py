@@ -309,6 +309,19 @@ class TestStoreContract:
         assert store.claim(ruleset, "s1", "next", ["A", "B", "C"], k=3, lease_s=60) == ["A", "B"]
         assert store.renew(ruleset, "s1", "dead", ["A", "B"], lease_s=60) == []
 
+    def test_claims_are_listed_until_they_end(self, store: Store, ruleset: str) -> None:
+        assert store.claims(ruleset, "s1") == {}
+        store.claim(ruleset, "s1", "brief", ["A"], k=1, lease_s=0.1)
+        store.claim(ruleset, "s1", "one", ["B", "C"], k=2, lease_s=60)
+        store.claim(ruleset, "s1", "two", ["D"], k=1, lease_s=60)
+        store.claim(ruleset, "s2", "two", ["B"], k=1, lease_s=60)
+        assert store.claims(ruleset, "s1") == {"A": "brief", "B": "one", "C": "one", "D": "two"}
+        time.sleep(0.15)
+        report(store, ruleset, "B", "D")
+        store.release(ruleset, "s1", "one", ["C"])
+        assert store.claims(ruleset, "s1") == {}, "run out, reported, given back"
+        assert store.claims(ruleset, "s2") == {"B": "two"}
+
     def test_every_arm_is_claimed_once(self, store: Store, ruleset: str) -> None:
         """5 workers in threads empty a list of 3,000 (several pages) without an overlap."""
         arms = [f"A{n}" for n in range(3000)]

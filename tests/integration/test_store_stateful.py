@@ -61,6 +61,8 @@ class Model(RuleBasedStateMachine):
         assert (receipt.position is None) == (not any(new))
         kept = [(arm, float(r)) for arm, r, n in zip(arms, rewards, new, strict=True) if n]
         self.first.update({(arm, scan): reward for arm, reward in kept})
+        for arm, _ in kept:
+            self.claims.pop((arm, scan), None)
         if receipt.position is not None:
             self._append(receipt.position, scan, kept)
         return self.last
@@ -120,6 +122,11 @@ class Model(RuleBasedStateMachine):
         ][:k]
         assert self.store.claim(self.ruleset, scan, worker, arms, k=k, lease_s=600) == free
         self.claims.update({(arm, scan): worker for arm in free})
+
+    @rule(scan=scans)
+    def look_at_claims(self, scan: str) -> None:
+        held = {arm: worker for (arm, name), worker in self.claims.items() if name == scan}
+        assert self.store.claims(self.ruleset, scan) == held
 
     @rule(scan=scans, worker=workers, arms=arm_lists)
     def renew(self, scan: str, worker: str, arms: list[str]) -> None:

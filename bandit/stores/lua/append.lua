@@ -5,6 +5,7 @@
 -- KEYS[2] meta      hash, trimmed = last position ever trimmed
 -- KEYS[3] members   set of the members seen in this scan (reported arms, or events)
 -- KEYS[4] scans     sorted set, scan id -> milliseconds of its first entry
+-- KEYS[5] claims    hash, arm -> lease; an arm that has an outcome needs none
 -- ARGV[1] scan id   ARGV[2] seconds to remember the scan   ARGV[3] entry bytes
 -- ARGV[4] the position that this client was last told, '' = none
 -- ARGV[5] members, as a JSON list: packing 50 arguments in Python takes longer than all this
@@ -57,6 +58,7 @@ if n_fresh == 0 then
 end
 local is_first = redis.call('EXISTS', KEYS[3]) == 0
 if is_first then redis.call('ZSCORE', KEYS[4], ARGV[1]) end
+local has_claims = redis.call('HLEN', KEYS[5]) > 0
 
 -- The first write is one that a full server refuses; after it, the others are not refused.
 local position
@@ -69,7 +71,9 @@ else
   position = redis.call('XADD', KEYS[1], '*', 'b', ARGV[3], 'm', mask .. ':' .. check)
 end
 for first = 1, n_fresh, CHUNK do
-  redis.call('SADD', KEYS[3], unpack(fresh, first, math.min(first + CHUNK - 1, n_fresh)))
+  local last = math.min(first + CHUNK - 1, n_fresh)
+  redis.call('SADD', KEYS[3], unpack(fresh, first, last))
+  if has_claims then redis.call('HDEL', KEYS[5], unpack(fresh, first, last)) end
 end
 if is_first then
   redis.call('EXPIRE', KEYS[3], ARGV[2])
