@@ -136,7 +136,10 @@ def scan(
         str, typer.Option(metavar="DATE", help="The day to scan; nothing after it is looked at.")
     ],
     store: Annotated[
-        str, typer.Option(metavar="URL", help="Where what is learned is kept.")
+        str,
+        typer.Option(
+            metavar="URL", envvar="SCANRANK_STORE", help="Where what is learned is kept."
+        ),
     ] = "embedded://",
     ruleset: Annotated[
         str | None,
@@ -154,6 +157,10 @@ def scan(
         int, typer.Option(metavar="N", min=1, max=256, help="Threads that call the scanner.")
     ] = 1,
     settings: SettingsFile = None,
+    scan_id: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Name of this scan; that of an interrupted one goes on."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Scan your own bars, the most promising symbols first."""
@@ -171,6 +178,7 @@ def scan(
             max_symbols=max_symbols,
             workers=workers,
             settings=settings,
+            scan_id=scan_id,
         ),
         is_json=as_json,
     )

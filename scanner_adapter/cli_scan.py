@@ -41,6 +41,7 @@ class ScanRequest:
     max_symbols: int | None
     workers: int
     settings: Path | None = None
+    scan_id: str | None = None
 
 
 def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
@@ -63,7 +64,9 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
     )
     with ranker, ThreadPoolExecutor(request.workers) as executor, _bar(len(bars.symbols)) as bar:
         visit = _Visit(_outcomes_of(scanner, bars), executor, until, request.max_symbols, bar)
-        with ranker.start_scan(bars.symbols, bars=bars, now=_evening(bars)) as scan:
+        with ranker.start_scan(
+            bars.symbols, bars=bars, now=_evening(bars), scan_id=request.scan_id
+        ) as scan:
             visit.all(scan)
         findings = visit.findings(scan)
     day = str(bars.dates[-1])
@@ -134,7 +137,7 @@ class _Visit:
             Finding(
                 place=place,
                 symbol=symbol,
-                is_random=self.is_random[symbol],
+                is_random=self.is_random.get(symbol, False),  # reported before an interruption
                 is_hit=scan.is_hit(symbol),
                 rating=known(outcome.rating),
                 signal=outcome.signal,
