@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from bandit.rewards import RewardRule
 from scanner_adapter.ranker import SymbolRanker
+from scanner_adapter.replay.pace import Pace, evaluate
 from scanner_adapter.replay.scans import ReplayScan
+from scanner_adapter.replay.watch import Watch
+from scanner_adapter.scan import Scan
 from scanner_adapter.stop_rules import StopRule
 
 
@@ -51,6 +54,11 @@ class Ranked:
         Symbols per batch; the last batch of a stopped scan is cut to fit.
     until : StopRule, optional
         Asked after every report, as `Scan.run` does.
+    pace : Pace, optional
+        Several workers and late results; by default every batch is chosen with all results
+        before it.
+    watch : Watch, optional
+        Notes weights and recall estimates.
     """
 
     def __init__(
@@ -60,29 +68,56 @@ class Ranked:
         name: str = "scanrank",
         batch_size: int = 50,
         until: StopRule | None = None,
+        pace: Pace | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.ranker = ranker
         self.name = name
         self.batch_size = batch_size
         self.until = until
+        self.pace = None if pace == Pace() else pace
+        self.watch = watch
+        self._lengths = np.random.default_rng(0)  # of evaluations, whatever the ranker's seed
 
     def visit(self, scan: ReplayScan, n_visits: int) -> NDArray[np.intp]:
         """See `Order.visit`."""
         place = {symbol: i for i, symbol in enumerate(scan.symbols)}
-        visited: list[int] = []
+        if self.watch is not None:
+            self.watch.start()
         with self.ranker.start_scan(
             scan.symbols,
             context=(scan.sub_score_names, scan.sub_scores),
             loadings=scan.loadings,
             now=scan.now,
         ) as live:
-            while left := n_visits - len(visited):
-                batch = live.next_batch(min(self.batch_size, left))
-                if not batch:
-                    raise RuntimeError(f"{self.name} lost {left} symbols of the scan {scan.now}")
-                places = [place[symbol] for symbol in batch]
-                live.report({symbol: scan.outcomes[place[symbol]] for symbol in batch})
-                visited += places
-                if self.until is not None and self.until.reason(live) is not None:
-                    break
-        return np.array(visited, dtype=np.intp)
+            if self.pace is None:
+                visited = self._batch_by_batch(live, scan, place, n_visits)
+            else:
+                visited = evaluate(
+                    live,
+                    dict(zip(scan.symbols, scan.outcomes, strict=True)),
+                    self.pace,
+                    n_visits=n_visits,
+                    batch_size=self.batch_size,
+                    until=self.until,
+                    rng=self._lengths,
+                )
+            if self.watch is not None:
+                self.watch.end(live)
+        return np.array([place[symbol] for symbol in visited], dtype=np.intp)
+
+    def _batch_by_batch(
+        self, live: Scan, scan: ReplayScan, place: Mapping[str, int], n_visits: int
+    ) -> list[str]:
+        visited: list[str] = []
+        while left := n_visits - len(visited):
+            batch = live.next_batch(min(self.batch_size, left))
+            if not batch:
+                raise RuntimeError(f"{self.name} lost {left} symbols of the scan {scan.now}")
+            live.report({symbol: scan.outcomes[place[symbol]] for symbol in batch})
+            visited += batch.symbols
+            if self.watch is not None:
+                self.watch.look(live, scan)
+            if self.until is not None and self.until.reason(live) is not None:
+                break
+        return visited

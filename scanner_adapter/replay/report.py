@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,14 @@ from bandit.metrics import (
     bootstrap_interval,
     paired_difference,
 )
+from scanner_adapter.replay.regimes import Regime
+from scanner_adapter.replay.watch import Watch
 
+T = TypeVar("T")
 Row = dict[str, str | int | float | None]
 
 # Scans resampled together: a trading week, over which easy and hard markets persist.
-_BLOCK = 5
+BLOCK = 5
 _MEASURES = ("recall_5", "recall_10", "recall_25", "area", "wss_95", "first_hit_rank")
 _FURTHER = ("average_time_to_discovery", "ndcg")
 
@@ -42,12 +46,16 @@ class OrderResult:
         Share of the universe that was visited before the scan ended or was stopped.
     curves : ndarray of float32, shape (n_scans, 101)
         Recall after 0, 1, ... 100 % of the universe; NaN for a scan without hits.
+    ranks : tuple of ndarray of float32, length n_scans
+        Share of the universe that was scanned when each hit was found, in the order of
+        `ReplayReport.hit_places`; NaN = never.
     """
 
     metrics: tuple[ScanMetrics, ...]
     overhead_ms: NDArray[np.float64]
     scanned: NDArray[np.float64]
     curves: NDArray[np.float32]
+    ranks: tuple[NDArray[np.float32], ...] = ()
 
     @property
     def curve(self) -> NDArray[np.float64]:
@@ -69,6 +77,7 @@ class OrderResult:
             self.overhead_ms[rows],
             self.scanned[rows],
             self.curves[rows],
+            _kept(self.ranks, rows),
         )
 
     def values(self, measure: str) -> NDArray[np.float64]:
@@ -91,12 +100,25 @@ class ReplayReport:
     dates : ndarray of datetime64[D], shape (n_scans,)
         Days of the measured scans.
     conditions : mapping of str to value
-        What was replayed and how: symbols, warmup, batch_size, budget, bars, hit.
+        What was replayed and how: symbols, warmup, batch_size, budget, bars, hit, pace.
+    hit_places : tuple of ndarray of int, length n_scans
+        Places in `symbols` of each scan's hits.
+    regimes : tuple of Regime, length n_scans
+        The market before each scan.
+    symbols : tuple of str
+    sectors : mapping of symbol to sector
+    watch : Watch or None
+        What was noted of the ranker, if asked for.
     """
 
     results: Mapping[str, OrderResult]
     dates: NDArray[np.datetime64]
     conditions: Mapping[str, str | int | float | None]
+    hit_places: tuple[NDArray[np.intp], ...] = ()
+    regimes: tuple[Regime, ...] = ()
+    symbols: tuple[str, ...] = ()
+    sectors: Mapping[str, str] = field(default_factory=dict)
+    watch: Watch | None = None
 
     def between(self, from_: str | None = None, to: str | None = None) -> ReplayReport:
         """The same replay, measured on the scans of a period only (both days included).
@@ -111,8 +133,17 @@ class ReplayReport:
                 f"no scan from {start} to {end}; this report has {self.dates[0]} to "
                 f"{self.dates[-1]}"
             )
-        results = {order: result.select(rows) for order, result in self.results.items()}
-        return ReplayReport(results, self.dates[rows], self.conditions)
+        return self.select(rows)
+
+    def select(self, rows: NDArray[np.bool_]) -> ReplayReport:
+        """The same replay, measured on some of its scans; `rows` has shape (n_scans,)."""
+        return replace(
+            self,
+            results={order: result.select(rows) for order, result in self.results.items()},
+            dates=self.dates[rows],
+            hit_places=_kept(self.hit_places, rows),
+            regimes=_kept(self.regimes, rows),
+        )
 
     def interval(self, order: str, measure: str) -> Interval:
         """Mean of a measure over scans with its 95 % bootstrap interval.
@@ -124,12 +155,12 @@ class ReplayReport:
         hitless = np.isnan(self._result(order).values("area"))
         if np.isnan(values[~hitless]).any() and measure != "first_hit_rank":
             values = np.full(len(values), math.nan)
-        return bootstrap_interval(values, np.random.default_rng(0), block=_BLOCK)
+        return bootstrap_interval(values, np.random.default_rng(0), block=BLOCK)
 
     def difference(self, a: str, b: str, measure: str = "recall_10") -> PairedDifference:
         """By how much order `a` is above order `b`, scan by scan, and how sure that is."""
         first, second = self._result(a).values(measure), self._result(b).values(measure)
-        return paired_difference(first, second, np.random.default_rng(0), block=_BLOCK)
+        return paired_difference(first, second, np.random.default_rng(0), block=BLOCK)
 
     @property
     def rows(self) -> list[Row]:
@@ -194,7 +225,8 @@ class ReplayReport:
             else f"stopped at {c['budget']:.0%} of the symbols"
         )
         return (
-            f"{c['symbols']} symbols, {budget}, batches of {c['batch_size']}, {c['bars']} bars, "
+            f"{c['symbols']} symbols, {budget}, batches of {c['batch_size']}, "
+            f"{str(c['pace']) + ', ' if c.get('pace') else ''}{c['bars']} bars, "
             f"{c['warmup']} scans of warm-up before. A hit is {c['hit']}. ms: choosing and "
             "learning in a whole scan."
         )
@@ -205,6 +237,11 @@ class ReplayReport:
                 f"order is {order!r}; this report has {', '.join(self.results)}"
             )
         return self.results[order]
+
+
+def _kept(values: tuple[T, ...], rows: NDArray[np.bool_]) -> tuple[T, ...]:
+    """Those of `values`, one a scan or none at all, whose row is chosen."""
+    return tuple(v for v, keep in zip(values, rows, strict=True) if keep) if values else ()
 
 
 def _number(value: float) -> float | None:

@@ -21,9 +21,11 @@ from scanner_adapter.replay.orders import (
     Order,
     Random,
 )
+from scanner_adapter.replay.pace import Pace
 from scanner_adapter.replay.ranked import Configuration, Ranked
 from scanner_adapter.replay.report import OrderResult, ReplayReport
 from scanner_adapter.replay.scans import Log
+from scanner_adapter.replay.watch import Watch
 
 BASELINES = ("random", "file order", "composite", "last rating", "oracle")
 ORDERS = ("scanrank", *BASELINES)
@@ -43,6 +45,8 @@ def replay(
     warmup: int = 60,
     same_day: bool = False,
     orders: Iterable[str | Order] = ORDERS,
+    pace: Pace | None = None,
+    watch: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ReplayReport:
     """Replay the scans of a log in order of time under each order.
@@ -68,6 +72,11 @@ def replay(
         day before.
     orders : iterable of str or Order
         Names out of `ORDERS`, or orders of your own.
+    pace : Pace, optional
+        Several workers and late results, for the order "scanrank"; other orders learn nothing
+        within a scan, so that it makes no difference to them.
+    watch : bool
+        Whether to note the order "scanrank"'s weights and recall estimates (`report.watch`).
     progress : callable, optional
         Called with (scans done, scans in all).
 
@@ -79,11 +88,15 @@ def replay(
     """
     days = log.days(from_, to)
     _check(batch_size, budget, warmup, len(days))
-    contenders = _open(orders, log, configuration or Configuration(), batch_size)
+    notes = Watch() if watch else None
+    contenders = _open(orders, log, configuration or Configuration(), batch_size, pace, notes)
+    hit_places: list[NDArray[np.intp]] = []
     tallies = {order.name: _Tally() for order in contenders}
     for number, scan in enumerate(log.scans(days, same_day=same_day)):
         n = len(scan.symbols)
         n_visits = n if budget is None else math.ceil(budget * n)
+        if number >= warmup:
+            hit_places.append(scan.places[scan.hits])
         for order in contenders:
             start = perf_counter()
             visited = order.visit(scan, n_visits)
@@ -103,7 +116,13 @@ def replay(
             "budget": budget,
             "bars": "same-day" if same_day else "day-old",
             "hit": describe(log.rule),
+            "pace": str(pace) if pace is not None and str(pace) else None,
         },
+        hit_places=tuple(hit_places),
+        regimes=log.regimes(days[warmup:], same_day=same_day),
+        symbols=log.symbols,
+        sectors=log.sectors,
+        watch=notes,
     )
 
 
@@ -128,6 +147,7 @@ class _Tally:
         self.seconds: list[float] = []
         self.scanned: list[float] = []
         self.curves: list[NDArray[np.float64]] = []
+        self.ranks: list[NDArray[np.float32]] = []
 
     def add(self, hits: NDArray[np.bool_], visited: NDArray[np.intp], seconds: float) -> None:
         n, n_hits = len(hits), int(hits.sum())
@@ -137,6 +157,9 @@ class _Tally:
         self.scanned.append(len(visited) / n)
         # A stopped scan's curve stays where it was.
         self.curves.append(curve[np.minimum((_GRID * n).astype(np.intp), len(visited))])
+        rank = np.full(n, np.nan, np.float32)
+        rank[visited] = np.arange(1, len(visited) + 1) / n
+        self.ranks.append(rank[hits])
 
     def result(self) -> OrderResult:
         return OrderResult(
@@ -144,15 +167,25 @@ class _Tally:
             overhead_ms=1000.0 * np.array(self.seconds),
             scanned=np.array(self.scanned),
             curves=np.array(self.curves, dtype=np.float32),
+            ranks=tuple(self.ranks),
         )
 
 
 def _open(
-    orders: Iterable[str | Order], log: Log, configuration: Configuration, batch_size: int
+    orders: Iterable[str | Order],
+    log: Log,
+    configuration: Configuration,
+    batch_size: int,
+    pace: Pace | None,
+    watch: Watch | None,
 ) -> list[Order]:
     make: dict[str, Callable[[], Order]] = {
         "scanrank": lambda: Ranked(
-            configuration.open(log.rule), name=configuration.name, batch_size=batch_size
+            configuration.open(log.rule),
+            name=configuration.name,
+            batch_size=batch_size,
+            pace=pace,
+            watch=watch,
         ),
         "random": lambda: Random(np.random.default_rng(configuration.seed)),
         "file order": FileOrder,
