@@ -143,7 +143,7 @@ def n_bytes(value: object) -> int:
 
 def in_parallel(
     task: Callable[..., Any],
-    shared: SharedLog,
+    shared: object,
     arguments: Sequence[tuple[Any, ...]],
     *,
     n_jobs: int | None,
