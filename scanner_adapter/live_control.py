@@ -7,13 +7,17 @@ An operator writes it without losing what another one writes at the same time::
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bandit.queue import PriorityQueue
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.strict_json import from_json, to_json
+
+log = logging.getLogger("scanrank")
 
 # Log odds that may be added to a symbol, as `bandit.queue.PriorityQueue.boost` has it.
 MAX_BOOST = 20.0
@@ -71,6 +75,38 @@ class ScanControl:
         return note
 
 
+def obey(
+    queue: PriorityQueue, wishes: ScanControl, former: ScanControl, universe: Container[str]
+) -> None:
+    """Do in a queue what is asked now, and undo what was asked and is asked no longer.
+
+    What the scan's own program pinned, excluded or boosted stays as it is. Symbols that are not
+    part of the scan are passed over, with one warning.
+    """
+    asked = (*wishes.pin, *wishes.exclude, *wishes.boost)
+    unknown = [symbol for symbol in asked if symbol not in universe]
+    if unknown:
+        log.warning(
+            "%d of the symbols that operators name are not part of the scan, such as %r",
+            len(unknown), unknown[0],
+        )  # fmt: skip
+
+    def known(symbols: Iterable[str]) -> dict[str, None]:
+        return {symbol: None for symbol in symbols if symbol in universe}
+
+    excluded, excluded_before = known(wishes.exclude), known(former.exclude)
+    queue.include(excluded_before.keys() - excluded.keys())
+    queue.exclude(excluded.keys() - excluded_before.keys())
+    cannot_come = set(queue.excluded)
+    pins = [symbol for symbol in known(wishes.pin) if symbol not in cannot_come]
+    queue.unpin(symbol for symbol in known(former.pin) if symbol not in pins)
+    queue.pin(pins)
+    queue.boost(
+        dict.fromkeys(known(former.boost), 0.0)
+        | {symbol: wishes.boost[symbol] for symbol in known(wishes.boost)}
+    )
+
+
 # For `Store.update_control`.
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -79,6 +115,11 @@ def with_stop(reason: str, at: float | None = None) -> Change:
     """Ask for the end of a scan; the first one who asks is the one who is named."""
     stop = Stop(reason, time.time() if at is None else at)
     return _change(lambda control: replace(control, stop=control.stop or stop))
+
+
+def without_stop() -> Change:
+    """Take the wish back, before a stopped scan is continued."""
+    return _change(lambda control: replace(control, stop=None))
 
 
 def with_pins(symbols: Iterable[str]) -> Change:

@@ -203,15 +203,8 @@ class LiveStatus:
     failure: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the status note, never larger than a note may be.
-
-        Names in long alphabets may not fit: then the lists are halved until they do.
-        """
-        note: dict[str, Any] = {"format": FORMAT, **to_json(self)}
-        lists = ("next", "newest_hits", "pinned", "excluded")
-        while _n_bytes(note) > MAX_NOTE_BYTES and any(note[name] for name in lists):
-            note.update({name: note[name][: len(note[name]) // 2] for name in lists})
-        return note
+        """Return the status note."""
+        return {"format": FORMAT, **to_json(self)}
 
     @classmethod
     def from_json(cls, note: Mapping[str, Any]) -> LiveStatus:
@@ -230,6 +223,14 @@ class LiveStatus:
         return from_json(cls, note, "status")
 
 
-def _n_bytes(note: Mapping[str, Any]) -> int:
-    text = json.dumps(note, ensure_ascii=False, separators=(",", ":"))
-    return len(text) if text.isascii() else len(text.encode())
+def fitted(note: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a status note whose lists are halved until it is as small as a note must be.
+
+    Long names in an alphabet of three bytes a letter may need it; others never do.
+    """
+    fitting, lists = dict(note), ("next", "newest_hits", "pinned", "excluded")
+    while len(json.dumps(fitting, ensure_ascii=False).encode()) > MAX_NOTE_BYTES and any(
+        fitting[name] for name in lists
+    ):
+        fitting.update({name: fitting[name][: len(fitting[name]) // 2] for name in lists})
+    return fitting

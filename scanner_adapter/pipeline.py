@@ -85,6 +85,7 @@ class Pipeline:
         self._n_handed_out = 0
         self._n_finished = 0
         self._first_started = math.nan
+        scan.show(workers=n_workers, target=recall_target(until))
 
     @property
     def lead(self) -> int:
@@ -132,12 +133,15 @@ class Pipeline:
         self.in_flight.discard(symbol)
         self._n_finished += 1
         self._arrived[symbol] = outcome
+        self.scan.listen()
         if self._on_result is not None:
             self._on_result(symbol, outcome)
 
     def ask(self) -> None:
-        """Ask the stop rule now, with everything that has arrived, if a time budget is spent."""
-        if not self.is_ending and seconds_left(self._until, self.scan) <= 0.0:
+        """Report what has arrived and stop now, if a time budget is spent or an operator asks."""
+        if not self.is_ending and (
+            seconds_left(self._until, self.scan) <= 0.0 or self.scan.stop_asked is not None
+        ):
             self._report()
 
     def stop(self, reason: str) -> None:
@@ -171,8 +175,10 @@ class Pipeline:
             )
         # At the end too: a symbol budget ends the choosing before its last results are in.
         is_whole = self.scan.n_scanned == len(self.scan.symbols)
-        if self._until is not None and not self.is_stopped and not is_whole:
-            reason = self._until.reason(self.scan)
+        if not self.is_stopped and not is_whole:
+            reason = self.scan.stop_asked
+            if reason is None and self._until is not None:
+                reason = self._until.reason(self.scan)
             if reason is not None:
                 self.stop(reason)
         return not self.is_ending

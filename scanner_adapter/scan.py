@@ -50,6 +50,9 @@ from scanner_adapter.errors import AdapterError, InvalidOutcomeError, ScanStateE
 from scanner_adapter.journal_rows import numeric_rows, outcome_of, pairs_of
 from scanner_adapter.kept_loadings import KeptLoadings
 from scanner_adapter.learned_state import LearnedState
+from scanner_adapter.live_control import ScanControl, obey
+from scanner_adapter.live_link import LiveLink
+from scanner_adapter.live_view import LiveView, rule_text
 from scanner_adapter.modes import ModeChoice
 from scanner_adapter.outcomes import Outcome, RowMap
 from scanner_adapter.shared_scan import WorkerShare
@@ -129,6 +132,22 @@ class Scan:
         self._early_by_start: NDArray[np.intp] | None = None
         self._n_batches = 0
         self._summary: ScanSummary | None = None
+        self._is_done = False  # not yet, or by this worker only
+        self._obeyed = ScanControl()
+        self._view = LiveView(symbols, self._place, self._reported, factor_of(context_names))
+        self._link: LiveLink | None = None
+        # In mode off nothing is told, and a store inside this process nobody else can read.
+        if learned is not None and learned.store.address != "memory://":
+            self._link = LiveLink(
+                learned.store, learned.ruleset, scan_id, self._status, is_shared=share is not None
+            )
+            self._view.told = {
+                "scan_id": scan_id,
+                "ruleset": learned.ruleset,
+                "mode": self.mode,
+                "scan_time": scan_time * SECONDS_PER_DAY,
+                "hit_rule": rule_text(learned.settings.rule),
+            }
         if failure is not None:
             self._give_way(failure)
         elif live is not None and self.mode == "shadow":
@@ -158,6 +177,8 @@ class Scan:
                 share = self._share
                 if batch or share is None or share.holds_some or not share.waits_for_others:
                     return batch
+                if self.stop_asked is not None:
+                    return batch
             share.pause()
 
     def _next_batch(self, k: int) -> Batch:
@@ -166,11 +187,15 @@ class Scan:
             if k < 1:
                 raise ScanStateError(f"batch of {k} symbols; ask for at least one")
             with self._timed():
+                self._hear()
+                if self.stop_asked is not None:
+                    return Batch(self._n_batches, (), np.empty(0, bool), np.empty(0))
                 if self._share is None:
                     places, is_random, propensity = self._choose(k)
                 else:
                     places, is_random, propensity = self._choose_and_claim(self._share, k)
                 self._handed_out[places] = True
+                self._view.drawn.update(places[is_random].tolist())
                 self._n_batches += self._share is None or places.size > 0
                 for place, drawn, chance in zip(places, is_random, propensity, strict=True):
                     self._choice[int(place)] = (float(chance), bool(drawn), self._n_batches)
@@ -224,6 +249,8 @@ class Scan:
                     except Exception as error:
                         self._give_way(error)
                 self._note_reported(new)
+                if self._link is not None:
+                    self._link.tell()
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
         """Estimate the share of the high-value results that was found.
@@ -329,6 +356,22 @@ class Scan:
         return self._share is not None and self._share.waits_for_others
 
     @property
+    def stop_asked(self) -> str | None:
+        """Why the scan is to end by an operator's wish; None to go on."""
+        stop = None if self._link is None else self._link.wishes.stop
+        return None if stop is None else f"stopped from outside: {stop.reason}"
+
+    def listen(self) -> None:
+        """Hear operators between batches too; a loop of its own need not call it."""
+        if self._link is not None:
+            self._link.listen()
+
+    def show(self, *, workers: int, target: float | None) -> None:
+        """Publish with the status how many evaluate at a time, and which recall is aimed at."""
+        self._view.workers = workers
+        self._view.target = self._view.target if target is None else target
+
+    @property
     def n_scanned(self) -> int:
         """Symbols reported so far, failures included."""
         return len(self._reported)
@@ -427,12 +470,15 @@ class Scan:
 
     def close(self) -> ScanSummary:
         """End the scan: learn what it taught as a whole and snapshot the belief."""
+        is_first = False
         with self._lock:
             if self._summary is None:
                 status, comparison = "nothing to save", None
                 with self._timed():
                     if self._learned is not None and self._live is not None:
                         status = self._save(self._learned, self._live)
+                    else:
+                        self._is_done = self._share is None
                     if self._share is not None:
                         self._share.close()
                     if self._compare is not None and self.rollout is not None:
@@ -441,7 +487,12 @@ class Scan:
                         except Exception as error:
                             log.warning("prioritised and control scans not compared: %s", error)
                 self._summary = self._summarise(status, comparison)
-            return self._summary
+                is_first = True
+            summary = self._summary
+        if is_first and self._link is not None:
+            # Not under the lock: the thread that publishes may be waiting for it.
+            self._link.close(has_last=self._is_done)
+        return summary
 
     def __enter__(self) -> Scan:
         """Return the scan itself."""
@@ -501,6 +552,34 @@ class Scan:
             n_missing -= len(mine)
         places, is_random, propensity = (np.concatenate(part) for part in zip(*parts, strict=True))
         return places, is_random, propensity
+
+    def _hear(self) -> None:
+        """Do what operators ask since the last batch."""
+        if self._link is None:
+            return
+        self._link.poll()
+        wishes = self._link.wishes
+        if wishes is not self._obeyed and self._queue is not None:
+            former, self._obeyed = self._obeyed, wishes
+            try:
+                obey(self._queue, wishes, former, self._place)
+            except Exception as error:
+                log.warning("wishes %s are not heard: %s", wishes, error, exc_info=error)
+            self._view.touch()
+        if wishes.stop is not None and self.stopped is None and not self._handed_out.all():
+            self.stopped = self.stop_asked
+
+    def _status(self) -> dict[str, Any]:
+        """What is told outside, as `scanner_adapter.live_status.LiveStatus` reads it."""
+        with self._lock, one_blas_thread():
+            return self._view.note(
+                self._live,
+                self._queue,
+                self.symbols_to_recall,
+                state="done" if self._is_done else "scanning",
+                stopped=self.stopped if self._summary is None else self._summary.stopped,
+                failure=self.failure,
+            )
 
     def _put_back(self, symbols: Iterable[str]) -> None:
         places = self._places(symbols)
@@ -603,19 +682,24 @@ class Scan:
         self._handed_out[places] = True
         rating = np.asarray(entry.arrays["rating"], np.float64)[new]
         if entry.header.get("session") != self._session:  # by another worker, or before a restart
-            self._note_reported({entry.arms[i]: outcome_of(entry, i) for i in new})
+            self._view.drawn.update(places[entry.arrays["is_random"][new] == 1].tolist())
+            self._note_reported(
+                {entry.arms[i]: outcome_of(entry, i) for i in new},
+                float(entry.header.get("reported_at", time.time())),
+            )
             if live is not None:
                 probability = np.asarray(entry.arrays["probability"], np.float64)[new]
                 live.limit.observe(rating, probability)
         if live is not None:
             live.observe(places, rating, np.asarray(entry.arrays["reward"], np.float64)[new])
 
-    def _note_reported(self, outcomes: Mapping[str, Outcome]) -> None:
+    def _note_reported(self, outcomes: Mapping[str, Outcome], at: float | None = None) -> None:
         """Keep outcomes; of a symbol that another worker reported first, that one stands."""
-        for symbol, outcome in outcomes.items():
-            if symbol not in self._reported:
-                self._reported[symbol] = outcome
-                self._reported_s.append(time.monotonic() - self.started)
+        new = {symbol: o for symbol, o in outcomes.items() if symbol not in self._reported}
+        self._reported.update(new)
+        self._reported_s += [time.monotonic() - self.started] * len(new)
+        if self._link is not None:
+            self._view.add(new, time.time() if at is None else at)
         if self._share is not None:
             self._share.settle(outcomes)
 
@@ -636,8 +720,8 @@ class Scan:
         return outcomes
 
     def _save(self, learned: LearnedState, live: OpenScan) -> str:
+        is_last = True
         try:
-            is_last = True
             if self._share is not None:
                 self._hear_others(self._share)
                 is_last = self._share.is_last()
@@ -655,6 +739,8 @@ class Scan:
         except Exception as error:
             log.warning("scan %s was not saved as a whole: %s", self.scan_id, error)
             return f"not saved: {error}"
+        finally:
+            self._is_done = is_last
         if not is_last:
             return learned.store_trouble() or "saved; other workers go on with the scan"
         return learned.store_trouble() or ("saved" if is_first else "saved by another worker")

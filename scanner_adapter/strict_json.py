@@ -49,7 +49,7 @@ def to_json(value: Any) -> Any:
     # Scalars first, and no `dataclasses.asdict`: it copies deeply, in ten times the time.
     if value is None or type(value) in _SCALARS:
         return value
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     items = value if isinstance(value, Mapping) else vars(value)
     return {key: to_json(item) for key, item in items.items()}

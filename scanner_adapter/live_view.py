@@ -1,0 +1,325 @@
+"""What a running scan publishes, put together so that it costs the scan next to nothing.
+
+Counters are read each time. What takes longer (hits and their curve, the estimate, tiers and the
+best waiting, the factors' weights) is kept in parts, and a part is computed anew only once its last
+computation has become a small share of the time that has passed since: with a million symbols the
+tiers are a few minutes old, with five thousand two seconds.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bandit.open_scan import OpenScan
+from bandit.queue import PriorityQueue
+from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from scanner_adapter.live_status import (
+    FORMAT,
+    MAX_HITS,
+    MAX_NAMES,
+    MAX_NEXT,
+    MAX_POINTS,
+    MAX_TEXT,
+    LiveEstimate,
+    LiveHit,
+    LiveWeight,
+    NextUp,
+    Reason,
+    TierCount,
+)
+from scanner_adapter.outcomes import Outcome
+from scanner_adapter.progress import DEFAULT_TARGET
+from scanner_adapter.strict_json import to_json
+
+# Of the interval of what is left; a bound of `RecallEstimate` is one-sided, hence the half.
+CONFIDENCE = 0.95
+_BOUND = 0.5 + CONFIDENCE / 2
+
+# Shares of the scan's time that the parts may take, of one processor.
+_SHARES = {"hits": 0.0008, "estimate": 0.0008, "queue": 0.0008, "weights": 0.0002}
+# What the last view of a scan may cost whatever the scan took, in seconds a part.
+_LAST_S = 0.02
+
+Part = dict[str, Any]
+
+
+class LiveView:
+    """The view of one scan from outside.
+
+    Parameters
+    ----------
+    symbols : tuple of str
+        The universe.
+    places : mapping of symbol to its place in it
+    reported : mapping of symbol to Outcome
+        In order of reporting; read, never written.
+    groups : sequence of str
+        Factor of each context column.
+
+    Attributes
+    ----------
+    told : dict
+        Fields of the status that stay as they are.
+    workers : int or None
+        Evaluations at a time, where that is known.
+    target : float
+        Recall that is aimed at.
+    drawn : set of int
+        Places that the uniform quota drew.
+
+    Notes
+    -----
+    Not thread-safe: called under the scan's lock.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        places: Mapping[str, int],
+        reported: Mapping[str, Outcome],
+        groups: Sequence[str],
+    ) -> None:
+        self.told: dict[str, Any] = {}
+        self.workers: int | None = None
+        self.target = DEFAULT_TARGET
+        self.drawn: set[int] = set()
+        self.n_errors = 0
+        self._symbols = symbols
+        self._places = places
+        self._reported = reported
+        self._groups = groups
+        self._order = np.empty(len(symbols), np.intp)  # places, in order of reporting
+        self._at = np.empty(len(symbols))  # seconds since 1970
+        self._n = 0
+        self._n_here = 0  # of them since the scan was opened in this process
+        self._opened_at = time.time()
+        self._parts = {name: _Throttled(share) for name, share in _SHARES.items()}
+
+    def add(self, outcomes: Mapping[str, Outcome], at: float) -> None:
+        """Take in first outcomes, reported at `at` (seconds since 1970)."""
+        k = len(outcomes)
+        self._order[self._n : self._n + k] = [self._places[symbol] for symbol in outcomes]
+        self._at[self._n : self._n + k] = at
+        self._n += k
+        self._n_here += k if at >= self._opened_at else 0
+        self.n_errors += sum(outcome.error is not None for outcome in outcomes.values())
+        self.touch()
+
+    def touch(self) -> None:
+        """Say that something has changed."""
+        for part in self._parts.values():
+            part.is_stale = True
+
+    def note(
+        self,
+        live: OpenScan | None,
+        queue: PriorityQueue | None,
+        to_recall: Callable[[float], int],
+        *,
+        state: str,
+        stopped: str | None,
+        failure: str | None,
+    ) -> dict[str, Any]:
+        """Return the status note of this moment, see `LiveStatus`.
+
+        Parameters
+        ----------
+        live, queue
+            None where nothing ranks the symbols (any more).
+        to_recall : callable
+            Symbols still to be scanned until a recall is expected.
+        state : "scanning" or "done"
+            At the end every part is computed anew that is not dear.
+        stopped, failure : str or None
+        """
+        now = time.monotonic()
+        parts: dict[str, Callable[[], Part]] = {}
+        if live is not None and queue is not None:
+            parts = {
+                "hits": lambda: self._hits(live),
+                "estimate": lambda: self._estimate(live, to_recall),
+                "queue": lambda: self._queue(live, queue),
+                "weights": lambda: _weights(live, self._groups),
+            }
+        elapsed = time.time() - self._opened_at
+        rate = self._n_here / elapsed if elapsed > 0 and self._n_here else None
+        note: dict[str, Any] = {
+            "format": FORMAT,
+            **self.told,
+            "state": state,
+            "stopped": _cut(stopped),
+            "failure": _cut(failure),
+            "started_at": round(self._opened_at, 3),
+            "updated_at": round(time.time(), 3),
+            "workers": self.workers,
+            "n_symbols": len(self._symbols),
+            "n_scanned": self._n,
+            "n_errors": self.n_errors,
+            "n_hits": None,
+            "rate_per_s": rate,
+            "target_recall": self.target,
+            "eta_s": None,
+            "hit_limit": None,
+            "estimate": None,
+            "tiers": {},
+            "weights": {},
+            "next": [],
+            "newest_hits": [],
+            "curve": [],
+            "pinned": [],
+            "excluded": [],
+        }
+        for name, compute in parts.items():
+            note |= self._parts[name].value(compute, now, is_last=state == "done")
+        n_to_go = note.pop("n_to_go", None)
+        if rate and n_to_go is not None:
+            note["eta_s"] = max(n_to_go - self._n, 0) / rate
+        return note
+
+    # -- parts -------------------------------------------------------------------------------
+
+    def _hits(self, live: OpenScan) -> Part:
+        order = self._order[: self._n]
+        is_hit = live.are_hits(order)
+        found = np.cumsum(is_hit)
+        points = np.unique(np.linspace(0, max(self._n - 1, 0), MAX_POINTS).astype(np.intp))
+        limit = _limit(live)
+        return {
+            "n_hits": _known(live.n_hits),
+            "hit_limit": limit,
+            "newest_hits": [self._hit(at) for at in np.flatnonzero(is_hit)[: -MAX_HITS - 1 : -1]],
+            "curve": [[int(at) + 1, float(found[at])] for at in points[: self._n]],
+        }
+
+    def _hit(self, at: np.intp) -> LiveHit:
+        place = int(self._order[at])
+        symbol = self._symbols[place]
+        outcome = self._reported[symbol]
+        return LiveHit(
+            symbol=symbol,
+            rating=_known(outcome.rating),
+            signal=_cut(outcome.signal),
+            rank=int(at) + 1,
+            at=round(float(self._at[at]), 3),
+            is_random=place in self.drawn,
+        )
+
+    def _estimate(self, live: OpenScan, to_recall: Callable[[float], int]) -> Part:
+        estimate = live.estimate(_BOUND)
+        return {
+            "n_to_go": self._n + to_recall(self.target),
+            "estimate": LiveEstimate(
+                recall=_short(estimate.recall),
+                low=_short(estimate.recall_low),
+                high=_short(estimate.recall_high),
+                hits_found=estimate.hits_found,
+                hits_remaining=_short(estimate.hits_expected_remaining),
+                remaining_low=_short(estimate.remaining_low),
+                remaining_high=_short(estimate.remaining_high),
+                confidence=CONFIDENCE,
+            ),
+        }
+
+    def _queue(self, live: OpenScan, queue: PriorityQueue) -> Part:
+        view = queue.overview(MAX_NEXT)
+        places = np.array([self._places[waiting.arm] for waiting in view.best], np.intp)
+        reasons = live.explain_all(places, self._groups) if places.size else []
+        return {
+            "tiers": {tier: TierCount(*counts) for tier, counts in view.counts.items()},
+            "next": [
+                NextUp(
+                    symbol=waiting.arm,
+                    score=_short(waiting.score),
+                    tier=waiting.tier,
+                    probability=_short(why.probability),
+                    is_pinned=waiting.is_pinned,
+                    reasons={
+                        factor: Reason(_short(part.prior), _short(part.learned))
+                        for factor, part in why.groups.items()
+                    },
+                    today=_short(why.today),
+                    own=_short(why.own),
+                )
+                for waiting, why in zip(view.best, reasons, strict=True)
+            ],
+            "pinned": list(queue.pinned[:MAX_NAMES]),
+            "excluded": list(queue.excluded[:MAX_NAMES]),
+        }
+
+
+class _Throttled:
+    """A part of the view, computed anew once it has paid off."""
+
+    def __init__(self, share: float) -> None:
+        self.is_stale = True
+        self._share = share
+        self._cost_s = 0.0
+        self._due = -math.inf
+        self._value: Part = {}
+
+    def value(self, compute: Callable[[], Part], now: float, *, is_last: bool) -> Part:
+        is_due = now >= self._due or (is_last and self._cost_s <= _LAST_S)
+        if self.is_stale and is_due:
+            # Processor time, not the clock: waiting for the interpreter costs the scan nothing.
+            began = time.thread_time()
+            self._value = to_json(compute())
+            self._cost_s = time.thread_time() - began
+            self._due = now + self._cost_s / self._share
+            self.is_stale = False
+        return self._value
+
+
+def rule_text(rule: RewardRule) -> str:
+    """Return what counts as high-value as the command line writes it.
+
+    Examples
+    --------
+    >>> rule_text(TopShare(0.05)), rule_text(Threshold(70.0)), rule_text(Signal())
+    ('top:0.05', 'rating:70', 'signal')
+    """
+    match rule:
+        case TopShare(share=share):
+            return f"top:{share:g}"
+        case Threshold(minimum=minimum):
+            return f"rating:{minimum:g}"
+        case Signal():
+            return "signal"
+    return str(rule)[:MAX_TEXT]
+
+
+def _limit(live: OpenScan) -> float | None:
+    match live.ranker.settings.rule:
+        case Threshold(minimum=minimum):
+            return minimum
+        case TopShare():
+            return _known(live.limit.value())
+    return None
+
+
+def _weights(live: OpenScan, groups: Sequence[str]) -> Part:
+    weights = live.group_weights(groups)
+    return {
+        "weights": {
+            factor: LiveWeight(*(_short(x) for x in (w.prior, w.learned, w.low, w.high)))
+            for factor, w in weights.items()
+            if not math.isnan(w.learned)
+        }
+    }
+
+
+def _cut(text: str | None) -> str | None:
+    return None if text is None else text[:MAX_TEXT]
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _short(value: float) -> float:
+    """Five digits: as many as a screen shows, in a third of the bytes."""
+    return float(f"{value:.5g}")
