@@ -18,6 +18,7 @@ project = "scanrank"
 author = "the scanrank developers"
 release = version = version_of("scanrank")
 language = "en"
+smartquotes = False  # an option's two hyphens are two hyphens
 
 extensions = [
     "myst_parser",
@@ -26,6 +27,7 @@ extensions = [
     "mathml",
     "names",
     "commands",
+    "http_reference",
 ]
 exclude_patterns = ["_build", "_extensions"]
 
@@ -45,6 +47,8 @@ python_maximum_signature_line_length = 88
 made_by_others = frozenset(
     {"scanner_adapter.SymbolRanker", "scanner_adapter.Scan", "bandit.OpenScan"}
 )
+# Every name in their `__all__` must be documented.
+documented_packages = ["scanner_adapter", "scanner_adapter.replay", "bandit", "features"]
 default_role = "backtick"  # a link where the name is documented, code otherwise
 numpydoc_show_class_members = False  # autodoc lists them; twice would be once too many
 numpydoc_xref_param_type = False  # "array, shape (n,)" is prose
@@ -70,6 +74,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
+html_show_copyright = False
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 

@@ -8,6 +8,7 @@ One section per command with its help, its usage line, its arguments and its opt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -16,6 +17,8 @@ import typer
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+_QUOTED = re.compile(r"(?<!\w)'([^'\s]+)'")  # 'signal', and not a possessive
 
 
 class Commands(SphinxDirective):
@@ -72,10 +75,12 @@ def _value(parameter: Any) -> str:
 
 def _meaning(parameter: Any) -> str:
     """Return the help text, with what is required and what is the default."""
-    text = (getattr(parameter, "help", None) or "").strip().replace("'", "`")
+    text = _QUOTED.sub(r"`\1`", (getattr(parameter, "help", None) or "").strip())
     text = text or parameter.name.replace("_", " ").capitalize() + "."
     if parameter.required and parameter.param_type_name == "option":
         return f"{text} Required."
+    if parameter.envvar:
+        text = f"{text} Also the environment variable `{parameter.envvar}`."
     default = parameter.default
     is_worth_saying = default not in (None, False, True) and not callable(default)
     return f"{text} Default: `{default}`." if is_worth_saying else text

@@ -18,9 +18,9 @@ from scanner_adapter.cli import app
 from scanner_adapter.market_simulator import simulate
 
 DOCS = Path(__file__).parents[2] / "docs"
-HOW_TO = sorted((DOCS / "how-to").glob("*.md"))
+PAGES = sorted([*(DOCS / "how-to").glob("*.md"), *(DOCS / "reference").glob("*.md")])
 # freqtrade.md shows a bot's endless loop; test_adapter_freqtrade.py runs its parts.
-RUN = [page for page in HOW_TO if blocks(page.read_text(), "python") and page.stem != "freqtrade"]
+RUN = [page for page in PAGES if blocks(page.read_text(), "python") and page.stem != "freqtrade"]
 
 
 def rate(symbol: str, *_: object) -> dict[str, float]:
@@ -80,7 +80,7 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)
-def test_the_python_of_how_to_pages_runs(path: Path, given: dict[str, Any]) -> None:
+def test_the_python_of_the_pages_runs(path: Path, given: dict[str, Any]) -> None:
     differences = Page(path, given).differences("python")
     assert not differences, "\n".join(differences)
 
