@@ -133,13 +133,15 @@ def scan(
         str, typer.Option(metavar="NAME", help="A built-in scanner, or package.module:function.")
     ],
     as_of: Annotated[
-        str, typer.Option(metavar="DATE", help="The day to scan; nothing after it is looked at.")
+        str,
+        typer.Option(
+            metavar="DATE",
+            help="The day to scan, or 'last' for the last one; nothing after it is looked at.",
+        ),
     ],
     store: Annotated[
         str,
-        typer.Option(
-            metavar="URL", envvar="SCANRANK_STORE", help="Where what is learned is kept."
-        ),
+        typer.Option(metavar="URL", envvar="SCANRANK_STORE", help="Where what is learned is kept."),
     ] = "embedded://",
     ruleset: Annotated[
         str | None,

@@ -27,6 +27,9 @@ from scanner_adapter.stop_rules import RecallReached, StopRule
 INTERRUPTED = "interrupted"
 
 
+LAST = "last"  # for `as_of`: the last day of the bars
+
+
 @dataclass(frozen=True)
 class ScanRequest:
     """What was asked for; see the command's help."""
@@ -53,7 +56,8 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
     until = None if request.until_recall is None else RecallReached(request.until_recall)
     settings = Settings.of(request.settings)
     scanner = scanner_from_name(request.scanner)
-    bars = bars_on(Bars.read(request.bars), request.as_of)
+    every = Bars.read(request.bars)
+    bars = bars_on(every, str(every.dates[-1]) if request.as_of == LAST else request.as_of)
     # One scanner, one model: its name is the ruleset's unless another is given. A built-in scanner
     # says itself what is high-value; of another one only ratings are known.
     ranker = SymbolRanker.open(

@@ -3,12 +3,13 @@
     [scanners.breakout]
     scanner = "breakout"                 # or package.module:function
     bars = "/data/bars.parquet"
-    as_of = "today"                      # or a date
+    as_of = "last"                       # day of the bars, or a date
     ruleset = "breakout"                 # default: the name
     hit = "signal"                       # further options of `scanrank scan`
     workers = 4
     until_recall = 0.95
     max_symbols = 5000
+    settings = "breakout.toml"           # what `scanrank tune --out` wrote
 
 A request names a scanner and nothing else: no path, number or option of it comes from outside.
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ _REQUIRED = ("scanner", "bars")
 _TYPES: dict[str, tuple[type, ...]] = {
     "scanner": (str,), "bars": (str,), "as_of": (str, date), "ruleset": (str,), "hit": (str,),
     "workers": (int,), "until_recall": (int, float), "max_symbols": (int,),
+    "settings": (str,),
 }  # fmt: skip
 
 
@@ -55,11 +57,8 @@ class ConfiguredScanner:
         The store's address is not among them: it may hold a password, and everybody on a machine
         sees the arguments of a process.
         """
-        day = self.as_of
-        if day == "today":
-            day = datetime.now(UTC).date().isoformat()
         pairs: dict[str, object] = {
-            "scanner": self.scanner, "bars": self.bars, "as-of": day,
+            "scanner": self.scanner, "bars": self.bars, "as-of": self.as_of,
             "ruleset": self.ruleset, "scan-id": scan_id,
             **{name.replace("_", "-"): value for name, value in self.options.items()},
         }  # fmt: skip
@@ -104,14 +103,19 @@ def _scanner(path: Path, name: str, table: Any) -> ConfiguredScanner:
         if not table.get(option):
             raise InvalidInputError(f"{where}: {option} is missing")
     # Relative to the file, so that it does not matter where the server was started.
-    bars = (path.absolute().parent / table["bars"]).resolve()
+    files = {
+        option: str((path.absolute().parent / table[option]).resolve())
+        for option in ("bars", "settings")
+        if option in table
+    }
     return ConfiguredScanner(
         name=name,
         ruleset=check_name("ruleset", table.get("ruleset", name)),
         scanner=table["scanner"],
-        bars=str(bars),
-        as_of=str(table.get("as_of", "today")),
-        options={
+        bars=files.pop("bars"),
+        as_of=str(table.get("as_of", "last")),
+        options=files
+        | {
             option: table[option]
             for option in ("hit", "workers", "until_recall", "max_symbols")
             if option in table
