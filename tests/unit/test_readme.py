@@ -7,6 +7,7 @@ import runpy
 import shlex
 from pathlib import Path
 
+import pages
 import pytest
 import typer
 
@@ -27,7 +28,7 @@ my_scanner = lambda symbol: SimpleNamespace(rating=float(symbol[-2:]), signal=No
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    return [block.code for block in pages.blocks(README, language)]
 
 
 def test_the_ten_lines_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
