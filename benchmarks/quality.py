@@ -95,11 +95,20 @@ def run_case(name: str, orders: Sequence[str], n_scans: int, to: str, seed: int)
     seed : int
     """
     case = CASES[name]
+    # A stop rule needs hits to count; a scan cut at a budget or an empty store cannot promise.
+    wanted = [o for o in orders if o != UNTIL or (case.budget is None and not case.cold)]
+    return replay_case(
+        case, lambda log: [make_order(order, log, seed) for order in wanted], n_scans, to
+    )
+
+
+def replay_case(
+    case: Case, orders: Callable[[ReplayLog], list[str | Order]], n_scans: int, to: str
+) -> ReplayReport:
+    """Replay a case under what `orders` opens, anew for each period of a cold case."""
     log = case.load()
     days = log.days(None, to)[-n_scans:]
     dates = log.outcomes.dates
-    # A stop rule needs hits to count; a scan cut at a budget or an empty store cannot promise.
-    wanted = [o for o in orders if o != UNTIL or (case.budget is None and not case.cold)]
     periods = [(days[0], days[-1], _data.WARMUP)]
     if case.cold:
         starts = np.linspace(0, len(days) - COLD_SCANS, N_STARTS).astype(int)
@@ -113,7 +122,7 @@ def run_case(name: str, orders: Sequence[str], n_scans: int, to: str, seed: int)
             batch_size=BATCH_SIZE,
             budget=case.budget,
             same_day=case.same_day,
-            orders=[make_order(order, log, seed) for order in wanted],
+            orders=orders(log),
         )
         for first, last, warmup in periods
     ]
