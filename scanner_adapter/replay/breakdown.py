@@ -7,7 +7,7 @@ split the scans; sectors split the hits of each scan, all ranked in the one orde
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
@@ -78,18 +78,23 @@ def breakdown(report: ReplayReport, by: By) -> tuple[GroupRow, ...]:
     return tuple(_by_regime(report) if by == "regime" else _by_sector(report))
 
 
-def breakdown_table(report: ReplayReport, by: By) -> Table:
-    """The rows for people; 80 columns suffice."""
+def breakdown_table(report: ReplayReport, by: By, orders: Sequence[str] | None = None) -> Table:
+    """The rows of some orders (all by default) for people; 80 columns suffice."""
     table = Table(
-        title=f"Recall by {by}", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
+        title=f"Recall by {by}, with 95 % intervals",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
         title_justify="left",
-    )  # fmt: skip
+    )
     table.add_column(by, no_wrap=True)
     table.add_column("order", no_wrap=True)
     for name in ("scans", "hits", "in 10 %", "in 25 %"):
         table.add_column(name, justify="right", no_wrap=True)
     last = None
     for row in breakdown(report, by):
+        if orders is not None and row.order not in orders:
+            continue
         table.add_row(
             "" if row.group == last else row.group, row.order, str(row.n_scans), str(row.n_hits),
             *(_shown(getattr(row, measure)) for measure in SHARES),
@@ -179,4 +184,5 @@ def pooled_interval(
 def _shown(interval: Interval) -> str:
     if math.isnan(interval.mean):
         return "–"
-    return f"{interval.mean:.3f} ({interval.low:.2f} to {interval.high:.2f})"
+    low, high = (f"{bound:.2f}".removeprefix("0") for bound in (interval.low, interval.high))
+    return f"{interval.mean:.3f} {low}–{high}"

@@ -186,7 +186,7 @@ class ReplayReport:
         """The table for people; 80 columns suffice. ``±`` is half the 95 % interval."""
         table = Table(
             title=self._title(),
-            caption=self._caption(),
+            caption=self.caption(),
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
             pad_edge=False,
@@ -217,7 +217,8 @@ class ReplayReport:
             f"{self.dates[-1]}"
         )
 
-    def _caption(self) -> str:
+    def caption(self) -> str:
+        """The conditions of the replay in a sentence or two."""
         c = self.conditions
         budget = (
             "complete scans"

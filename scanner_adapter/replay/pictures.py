@@ -1,0 +1,287 @@
+"""The pictures of a replay as PNG and SVG files, drawn without a display.
+
+Narrow on purpose: a picture of 4.6 inches stays readable on a telephone, and two stand side by
+side on a desk. In the SVGs every colour is a CSS variable with the light colour as its default, so
+that the page that shows them decides what dark mode looks like.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bandit.errors import InvalidInputError
+from bandit.explain import GroupWeight
+from scanner_adapter.replay.figures import (
+    SHARES,
+    WINDOW,
+    Band,
+    Gain,
+    Reliability,
+    WeightHistory,
+    first_hits,
+    gains,
+    last_weights,
+    recall_bands,
+    reliability,
+    weight_histories,
+)
+from scanner_adapter.replay.report import ReplayReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, FAINT = "#23272e", "#d5d9de"
+# Colour-blind safe (after Okabe and Ito), each dark enough on white and replaced in dark mode.
+COLOURS = {
+    "scanrank": "#0b5fb0",
+    "last rating": "#b35900",
+    "composite": "#1b7f4d",
+    "random": "#7a7f87",
+    "file order": "#8a5a9e",
+    "oracle": "#3a3f46",
+}
+_FURTHER = ("#b5176b", "#0f7c85", "#6b6b00")
+FACTOR_COLOURS = {
+    "historical": "#0b5fb0",
+    "market": "#b35900",
+    "fundamental": "#8a5a9e",
+    "technical": "#1b7f4d",
+}
+_SIZE = (4.6, 3.2)  # inches
+_STYLE: dict[Any, Any] = {
+    "font.size": 8.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.edgecolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "scanrank",  # the same picture gives the same bytes
+}
+
+Draw = Callable[["Axes"], None]
+
+
+def pictures(report: ReplayReport) -> dict[str, tuple[str, Draw]]:
+    """Return what can be drawn of a report: title and drawing function by file name.
+
+    Pictures for which the report has no data (nothing was watched, too few scans) are left out.
+    """
+    found: dict[str, tuple[str, Draw]] = {}
+    bands = recall_bands(report)
+    found["recall"] = (
+        "High-value results found against symbols scanned",
+        lambda axes: draw_recall(axes, bands),
+    )
+    first = next(iter(report.results))
+    against = [name for name in ("last rating", "composite", "random") if name in report.results]
+    against = [name for name in against if name != first]
+    if len(report.dates) >= WINDOW and against:
+        over_time = gains(report, order=first, against=against)
+        found["gain"] = (
+            f"Found in the first 10 %: {first} less others",
+            lambda axes: draw_gain(axes, over_time),
+        )
+    if report.watch is not None and report.watch.weights:
+        final, history = last_weights(report.watch), weight_histories(report.watch)
+        found["weights"] = (
+            "Weights of the factors, seed and learned",
+            lambda a: draw_weights(a, final),
+        )
+        found["weights-over-time"] = (
+            "Learned weights over the scans",
+            lambda axes: draw_weight_history(axes, history),
+        )
+    if report.watch is not None and report.watch.checks:
+        check = reliability(report.watch, warmup=int(report.conditions.get("warmup") or 0))
+        if check.n.size:
+            found["reliability"] = (
+                "Recall: estimated in mid-scan, and true",
+                lambda axes: draw_reliability(axes, check),
+            )
+    hits = first_hits(report)
+    found["first-hit"] = ("Scans whose first hit came early", lambda a: draw_first_hit(a, hits))
+    return found
+
+
+def write_pictures(report: ReplayReport, folder: Path) -> list[Path]:
+    """Write every picture as PNG and SVG; return the files.
+
+    Raises
+    ------
+    InvalidInputError
+        If matplotlib, an optional dependency, is not installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name, (title, draw) in pictures(report).items():
+        figure = _figure(title, draw)
+        for kind in ("png", "svg"):
+            files.append(folder / f"{name}.{kind}")
+            _save(figure, files[-1], kind)
+    return files
+
+
+def inline_svg(name: str, title: str, draw: Draw) -> str:
+    """Return a picture as an `<svg>` element for a page: its colours are CSS variables."""
+    stream = io.StringIO()
+    figure = _figure(None, draw)
+    _save(figure, stream, "svg", transparent=True)
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)  # the same in every picture
+    # Definitions have names that are unique in one picture only.
+    text = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    for colour in {INK, FAINT, *COLOURS.values(), *_FURTHER, *FACTOR_COLOURS.values()}:
+        text = text.replace(colour, f"var(--c{colour[1:]}, {colour})")
+    text = re.sub(r'width="[^"]*pt" height="[^"]*pt" ', "", text, count=1)
+    text = re.sub(r'height="[^"]*pt" (viewBox="[^"]*") width="[^"]*pt" ?', r"\1 ", text, count=1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+
+
+def draw_recall(axes: Axes, bands: Mapping[str, Band]) -> None:
+    """Mean recall curves with their 95 % bands."""
+    axes.plot([0, 100], [0, 100], color=FAINT, linewidth=1.0)
+    for number, (name, band) in enumerate(bands.items()):
+        colour = colour_of(name, number)
+        axes.fill_between(
+            100 * SHARES, 100 * band.low, 100 * band.high, color=colour, alpha=0.18, linewidth=0
+        )
+        axes.plot(100 * SHARES, 100 * band.mean, color=colour, linewidth=1.8, label=name)
+    axes.set(xlim=(0, 100), ylim=(0, 102))
+    axes.set_xlabel("symbols scanned, % of the universe")
+    axes.set_ylabel("found, %")
+    axes.set_xticks([0, 10, 25, 50, 75, 100])
+    _legend(axes, "lower right")
+
+
+def draw_gain(axes: Axes, found: Mapping[str, Gain]) -> None:
+    """Rolling gain over each baseline, in points."""
+    axes.axhline(0.0, color=INK, linewidth=0.8)
+    for name, gain in found.items():
+        colour = colour_of(name, 0)
+        band = gain.band
+        axes.fill_between(
+            gain.dates, 100 * band.low, 100 * band.high, color=colour, alpha=0.18, linewidth=0
+        )
+        axes.plot(gain.dates, 100 * band.mean, color=colour, linewidth=1.8, label=f"over {name}")
+    axes.set_ylabel(f"points, mean of {WINDOW} scans")
+    _dates(axes)
+    _legend(axes, "best")
+
+
+def draw_weights(axes: Axes, weights: Mapping[str, GroupWeight]) -> None:
+    """Learned weight of each factor with its interval, beside the seed weight."""
+    names = list(weights)[::-1]
+    for row, name in enumerate(names):
+        weight, colour = weights[name], FACTOR_COLOURS.get(name, INK)
+        axes.plot([100 * weight.low, 100 * weight.high], [row, row], color=colour, linewidth=5,
+                  alpha=0.3, solid_capstyle="butt")  # fmt: skip
+        axes.plot(100 * weight.learned, row, "o", color=colour, markersize=7)
+        axes.plot(100 * weight.prior, row, "|", color=INK, markersize=16, markeredgewidth=1.6)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlim=(0, 100), ylim=(-0.6, len(names) - 0.4))
+    axes.set_xlabel("share of all weight, %   ( | seed   ● learned, 90 % interval)")
+
+
+def draw_weight_history(axes: Axes, history: Mapping[str, WeightHistory]) -> None:
+    """Learned weights over the scans, seeds as dashes."""
+    for name, each in history.items():
+        colour = FACTOR_COLOURS.get(name, INK)
+        axes.fill_between(
+            each.scans, 100 * each.low, 100 * each.high, color=colour, alpha=0.15, linewidth=0
+        )
+        axes.plot(each.scans, 100 * each.learned, color=colour, linewidth=1.8, label=name)
+        axes.axhline(100 * each.prior, color=colour, linewidth=0.9, linestyle=(0, (4, 4)))
+    axes.set_xlabel("scans learned from   (dashes: seed weights)")
+    axes.set_ylabel("share of all weight, %")
+    axes.set_ylim(0, 100)
+    _legend(axes, "upper right")
+
+
+def draw_reliability(axes: Axes, check: Reliability) -> None:
+    """True recall against the estimate; on the diagonal the estimate is right."""
+    axes.plot([0, 100], [0, 100], color=FAINT, linewidth=1.0)
+    colour = COLOURS["scanrank"]
+    axes.vlines(100 * check.estimated, 100 * check.low, 100 * check.high, color=colour, alpha=0.4,
+                linewidth=4)  # fmt: skip
+    axes.plot(100 * check.estimated, 100 * check.true, "o-", color=colour, linewidth=1.2)
+    axes.set(xlim=(0, 102), ylim=(0, 102))
+    axes.set_xlabel("recall as estimated, %")
+    axes.set_ylabel("true recall, %")
+
+
+def draw_first_hit(axes: Axes, found: Mapping[str, Any]) -> None:
+    """Share of scans whose first hit came within so many symbols."""
+    for number, (name, share) in enumerate(found.items()):
+        axes.step(
+            np.arange(1, len(share) + 1), 100 * share, where="post", linewidth=1.8,
+            color=colour_of(name, number), label=name,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
+    axes.set_xticks([], minor=True)
+    axes.set(xlim=(1, len(next(iter(found.values())))), ylim=(0, 102))
+    axes.set_xlabel("symbols scanned")
+    axes.set_ylabel("scans with a hit, %")
+    _legend(axes, "lower right")
+
+
+def colour_of(name: str, number: int) -> str:
+    """The colour of an order, the same in all pictures."""
+    return COLOURS.get(name, _FURTHER[number % len(_FURTHER)])
+
+
+def _figure(title: str | None, draw: Draw) -> Figure:
+    try:
+        from matplotlib import rc_context
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as err:
+        raise InvalidInputError(
+            "pictures need matplotlib, which is not installed: pip install 'scanrank[plots]'"
+        ) from err
+    with rc_context(_STYLE):
+        # The object interface, not pyplot: no global state, so a notebook is left alone.
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.set_axisbelow(True)
+        draw(axes)
+        axes.spines[["top", "right"]].set_visible(False)
+        if title is not None:
+            axes.set_title(title, fontsize=9, loc="left")
+    return figure
+
+
+def _save(figure: Figure, to: Path | io.StringIO, kind: str, *, transparent: bool = False) -> None:
+    from matplotlib import rc_context
+
+    metadata = {"Date": None} if kind == "svg" else None
+    with rc_context(_STYLE):  # how an SVG's text is written is decided here
+        figure.savefig(to, format=kind, dpi=200, transparent=transparent, metadata=metadata)
+
+
+def _legend(axes: Axes, where: Any) -> None:
+    axes.legend(frameon=False, loc=where, fontsize=7.5, handlelength=1.4, labelspacing=0.3)
+
+
+def _dates(axes: Axes) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    concise = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(concise)
