@@ -124,9 +124,10 @@ def _results(report: ReplayReport, first: str) -> str:
         cells.append(f"{result.overhead_ms.mean():.1f}")
         rows.append(([_text(order), *cells], order == first))
     heads = ["order", *(head for _, head, _ in _COLUMNS), "ms"]
-    caption = "Means over scans; "
-        "small: 95 % interval. Area: under the recall curve; work saved: at 95 % found; ms: choosing "
-        "and learning in a scan."
+    caption = (
+        "Means over scans; small: 95 % interval. Area: under the recall curve; work saved: when "
+        "95 % is found; ms: choosing and learning in a scan."
+    )
     return _table(heads, rows, caption)
 
 
