@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bandit.rewards import RewardRule, Signal, TopShare
 from features.bars import Bars
 from scanner_adapter.bars_input import BarsBySymbol, bars_on
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.live_terminal import shown
 from scanner_adapter.ranker import SymbolRanker
-from scanner_adapter.scan import Batch, Scan
+from scanner_adapter.scan import Scan
 from scanner_adapter.scan_report import Finding, as_json, known, show
-from scanner_adapter.scanners import SCANNERS, Scanner, scanner_from_name
+from scanner_adapter.scanners import SCANNERS, scanner_from_name
 from scanner_adapter.settings import Settings
-from scanner_adapter.stop_rules import RecallReached, StopRule
+from scanner_adapter.stop_rules import AnyOf, RecallReached, StopRule, SymbolBudget
 
 INTERRUPTED = "interrupted"
 
@@ -53,7 +49,7 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
     Whatever can be refused is refused before the store is opened, so that a bad call leaves
     nothing behind.
     """
-    until = None if request.until_recall is None else RecallReached(request.until_recall)
+    until = _until(request)
     settings = Settings.of(request.settings)
     scanner = scanner_from_name(request.scanner)
     every = Bars.read(request.bars)
@@ -66,112 +62,61 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
         rewards=request.rule or (Signal() if request.scanner in SCANNERS else TopShare()),
         settings=settings,
     )
-    with ranker, ThreadPoolExecutor(request.workers) as executor, _bar(len(bars.symbols)) as bar:
-        visit = _Visit(_outcomes_of(scanner, bars), executor, until, request.max_symbols, bar)
-        with ranker.start_scan(
+    # With one worker in this thread, so that Ctrl-C ends the evaluation that it meets.
+    threads = ThreadPoolExecutor(request.workers) if request.workers > 1 else nullcontext()
+    by_symbol, is_interrupted = BarsBySymbol(bars), False
+    with ranker, threads as executor:
+        scan = ranker.start_scan(
             bars.symbols, bars=bars, now=_evening(bars), scan_id=request.scan_id
-        ) as scan:
-            visit.all(scan)
-        findings = visit.findings(scan)
+        )
+        try:
+            with shown(scan) as on_result:
+                scan.run(
+                    lambda symbol: scanner(symbol, by_symbol[symbol]),
+                    executor=executor,
+                    until=until,
+                    on_result=on_result,
+                )
+        except KeyboardInterrupt:
+            # What was found until now was reported and learned, and is printed all the same.
+            is_interrupted = True
+        findings = _findings(scan)
+    summary = replace(scan.summary, stopped=INTERRUPTED) if is_interrupted else scan.summary
     day = str(bars.dates[-1])
     if is_json:
         print(
-            json.dumps(
-                as_json(request.scanner, day, findings, scan.summary), indent=2, allow_nan=False
-            )
+            json.dumps(as_json(request.scanner, day, findings, summary), indent=2, allow_nan=False)
         )
     else:
-        show(request.scanner, day, findings, scan.summary)
-    return scan.stopped != INTERRUPTED
+        show(request.scanner, day, findings, summary)
+    return not is_interrupted
 
 
-def _outcomes_of(scanner: Scanner, bars: Bars) -> Callable[[str], Outcome]:
-    by_symbol = BarsBySymbol(bars)
-
-    def evaluate(symbol: str) -> Outcome:
-        try:
-            return Outcome.of(scanner(symbol, by_symbol[symbol]), symbol=symbol)
-        except Exception as error:
-            # A scanner may fail in any way; the failure is this symbol's outcome, not the scan's.
-            return Outcome.failed(error)
-
-    return evaluate
+def _until(request: ScanRequest) -> StopRule | None:
+    rules: list[StopRule] = []
+    if request.max_symbols is not None:
+        rules.append(SymbolBudget(request.max_symbols))
+    if request.until_recall is not None:
+        rules.append(RecallReached(request.until_recall))
+    return AnyOf(*rules) if rules else None
 
 
-@dataclass
-class _Visit:
-    """Goes through a scan batch by batch until it is complete, stopped or interrupted."""
-
-    evaluate: Callable[[str], Outcome]
-    executor: Executor
-    until: StopRule | None
-    max_symbols: int | None
-    show: Callable[[Scan], None]
-    is_random: dict[str, bool] = field(default_factory=dict)
-
-    def all(self, scan: Scan) -> None:
-        while scan.stopped is None and (batch := scan.next_batch(self._room(scan))):
-            scan.report(self._batch(scan, batch))
-            self.is_random |= dict(zip(batch, batch.is_random.tolist(), strict=True))
-            self.show(scan)
-            if scan.stopped is None and scan.n_scanned == self.max_symbols:
-                scan.stopped = f"the limit of {self.max_symbols} symbols is reached"
-            if scan.stopped is None and self.until is not None:
-                scan.stopped = self.until.reason(scan)
-
-    def _room(self, scan: Scan) -> int:
-        """Size of the next batch: the limit is kept exactly."""
-        if self.max_symbols is None:
-            return scan.batch_size
-        return min(scan.batch_size, self.max_symbols - scan.n_scanned)
-
-    def _batch(self, scan: Scan, batch: Batch) -> dict[str, Outcome]:
-        outcomes: dict[str, Outcome] = {}
-        try:
-            results = self.executor.map(self.evaluate, batch)
-            for symbol, outcome in zip(batch, results, strict=True):
-                outcomes[symbol] = outcome
-        except KeyboardInterrupt:
-            # What was found until now is reported, learned and printed all the same.
-            scan.stopped = INTERRUPTED
-        return outcomes
-
-    def findings(self, scan: Scan) -> list[Finding]:
-        return [
-            Finding(
-                place=place,
-                symbol=symbol,
-                is_random=self.is_random.get(symbol, False),  # reported before an interruption
-                is_hit=scan.is_hit(symbol),
-                rating=known(outcome.rating),
-                signal=outcome.signal,
-                alpha=known(outcome.alpha),
-                error=outcome.error,
-            )
-            for place, (symbol, outcome) in enumerate(scan.outcomes.items(), 1)
-        ]
+def _findings(scan: Scan) -> list[Finding]:
+    return [
+        Finding(
+            place=place,
+            symbol=symbol,
+            is_random=scan.is_random(symbol),
+            is_hit=scan.is_hit(symbol),
+            rating=known(outcome.rating),
+            signal=outcome.signal,
+            alpha=known(outcome.alpha),
+            error=outcome.error,
+        )
+        for place, (symbol, outcome) in enumerate(scan.outcomes.items(), 1)
+    ]
 
 
 def _evening(bars: Bars) -> datetime:
     """The end of the last day, UTC: bars are daily, so the scan comes after its day."""
     return datetime.fromisoformat(f"{bars.dates[-1]}T23:59").replace(tzinfo=UTC)
-
-
-@contextmanager
-def _bar(n_symbols: int) -> Iterator[Callable[[Scan], None]]:
-    """A progress bar on the error stream, so that the output stays clean for a pipe."""
-    errors = Console(stderr=True)
-    with Progress(
-        TextColumn("scanning"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[found]}"),
-        TimeElapsedColumn(),
-        console=errors,
-        transient=True,
-        disable=not errors.is_terminal,
-    ) as progress:
-        task = progress.add_task("", total=n_symbols, found="")
-        yield lambda scan: progress.update(
-            task, completed=scan.n_scanned, found=f"{scan.n_hits:.0f} found"
-        )

@@ -213,8 +213,9 @@ class Evaluations:
                 continue
             if self._futures.get(symbol) is not future:
                 continue  # it timed out or was cancelled before it returned
-            value = _result_of(future)
+            # Before its result is asked for: a scanner that ends the process raises here.
             self._forget(symbol)
+            value = _result_of(future)
             if isinstance(value, Exception) and self._may_retry(symbol):
                 self._submit(symbol)
                 continue

@@ -52,6 +52,7 @@ from scanner_adapter.kept_loadings import KeptLoadings
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.live_control import ScanControl, obey
 from scanner_adapter.live_link import LiveLink
+from scanner_adapter.live_status import LiveStatus
 from scanner_adapter.live_view import LiveView, rule_text
 from scanner_adapter.modes import ModeChoice
 from scanner_adapter.outcomes import Outcome, RowMap
@@ -141,13 +142,13 @@ class Scan:
             self._link = LiveLink(
                 learned.store, learned.ruleset, scan_id, self._status, is_shared=share is not None
             )
-            self._view.told = {
-                "scan_id": scan_id,
-                "ruleset": learned.ruleset,
-                "mode": self.mode,
-                "scan_time": scan_time * SECONDS_PER_DAY,
-                "hit_rule": rule_text(learned.settings.rule),
-            }
+        self._view.told = {
+            "scan_id": scan_id,
+            "ruleset": "-" if learned is None else learned.ruleset,
+            "mode": self.mode,
+            "scan_time": scan_time * SECONDS_PER_DAY,
+            "hit_rule": "-" if learned is None else rule_text(learned.settings.rule),
+        }
         if failure is not None:
             self._give_way(failure)
         elif live is not None and self.mode == "shadow":
@@ -402,6 +403,17 @@ class Scan:
             raise ScanStateError("nothing ranks the symbols of this scan (mode off, or a failure)")
         return self._queue
 
+    def status(self) -> LiveStatus:
+        """Return the scan as the live page, the API and `scanrank watch` show it.
+
+        Costs a few milliseconds at most; what takes longer is renewed less often.
+        """
+        return LiveStatus.from_json(self._status())
+
+    def is_random(self, symbol: str) -> bool:
+        """Whether the uniform quota drew the symbol."""
+        return self._place[symbol] in self._view.drawn
+
     def is_hit(self, symbol: str) -> bool:
         """Whether the symbol's reported outcome is high-value, as far as is known now."""
         return bool(self._hits([symbol])[0])
@@ -506,7 +518,7 @@ class Scan:
     ) -> None:
         """Close the scan; what was reported is kept even when the loop raised."""
         if error is not None and self.stopped is None:
-            self.stopped = f"{type(error).__name__}: {error}"
+            self.stopped = f"{type(error).__name__}: {error}".removesuffix(": ")
         self.close()
 
     # -- inside ------------------------------------------------------------------------------
@@ -698,8 +710,7 @@ class Scan:
         new = {symbol: o for symbol, o in outcomes.items() if symbol not in self._reported}
         self._reported.update(new)
         self._reported_s += [time.monotonic() - self.started] * len(new)
-        if self._link is not None:
-            self._view.add(new, time.time() if at is None else at)
+        self._view.add(new, time.time() if at is None else at)
         if self._share is not None:
             self._share.settle(outcomes)
 

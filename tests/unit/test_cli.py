@@ -108,7 +108,7 @@ def test_the_limit_of_symbols_is_kept_exactly(
 ) -> None:
     told = json.loads(scanrank(*scan(bars_file, max_symbols=73), "--json").out)
     assert told["n_scanned"] == len(told["results"]) == 73
-    assert told["stopped"] == "the limit of 73 symbols is reached"
+    assert told["stopped"] == "73 symbols scanned"
 
 
 def test_a_second_scan_has_learned_from_the_first(
