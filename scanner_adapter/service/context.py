@@ -57,7 +57,6 @@ class Service:
     async def close(self) -> None:
         """End the streams and release the store; scans that were started go on."""
         await self.streams.close()
-        await self.launcher.close()
         self.access.close()
 
 

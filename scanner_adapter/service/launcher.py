@@ -10,8 +10,10 @@ import asyncio
 import hashlib
 import logging
 import os
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections import deque
@@ -34,8 +36,7 @@ log = logging.getLogger("scanrank.service")
 
 @dataclass(slots=True)
 class _Run:
-    told: ScannerRun
-    watching: asyncio.Task[None] | None = None
+    told: ScannerRun  # replaced as a whole when it ends
 
 
 class Launcher:
@@ -45,6 +46,7 @@ class Launcher:
         self._settings, self._access, self._metrics = settings, access, metrics
         self._runs: deque[_Run] = deque(maxlen=KEPT_RUNS)
         self._n_running = 0
+        self._lock = threading.Lock()
 
     @property
     def runs(self) -> list[ScannerRun]:
@@ -75,27 +77,14 @@ class Launcher:
                 f"scanner {name!r} is not configured; known are "
                 f"{', '.join(self._settings.scanners) or 'none'}",
             )
-        if self._n_running >= self._settings.max_running:
-            raise ProblemError(
-                TOO_MANY,
-                f"{self._n_running} scans started here are running, and "
-                f"{self._settings.max_running} may; wait for one or stop it",
-                {"Retry-After": "30"},
-            )
-        self._n_running += 1  # before the first await: two requests must not both find room
+        self._take_room()
         try:
             scan_id = await self._new_scan_id(scanner.ruleset, key)
-            errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the process has ended)
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "scanner_adapter.cli", *scanner.arguments(scan_id)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=errors,
-                env=self._environment(),
-                start_new_session=True,  # Ctrl-C at the server's terminal is not for the scan
-            )
+            command = [sys.executable, "-m", "scanner_adapter.cli", *scanner.arguments(scan_id)]
+            # In a thread: making a process stops the one that makes it for some milliseconds.
+            process, errors = await asyncio.to_thread(_spawn, command, self._environment())
         except BaseException:
-            self._n_running -= 1
+            self._give_room()
             raise
         run = _Run(
             ScannerRun(
@@ -103,11 +92,30 @@ class Launcher:
                 state="running", ended_at=None, exit_code=None, message=None,
             )
         )  # fmt: skip
-        run.watching = asyncio.create_task(self._watch(run, process, errors))
         self._runs.append(run)
+        # Not by asyncio, which kills a process when its loop ends.
+        threading.Thread(
+            target=self._watch, args=(run, process, errors), daemon=True,
+            name=f"scanrank-run-{scan_id}",
+        ).start()  # fmt: skip
         self._metrics.started.labels(name).inc()
         log.info("scan %s of scanner %s started, process %d", scan_id, name, process.pid)
         return run.told
+
+    def _take_room(self) -> None:
+        with self._lock:  # before anything is awaited: two requests must not both find room
+            if self._n_running >= self._settings.max_running:
+                raise ProblemError(
+                    TOO_MANY,
+                    f"{self._n_running} scans started here are running, and "
+                    f"{self._settings.max_running} may; wait for one or stop it",
+                    {"Retry-After": "30"},
+                )
+            self._n_running += 1
+
+    def _give_room(self) -> None:
+        with self._lock:
+            self._n_running -= 1
 
     async def _new_scan_id(self, ruleset: str, key: str | None) -> str:
         if key is None:
@@ -123,13 +131,11 @@ class Launcher:
         kept = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
         return {**kept, STORE_VARIABLE: self._settings.store}
 
-    async def _watch(
-        self, run: _Run, process: asyncio.subprocess.Process, errors: IO[bytes]
-    ) -> None:
-        code = await process.wait()
-        self._n_running -= 1
+    def _watch(self, run: _Run, process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
         with errors:
+            code = process.wait()
             message = _last_line(errors) if code else None
+        self._give_room()
         run.told = run.told.model_copy(
             update={
                 "state": "ended", "ended_at": time.time(), "exit_code": code, "message": message,
@@ -138,12 +144,25 @@ class Launcher:
         self._metrics.exits.labels(run.told.scanner, str(code)).inc()
         log.info("scan %s of scanner %s ended with %d", run.told.scan_id, run.told.scanner, code)
 
-    async def close(self) -> None:
-        """Watch no longer; what runs goes on."""
-        tasks = [run.watching for run in self._runs if run.watching is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+
+def _spawn(
+    command: list[str], environment: dict[str, str]
+) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """Start a process; its error output goes to a file without a name, as long as it may be."""
+    errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the process has ended)
+    try:
+        process = subprocess.Popen(  # noqa: S603  (a list of arguments from the operator's file)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=environment,
+            start_new_session=True,  # Ctrl-C at the server's terminal is not for the scan
+        )
+    except BaseException:
+        errors.close()
+        raise
+    return process, errors
 
 
 def _last_line(errors: IO[bytes]) -> str | None:
