@@ -102,7 +102,10 @@ function title({ started_at, is_closed, n_scanned, n_symbols, mode }) {
   return `${moment(started_at)}${how}, ${whole(n_scanned)}${of}${mode === "on" || !mode ? "" : `, ${mode}`}`;
 }
 
+// Names have none of the characters that an address would escape.
+const ADDRESS = /^#([A-Za-z0-9._-]+)\/([A-Za-z0-9._-]+)$/;
+
 function fromAddress() {
-  const [ruleset, scan_id, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
-  return ruleset && scan_id && rest.length === 0 ? { ruleset, scan_id } : null;
+  const match = ADDRESS.exec(location.hash);
+  return match && { ruleset: match[1], scan_id: match[2] };
 }

@@ -22,7 +22,8 @@ import { openStream } from "./stream.js";
 import { renderWeights } from "./weights.js";
 import { openWhy } from "./why.js";
 
-const LIST_EVERY_MS = 5000;
+const LIST_EVERY_MS = 3000;
+const HIDDEN_MS = 10_000; // a glance at another tab costs no reconnection
 
 const now = () => Date.now() / 1000;
 
@@ -31,6 +32,7 @@ let stream = null;
 let isDrawn = true;
 let isListing = false;
 let listTimer = null;
+let pauseTimer = null;
 
 // -- what is shown --------------------------------------------------------------------------------
 
@@ -93,7 +95,6 @@ function bareText({ scan, isClosed }) {
 
 function watch(scan) {
   stream?.close();
-  change({ ...START });
   const path = paths.scan(scan);
   stream = openStream(paths.events(scan), () => get(path), {
     event: (type, data) => change(received(state, type, data, now())),
@@ -106,11 +107,28 @@ function watch(scan) {
   });
 }
 
-const chooser = new Chooser(watch);
+// A browser opens six connections to a server at most, and a stream keeps one: a page that nobody
+// sees gives its own up, or the seventh tab would wait for ever. A status makes good for the gap.
+function pause() {
+  clearTimeout(pauseTimer);
+  stream?.close();
+  stream = null;
+  state = { ...state, heardAt: null }; // the silence from here on is our own
+}
+
+function resume() {
+  clearTimeout(pauseTimer);
+  if (document.body.dataset.state !== "login") list();
+}
+
+const chooser = new Chooser((scan) => {
+  change({ ...START });
+  watch(scan);
+});
 
 /** Ask which scans there are, now and again every few seconds; not while the log-in waits. */
 async function list() {
-  if (isListing) return;
+  if (isListing || document.hidden) return;
   isListing = true;
   clearTimeout(listTimer);
   try {
@@ -119,7 +137,7 @@ async function list() {
       await renderScanners(list);
       show("empty");
     } else if (stream === null) {
-      watch(chooser.current); // the first time, and after a log-in
+      watch(chooser.current); // after a pause or a log-in, or as the address says
     }
     listTimer = setTimeout(list, LIST_EVERY_MS);
   } catch (error) {
@@ -138,18 +156,23 @@ function failed(error) {
   } else if (state.scan === null) {
     setText(byId("error-text"), error.message);
     show("error");
+  } else if (stream === null) {
+    change(connected(state, false, now()));
   }
   // With a scan on the page the stream says what is wrong, above what is still known.
 }
 
 // -- what a user asks for -------------------------------------------------------------------------
 
+// For a moment after another scan was chosen the old one is still drawn: then there is no `scan`.
+
 function why(symbol) {
-  openWhy(state.scan, symbol);
+  if (state.scan !== null) openWhy(state.scan, symbol);
 }
 
 async function changeWish(what, symbol, isOn) {
   const { scan } = state;
+  if (scan === null) return;
   const path = paths.wish(scan, what === "pin" ? "pins" : "exclusions", symbol);
   setText(byId("queue-error"), "");
   try {
@@ -165,5 +188,10 @@ byId("retry").addEventListener("click", list);
 wireLogin(list, () => failed({ status: 401 }));
 // "No news since" comes with time, not with an event.
 setInterval(() => state.scan !== null && renderNotice(state, now()), LIST_EVERY_MS);
-document.addEventListener("visibilitychange", () => !document.hidden && list());
+window.addEventListener("pagehide", pause);
+window.addEventListener("pageshow", (event) => event.persisted && resume());
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) pauseTimer = setTimeout(pause, HIDDEN_MS);
+  else resume();
+});
 list();

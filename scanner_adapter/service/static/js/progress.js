@@ -1,5 +1,6 @@
 // Which scan this is, how far it is, and what stopping now would miss.
 
+import { curveData } from "./curve.js";
 import { byId, el, keyed, setAttribute, setText } from "./dom.js";
 import { count, decimal, duration, isNumber, missed, moment, percent, whole } from "./format.js";
 
@@ -41,7 +42,7 @@ function hitRule({ hit_rule, hit_limit }) {
 function figures(status, isClosed) {
   const { estimate } = status;
   const share = status.n_symbols > 0 ? status.n_scanned / status.n_symbols : null;
-  const total = estimate ? estimate.hits_found + estimate.hits_remaining : null;
+  const { total } = curveData(status);
   const isAll = status.n_scanned >= status.n_symbols;
   return [
     {

@@ -7,9 +7,12 @@ import { decimal, percent } from "./format.js";
 // Thousands may be excluded by a program; the page shows the first ones.
 const MOST_EXCLUDED = 100;
 
+// After so long without a move a pointer or focus that rests in the list holds it no more.
+const HOLD_MS = 20_000;
+
 /**
- * The table keeps its order while the pointer or the focus is in it: a row must not move away
- * under the finger that presses its button.
+ * The table keeps its order while somebody is at work in it: a row must not move away under the
+ * finger that presses its button.
  */
 export class Queue {
   /** @param on callbacks: `why(symbol)`, `change(what, symbol, isOn)` */
@@ -20,20 +23,40 @@ export class Queue {
     this.state = null;
     const panel = this.body.closest("table");
     this.isPointed = false;
-    panel.addEventListener("pointerenter", (event) => this.#hold(event.pointerType === "mouse"));
-    panel.addEventListener("pointerleave", () => this.#hold(false));
-    panel.addEventListener("focusout", () => setTimeout(() => this.state && this.render(this.state)));
+    this.movedAt = -Infinity;
+    panel.addEventListener("pointerenter", (event) => this.#point(event.pointerType === "mouse"));
+    panel.addEventListener("pointerleave", () => this.#point(false));
+    panel.addEventListener("focusout", () => setTimeout(() => this.#again()));
+    for (const type of ["pointermove", "pointerdown", "keydown", "focusin"]) {
+      panel.addEventListener(type, () => this.#moved());
+    }
   }
 
-  #hold(isPointed) {
+  #point(isPointed) {
     this.isPointed = isPointed;
+    this.#moved();
+  }
+
+  #moved() {
+    this.movedAt = performance.now();
+    if (this.held === null || !this.isPointed) this.#again();
+  }
+
+  #again() {
     if (this.state !== null) this.render(this.state);
+  }
+
+  get #isHeld() {
+    const isInside = this.isPointed || this.body.contains(document.activeElement);
+    return isInside && performance.now() - this.movedAt < HOLD_MS;
   }
 
   render(state) {
     this.state = state;
-    const next = state.status.next ?? [];
-    const isHeld = this.isPointed || this.body.contains(document.activeElement);
+    // The scanner draws its queue up less often than it counts results.
+    const found = new Set(state.status.newest_hits.map((hit) => hit.symbol));
+    const next = state.status.next.filter(({ symbol }) => !found.has(symbol));
+    const isHeld = this.#isHeld;
     if (!isHeld || this.held?.scan !== state.status.scan_id) this.held = null;
     if (isHeld) this.held ??= { scan: state.status.scan_id, symbols: next.map((w) => w.symbol) };
     const shown = this.held === null ? next : this.#inHeldOrder(next);

@@ -17,6 +17,7 @@ export function wireStop(current, onWishes) {
 
   byId("stop").addEventListener("click", () => {
     scan = current().scan;
+    if (scan === null) return; // another one was chosen and is not here yet
     setText(byId("stop-error"), "");
     setText(byId("stop-question"), question(current()));
     dialog.showModal();

@@ -3,7 +3,7 @@
 import { get, paths } from "./api.js";
 import { byId, el } from "./dom.js";
 import { bar, factorClass, factorNames, scaleOf } from "./factors.js";
-import { decimal, isNumber, moment, percent, signed, whole } from "./format.js";
+import { decimal, duration, isNumber, moment, percent, signed, whole } from "./format.js";
 
 const MOST_HISTORY = 8;
 
@@ -25,12 +25,21 @@ export async function openWhy(scan, symbol) {
   if (question !== asked || !dialog.open) return; // another symbol was asked for meanwhile
   body.replaceChildren(
     inScan.status === "fulfilled" ? inThisScan(inScan.value) : problem(inScan.reason),
-    before.status === "fulfilled" ? trackRecord(before.value) : problem(before.reason),
+    el(
+      "section",
+      {},
+      el("h3", {}, "Track record"),
+      ...(before.status === "fulfilled" ? trackRecord(before.value) : [noRecord(before.reason)]),
+    ),
   );
 }
 
 function problem(error) {
   return el("p", { class: "problem" }, error.message);
+}
+
+function noRecord(error) {
+  return error.status === 404 ? el("p", {}, "It was never scanned before.") : problem(error);
 }
 
 function inThisScan(it) {
@@ -113,29 +122,28 @@ function reasonRow({ name, prior, learned }, scale) {
   );
 }
 
+const scans = (n) => `${whole(n)} ${n === 1 ? "scan" : "scans"}`;
+
 function trackRecord({ track, effect, history, n_scans_read }) {
   const past = history.slice(0, MOST_HISTORY);
   const facts = [
-    `${whole(track.n_hits)} times high-value in ${whole(track.n_scans)} scans`,
-    isNumber(track.age_days) ? `last seen ${decimal(track.age_days, 1)} days before` : null,
+    `High-value in ${whole(track.n_hits)} of ${scans(track.n_scans)}`,
+    isNumber(track.age_days) ? `last seen ${duration(86400 * track.age_days)} before` : null,
     `its own effect ${signed(effect.mean)} (${signed(effect.low)} to ${signed(effect.high)}) in log odds`,
   ];
-  return el(
-    "section",
-    {},
-    el("h3", {}, "Track record"),
+  return [
     el("p", {}, `${facts.filter(Boolean).join(", ")}.`),
     past.length === 0
-      ? el("p", {}, `No result of it in the latest ${whole(n_scans_read)} scans.`)
+      ? el("p", {}, `No result of it in the latest ${scans(n_scans_read)}.`)
       : historyTable(past, n_scans_read),
-  );
+  ];
 }
 
 function historyTable(past, nScansRead) {
   return el(
     "table",
     {},
-    el("caption", {}, `Its results in the latest ${whole(nScansRead)} scans`),
+    el("caption", {}, `Its results in the latest ${scans(nScansRead)}`),
     el(
       "thead",
       {},
