@@ -20,7 +20,7 @@ from rich.console import Console
 from bandit.errors import BanditError, InvalidInputError
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from features.errors import FeatureError
-from scanner_adapter import cli_factors, cli_serve, cli_store, cli_tune
+from scanner_adapter import cli_factors, cli_serve, cli_store, cli_tune, cli_watch
 from scanner_adapter.errors import AdapterError
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ Hit = Annotated[
 
 app.command("serve")(cli_serve.serve)
 app.command("tune")(cli_tune.tune)
+app.command("watch")(cli_watch.watch)
 SettingsFile = Annotated[
     Path | None,
     typer.Option("--settings", metavar="FILE.toml", help="Settings, as scanrank tune writes them."),
@@ -218,8 +219,12 @@ def replay(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Recorded scans instead of --bars: 'bundled' (the default) or a file.",
+            help="Instead of --ratings: 'bundled' (the default), or a journal that `scanrank "
+            "journal export` wrote.",
         ),
+    ] = None,
+    sectors: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV with columns symbol and sector.")
     ] = None,
     from_: Annotated[
         str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
@@ -259,17 +264,56 @@ def replay(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same batches.")] = 0,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Simulate so many evaluations at a time.")
+    ] = 1,
+    delay_batches: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Simulate results that come N batches late.")
+    ] = 0,
+    delay_s: Annotated[
+        float,
+        typer.Option(
+            "--delay",
+            metavar="SECONDS",
+            min=0,
+            help="Simulate results that come late; an evaluation takes --evaluation seconds.",
+        ),
+    ] = 0.0,
+    evaluation_s: Annotated[
+        float, typer.Option("--evaluation", metavar="SECONDS", help="Median of its length.")
+    ] = 0.1,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="GROUP", help="Also by market 'regime' or by 'sector'."),
+    ] = None,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="Make the choices of a journal's scans again, and say whether they are the "
+            "same, bit for bit; scans that were stopped need the --bars they saw.",
+        ),
+    ] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write the table as JSON.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the tables as JSON.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Also write pictures and one page that needs nothing else."
+        ),
     ] = None,
 ) -> None:
     """Replay a scanner's logged ratings: what would prioritising have been worth?"""
     from scanner_adapter.cli_replay import ReplayRequest, run_replay
+    from scanner_adapter.replay.breakdown import group_kind
+    from scanner_adapter.replay.pace import Pace
 
-    run_replay(
+    is_as_logged = run_replay(
         ReplayRequest(
             bars=bars,
             ratings=ratings,
+            sectors=sectors,
             log=log,
             from_=from_,
             to=to,
@@ -280,9 +324,21 @@ def replay(
             batch_size=batch_size,
             warmup=warmup,
             seed=seed,
+            pace=Pace(
+                workers=workers,
+                seconds=evaluation_s,
+                spread=0.5 if workers > 1 else 0.0,
+                delay_s=delay_s,
+                delay_batches=delay_batches,
+            ),
+            by=None if by is None else group_kind(by),
+            is_again=again,
             json_file=json_file,
+            report_folder=report,
         )
     )
+    if not is_as_logged:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

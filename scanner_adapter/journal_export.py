@@ -142,6 +142,12 @@ def is_journal(path: Path) -> bool:
     return _KEY in (pq.read_schema(path).metadata or {})
 
 
+def is_parquet(path: Path) -> bool:
+    """Whether a file is one that Parquet can be read from, by its first bytes."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
 def logged_ratings(path: Path) -> pd.DataFrame:
     """Return date, symbol, rating, signal and numeric columns of an exported journal, for a replay.
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from rich import box
+from rich.table import Table
 
 from bandit.errors import BanditError, InvalidInputError
 from bandit.ranker import RankerSettings
@@ -89,6 +91,29 @@ def replay_again(
             verdicts[entry.scan_id] = stage.replay(scan, own, facts_of)
         stage.learn(entry)
     return tuple(verdicts.values())
+
+
+def again_table(verdicts: Sequence[Verdict]) -> Table:
+    """The verdicts for people."""
+    n_same = sum(verdict.is_same is True for verdict in verdicts)
+    n_other = sum(verdict.is_same is False for verdict in verdicts)
+    table = Table(
+        title=f"{n_same} scans came out again bit for bit, {n_other} did not, "
+        f"{len(verdicts) - n_same - n_other} cannot be repeated",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        title_justify="left",
+    )
+    table.add_column("scan", no_wrap=True, max_width=32)
+    for name in ("batches", "symbols"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("again", ratio=1)
+    words = {True: "the same", False: "DIFFERENT", None: "not repeated"}
+    for each in verdicts:
+        said = words[each.is_same] + (f": {each.reason}" if each.reason else "")
+        table.add_row(each.scan_id, str(each.n_batches), str(each.n_symbols), said)
+    return table
 
 
 class _Stage:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,9 +73,15 @@ def breakdown(report: ReplayReport, by: By) -> tuple[GroupRow, ...]:
     InvalidInputError
         If the log does not know sectors, or too little of the market for regimes.
     """
-    if by not in get_args(By):
-        raise InvalidInputError(f"by is {by!r}; expected one of {', '.join(get_args(By))}")
     return tuple(_by_regime(report) if by == "regime" else _by_sector(report))
+
+
+def group_kind(text: str) -> By:
+    """Read a kind of group; raises InvalidInputError for another word."""
+    for kind in get_args(By):
+        if text == kind:
+            return cast("By", kind)
+    raise InvalidInputError(f"by is {text!r}; expected one of {', '.join(get_args(By))}")
 
 
 def breakdown_table(report: ReplayReport, by: By, orders: Sequence[str] | None = None) -> Table:

@@ -7,6 +7,7 @@ that the page that shows them decides what dark mode looks like.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
 from collections.abc import Callable, Mapping
@@ -71,6 +72,14 @@ _STYLE: dict[Any, Any] = {
 }
 
 Draw = Callable[["Axes"], None]
+
+
+def check_installed() -> None:
+    """Raise InvalidInputError if matplotlib, an optional dependency, is missing."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise InvalidInputError(
+            "pictures need matplotlib, which is not installed: pip install 'scanrank[plots]'"
+        )
 
 
 def pictures(report: ReplayReport) -> dict[str, tuple[str, Draw]]:
@@ -245,14 +254,11 @@ def colour_of(name: str, number: int) -> str:
 
 
 def _figure(title: str | None, draw: Draw) -> Figure:
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as err:
-        raise InvalidInputError(
-            "pictures need matplotlib, which is not installed: pip install 'scanrank[plots]'"
-        ) from err
+    check_installed()
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     with rc_context(_STYLE):
         # The object interface, not pyplot: no global state, so a notebook is left alone.
         figure = Figure(figsize=_SIZE, layout="constrained")
