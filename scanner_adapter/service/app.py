@@ -35,6 +35,7 @@ from scanner_adapter.service.routes import (
     login,
     operations,
     page,
+    reference,
     rulesets,
     scanners,
     scans,
@@ -66,7 +67,7 @@ def create_app(settings: ServiceSettings, store: Store | None = None) -> FastAPI
         docs_url=None, redoc_url=None,  # FastAPI's pages load scripts from other sites
     )  # fmt: skip
     app.state.service = service
-    for module in (events, scans, rulesets, steering, scanners, operations, login, page):
+    for module in (events, scans, rulesets, steering, scanners, operations, login, page, reference):
         app.include_router(module.router)
     app.mount("/static", page.static_files(), name="static")
     # The last one added is the outermost.
