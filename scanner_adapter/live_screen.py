@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -77,7 +77,7 @@ def found_text(status: LiveStatus) -> str:
     limit = "" if status.hit_limit is None else f": {status.hit_limit:.4g} or more"
     if status.hit_rule.startswith("rating:"):
         limit = ""  # says so itself
-    parts = [f"{status.n_hits:,.0f} high-value ({_clean(status.hit_rule)}{limit})"]
+    parts = [f"{status.n_hits:,.0f} high-value ({printable(status.hit_rule)}{limit})"]
     if status.estimate is not None and status.n_scanned:
         parts.append(f"about {status.estimate.recall:.0%} of all".replace("%", " %"))
     if status.state == "scanning" and status.eta_s:
@@ -104,7 +104,7 @@ def line_text(status: LiveStatus) -> str:
     """Say how far a scan is in one line of a log."""
     failed = f", {status.n_errors:,} failed" if status.n_errors else ""
     return (
-        f"{_clean(status.ruleset)} {duration(status.updated_at - status.started_at)} "
+        f"{printable(status.ruleset)} {duration(status.updated_at - status.started_at)} "
         f"{status.n_scanned:,} of {status.n_symbols:,} symbols{failed} · {found_text(status)}"
     )
 
@@ -129,6 +129,19 @@ def clock(time: float) -> str:
     return datetime.fromtimestamp(time).astimezone().strftime("%H:%M:%S")
 
 
+def printable(text: str) -> str:
+    """Replace what could steer a terminal: names and reasons come from elsewhere.
+
+    Examples
+    --------
+    >>> printable("NVDA"), printable("\x1b[2J")
+    ('NVDA', '\ufffd[2J')
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
 # -- parts -----------------------------------------------------------------------------------------
 
 
@@ -136,13 +149,13 @@ def _heading(status: LiveStatus, now: float, width: int) -> Text:
     is_done = status.state == "done"
     until = status.updated_at if is_done else max(now, status.updated_at)
     heading = Text(no_wrap=True, overflow="ellipsis")
-    heading.append(_clean(status.ruleset), "bold")
-    heading.append(f" · scan {_clean(status.scan_id)[:12]} · {_clean(status.mode)} · ", "dim")
+    heading.append(printable(status.ruleset), "bold")
+    heading.append(f" · scan {printable(status.scan_id)[:12]} · {printable(status.mode)} · ", "dim")
     heading.append(status.state, "bold" if is_done else "bold green")
     heading.append(f" · {duration(until - status.started_at)}", "dim")
     told = status.failure or status.stopped
     if told:
-        heading.append(f" · {_clean(told)}", "yellow")
+        heading.append(f" · {printable(told)}", "yellow")
     heading.truncate(width)
     return heading
 
@@ -181,7 +194,7 @@ def _tier(name: str, scanned: int, waiting: int, width: int) -> Text:
 
 
 def _weight(factor: str, weight: LiveWeight) -> Text:
-    line = Text(f"{_clean(factor):<12}{weight.prior:.2f} → ")
+    line = Text(f"{printable(factor):<12}{weight.prior:.2f} → ")
     line.append(f"{weight.learned:.2f}", "bold")
     line.append(f"  {weight.low:.2f} to {weight.high:.2f}", "dim")
     return line
@@ -193,9 +206,9 @@ def _hits(status: LiveStatus, n_rows: int) -> Table:
         table.add_row(
             clock(hit.at),
             f"{hit.rank:,}",
-            _clean(hit.symbol),
+            printable(hit.symbol),
             "-" if hit.rating is None else f"{hit.rating:,.2f}",
-            _clean(hit.signal or "-") + (" (random)" if hit.is_random else ""),
+            printable(hit.signal or "-") + (" (random)" if hit.is_random else ""),
             style="green",
         )
     if not status.newest_hits:
@@ -207,7 +220,7 @@ def _next(status: LiveStatus, n_rows: int) -> Table:
     table = _table(("symbol", "score", "chance", "because of"), "expected next")
     for waiting in status.next[:n_rows]:
         table.add_row(
-            ("▲ " if waiting.is_pinned else "") + _clean(waiting.symbol),
+            ("▲ " if waiting.is_pinned else "") + printable(waiting.symbol),
             f"{waiting.score:.1f}",
             f"{100 * waiting.probability:.3g} %",
             because(waiting),
@@ -222,7 +235,9 @@ def because(waiting: NextUp) -> str:
     reasons = {factor: part.learned for factor, part in waiting.reasons.items()}
     reasons |= {"today": waiting.today, "its own": waiting.own}
     strongest = sorted(reasons, key=lambda factor: -abs(reasons[factor]))[:2]
-    told = [f"{_clean(factor)} {reasons[factor]:+.1f}" for factor in strongest if reasons[factor]]
+    told = [
+        f"{printable(factor)} {reasons[factor]:+.1f}" for factor in strongest if reasons[factor]
+    ]
     return ", ".join(told) or "-"
 
 
@@ -255,13 +270,4 @@ def _bar(n: float, total: float, width: int, style: str) -> Text:
 
 
 def _line(text: str, style: str = "") -> Text:
-    return Text(_clean(text), style, no_wrap=True, overflow="ellipsis")
-
-
-def _clean(text: str) -> str:
-    """Replace what could steer a terminal: names and reasons come from elsewhere."""
-    return text if text.isprintable() else "".join(_printable(text))
-
-
-def _printable(text: str) -> Iterator[str]:
-    return (letter if letter.isprintable() else "\ufffd" for letter in text)
+    return Text(printable(text), style, no_wrap=True, overflow="ellipsis")

@@ -1,0 +1,108 @@
+"""`scanrank watch`: a running scan of any process, on this terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from bandit.errors import StoreUnavailableError
+from scanner_adapter.live_screen import line_text, printable, screen
+from scanner_adapter.scan_watcher import ScanWatcher, Sight
+
+LOOK_S = 0.25
+# Between two lines of a log, where nothing but counters has changed.
+LINE_S = 5.0
+
+
+def watch(
+    store: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", envvar="SCANRANK_STORE", help="The store that the scanner uses."
+        ),
+    ] = "embedded://",
+    ruleset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only its scans; default: of all.")
+    ] = None,
+    scan: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="This scan, until it ends; default: always the newest."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and leave.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the status once, as JSON for machines.")
+    ] = False,
+) -> None:
+    """Watch a running scan: progress, high-value results, estimate, tiers, weights."""
+    console = Console(highlight=False)
+    watcher = ScanWatcher(store, ruleset, scan)
+    try:
+        if once or as_json:
+            _show_once(watcher, console, as_json=as_json)
+        elif console.is_terminal:
+            _show_live(watcher, console, ends=scan is not None)
+        else:
+            _log(watcher, console, ends=scan is not None)
+    except KeyboardInterrupt:
+        return  # leaving is not failing: the scan goes on without us
+    finally:
+        watcher.close()
+
+
+def _show_once(watcher: ScanWatcher, console: Console, *, as_json: bool) -> None:
+    sight = watcher.look(time.time())
+    if not sight.is_connected:
+        raise StoreUnavailableError(f"the store does not answer: {sight.notice}")
+    if as_json:
+        status = None if sight.status is None else sight.status.to_json()
+        print(json.dumps(status, indent=2, allow_nan=False))
+    else:
+        console.print(_picture(sight, console.width, None))
+
+
+def _show_live(watcher: ScanWatcher, console: Console, *, ends: bool) -> None:
+    sight = Sight(None, "connecting", is_connected=False)
+
+    def picture() -> RenderableType:
+        return _picture(sight, *console.size)  # the size now: terminals are resized
+
+    with Live(
+        console=console, get_renderable=picture, screen=True, refresh_per_second=1 / LOOK_S,
+        vertical_overflow="crop",
+    ):  # fmt: skip
+        while not (ends and _has_ended(sight)):
+            sight = watcher.look(time.time())
+            time.sleep(LOOK_S)
+    console.print(_picture(sight, console.width, None))  # the last one stays, on the usual screen
+
+
+def _log(watcher: ScanWatcher, console: Console, *, ends: bool) -> None:
+    last, next_line = "", 0.0
+    while True:
+        sight, now = watcher.look(time.time()), time.monotonic()
+        status = sight.status
+        news = f"{sight.notice}{status and (status.scan_id, status.state)}"
+        if news != last or (now >= next_line and not (status and status.state == "done")):
+            last, next_line = news, now + LINE_S
+            told = "" if status is None else line_text(status)
+            line = " · ".join(part for part in (sight.notice, told) if part)
+            console.print(Text(printable(line)), soft_wrap=True)
+        if ends and _has_ended(sight):
+            return
+        time.sleep(LOOK_S)
+
+
+def _has_ended(sight: Sight) -> bool:
+    return sight.status is not None and sight.status.state == "done"
+
+
+def _picture(sight: Sight, width: int, height: int | None) -> RenderableType:
+    if sight.status is None:
+        return Text(printable(sight.notice), "bold yellow")
+    return screen(sight.status, now=time.time(), width=width, height=height, notice=sight.notice)
