@@ -14,6 +14,7 @@ from rich.console import Console
 
 from benchmarks import _data
 from benchmarks.peers import BayesianBandits, ContextualBandits, LightGBM, MabWiser, Model, Peer
+from benchmarks.peers_online import River, VowpalWabbit
 from scanner_adapter.replay import replay
 
 CANDIDATES: Mapping[str, Callable[[], Model]] = {
@@ -29,6 +30,14 @@ CANDIDATES: Mapping[str, Callable[[], Model]] = {
     "contextualbandits 0.01": lambda: ContextualBandits(0, v_sq=0.01),
     "contextualbandits 0.1": lambda: ContextualBandits(0, v_sq=0.1),
     "contextualbandits 1": lambda: ContextualBandits(0, v_sq=1.0),
+    "river 0.01": lambda: River(0, alpha=0.01),
+    "river 0.1": lambda: River(0, alpha=0.1),
+    "river 1": lambda: River(0, alpha=1.0),
+    "vowpalwabbit mtr": lambda: VowpalWabbit(0),
+    "vowpalwabbit mtr slow": lambda: VowpalWabbit(0, extra="-l 0.1"),
+    "vowpalwabbit mtr coin": lambda: VowpalWabbit(0, extra="--coin"),
+    "vowpalwabbit ips": lambda: VowpalWabbit(0, cb_type="ips"),
+    "vowpalwabbit mtr l2": lambda: VowpalWabbit(0, extra="--l2 1e-6 -l 0.05"),
 }
 
 

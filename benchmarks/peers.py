@@ -1,5 +1,7 @@
 """Other learners on the same scans: LightGBM, bayesianbandits, MABWiser, contextualbandits.
 
+river and Vowpal Wabbit are in `benchmarks.peers_online`.
+
 Every peer is fed what scanrank is fed, by the same code: factor scores, the day's sub-scores, the
 historical sub-scores of what the peer itself has seen, percentiles of the scanner's own last rows,
 and the similarity loadings (not LightGBM, which finds 0.7 points more without them). Where a peer
@@ -306,4 +308,13 @@ class ContextualBandits:
         """Nothing is learned between scans."""
 
 
-PEERS = ("lightgbm", "bayesianbandits", "bayesianbandits hybrid", "mabwiser", "contextualbandits")
+PEERS = (
+    "lightgbm",
+    "bayesianbandits",
+    "bayesianbandits hybrid",
+    "mabwiser",
+    "mabwiser ts",
+    "contextualbandits",
+    "river",
+    "vowpalwabbit",
+)

@@ -4,6 +4,9 @@ Every case replays the last 629 trading days of the market data (see `benchmarks
 the code that runs live, in batches of 50, and measures the scans after 60 of warm-up. Choices were
 made on scans up to the end of 2018; 2019 alone is the held-out part. Learners start empty and
 every order learns from its own visits only.
+
+Every (case, order) is kept on disk when it is done (`benchmarks._quality_cache`), so that a run
+that was interrupted, or asked for less, goes on where it was.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,7 +27,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import _data, peers
+from benchmarks import _data, _quality_cache, peers, peers_online
 from scanner_adapter.replay import Configuration, Order, Ranked, ReplayLog, ReplayReport, replay
 from scanner_adapter.replay.report import OrderResult, Row
 from scanner_adapter.stop_rules import RecallReached
@@ -95,11 +99,54 @@ def run_case(name: str, orders: Sequence[str], n_scans: int, to: str, seed: int)
     seed : int
     """
     case = CASES[name]
-    # A stop rule needs hits to count; a scan cut at a budget or an empty store cannot promise.
-    wanted = [o for o in orders if o != UNTIL or (case.budget is None and not case.cold)]
+    wanted = _orders_of(name, orders)
     return replay_case(
         case, lambda log: [make_order(order, log, seed) for order in wanted], n_scans, to
     )
+
+
+def run_part(name: str, order: str, n_scans: int, to: str, seed: int) -> tuple[float, float]:
+    """Replay one case under one order and keep the result; return seconds and ms per scan.
+
+    What was kept before takes no time.
+    """
+    path = _part(name, order, n_scans, to, seed)
+    began = time.monotonic()
+    report = _quality_cache.load(path)
+    if report is None:
+        report = run_case(name, [order], n_scans, to, seed)
+        _quality_cache.save(path, report)
+    return time.monotonic() - began, float(report.results[order].overhead_ms.mean())
+
+
+def joined_case(name: str, orders: Sequence[str], n_scans: int, to: str, seed: int) -> ReplayReport:
+    """Put the kept results of `orders` together."""
+    parts = [_quality_cache.load(_part(name, order, n_scans, to, seed)) for order in orders]
+    whole = [part for part in parts if part is not None]
+    results = {order: result for part in whole for order, result in part.results.items()}
+    return replace(whole[0], results=results)
+
+
+def _part(name: str, order: str, n_scans: int, to: str, seed: int) -> Path:
+    case = CASES[name]
+    asked = {
+        "case": name, "scans": n_scans, "to": to, "seed": seed, "batch": BATCH_SIZE,
+        "budget": case.budget, "same_day": case.same_day, "cold": case.cold,
+        "data": str(_data.data_folder()),
+    }  # fmt: skip
+    is_peer = order in peers.PEERS
+    return _quality_cache.path_of(
+        name, order, _quality_cache.key(order, is_peer=is_peer, asked=asked)
+    )
+
+
+def _orders_of(name: str, orders: Sequence[str]) -> list[str]:
+    """Leave out the stop rule where it has nothing to promise.
+
+    It needs hits to count; a scan cut at a budget or an empty store cannot promise.
+    """
+    case = CASES[name]
+    return [o for o in orders if o != UNTIL or (case.budget is None and not case.cold)]
 
 
 def replay_case(
@@ -146,8 +193,16 @@ def make_order(name: str, log: ReplayLog, seed: int) -> str | Order:
             return peers.Peer(name, peers.BayesianBandits(seed, n_symbols=n_symbols), rng)
         case "mabwiser":
             return peers.Peer(name, peers.MabWiser(seed), rng)
+        case "mabwiser ts":
+            beta = peers_online.MabWiserThompson(seed, n_symbols=n_symbols)
+            return peers.Peer(name, beta, rng)
         case "contextualbandits":
             return peers.Peer(name, peers.ContextualBandits(seed), rng)
+        case "river":
+            return peers.Peer(name, peers_online.River(seed), rng)
+        case "vowpalwabbit":
+            vw = peers_online.VowpalWabbit(seed)
+            return peers.Peer(name, vw, rng, random_share=0.02, loadings=False)
     if name == UNTIL:
         ranker = Configuration(seed=seed).open(log.rule)
         rule = RecallReached(TARGET_RECALL, CONFIDENCE)
@@ -265,7 +320,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--development", action="store_true", help=f"only scans up to {_data.DEVELOPMENT_END}"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1, help="cases at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="parts (case, order) at a time")
     parser.add_argument("--json", type=Path, help="write all rows to this file")
     chosen = parser.parse_args(arguments)
     orders = ALL_ORDERS if chosen.orders == "all" else tuple(chosen.orders.split(","))
@@ -279,17 +334,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     all_rows: list[Row] = []
     with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
+        how = (chosen.scans, to, chosen.seed)
         pending = {
-            name: pool.submit(run_case, name, orders, chosen.scans, to, chosen.seed)
+            name: {o: pool.submit(run_part, name, o, *how) for o in _orders_of(name, orders)}
             for name in chosen.case
         }
-        for name, future in pending.items():
-            report = future.result()
+        failed: list[str] = []
+        for name, parts in pending.items():
+            done = []
+            for order, future in parts.items():
+                try:
+                    seconds, overhead_ms = future.result()
+                except Exception as error:
+                    # A peer that breaks must not cost the hours of the others.
+                    failed.append(f"{name}, {order}: {type(error).__name__}: {error}")
+                    continue
+                done.append(order)
+                print(
+                    f"{name}, {order}: {seconds:.0f} s, {overhead_ms:.0f} ms a scan",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            if not done:
+                continue
+            report = joined_case(name, done, *how)
             all_rows += rows(name, report)
             console.print(table(name, report), "")
             if chosen.json is not None:  # after each case: a long run that ends early keeps them
                 chosen.json.write_text(json.dumps(all_rows, indent=2, allow_nan=False) + "\n")
-    return 0
+    for line in failed:
+        print(f"failed: {line}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _held_out(report: ReplayReport) -> ReplayReport | None:
