@@ -50,6 +50,7 @@ class Pace:
     def __init__(self) -> None:
         self._reports: dict[str, deque[tuple[int, int]]] = {}  # worker -> (ms, symbols)
         self._last: dict[str, tuple[int, int]] = {}  # worker -> its last position
+        self._first_ms = math.inf
 
     def note(self, worker: str, position: str, n: int) -> None:
         """Note a report of `n` symbols; one that was noted before changes nothing."""
@@ -58,6 +59,7 @@ class Pace:
         key = position_key(position)
         if key > self._last.get(worker, (0, 0)):
             self._last[worker] = key
+            self._first_ms = min(self._first_ms, key[0])
             self._reports.setdefault(worker, deque(maxlen=_RECENT)).append((key[0], n))
 
     def batch(self, worker: str, k: int, *, n_left: int) -> int:
@@ -79,8 +81,10 @@ class Pace:
         usual = sum(known) / len(known) if known else 1.0
         paces = {name: usual if rate is None else rate for name, rate in rates.items()}
         free = n_left - sum(self._reports[name][-1][1] for name in others)
-        share = 0.5 * paces[worker] / max(sum(paces.values()), 1e-12)
-        least = math.ceil(_LEAST_SHARE * k)
+        total = max(sum(paces.values()), 1e-12)
+        share = 0.5 * paces[worker] / total
+        relative = min(paces[worker] * len(paces) / total, 1.0)
+        least = math.ceil(_LEAST_SHARE * k * relative)
         return max(min(k, max(math.ceil(share * free), least)), 1)
 
     def _working(self) -> list[str]:
@@ -95,8 +99,14 @@ class Pace:
         return [name for name, times in self._reports.items() if times[-1][0] >= since]
 
     def _rate(self, worker: str) -> float | None:
-        """Symbols a millisecond; None before the second report."""
-        times = self._reports.get(worker)
-        if times is None or len(times) < 2 or times[-1][0] == times[0][0]:
+        """Symbols a millisecond; None where nothing tells.
+
+        A worker with one report is taken to have started with the others: too slow for one that
+        joined late, which a smaller first batch harms little.
+        """
+        times = list(self._reports.get(worker, ()))
+        if len(times) == 1:
+            times = [(int(self._first_ms), 0), *times]
+        if not times or times[-1][0] == times[0][0]:
             return None
-        return sum(n for _, n in list(times)[1:]) / (times[-1][0] - times[0][0])
+        return sum(n for _, n in times[1:]) / (times[-1][0] - times[0][0])
