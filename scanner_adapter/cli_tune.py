@@ -30,8 +30,11 @@ def tune(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Recorded scans instead of --bars: 'bundled' (the default) or a file.",
+            help="Instead of --bars: 'bundled' (the default), or a journal's export.",
         ),
+    ] = None,
+    sectors: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV with columns symbol and sector.")
     ] = None,
     out: Annotated[
         Path | None,
@@ -98,7 +101,7 @@ def tune(
 
     if out is not None and not out.absolute().parent.is_dir():
         raise InvalidInputError(f"--out {out}: there is no such folder")
-    scans, usual_warmup = read_log(log, bars, ratings, rule_from_text(hit))
+    scans, usual_warmup = read_log(log, bars, ratings, rule_from_text(hit), sectors)
     try:
         with _bar(trials) as bar:
             result = search(
