@@ -36,8 +36,9 @@ _SHARE = 0.0015
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 # How long the end of a scan waits for its last status to arrive.
 _LAST_WAIT_S = 1.0
-# A status that another worker of a shared scan wrote stands so long if it has seen more.
-_OTHERS_STAND_S = 2.0
+# A status of another worker that has seen more of a shared scan stands so long; one that lives
+# has written again by then.
+_OTHERS_STAND_S = 2.5 * HEARTBEAT_S
 
 Note = dict[str, Any]
 
@@ -121,9 +122,8 @@ class LiveLink:
             self._thread.start()
 
     def tell(self) -> None:
-        """Send the status soon."""
+        """Send the status when the next one is due."""
         self._has_news = True
-        self.listen()
 
     def close(self, *, has_last: bool) -> None:
         """Send the last status, unless other workers go on with the scan, and end.

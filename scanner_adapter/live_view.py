@@ -41,7 +41,9 @@ CONFIDENCE = 0.95
 _BOUND = 0.5 + CONFIDENCE / 2
 
 # Shares of the scan's time that the parts may take, of one processor.
-_SHARES = {"hits": 0.0008, "estimate": 0.0008, "queue": 0.0008, "weights": 0.0002}
+_SHARES = {
+    "hits": 0.0008, "estimate": 0.0008, "queue": 0.0008, "wishes": 0.0002, "weights": 0.0002,
+}  # fmt: skip
 # What the last view of a scan may cost whatever the scan took, in seconds a part.
 _LAST_S = 0.02
 
@@ -110,10 +112,12 @@ class LiveView:
         self.n_errors += sum(outcome.error is not None for outcome in outcomes.values())
         self.touch()
 
-    def touch(self) -> None:
-        """Say that something has changed."""
+    def touch(self, *, by_wish: bool = False) -> None:
+        """Say that something has changed; what an operator wished is shown at once."""
         for part in self._parts.values():
             part.is_stale = True
+        if by_wish:
+            self._parts["wishes"].hurry()
 
     def note(
         self,
@@ -144,6 +148,7 @@ class LiveView:
                 "hits": lambda: self._hits(live),
                 "estimate": lambda: self._estimate(live, to_recall),
                 "queue": lambda: self._queue(live, queue),
+                "wishes": lambda: _wishes(queue),
                 "weights": lambda: _weights(live, self._groups),
             }
         elapsed = time.time() - self._opened_at
@@ -247,8 +252,6 @@ class LiveView:
                 )
                 for waiting, why in zip(view.best, reasons, strict=True)
             ],
-            "pinned": list(queue.pinned[:MAX_NAMES]),
-            "excluded": list(queue.excluded[:MAX_NAMES]),
         }
 
 
@@ -261,6 +264,10 @@ class _Throttled:
         self._cost_s = 0.0
         self._due = -math.inf
         self._value: Part = {}
+
+    def hurry(self) -> None:
+        """Let the next value be computed anew whatever the last one took."""
+        self._due = -math.inf
 
     def value(self, compute: Callable[[], Part], now: float, *, is_last: bool) -> Part:
         is_due = now >= self._due or (is_last and self._cost_s <= _LAST_S)
@@ -299,6 +306,10 @@ def _limit(live: OpenScan) -> float | None:
         case TopShare():
             return _known(live.limit.value())
     return None
+
+
+def _wishes(queue: PriorityQueue) -> Part:
+    return {"pinned": queue.pinned[:MAX_NAMES], "excluded": queue.excluded[:MAX_NAMES]}
 
 
 def _weights(live: OpenScan, groups: Sequence[str]) -> Part:

@@ -252,6 +252,7 @@ class Scan:
                 self._note_reported(new)
                 if self._link is not None:
                     self._link.tell()
+                    self._link.listen()
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
         """Estimate the share of the high-value results that was found.
@@ -577,7 +578,8 @@ class Scan:
                 obey(self._queue, wishes, former, self._place)
             except Exception as error:
                 log.warning("wishes %s are not heard: %s", wishes, error, exc_info=error)
-            self._view.touch()
+            self._view.touch(by_wish=True)
+            self._link.tell()
         if wishes.stop is not None and self.stopped is None and not self._handed_out.all():
             self.stopped = self.stop_asked
 
