@@ -1,5 +1,6 @@
 """What every request passes before a route sees it, cheapest check first.
 
+0. path      no control characters: a router's `$` would drop a line break at its end
 1. host      the Host header names this server: another site's name that was made to resolve to
              127.0.0.1 (DNS rebinding) does not
 2. origin    a browser says which site a request comes from: only our own may ask
@@ -13,6 +14,7 @@ Why the page is open: it holds nothing but the form that asks for the token.
 from __future__ import annotations
 
 import math
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -32,6 +34,7 @@ from scanner_adapter.service.problems import (
 from scanner_adapter.service.rate_limit import RateLimit
 from scanner_adapter.service.sessions import Sessions
 
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
 _OPEN_PATHS = ("/", "/login", "/logout", "/health", "/ready")
 _OPEN_FOLDERS = ("/static/",)
 _NAVIGABLE = ("/", "/docs")  # another site may link to these
@@ -60,6 +63,7 @@ class Guard:
             return
         headers = Headers(scope=scope)
         try:
+            _check_path(scope)
             self._check_host(headers)
             self._check_origin(scope, headers)
             self._check_rate(scope)
@@ -129,6 +133,11 @@ class Guard:
             else "send the header Authorization: Bearer TOKEN, or log in on the page",
             {"WWW-Authenticate": "Bearer"},
         )
+
+
+def _check_path(scope: Scope) -> None:
+    if _CONTROL.search(scope["path"]):
+        raise ProblemError(MALFORMED, f"path {scope['path'][:80]!r} has control characters")
 
 
 def check_pause(rate: RateLimit, address: str) -> None:

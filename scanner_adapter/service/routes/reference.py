@@ -63,7 +63,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
         yield "</ul>"
     good = {code: said for code, said in operation["responses"].items() if code < "300"}
     answers = (
-        f"{code}: {_shape(said.get('content', {})) or escape(said.get('description', '').rstrip('.'))}"
+        f"{code}: {_shape(said.get('content', {})) or escape(said['description'].rstrip('.'))}"
         for code, said in good.items()
     )
     yield f"<p>Answers {'; '.join(answers)}.</p>"
