@@ -19,7 +19,7 @@ ARGS ?=
 # The matrices here are small: several BLAS threads cost more in waking up than they save, and make timings wander.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-slow lint format bench constraints clean
+.PHONY: help demo test test-slow lint format docs bench constraints clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -43,9 +43,18 @@ format: $(VENV)/.dev  ## rewrite the code in the project's style
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-bench: $(VENV)/.dev  ## run one benchmark, for example: make bench NAME=quality ARGS="--jobs 2"
-	@test -n "$(NAME)" || { echo "say which: make bench NAME=<a module of benchmarks/>" >&2; exit 2; }
-	@$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
+docs: $(VENV)/.dev  ## build the documentation into build/docs, warnings as errors
+	@$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs build/docs
+	@echo "build/docs/index.html"
+
+# The peers of the comparison are not needed for anything else.
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "Installing the peers of the comparison"
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+bench: $(VENV)/.bench  ## run every benchmark and write benchmarks/REPORT.md; one alone: make bench NAME=quality ARGS="--jobs 2"
+	@$(BIN)/python -m benchmarks.$(or $(NAME),report) $(ARGS)
 
 constraints:  ## resolve every dependency anew in a clean environment and rewrite constraints.txt
 	@sh tools/update_constraints.sh "$(PYTHON)"
