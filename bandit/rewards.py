@@ -61,11 +61,19 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A hit is a rating of at least `minimum`, on the scanner's own scale."""
+    """A hit is a rating of at least `minimum`, on the scanner's own scale.
+
+    Examples
+    --------
+    >>> Threshold(10)
+    Threshold(minimum=10.0)
+    """
 
     minimum: float
 
     def __post_init__(self) -> None:
+        # Rules are compared by how they are written down: 10 and 10.0 are the same one.
+        object.__setattr__(self, "minimum", float(self.minimum))
         if not np.isfinite(self.minimum):
             raise InvalidInputError(f"threshold {self.minimum} is not a finite rating")
 
