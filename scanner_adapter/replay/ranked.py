@@ -84,12 +84,7 @@ class Ranked:
         place = {symbol: i for i, symbol in enumerate(scan.symbols)}
         if self.watch is not None:
             self.watch.start()
-        with self.ranker.start_scan(
-            scan.symbols,
-            context=(scan.sub_score_names, scan.sub_scores),
-            loadings=scan.loadings,
-            now=scan.now,
-        ) as live:
+        with self.ranker.start_scan(scan.symbols, **scan.inputs()) as live:
             if self.pace is None:
                 visited = self._batch_by_batch(live, scan, place, n_visits)
             else:

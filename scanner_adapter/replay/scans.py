@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -58,6 +58,18 @@ class ReplayScan:
     rating: NDArray[np.float64]
     hits: NDArray[np.bool_]
     outcomes: tuple[Outcome, ...]
+
+    def evaluate(self, symbol: str) -> Outcome:
+        """What the scanner said of a symbol: the log in the place of a scanner."""
+        return self.outcomes[self.symbols.index(symbol)]
+
+    def inputs(self) -> dict[str, Any]:
+        """What `SymbolRanker.start_scan` takes beside the symbols."""
+        return {
+            "context": (self.sub_score_names, self.sub_scores),
+            "loadings": self.loadings,
+            "now": self.now,
+        }
 
 
 class Log(Protocol):
