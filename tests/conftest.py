@@ -12,7 +12,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from servers import Server, redis_binary
+from servers import Server, redis_binary, start_cluster
 
 hypothesis.settings.register_profile("laptop", deadline=None, max_examples=50)
 # The same examples on every run, so that CI is red only for a reason.
@@ -29,6 +29,16 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(redis_binary(), tmp_path_factory.mktemp("redis")).start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Redis Cluster of three masters."""
+    directories = [tmp_path_factory.mktemp(f"master-{number}") for number in range(3)]
+    servers, port = start_cluster(directories)
+    yield f"redis+cluster://127.0.0.1:{port}"
+    for server in servers:
+        server.kill()
 
 
 @pytest.fixture

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
+
+N_SLOTS = 16_384  # of a Redis Cluster
 
 
 class Server:
@@ -84,3 +87,46 @@ def redis_binary() -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return found
+
+
+def free_port() -> int:
+    """Return a port that was free just now, with room for a cluster's second port above it."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port < 55_000:
+            return port
+
+
+def start_cluster(directories: list[Path]) -> tuple[list[Server], int]:
+    """Start one master per directory on loopback, the slots shared evenly; servers and a port."""
+    n = len(directories)
+    ports = [free_port() for _ in directories]
+    servers: list[Server] = []
+    clients: list[redis.Redis] = []
+    try:
+        for number, (directory, port) in enumerate(zip(directories, ports, strict=True)):
+            settings = ("--port", str(port), "--cluster-enabled", "yes")
+            servers.append(Server(redis_binary(), directory, *settings).start())
+            clients.append(redis.Redis.from_url(servers[-1].url))
+            first, last = N_SLOTS * number // n, N_SLOTS * (number + 1) // n - 1
+            clients[-1].execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+            clients[-1].execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for port in ports[1:]:
+            clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", port)
+
+        def is_ready() -> bool:
+            infos = [bytes(client.execute_command("CLUSTER", "INFO")) for client in clients]
+            size = b"cluster_size:%d" % n
+            return all(b"state:ok" in info and size in info for info in infos)
+
+        wait_until(is_ready, f"a cluster of {n}", timeout_s=30)
+    except BaseException:
+        for server in servers:
+            server.kill()
+        raise
+    finally:
+        for client in clients:
+            client.close()
+    return servers, ports[0]

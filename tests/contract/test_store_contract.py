@@ -1,4 +1,4 @@
-"""One contract, every store: memory, redis-server, embedded, and a spool around one."""
+"""One contract, every store: memory, redis-server, a cluster, embedded, a spool around one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store.close()
 
 
-@pytest.fixture(params=["memory", "redis", "embedded", "spooling"])
+@pytest.fixture(params=["memory", "redis", "cluster", "embedded", "spooling"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     if request.param == "embedded":
         yield request.getfixturevalue("embedded_store")
@@ -36,6 +36,8 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     opened: Store
     if request.param == "redis":
         opened = store_from_url(request.getfixturevalue("redis_server").url)
+    elif request.param == "cluster":
+        opened = store_from_url(request.getfixturevalue("redis_cluster"))
     elif request.param == "spooling":
         opened = SpoolingStore(MemoryStore(), request.getfixturevalue("tmp_path") / "spool")
     else:
