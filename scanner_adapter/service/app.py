@@ -65,6 +65,7 @@ def create_app(settings: ServiceSettings, store: Store | None = None) -> FastAPI
         title="scanrank", version=version("scanrank"), lifespan=lifespan,
         description="What running scans find, and what operators ask of them.",
         docs_url=None, redoc_url=None,  # FastAPI's pages load scripts from other sites
+        redirect_slashes=False,  # one address per thing
     )  # fmt: skip
     app.state.service = service
     for module in (events, scans, rulesets, steering, scanners, operations, login, page, reference):
