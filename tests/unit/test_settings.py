@@ -156,7 +156,7 @@ class TestOpening:
         with ranker.start_scan(SYMBOLS) as scan:
             first = scan.next_batch()
             assert len(first) == 7
-            scan.report({symbol: 1.0 for symbol in first})
+            scan.report(dict.fromkeys(first, 1.0))
             assert [len(batch) for batch in scan.batches()] == [7, 7, 7, 2]
         with ranker.start_scan(SYMBOLS) as scan:
             assert len(scan.next_batch(3)) == 3
