@@ -225,7 +225,7 @@ class LiveLink:
     def _failed(self, err: StoreError) -> None:
         # No warning: the reports go to the same store, and whoever keeps them gives one.
         if self._pause_s == _FIRST_PAUSE_S:
-            log.info("%s The scan goes on, but is not shown outside for the time being.", err)
+            log.info("%s (the scan goes on, but is not shown outside for the time being)", err)
         self._next_try = time.monotonic() + self._pause_s
         self._pause_s = min(2.0 * self._pause_s, _LONGEST_PAUSE_S)
 
