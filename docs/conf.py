@@ -41,7 +41,7 @@ myst_heading_anchors = 3  # links to sections are checked
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 python_maximum_signature_line_length = 88
 # Their constructors take what only their makers have.
 made_by_others = frozenset(
@@ -58,13 +58,6 @@ numpydoc_xref_param_type = False  # "array, shape (n,)" is prose
 # Every reference that a page makes must lead somewhere. What annotations and single backticks may
 # leave without a link is said in _extensions/names.py.
 nitpicky = True
-nitpick_ignore = [
-    # Bases of documented classes, which autodoc names by a role: Python's own, and a layer of the
-    # stores of which callers see the protocol `Store` only.
-    ("py:class", "enum.IntEnum"),
-    ("py:class", "enum.StrEnum"),
-    ("py:class", "bandit.stores.wrapper.WrappedStore"),
-]
 
 # -- the look -----------------------------------------------------------------------------------
 

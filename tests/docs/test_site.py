@@ -37,6 +37,17 @@ def test_every_page_is_built_and_has_its_title(site: Path) -> None:
         assert re.search(r"<h1>[^<]*[a-zA-Z]", html), page
 
 
+def test_no_line_of_a_page_is_lost() -> None:
+    # MyST reads a line that begins with a per cent sign as a comment.
+    lost = [
+        f"{path.name}: {line}"
+        for path in DOCS.rglob("*.md")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.lstrip().startswith("%")
+    ]
+    assert lost == []
+
+
 def test_it_loads_nothing_from_elsewhere(site: Path) -> None:
     # Links that a reader may click are fine; what a browser fetches by itself is not.
     fetched = re.compile(
