@@ -12,6 +12,7 @@ import socket
 import uvicorn
 from fastapi import FastAPI
 
+from bandit.errors import InvalidInputError
 from scanner_adapter.service.app import create_app
 from scanner_adapter.service.settings import ServiceSettings
 
@@ -51,5 +52,31 @@ def make_server(settings: ServiceSettings, app: FastAPI) -> uvicorn.Server:
 
 
 def serve(settings: ServiceSettings) -> None:
-    """Listen until SIGTERM or Ctrl-C; an address in use ends the process with exit code 1."""
-    make_server(settings, create_app(settings)).run()
+    """Listen until SIGTERM or Ctrl-C.
+
+    Raises
+    ------
+    InvalidInputError
+        When the address cannot be listened on.
+    """
+    with _listening(settings.host, settings.port) as listener:
+        make_server(settings, create_app(settings)).run([listener])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    # Bound here and not by uvicorn, whose way to say no is a log line and an exit code of its own.
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except BaseException:
+            listener.close()
+            raise
+    except OSError as err:
+        raise InvalidInputError(
+            f"cannot listen on {host}, port {port}: {err.strerror or err}; give another --port or "
+            "--host"
+        ) from err
+    return listener
