@@ -463,7 +463,7 @@ class TestStoreContract:
         assert list(store.problems(ruleset)) == []
 
     def test_the_address_tells_no_secrets(self, store: Store) -> None:
-        assert store.address.split("://")[0] in ("memory", "unix", "embedded")
+        assert store.address.split("://")[0] in ("memory", "unix", "redis+cluster", "embedded")
         assert "@" not in repr(store)
 
     def test_closing_twice_is_harmless(self, redis_server: object, tmp_path: Path) -> None:
