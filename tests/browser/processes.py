@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import select
 import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -55,11 +54,14 @@ class ServeProcess:
     def _answers(self) -> bool:
         if self.process is None or self.process.poll() is not None:
             pytest.fail(f"the service ended at once:\n{self.log.read_text()[-2000:]}")
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+            connection.request("GET", "/health")
+            return connection.getresponse().status == 200
+        except OSError:
             return False
+        finally:
+            connection.close()
 
     def stop(self) -> None:
         """End it as an operator does (SIGTERM); it must end although streams are open."""

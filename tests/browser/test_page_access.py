@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from live_page import Page
@@ -14,19 +13,20 @@ from servers import Server
 TOKEN = "a-token-for-the-tests-only-0123456789"  # noqa: S105
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def guarded(
-    tmp_path: Path,
-    redis_server: Server,
-    held_scan: ScannerProcess,  # something to see
-    serve: Callable[..., ServeProcess],
+    held_scan: ScannerProcess, redis_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServeProcess]:
-    """Return a service that asks for a token."""
-    assert held_scan.ruleset == "held"
-    file = tmp_path / "token"
+    """Return a service that asks for a token, beside the scan that waits."""
+    folder = tmp_path_factory.mktemp("guarded")
+    file = folder / "token"
     file.write_text(TOKEN)
     file.chmod(0o600)
-    return serve(redis_server.url, "--token-file", str(file)).wait()
+    process = ServeProcess(redis_server.url, folder, "--token-file", str(file)).start()
+    try:
+        yield process.wait()
+    finally:
+        process.stop()
 
 
 def test_a_user_logs_in_with_the_token_sees_the_scan_and_logs_out(
@@ -46,9 +46,9 @@ def test_a_user_logs_in_with_the_token_sees_the_scan_and_logs_out(
     assert TOKEN not in page.driver.current_url
     assert TOKEN not in page.driver.page_source
     assert page.js("return document.cookie") == "", "scripts can read the cookie"
-    assert page.js("return JSON.stringify([{...localStorage}, {...sessionStorage}])").count(
-        TOKEN
-    ) == 0
+    assert (
+        page.js("return JSON.stringify([{...localStorage}, {...sessionStorage}])").count(TOKEN) == 0
+    )
     (cookie,) = page.driver.get_cookies()
     assert cookie["httpOnly"] is True
     assert cookie["sameSite"] == "Strict"
@@ -71,8 +71,6 @@ def test_a_session_that_ends_leads_back_to_the_log_in(page: Page, guarded: Serve
     page.press(TOKEN, Keys.ENTER)
     page.wait(lambda: page.state == "scan", "the scan")
     page.driver.delete_all_cookies()
-    guarded.stop()  # the stream breaks, and is refused when it comes again
-    guarded.start().wait()
     page.wait(lambda: page.state == "login", "the log-in")
     page.press(TOKEN, Keys.ENTER)
     page.wait(lambda: page.state == "scan", "the scan again")

@@ -43,6 +43,8 @@ def status(**changes: Any) -> dict[str, Any]:
         ("m.percent(0.9999)", "99.9 %"),
         ("m.percent(1)", "100 %"),
         ("m.percent(0.004)", "0.4 %"),
+        ("m.percent(0.0001)", "<0.1 %"),
+        ("m.percent(0)", "0 %"),
         ("m.percent(null)", "–"),
         ("m.count(1471)", "1,471"),
         ("m.count(37.46)", "37.5"),
@@ -70,7 +72,7 @@ def test_numbers_are_written_as_people_read_them(
         ({}, "about 3 of 41 high-value symbols, 95 %: 0 to 7"),
         (
             {"hits_remaining": 0.3, "remaining_high": 1.0},
-            "nothing more of about 38 high-value symbols, 95 %: 0 to 1",
+            "probably none of 38 high-value symbols, 95 %: 0 to 1",
         ),
     ],
 )
@@ -138,7 +140,9 @@ def after(page: Page, events: list[tuple[str, dict[str, Any], float]]) -> dict[s
     )
 
 
-def scan(*, closed: bool = False, stop: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+def scan(
+    *, closed: bool = False, stop: dict[str, Any] | None = None, **changes: Any
+) -> dict[str, Any]:
     wishes = {"stop": stop, "pinned": [], "excluded": []}
     note = status(**changes)
     return {
@@ -158,7 +162,9 @@ def test_the_first_moment_of_a_loss_is_the_one_that_is_shown(plain_page: Page) -
     state = after(plain_page, [("status", scan(), 1.0), (*lost, 10.0), (*lost, 99.0)])
     assert state["lostSince"] == 10.0
     assert state["said"]["kind"] == "lost"
-    back = after(plain_page, [("status", scan(), 1.0), (*lost, 10.0), ("connection", {"is": True}, 11.0)])
+    back = after(
+        plain_page, [("status", scan(), 1.0), (*lost, 10.0), ("connection", {"is": True}, 11.0)]
+    )
     assert back["lostSince"] is None
     assert back["said"]["kind"] == "live"
 

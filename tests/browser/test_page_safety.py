@@ -22,8 +22,10 @@ def test_names_that_look_like_markup_are_shown_as_text_and_run_nothing(held_page
         )
         held_page.js("arguments[0].click()", button)
         held_page.wait(
-            lambda name=name: held_page.text("#why-title") == f"Why {name}"
-            and "Track record" in held_page.text("#why-body"),
+            lambda name=name: (
+                held_page.text("#why-title") == f"Why {name}"
+                and "Track record" in held_page.text("#why-body")
+            ),
             f"the reason of {name}",
         )
         assert held_page.texts("#why .problem") == [], f"the service did not find {name!r}"

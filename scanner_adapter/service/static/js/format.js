@@ -30,6 +30,7 @@ export function whole(value) {
 /** 0.934 -> "93 %"; close to the ends a whole percent would say "all" or "none" too early. */
 export function percent(share) {
   if (!isNumber(share)) return NONE;
+  if (share > 0 && share < 0.0005) return "<0.1 %";
   const isNearEnd = (share > 0.99 && share < 1) || (share > 0 && share < 0.01);
   let text = (100 * share).toFixed(isNearEnd ? 1 : 0);
   if (text === "100.0") text = "99.9";
@@ -83,6 +84,6 @@ export function missed(estimate) {
   const left = Math.round(estimate.hits_remaining);
   const level = percent(estimate.confidence);
   const range = `${level}: ${whole(estimate.remaining_low)} to ${whole(estimate.remaining_high)}`;
-  if (left === 0) return `nothing more of about ${whole(total)} high-value symbols, ${range}`;
+  if (left === 0) return `probably none of ${whole(total)} high-value symbols, ${range}`;
   return `about ${whole(left)} of ${whole(total)} high-value symbols, ${range}`;
 }

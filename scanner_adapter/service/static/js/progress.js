@@ -134,7 +134,7 @@ export function stopText(status, isClosed) {
   if (isClosed) {
     const why = status.stopped ?? "every symbol was scanned";
     if (!estimate || status.n_scanned >= status.n_symbols) return `Ended: ${why}.`;
-    return `Ended: ${why}. It may have left out ${missed(estimate)}.`;
+    return `Ended: ${why}. It left out ${missed(estimate)}.`;
   }
   if (!estimate && status.mode === "off") return "In mode off nothing is estimated.";
   if (!estimate) return "How much stopping now would miss is not known yet.";
