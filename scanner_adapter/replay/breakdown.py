@@ -190,5 +190,8 @@ def pooled_interval(
 def _shown(interval: Interval) -> str:
     if math.isnan(interval.mean):
         return "–"
-    low, high = (f"{bound:.2f}".removeprefix("0") for bound in (interval.low, interval.high))
-    return f"{interval.mean:.3f} {low}–{high}"
+    numbers = ((interval.mean, 3), (interval.low, 2), (interval.high, 2))
+    # Without the zero before the point, and 1.0 for all: a table of 80 columns has no more room.
+    texts = (f"{value:.{digits}f}".removeprefix("0") for value, digits in numbers)
+    mean, low, high = ("1.0" if text.startswith("1.") else text for text in texts)
+    return f"{mean} {low}–{high}"

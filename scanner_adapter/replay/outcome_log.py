@@ -57,8 +57,9 @@ class OutcomeLog:
         ------
         InvalidInputError
             For missing columns, a (date, symbol) that occurs twice, ratings that are no finite
-            numbers, symbols without bars, or days between the first and the last bar that have
-            ratings but no bars. Rows before the first or after the last bar are left out.
+            numbers, symbols without bars, days between the first and the last bar that have
+            ratings but no bars, days that are still to come, or the rows of several rulesets.
+            Rows before the first or after the last bar are left out.
         """
         missing = [name for name in REQUIRED if name not in frame.columns]
         if missing:
@@ -67,6 +68,7 @@ class OutcomeLog:
                 f"{', '.join(map(str, frame.columns[:12]))}; expected {', '.join(REQUIRED)} and "
                 "optionally signal and numeric columns"
             )
+        _check_ruleset(frame)
         frame, day = _inside(frame, dates)
         rows = np.searchsorted(dates, day)
         if (off := dates[rows] != day).any():
@@ -156,6 +158,17 @@ def high_value(signal: NDArray[np.int8], names: Sequence[str]) -> NDArray[np.flo
     return np.asarray(np.array([*is_high, 0.0])[signal])
 
 
+def _check_ruleset(frame: pd.DataFrame) -> None:
+    if "ruleset" not in frame.columns:
+        return
+    names = [str(name) for name in frame["ruleset"].dropna().unique()]
+    if len(names) > 1:
+        raise InvalidInputError(
+            f"ratings hold {len(names)} rulesets ({', '.join(names[:4])}); each is a scanner of "
+            "its own, learned for itself: keep the rows of one"
+        )
+
+
 def _inside(
     frame: pd.DataFrame, dates: NDArray[np.datetime64]
 ) -> tuple[pd.DataFrame, NDArray[np.datetime64]]:
@@ -164,6 +177,12 @@ def _inside(
         day = pd.to_datetime(frame["date"]).to_numpy("datetime64[D]")
     except (ValueError, TypeError) as err:
         raise InvalidInputError(f"ratings hold a date that cannot be read: {err}") from err
+    tomorrow = np.datetime64("today", "D") + 1  # where the user is, it may be a day later
+    if (day > tomorrow).any():
+        raise InvalidInputError(
+            f"ratings hold {day[day > tomorrow][0]}, a day that is still to come; expected logged "
+            "results. Is the year right, and the order of day and month?"
+        )
     inside = (day >= dates[0]) & (day <= dates[-1])
     if not inside.any():
         raise InvalidInputError(

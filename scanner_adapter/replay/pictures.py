@@ -56,6 +56,7 @@ FACTOR_COLOURS = {
     "technical": "#1b7f4d",
 }
 _SIZE = (4.6, 3.2)  # inches
+_LEAST_POINTS = 10  # of a line over time
 _STYLE: dict[Any, Any] = {
     "font.size": 8.5,
     "text.color": INK,
@@ -96,7 +97,7 @@ def pictures(report: ReplayReport) -> dict[str, tuple[str, Draw]]:
     first = next(iter(report.results))
     against = [name for name in ("last rating", "composite", "random") if name in report.results]
     against = [name for name in against if name != first]
-    if len(report.dates) >= WINDOW and against:
+    if len(report.dates) >= WINDOW + _LEAST_POINTS and against:
         over_time = gains(report, order=first, against=against)
         found["gain"] = (
             f"Found in the first 10 %: {first} less others",

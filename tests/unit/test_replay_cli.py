@@ -1,0 +1,172 @@
+"""`scanrank replay` on the bundled log and on journals: tables, files, one line for mistakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+
+from features.bars import Bars
+from scanner_adapter.cli import main
+from scanner_adapter.journal_export import export_journal
+from scanner_adapter.market_simulator import simulate
+from scanner_adapter.ranker import SymbolRanker
+from scanner_adapter.replay import Configuration, Ranked, bundled_log
+
+BUNDLED_PERIOD = ("--from", "2019-12-02", "--warmup", "8")
+
+
+class Run(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Run]
+
+
+@pytest.fixture
+def replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments: object) -> Run:
+        monkeypatch.setattr("sys.argv", ["scanrank", "replay", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Run(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+class TestBundledLog:
+    def test_it_needs_no_data(self, replay: Cli, tmp_path: Path) -> None:
+        run = replay(*BUNDLED_PERIOD, "--by", "sector", "--json", tmp_path / "r.json")
+        assert run.code == 0, run.err
+        assert "2019-12-12 to 2020-01-10" in run.out
+        assert "Real Estate" in run.out
+        assert max(map(len, run.out.splitlines())) <= 80
+        rows = json.loads((tmp_path / "r.json").read_text())
+        assert [row["order"] for row in rows[:2]] == ["scanrank", "random"]
+        groups = {row["group"] for row in rows if "group" in row}
+        assert "Real Estate" in groups
+
+    def test_late_results_and_workers_are_told(self, replay: Cli) -> None:
+        run = replay(*BUNDLED_PERIOD, "--workers", 8, "--delay", 2)
+        assert run.code == 0, run.err
+        assert "8 workers, results 2 s late" in " ".join(run.out.split())
+
+    def test_a_report_is_a_folder_of_pictures_and_a_page(self, replay: Cli, tmp_path: Path) -> None:
+        run = replay(*BUNDLED_PERIOD, "--report", tmp_path / "report")
+        assert run.code == 0, run.err
+        assert (tmp_path / "report" / "index.html").read_text().startswith("<!doctype html>")
+        assert (tmp_path / "report" / "recall.png").is_file()
+        assert (tmp_path / "report" / "recall.svg").is_file()
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (("--by", "size"), "expected one of regime, sector"),
+            (("--same-day",), "recorded scans bring what they knew"),
+            (("--again",), "name its journal with --log"),
+            (("--log", "nothing.parquet"), "there is no such file"),
+            (("--bars", "b.csv"), "--ratings is missing"),
+            (("--bars", "b.csv", "--ratings", "r.csv", "--log", "bundled"), "two logs"),
+            (("--delay", 1, "--delay-batches", 1), "give delay_s or delay_batches"),
+            (("--from", "2031-01-01"), "no scan from 2031-01-01"),
+        ],
+    )
+    def test_mistakes_are_one_line(
+        self, replay: Cli, options: tuple[object, ...], message: str
+    ) -> None:
+        run = replay(*options)
+        assert run.code == 2
+        assert message in run.err
+        assert len(run.err.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def bars() -> pd.DataFrame:
+    frame = simulate(n_symbols=40, n_days=90, seed=1).bars
+    return frame.assign(symbol=frame["symbol"].astype(str))
+
+
+@pytest.fixture
+def bars_file(bars: pd.DataFrame, tmp_path: Path) -> Path:
+    path = tmp_path / "bars.parquet"
+    bars.to_parquet(path)
+    return path
+
+
+def journal(bars: pd.DataFrame, path: Path, shares: list[float]) -> Path:
+    """Scans of the simulated bars, each up to a share of its universe."""
+    known = Bars.from_frame(bars)
+    ranker = SymbolRanker.open("memory://", ruleset="rules", seed=1, random_share=0.1)
+    for number, share in enumerate(shares):
+        day = known.dates[40 + number]
+        with ranker.start_scan(
+            known.symbols,
+            bars=known,
+            as_of=day,
+            now=pd.Timestamp(day, tz="UTC") + timedelta(hours=21),
+        ) as scan:
+            while scan.n_scanned < share * len(known.symbols):
+                batch = scan.next_batch(8)
+                scan.report(
+                    {s: float(known.close[40 + number, known.symbols.index(s)]) for s in batch}
+                )
+    export_journal(ranker.store, "rules", path)
+    return path
+
+
+class TestJournals:
+    def test_complete_scans_are_a_log(
+        self, replay: Cli, bars: pd.DataFrame, tmp_path: Path
+    ) -> None:
+        path = journal(bars, tmp_path / "j.parquet", [1.0] * 6 + [0.5])
+        run = replay("--log", path, "--warmup", 1)
+        assert run.code == 0, run.err
+        assert "1 of the journal's 7 scans did not run to their end" in " ".join(run.out.split())
+        assert "first part of 5 scans" in run.out
+
+    def test_they_come_out_again(
+        self, replay: Cli, bars: pd.DataFrame, bars_file: Path, tmp_path: Path
+    ) -> None:
+        path = journal(bars, tmp_path / "j.parquet", [1.0, 0.5, 1.0])
+        run = replay("--log", path, "--again")
+        assert run.code == 0, run.err
+        assert "2 scans came out again bit for bit" in " ".join(run.out.split())
+        run = replay("--log", path, "--again", "--bars", bars_file, "--json", tmp_path / "v.json")
+        assert run.code == 0, run.err
+        assert [v["is_same"] for v in json.loads((tmp_path / "v.json").read_text())] == [True] * 3
+
+    def test_stopped_scans_are_estimated_or_refused(
+        self, replay: Cli, bars: pd.DataFrame, bars_file: Path, tmp_path: Path
+    ) -> None:
+        path = journal(bars, tmp_path / "j.parquet", [0.6] * 25)
+        run = replay("--log", path, "--bars", bars_file, "--json", tmp_path / "v.json")
+        assert run.code == 0, run.err
+        assert "judged from the logged propensities" in " ".join(run.out.split())
+        rows = json.loads((tmp_path / "v.json").read_text())
+        answered = [row for row in rows if row["estimate"] is not None]
+        assert answered
+        assert all(row["refusal"] for row in rows if row["estimate"] is None)
+
+    def test_a_ranker_in_memory_can_be_exported_too(self, replay: Cli, tmp_path: Path) -> None:
+        """The bundled log, learned from as live, gives a journal that is a log as well."""
+        log = bundled_log()
+        ranker = Configuration(seed=2).open(log.rule)
+        learner = Ranked(ranker)
+        for scan in log.scans(log.days()[:4]):
+            learner.visit(scan, len(scan.symbols))
+        export_journal(ranker.store, "replay", tmp_path / "j.parquet")
+        run = replay("--log", tmp_path / "j.parquet", "--warmup", 1, "--by", "sector")
+        assert run.code == 0, run.err
+        assert "Real Estate" in run.out
