@@ -18,6 +18,7 @@ from scanner_adapter.service.schemas import Scan
 from scanner_adapter.service.store_access import StoreAccess
 
 MAX_AGE_S = 0.1
+STALE_S = 0.5  # what is older is not told, even while a newer answer is on its way
 # A scanner that lives publishes at least every 5 s. After more silence, or without any status,
 # the store is asked whether it knows the scan and whether that was closed, so often:
 QUIET_S, INFO_AGE_S = 12.0, 2.0
@@ -50,12 +51,17 @@ class WatchedScan:
         ----------
         with_log : bool
             Whether its results are read as well; the first time that takes a second for 100,000.
+        max_age_s : float
+            0: ask the store in any case.
 
         Raises
         ------
         StoreError
         """
-        if time.monotonic() - self._looked_at[with_log] > max_age_s:
+        age_s = time.monotonic() - self._looked_at[with_log]
+        # While one asks the store the others need not wait for the answer, unless they must know.
+        is_fresh = age_s <= max_age_s or (max_age_s and self._lock.locked() and age_s < STALE_S)
+        if not is_fresh:
             async with self._lock:
                 if time.monotonic() - self._looked_at[with_log] > max_age_s:
                     await self._access.call(self._read, with_log)
@@ -78,8 +84,8 @@ class WatchedScan:
         scan = scan_of(self.ruleset, self.scan_id, status, info, control)
         if with_log and scan is not None:
             self.log.refresh(store)
-            if self.log.closed_at is not None and not scan.is_closed:
-                scan = scan.model_copy(update={"is_closed": True})
+        if scan is not None and self.log.closed_at is not None and not scan.is_closed:
+            scan = scan.model_copy(update={"is_closed": True})
         self.scan = scan
         self.json = b"" if scan is None else scan.model_dump_json().encode()
 
