@@ -66,8 +66,11 @@ def serve(settings: ServiceSettings) -> None:
 def _listening(host: str, port: int) -> socket.socket:
     # Bound here and not by uvicorn, whose way to say no is a log line and an exit code of its own.
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        family, kind, protocol, _, address = found[0]
+        # With its protocol named: asyncio switches Nagle's algorithm off for TCP only, and an
+        # answer of two packets would wait 40 ms for the receipt of the first.
+        listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
