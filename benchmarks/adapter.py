@@ -147,6 +147,8 @@ def measure(
     print(f"{'  as a share of the wall time, %':44}{'':12}{100 * overhead_s / ours_s:13.2f}")
     print(f"{'  as a share of the evaluations, %':44}{'':12}{100 * overhead_s / work_s:13.2f}")
     print(f"{'processor s of the calling thread':44}{plain_cpu:12.3f}{cpu:13.3f}")
+    print(f"{'telling the outside, processor s':44}{'':12}{scan.telling_s:13.3f}")
+    print(f"{'  as a share of the wall time, %':44}{'':12}{100 * scan.telling_s / ours_s:13.2f}")
     print(f"{'batches':44}{'':12}{scan.n_batches:13d}")
     print(f"hits: {len(hits)}; store: {summary.store_status}; threads left: "
           f"{threading.active_count() - 1}")  # fmt: skip

@@ -130,7 +130,9 @@ class LiveLink:
 
         Waits a second at most; not at all while the store is away.
         """
+        began = time.thread_time()
         self._last = self._compose() if has_last else None
+        self.cost_s += time.thread_time() - began
         self._is_over.set()
         if self._last is not None or self._thread.ident is not None:
             self.listen()
@@ -148,7 +150,9 @@ class LiveLink:
                 spent_s = self._exchange()
                 pause_s = max(TICK_S, spent_s / _SHARE, self._next_try - time.monotonic())
             if self._last is not None:
+                began = time.thread_time()
                 self._send(self._last)
+                self.cost_s += time.thread_time() - began
         except StoreError as err:
             self._failed(err)
         except Exception as error:

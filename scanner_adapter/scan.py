@@ -411,6 +411,11 @@ class Scan:
         """
         return LiveStatus.from_json(self._status())
 
+    @property
+    def telling_s(self) -> float:
+        """Processor seconds spent on telling the outside, most of them beside the scan."""
+        return 0.0 if self._link is None else self._link.cost_s
+
     def is_random(self, symbol: str) -> bool:
         """Whether the uniform quota drew the symbol."""
         return self._place[symbol] in self._view.drawn

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import sys
 import types
-from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -51,7 +50,8 @@ def to_json(value: Any) -> Any:
         return value
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
-    items = value if isinstance(value, Mapping) else vars(value)
+    # Not `Mapping`: to say that a class is none takes 20 ms, when it is asked first.
+    items = value if isinstance(value, dict) else vars(value)
     return {key: to_json(item) for key, item in items.items()}
 
 
@@ -65,7 +65,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return _tuple(arguments, value, where)
     if kind in _SCALARS:
         return _scalar(kind, value, where)
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         _refuse(value, where, "a mapping")
     if dataclasses.is_dataclass(kind):
         return _dataclass(kind, value, where)

@@ -282,7 +282,7 @@ def check_json(value: Any) -> None:
         if is_list and set(map(type, item)) == {str} and "".join(item).isascii():
             continue  # a report's header is mostly lists of names: told without a loop in Python
         children: Iterable[Any] = (item,)
-        if isinstance(item, Mapping):
+        if type(item) is dict or (not is_list and isinstance(item, Mapping)):
             for key in item:
                 if not isinstance(key, str):
                     raise InvalidInputError(f"JSON key {key!r} is no string.")
@@ -291,8 +291,14 @@ def check_json(value: Any) -> None:
         elif is_list:
             children = item
         for child in children:
-            # Scalars are looked at in place.
-            if isinstance(child, str):
+            # Scalars are looked at in place, and the exact types come first: to ask the abstract
+            # Mapping takes five times as long, and the first time for a class 20 ms.
+            kind = type(child)
+            if kind is int or kind is bool or child is None:
+                continue
+            if kind is dict or kind is list:
+                stack.append((child, depth + 1))
+            elif isinstance(child, str):
                 if not child.isascii():
                     _check_text(child)
             elif isinstance(child, float):
