@@ -1,6 +1,6 @@
 """What watching costs: 200 event streams on one scan, and 500 status requests a second.
 
-Run ``python -m benchmarks.service`` (about three minutes; ``--quick`` half a minute). Four
+Run ``python -m benchmarks.service`` (about a minute and a half; ``--quick`` half a minute). Four
 processes: a redis-server (else the embedded one), `scanrank serve`, a scanner with a synthetic
 evaluation, and this one, which makes the load and measures it. All of them share this machine's
 processors, so every figure holds the load generator's own share; on a machine of its own it would
@@ -240,7 +240,7 @@ async def run(args: argparse.Namespace) -> dict[str, Any]:
             await asyncio.sleep(0.05)
         streams = Streams(port)
         windows: list[tuple[bool, float, float]] = []
-        while scanner.poll() is None and len(windows) < 2 * args.windows:
+        while scanner.poll() is None and len(windows) <= 2 * args.windows:
             is_watched = len(windows) % 2 == 1
             if is_watched:
                 await streams.open(args.clients)
@@ -331,9 +331,9 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=100_000)
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--rate", type=float, default=500.0, help="status requests a second")
-    parser.add_argument("--pause", type=float, default=0.05, help="seconds a batch is evaluated")
-    parser.add_argument("--windows", type=int, default=8, help="with all streams open")
-    parser.add_argument("--window", type=float, default=5.0, help="seconds of each")
+    parser.add_argument("--pause", type=float, default=0.025, help="seconds a batch is evaluated")
+    parser.add_argument("--windows", type=int, default=6, help="with all streams open")
+    parser.add_argument("--window", type=float, default=3.0, help="seconds of each")
     parser.add_argument("--port", type=int, default=8768)
     parser.add_argument("--quick", action="store_true", help="shorter and fewer windows")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
