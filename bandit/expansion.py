@@ -118,3 +118,44 @@ class Expansion:
         at, left, right = self._products
         features[:, at] = lines[:, left] * lines[:, right]
         return features
+
+    def linear(
+        self, context: NDArray[np.floating], weights: NDArray[np.floating]
+    ) -> NDArray[np.float32]:
+        """Return `transform(context) @ weights` in float32, shape (n,), without the features.
+
+        A hinge is max(x, knot) - knot and the products are a quadratic form, so that a few passes
+        over the context do: a tenth of the time of making every feature first.
+
+        Parameters
+        ----------
+        context : array, shape (n, n_columns)
+        weights : array, shape (n_features,)
+        """
+        w = weights.astype(np.float64)
+        known = np.where(np.isnan(context), np.float32(NEUTRAL), context).astype(
+            np.float32, copy=False
+        )
+        # One weight per column for the line, for max(x, knot) and for min(x, knot); what does not
+        # depend on x is summed up once. float64, because the constant is a difference of sums.
+        line = w[self._lines] / HALF_RANGE
+        constant = float(w[0] - NEUTRAL * line.sum())
+        scores = np.asarray(known @ line.astype(np.float32), np.float32)
+        bound, slopes = np.empty_like(known), np.zeros(self.n_columns)
+        for knot, at in zip(self.upper, self._hinges, strict=False):
+            slopes[self._bent] = w[at] / (100.0 - knot)
+            constant -= knot * float(slopes.sum())
+            scores += np.maximum(known, np.float32(knot), out=bound) @ slopes.astype(np.float32)
+        for knot, at in zip(self.lower, self._hinges[len(self.upper) :], strict=True):
+            slopes[self._bent] = w[at] / knot
+            constant += knot * float(slopes.sum())
+            scores -= np.minimum(known, np.float32(knot), out=bound) @ slopes.astype(np.float32)
+        at, left, right = self._products
+        if at.size:
+            met, place = np.unique(np.concatenate([left, right]), return_inverse=True)
+            form = np.zeros((met.size, met.size), np.float32)
+            form[place[: left.size], place[left.size :]] = w[at]
+            crossed = (known[:, met] - np.float32(NEUTRAL)) / np.float32(HALF_RANGE)
+            scores += np.einsum("nc,nc->n", crossed @ form, crossed)
+        scores += np.float32(constant)
+        return scores

@@ -187,7 +187,7 @@ class BoundedScores:
             return self._features @ w
         scores = np.empty(self._n, np.float32)
         for rows in self._chunks():
-            scores[rows] = self._expanded(rows) @ w
+            scores[rows] = self._expansion.linear(self._context[rows], w)
         return scores
 
     def _expanded(self, rows: slice) -> Floats:

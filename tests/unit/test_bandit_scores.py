@@ -78,3 +78,19 @@ def test_few_contend_once_taught_and_none_of_the_best_is_missed(cache_bytes: int
     assert bounded.linear(some, ranker.moments.mean) == pytest.approx(
         dense.linear(some, ranker.moments.mean), abs=1e-4
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scores_without_features_equal_features_times_weights(dtype: type) -> None:
+    """Lines, hinges at both ends, products with themselves and others, and unknown values."""
+    rng = np.random.default_rng(3)
+    columns = [f"c{i}" for i in range(12)]
+    context = (100.0 * rng.random((500, 12))).astype(dtype)
+    context[rng.random(context.shape) < 0.2] = np.nan
+    for crossed in (columns[3:7], ()):
+        expansion = Expansion(
+            columns, n_plain=2, crossed=crossed, upper=(70.0, 90.0), lower=(20.0,)
+        )
+        weights = rng.normal(size=expansion.n_features)
+        plain = expansion.transform(context, np.float64) @ weights
+        np.testing.assert_allclose(expansion.linear(context, weights), plain, atol=2e-5)
