@@ -27,6 +27,11 @@ def rate(symbol: str, *_: object) -> dict[str, float]:
     return {"rating": float(sum(map(ord, symbol)) % 100), "volume": 1.0}
 
 
+def rate_slowly(symbol: str) -> dict[str, float]:
+    time.sleep(0.02)  # long enough for a scan to look at its notes
+    return rate(symbol)
+
+
 class Scanner:
     """Owns its loop, and calls back with (symbol, row), or with one row."""
 
@@ -65,6 +70,7 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "url": f"embedded://{tmp_path / 'store'}",
         "other_url": "memory://",
         "my_scanner": rate,
+        "slow_scanner": rate_slowly,
         "scan_symbol": rate,
         "ask_and_rate": rate,
         "ask_and_rate_async": rate_later,
