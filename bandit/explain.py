@@ -141,7 +141,7 @@ def group_weights(
     def shares(weights: Array) -> Array:  # (m, d) -> (m, n_groups)
         variance = np.stack(
             [
-                np.einsum("mi,ij,mj->m", weights[:, at], covariances[group], weights[:, at])
+                ((weights[:, at] @ covariances[group]) * weights[:, at]).sum(axis=1)
                 for group, at in columns.items()
             ],
             axis=1,

@@ -31,7 +31,7 @@ TICK_S = 0.25
 # A status without news says that the scanner lives.
 HEARTBEAT_S = 5.0
 # Share of the time that sending may take, of one processor.
-_SHARE = 0.0015
+_SHARE = 0.0012
 # After a failure, doubled each time.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 # How long the end of a scan waits for its last status to arrive.

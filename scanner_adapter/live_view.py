@@ -42,7 +42,7 @@ _BOUND = 0.5 + CONFIDENCE / 2
 
 # Shares of the scan's time that the parts may take, of one processor.
 _SHARES = {
-    "hits": 0.0008, "estimate": 0.0008, "queue": 0.0008, "wishes": 0.0002, "weights": 0.0002,
+    "hits": 0.0006, "estimate": 0.0006, "queue": 0.0006, "wishes": 0.0002, "weights": 0.0002,
 }  # fmt: skip
 # What the last view of a scan may cost whatever the scan took, in seconds a part.
 _LAST_S = 0.02
