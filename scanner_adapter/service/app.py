@@ -16,6 +16,7 @@ from bandit.errors import InvalidInputError, StoreError
 from bandit.stores import Store
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.service.context import Service
+from scanner_adapter.service.examples import finish
 from scanner_adapter.service.guard import Guard
 from scanner_adapter.service.headers import AnswerHeaders
 from scanner_adapter.service.problems import (
@@ -68,6 +69,8 @@ def create_app(settings: ServiceSettings, store: Store | None = None) -> FastAPI
         redirect_slashes=False,  # one address per thing
     )  # fmt: skip
     app.state.service = service
+    describe = app.openapi
+    app.openapi = lambda: finish(describe())  # type: ignore[method-assign]
     for module in (events, scans, rulesets, steering, scanners, operations, login, page, reference):
         app.include_router(module.router)
     app.mount("/static", page.static_files(), name="static")

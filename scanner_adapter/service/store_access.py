@@ -20,7 +20,8 @@ from bandit.stores import Store, store_from_url
 P = ParamSpec("P")
 T = TypeVar("T")
 
-THREADS = 8  # most questions take well under a millisecond; folding a long journal takes seconds
+THREADS = 8  # a question takes well under a millisecond
+SLOW_THREADS = 2  # folding or looking through a long journal takes seconds: not in a stream's way
 RETRY_S = 0.25  # how long after a failure questions fail without being asked
 
 log = logging.getLogger("scanrank.service")
@@ -51,6 +52,7 @@ class StoreAccess:
         self._failed_at = float("-inf")
         self._last_error = ""
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="scanrank-store")
+        self._slow_pool = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="scanrank-slow")
 
     async def call(
         self, function: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs
@@ -62,8 +64,17 @@ class StoreAccess:
         StoreError
             As the store raised it.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: self._ask(function, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool, lambda: self._ask(function, *args, **kwargs)
+        )
+
+    async def call_slow(
+        self, function: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`call` for what may take seconds; it waits behind others of its kind only."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._slow_pool, lambda: self._ask(function, *args, **kwargs)
+        )
 
     def _ask(
         self, function: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs
@@ -104,6 +115,7 @@ class StoreAccess:
 
     def close(self) -> None:
         """Wait for the questions that run, and release the store."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._pool, self._slow_pool):
+            pool.shutdown(wait=True, cancel_futures=True)
         if self._is_ours and self._store is not None:
             self._store.close()

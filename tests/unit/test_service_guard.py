@@ -16,6 +16,7 @@ from serving import open_scan, status_note
 
 from bandit.errors import InvalidInputError
 from bandit.stores import store_from_url
+from scanner_adapter.service import schemas
 from scanner_adapter.service.app import create_app
 from scanner_adapter.service.rate_limit import RateLimit
 from scanner_adapter.service.sessions import COOKIE, SESSION_S, Sessions
@@ -210,6 +211,24 @@ def test_every_answer_has_strict_headers(make: Callable[..., Asking], path: str)
     assert headers["referrer-policy"] == "no-referrer"
     assert "cache-control" in headers
     assert "server" not in headers
+
+
+def test_every_answer_has_an_example_that_fits(make: Callable[..., Asking]) -> None:
+    paths = make()("GET", "/openapi.json").json()["paths"]
+    n_bodies = 0
+    for path, methods in paths.items():
+        for operation in methods.values():
+            assert operation["summary"]
+            for code, answer in operation["responses"].items():
+                for media_type, body in answer.get("content", {}).items():
+                    if media_type == "text/plain":
+                        continue
+                    assert "example" in body, (path, code)
+                    if media_type.endswith("json"):
+                        n_bodies += 1
+                        model = getattr(schemas, body["schema"]["$ref"].rpartition("/")[2])
+                        model.model_validate(body["example"])
+    assert n_bodies >= 150
 
 
 # -- tokens and sessions

@@ -49,13 +49,13 @@ async def list_rulesets(service: Asked) -> Rulesets:
 @router.get("/{ruleset}", summary="Sizes, and what was learned: factor weights with intervals")
 async def show_ruleset(service: Asked, ruleset: RulesetName) -> Ruleset:
     """Show one ruleset; its belief is folded up to `position`."""
-    return await service.access.call(_read_ruleset, service.beliefs, ruleset)
+    return await service.access.call_slow(_read_ruleset, service.beliefs, ruleset)
 
 
 @router.get("/{ruleset}/symbols/{symbol:path}", summary="A symbol's track record and history")
 async def show_symbol(service: Asked, ruleset: RulesetName, symbol: SymbolName) -> Symbol:
     """Show what a symbol has shown over the scans of a ruleset."""
-    return await service.access.call(_read_symbol, service.beliefs, ruleset, symbol)
+    return await service.access.call_slow(_read_symbol, service.beliefs, ruleset, symbol)
 
 
 def known_stats(store: Store, ruleset: str) -> RulesetStats:

@@ -92,7 +92,7 @@ async def show_results(
     def page(_: Store) -> Results:  # in a thread: 100,000 rows are looked through for few hits
         return watched.log.page(after, limit, hits_only=hits_only, hit_limit=watched.hit_limit)
 
-    return await service.access.call(page)
+    return await service.access.call_slow(page)
 
 
 @router.get("/{scan}/symbols/{symbol:path}", summary="Why this one: factors, rating, rank, chance")
@@ -103,7 +103,7 @@ async def explain_symbol(
     watched, found = await service.watched.known(ruleset, scan, with_log=True)
     row = watched.log.row_of(symbol)
     if row is not None:
-        return await service.access.call(_explain_scanned, service.beliefs, watched, row)
+        return await service.access.call_slow(_explain_scanned, service.beliefs, watched, row)
     for waiting in found.status.next if found.status is not None else ():
         if waiting.symbol == symbol:
             return _explain_waiting(waiting)
