@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--arms", default="5000,50000,500000,1000000")
     parser.add_argument("--columns", type=int, default=40)
+    parser.add_argument("--peers", action="store_true", help="also the peers, up to 500,000 arms")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     rows = [
@@ -55,9 +57,33 @@ def main() -> None:
             f"{row['numpy_ms']:.2f}", f"{row['ratio']:.2f}",
             f"{row['state_bytes_per_arm']:.0f}", f"{row['open_s']:.2f}", f"{row['peak_mib']:.0f}",
         )  # fmt: skip
-    Console(width=110).print(table)
+    console = Console(width=110)
+    console.print(table)
+    slope = growth(rows)
+    if not np.isnan(slope):
+        console.print(
+            f"learned belief: milliseconds grow as arms to the power {slope:.2f} (least squares "
+            "over the sizes; 1 is linear)"
+        )
+    others: list[dict[str, Any]] = []
+    if args.peers:
+        from benchmarks import rank_peers
+
+        sizes = [int(n) for n in args.arms.split(",") if int(n) <= 500_000]
+        others = list(rank_peers.measure(sizes, args.columns))
+        ours = {int(row["arms"]): float(row["ours_ms"]) for row in rows if row["belief"] != "cold"}
+        console.print(rank_peers.table(others, ours))
     if args.json:
-        args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        args.json.write_text(json.dumps([*rows, *others], indent=1), encoding="utf-8")
+
+
+def growth(rows: list[dict[str, float | int | str]]) -> float:
+    """Return the exponent of our step's time over the number of arms; NaN for a single size."""
+    learned = [row for row in rows if row["belief"] != "cold"]
+    if len(learned) < 2:
+        return float("nan")
+    arms, ms = ([float(row[name]) for row in learned] for name in ("arms", "ours_ms"))
+    return float(np.polyfit(np.log(arms), np.log(ms), 1)[0])
 
 
 def measure(n: int, n_columns: int, n_learned: int) -> dict[str, float | int | str]:
