@@ -95,7 +95,7 @@ def judge_stopped(
             f"order is {unknown[0]!r}; stopped scans can judge {', '.join(ORDERS)}: an order that "
             "learns within a scan would have seen other outcomes"
         )
-    logged = list(_logged(list(entries), facts_of))
+    logged = list(logged_scans(list(entries), facts_of))
     found = []
     for order in orders:
         for share in shares:
@@ -137,7 +137,7 @@ def judgement_table(judgements: Sequence[Judgement]) -> Table:
 
 
 @dataclass(frozen=True)
-class _Scan:
+class StoppedScan:
     """A journaled scan over its whole universe; arrays of shape (n,)."""
 
     batch: NDArray[np.int64]
@@ -162,7 +162,8 @@ class _Scan:
         return LoggedScan(self.batch, self.propensity, self.reward, target, self.prediction)
 
 
-def _logged(journal: list[Entry], facts_of: FactsOf | None) -> Iterator[_Scan]:
+def logged_scans(journal: list[Entry], facts_of: FactsOf | None) -> Iterator[StoppedScan]:
+    """Yield reported scans over their whole universes; raises as `judge_stopped`."""
     scans = {scan.scan_id: scan for scan in journal_scans(journal)}
     last: dict[str, float] = {}
     ranker: Ranker | None = None
@@ -184,7 +185,7 @@ def _logged(journal: list[Entry], facts_of: FactsOf | None) -> Iterator[_Scan]:
 
 def _over_universe(
     scan: JournalScan, ranker: Ranker, last: dict[str, float], facts_of: FactsOf | None
-) -> _Scan:
+) -> StoppedScan:
     symbols = scan.universe()
     n = len(symbols)
     place = scan.column("place").astype(np.intp)
@@ -203,7 +204,7 @@ def _over_universe(
     else:
         composite, prediction = _beliefs(scan, symbols, facts, ranker)
     rating = np.array([last.get(symbol, np.nan) for symbol in symbols])
-    return _Scan(batch, propensity, reward, rating, composite, prediction)
+    return StoppedScan(batch, propensity, reward, rating, composite, prediction)
 
 
 def _beliefs(

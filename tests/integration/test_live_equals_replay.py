@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from bandit.stores.memory import MemoryStore
 from features.bars import Bars
 from features.similarity import Loadings
 from scanner_adapter.context import MarketFacts, market_facts
+from scanner_adapter.journal_check import fold_journal
 from scanner_adapter.journal_export import export_journal, import_journal, read_journal
 from scanner_adapter.market_simulator import simulate
 from scanner_adapter.outcomes import Outcome
@@ -141,6 +144,31 @@ def test_the_export_replays_as_the_store_does(store: MemoryStore, tmp_path: Path
     moved = MemoryStore()
     import_journal(moved, "elsewhere", tmp_path / "journal.parquet")
     assert_same(replayed(moved, "elsewhere"))
+
+
+def test_an_export_of_format_1_is_still_read(store: MemoryStore, tmp_path: Path) -> None:
+    """As scanrank 0.1.0 wrote it: without batch, place, group and loading. It folds to the same."""
+    ranker = open_(store)
+    for number in range(2):
+        Day(number, 30, failures=0.1).scan(ranker, batch=7)
+    export_journal(store, "rules", tmp_path / "new.parquet")
+    table = pq.read_table(tmp_path / "new.parquet")
+    note = json.dumps({"format": 1, "ruleset": "rules"}).encode()
+    old = table.drop_columns(["batch", "place", "group", "loading"]).replace_schema_metadata(
+        {b"scanrank.journal": note}
+    )
+    pq.write_table(old, tmp_path / "old.parquet")
+    moved = MemoryStore()
+    import_journal(moved, "moved", tmp_path / "old.parquet")
+    chosen = Settings().ranker_settings()
+    header, arrays = fold_journal(moved, "moved", chosen).state()
+    was_header, was_arrays = fold_journal(store, "rules", chosen).state()
+    assert header == was_header
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, was_arrays[name])
+    for verdict in replayed(moved, "moved"):
+        assert verdict.is_same is None
+        assert "was journaled without place" in verdict.reason
 
 
 def test_the_same_seed_alone_gives_the_same_batches(store: MemoryStore) -> None:
@@ -273,6 +301,23 @@ class TestWhatCannotBeRepeated:
         for entry in store.read("rules"):
             _append(old, entry, without={"handed_out", "seed", "batch", "place"})
         assert "scanrank 0.1.0 or earlier" in self.reasons(old)[0]
+
+    def test_other_feature_names(self, store: MemoryStore) -> None:
+        """A stopped scan that had sub-scores which the bars of today do not give."""
+        day = Day(0, 30)
+        day.scan(open_(store), batch=10, stop=0.5)
+        named = MemoryStore()
+        for entry in store.read("rules"):
+            if entry.kind == "open":
+                entry.header["as_of"] = "2024-03-01"
+            _append(named, entry)
+        facts = MarketFacts(
+            ("market.other",), np.zeros((30, 1), np.float32), np.zeros((30, 0), np.float32), ()
+        )
+        (verdict,) = replayed(named, facts_of=lambda _symbols, _as_of: facts)
+        assert verdict.is_same is None
+        assert "sub-scores have other names" in verdict.reason
+        assert "market.other" in verdict.reason
 
     def test_a_changed_outcome_is_found(self, store: MemoryStore) -> None:
         Day(0, 30).scan(open_(store), batch=10)
