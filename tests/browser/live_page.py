@@ -17,6 +17,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.remote.webelement import WebElement
 
 SCREENSHOTS = Path(__file__).with_name("screenshots")
+SETTLE_S = 60.0
 DESKTOP, PHONE = (1280, 900), (360, 740)
 FLAGS = (
     "--headless=new",
@@ -145,11 +146,18 @@ class Page:
         text = self.figure("Scanned").replace(",", "")
         return int(text) if text.isdecimal() else 0
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether the queue is as new as the count: scanners draw it up every few seconds."""
-        scanned = [text.split(" of ")[0].replace(",", "") for text in self.texts(".tier-count")]
-        return self.n_scanned > 0 and sum(map(int, scanned)) == self.n_scanned
+    def settle(self) -> None:
+        """Wait until the queue is as new as the count.
+
+        A scanner draws it up only so often that this takes a thousandth of its time: every few
+        seconds, after longer on a busy machine.
+        """
+
+        def is_settled() -> bool:
+            scanned = [text.split(" of ")[0].replace(",", "") for text in self.texts(".tier-count")]
+            return self.n_scanned > 0 and sum(map(int, scanned)) == self.n_scanned
+
+        self.wait(is_settled, "the queue to be as new as the count", SETTLE_S)
 
     # -- doing -----------------------------------------------------------------------------------
 

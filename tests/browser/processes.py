@@ -54,12 +54,17 @@ class ServeProcess:
     def _answers(self) -> bool:
         if self.process is None or self.process.poll() is not None:
             pytest.fail(f"the service ended at once:\n{self.log.read_text()[-2000:]}")
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
         try:
-            connection.request("GET", "/health")
-            return connection.getresponse().status == 200
+            return bool(self.read("/health"))
         except OSError:
             return False
+
+    def read(self, path: str) -> str:
+        """Return what it answers to a GET."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
         finally:
             connection.close()
 

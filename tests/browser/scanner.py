@@ -39,6 +39,19 @@ def universe(n: int) -> tuple[list[str], np.ndarray]:
     return names, ratings
 
 
+def warm_up() -> None:
+    """Scan a little on the side: what a process does for the first time takes it far longer, and
+    a queue that took long to draw up is drawn up again only after a minute."""
+    names = [f"W{i}" for i in range(40)]
+    context = pd.DataFrame({"market.worth": np.arange(40.0)}, names)
+    ranker = SymbolRanker.open("memory://", ruleset="warm-up")
+    with ranker.start_scan(names, context=context) as scan:
+        while batch := scan.next_batch(BATCH):
+            scan.report(dict.fromkeys(batch, 1.0))
+            time.sleep(0.02)
+    ranker.close()
+
+
 def main(store: str, ruleset: str, scan_id: str, n: str) -> None:
     names, ratings = universe(int(n))
     noise = np.random.default_rng(8).normal(0, 12, len(names))
@@ -51,6 +64,7 @@ def main(store: str, ruleset: str, scan_id: str, n: str) -> None:
         },
         names,
     )
+    warm_up()
     rating = dict(zip(names, ratings, strict=True))
     ranker = SymbolRanker.open(store, ruleset=ruleset, seed=1)
     with ranker.start_scan(names, context=context, scan_id=scan_id) as scan:

@@ -221,3 +221,28 @@ def test_a_long_scan_does_not_fill_the_browser(held_page: Page) -> None:
 
     early = draw(100, 300)
     assert draw(300, 2300) < 1.1 * early
+
+
+def test_a_configured_scanner_can_be_started_from_the_empty_page(held_page: Page) -> None:
+    """The service's answers are put in its place: it has no scanners in these tests."""
+    asked = held_page.module(
+        "scanners",
+        """const asked = [];
+           const all = { scanners: [{ name: "a/b", ruleset: "r", scanner: "<b>x</b>" }], runs: [] };
+           window.fetch = async (path, options) => {
+             asked.push(`${options.method} ${path}`);
+             return new Response(JSON.stringify(all), { status: 200 });
+           };
+           return m.renderScanners(() => asked.push("started")).then(async () => {
+             document.querySelector("#scanner-list button").click();
+             await new Promise((resolve) => setTimeout(resolve, 50));
+             return asked;
+           });""",
+    )
+    start = "POST /api/v1/scanners/a%2Fb/scans"
+    assert [line for line in asked if "scanners" in line or line == "started"] == [
+        "GET /api/v1/scanners",
+        start,
+        "started",
+    ]
+    assert "a/b <b>x</b>, ruleset r" in held_page.text("#scanner-list")

@@ -77,3 +77,20 @@ def test_the_policy_forbids_what_the_page_does_not_need(held_page: Page) -> None
         "img-src",
     }
     assert held_page.js("return window.hacked") is None
+
+
+def test_a_page_that_was_left_keeps_no_stream(held_page: Page, service: ServeProcess) -> None:
+    """A browser opens six connections to a server; a seventh page would wait for a minute."""
+
+    def n_streams() -> float:
+        for line in service.read("/metrics").splitlines():
+            if line.startswith("scanrank_event_clients "):
+                return float(line.split()[1])
+        return -1.0
+
+    held_page.wait(lambda: n_streams() == 1.0, "the page's own stream")
+    held_page.driver.get(f"{service.url}/docs")
+    held_page.wait(lambda: n_streams() == 0.0, "the stream to end", 5)
+    held_page.driver.back()
+    held_page.wait(lambda: n_streams() == 1.0, "the stream of the page that is back")
+    held_page.wait(lambda: held_page.text("#connection") == "live", "the page to be alive")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from live_page import Page
+from live_page import SETTLE_S, Page
 from processes import ScannerProcess
 
 
@@ -20,6 +20,7 @@ def why_of(page: Page, symbol: str) -> dict[str, Any]:
 
 
 def test_the_dialog_says_why_a_waiting_symbol_stands_where_it_does(held_page: Page) -> None:
+    held_page.settle()
     symbol = waiting(held_page)[0]
     held_page.click("#queue .symbol")
     held_page.wait(lambda: "It waits in the high tier" in held_page.text("#why-body"), "the reason")
@@ -41,6 +42,7 @@ def test_the_dialog_says_why_a_result_was_scanned(held_page: Page) -> None:
 def test_a_symbol_pinned_on_the_page_comes_with_the_next_batch(
     held_page: Page, held_scan: ScannerProcess
 ) -> None:
+    held_page.settle()
     symbol = waiting(held_page)[-1]
     held_page.click(f'#queue button[aria-label="Pin {symbol}"]')
     held_page.wait(
@@ -55,19 +57,24 @@ def test_a_symbol_pinned_on_the_page_comes_with_the_next_batch(
     held_page.wait(lambda: why_of(held_page, symbol)["state"] == "scanned", "the pinned one", 5)
     assert why_of(held_page, symbol)["propensity"] == 1.0
     held_page.leave()  # the order is held while one is in the list
-    held_page.wait(lambda: symbol not in waiting(held_page), "the pinned symbol to leave the list")
+    held_page.wait(
+        lambda: symbol not in waiting(held_page), "the pinned symbol to leave the list", SETTLE_S
+    )
 
 
 def test_an_excluded_symbol_is_left_out_until_it_is_included_again(
     held_page: Page, held_scan: ScannerProcess
 ) -> None:
+    held_page.settle()
     symbol = waiting(held_page)[0]
     held_page.click(f'#queue button[aria-label="Exclude {symbol}"]')
     held_page.wait(lambda: symbol in held_page.text("#excluded-list"), "the exclusion to show")
     held_page.leave()
     held_scan.wait_until_heard(symbol)
     held_scan.scan(2)
-    held_page.wait(lambda: symbol not in waiting(held_page), "the excluded symbol to leave")
+    held_page.wait(
+        lambda: symbol not in waiting(held_page), "the excluded symbol to leave", SETTLE_S
+    )
     assert why_of(held_page, symbol)["state"] == 404, "it was scanned all the same"
     held_page.click(f'#excluded-list button[aria-label="Include {symbol} again"]')
     held_page.wait(lambda: symbol not in held_page.text("#excluded-list"), "the way back")
@@ -83,7 +90,9 @@ def test_rows_stay_in_their_places_while_one_is_in_the_list(
     held_page.wait(lambda: held_page.n_scanned > n, "the batch to show")
     assert waiting(held_page) == before
     assert "held" in held_page.text("#queue-hint")
-    held_page.wait(lambda: held_page.texts("#queue .gone .symbol"), "who was handed out to be grey")
+    held_page.wait(
+        lambda: held_page.texts("#queue .gone .symbol"), "who was handed out to be grey", SETTLE_S
+    )
     held_page.leave()
     held_page.wait(lambda: waiting(held_page) != before, "the order to move on")
 

@@ -11,7 +11,7 @@ export function wireLogin(onLogin, onLogout) {
   const form = byId("login-form");
   const button = form.querySelector("button");
   const out = byId("log-out");
-  out.hidden = sessionStorage.getItem(MARK) === null;
+  out.hidden = localStorage.getItem(MARK) === null;
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -20,7 +20,7 @@ export function wireLogin(onLogin, onLogout) {
     setText(byId("login-error"), "");
     try {
       await post(paths.login, { token: field.value.trim() });
-      sessionStorage.setItem(MARK, "yes");
+      localStorage.setItem(MARK, "yes");
       out.hidden = false;
       field.value = "";
       onLogin();
@@ -41,7 +41,7 @@ export function wireLogin(onLogin, onLogout) {
         return;
       }
     }
-    sessionStorage.removeItem(MARK);
+    localStorage.removeItem(MARK);
     out.hidden = true;
     onLogout();
   });

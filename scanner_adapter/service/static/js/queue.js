@@ -19,7 +19,8 @@ export class Queue {
   constructor(on) {
     this.on = on;
     this.body = byId("queue");
-    this.held = null; // what was shown when the holding began
+    this.scan = null;
+    this.held = null; // the rows of the moment when the holding began, as last known
     this.state = null;
     const panel = this.body.closest("table");
     this.isPointed = false;
@@ -46,7 +47,7 @@ export class Queue {
     if (this.state !== null) this.render(this.state);
   }
 
-  get #isHeld() {
+  #isHeld() {
     const isInside = this.isPointed || this.body.contains(document.activeElement);
     return isInside && performance.now() - this.movedAt < HOLD_MS;
   }
@@ -56,9 +57,10 @@ export class Queue {
     // The scanner draws its queue up less often than it counts results.
     const found = new Set(state.status.newest_hits.map((hit) => hit.symbol));
     const next = state.status.next.filter(({ symbol }) => !found.has(symbol));
-    const isHeld = this.#isHeld;
-    if (!isHeld || this.held?.scan !== state.status.scan_id) this.held = null;
-    if (isHeld) this.held ??= { scan: state.status.scan_id, symbols: next.map((w) => w.symbol) };
+    const isHeld = this.#isHeld();
+    if (!isHeld || this.scan !== state.status.scan_id) this.held = null;
+    this.scan = state.status.scan_id;
+    if (isHeld) this.held ??= next;
     const shown = this.held === null ? next : this.#inHeldOrder(next);
     const sums = shown.map(parts);
     const scale = scaleOf(sums);
@@ -81,11 +83,8 @@ export class Queue {
   // A symbol that was handed out meanwhile stays in its place, greyed, with what was last known.
   #inHeldOrder(next) {
     const now = new Map(next.map((waiting) => [waiting.symbol, waiting]));
-    this.held.last ??= new Map();
-    for (const waiting of next) this.held.last.set(waiting.symbol, waiting);
-    return this.held.symbols
-      .map((symbol) => now.get(symbol) ?? { ...this.held.last.get(symbol), isGone: true })
-      .filter((waiting) => waiting.symbol !== undefined);
+    this.held = this.held.map((was) => now.get(was.symbol) ?? { ...was, isGone: true });
+    return this.held;
   }
 
   #row(symbol) {
@@ -120,7 +119,9 @@ export class Queue {
     const chance = row.cells[1];
     const tier = row.querySelector(".tier-mark");
     row.classList.toggle("gone", waiting.isGone === true);
-    setText(tier, waiting.isGone ? "handed out" : waiting.tier);
+    const isExcluded = this.state.wishes.excluded.includes(waiting.symbol);
+    const gone = isExcluded ? "excluded" : "handed out";
+    setText(tier, waiting.isGone ? gone : waiting.tier);
     setAttribute(tier, "data-tier", waiting.isGone ? "" : waiting.tier);
     setAttribute(tier, "title", `priority score ${decimal(waiting.score, 1)}`);
     setText(chance, percent(waiting.probability));
