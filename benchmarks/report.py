@@ -69,6 +69,8 @@ BENCHMARKS = (
     Benchmark("faults", "Is anything lost when plugs are pulled?", "zero", (), ("--kills", "10")),
     Benchmark("scale", "What do more workers bring?", "the sleeping alone, spread evenly", (),
               ("--quick",), has_json=True),
+    Benchmark("cost", "How does it grow, and what is that at 100 million a day?",
+              "the evaluations themselves", has_json=True),
     Benchmark("million", "Do a million symbols fit?", "1.5 GiB of memory", (),
               ("--arms", "50000"), has_json=True),
     Benchmark("soak", "Does anything grow over years?", "a slope of zero", (),
