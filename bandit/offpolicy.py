@@ -31,6 +31,11 @@ BIAS: dict[Method, str] = {
 
 MIN_SCANS = 20  # with fewer, the normal interval of a ratio is too narrow
 MIN_EFFECTIVE_SAMPLE = 50.0  # outcomes; below, single weights decide the answer
+# Hits that the log came upon by chance (propensity below a half); only they say how many more were
+# hidden. On the bundled log, stopped by the ranker itself, intervals of 95 % held the truth in 92 %
+# of cases from 10 such hits on, in 95 % from 40 on, and with a few of them in 70 to 90 %.
+MIN_CHANCE_HITS = 10
+_BY_CHANCE = 0.5
 MAX_MISSING_SHARE = 0.05  # of the universe or the target that the weights may fail to account for
 # Degrees of freedom of one scan's variance. Its batches would give their number less one if totals
 # were normal; with rare hits of large weight they give fewer. With 2, intervals of 95 % held the
@@ -91,6 +96,8 @@ class OffPolicyEstimate:
         Share of the target that the weighted log accounts for; 1 is expected.
     largest_weight : float
         Universe members that the heaviest single outcome stands for.
+    chance_hits : int
+        Hits that were found by chance, see `MIN_CHANCE_HITS`.
     """
 
     recall: float
@@ -103,6 +110,7 @@ class OffPolicyEstimate:
     overlap: float
     covered: float
     largest_weight: float
+    chance_hits: int
 
 
 def inclusion_weights(
@@ -213,6 +221,7 @@ def estimate_recall(
     recall, influences = _ESTIMATORS[method](scans, weights)
     variances = _variances(scans, influences)
     half_width = _quantile(variances, level) * math.sqrt(variances.sum())
+    chance_hits = _chance_hits(scans)
     return OffPolicyEstimate(
         recall=_cut(recall),
         low=_cut(recall - half_width),
@@ -220,6 +229,7 @@ def estimate_recall(
         method=method,
         bias=BIAS[method],
         n_scans=len(scans),
+        chance_hits=chance_hits,
         **diagnostics,
     )
 
@@ -282,6 +292,21 @@ def _diagnose(scans: Sequence[LoggedScan], weights: Weights) -> dict[str, float]
         "covered": covered,
         "largest_weight": max(float(w.max(initial=0.0)) for w in weights),
     }
+
+
+def _chance_hits(scans: Sequence[LoggedScan]) -> int:
+    """Hits found by chance in scans that were stopped; refuses where there are too few."""
+    stopped = [scan for scan in scans if (scan.batch < 0).any()]
+    n = sum(
+        int(((scan.batch >= 0) & (scan.propensity < _BY_CHANCE) & (scan.reward >= 0.5)).sum())
+        for scan in stopped
+    )
+    if stopped and n < MIN_CHANCE_HITS:
+        raise UnanswerableError(
+            f"{n} hits were found by chance; expected at least {MIN_CHANCE_HITS}, because only "
+            "they tell how many were hidden. Log more scans, or a larger random quota"
+        )
+    return n
 
 
 def _refuse_gaps(what: str, scans: Sequence[LoggedScan], weights: Weights, rows: Weights) -> float:

@@ -14,7 +14,7 @@ from bandit.rewards import TopShare
 from scanner_adapter.replay.outcome_log import OutcomeLog
 
 METHODS: tuple[Method, ...] = ("ips", "snips", "dr")
-N_TRIALS, N_SCANS = 300, 24
+N_SCANS = 24
 N_BATCHES, BATCH, QUOTA = 7, 50, 5.0  # a scan stopped at 25 % of about 1,400 symbols
 
 
@@ -59,11 +59,25 @@ def hidden(log: OutcomeLog, day: int, rng: np.random.Generator) -> tuple[LoggedS
     return scan, float(hit @ target), float(hit.sum())
 
 
-def test_the_truth_lies_in_the_interval_on_real_scans(log: OutcomeLog) -> None:
-    """In 90 to 99 % of 300 trials for each estimator; binomial standard error 1.3 %."""
+@pytest.mark.parametrize(
+    ("n_trials", "lowest", "highest"),
+    [
+        # Binomial standard error of 60 trials: 2.8 %; so many can tell 95 from 85 %, not from 99.
+        (60, 0.87, 1.0),
+        pytest.param(300, 0.90, 0.99, marks=pytest.mark.slow),  # 1.3 %
+    ],
+)
+def test_the_truth_lies_in_the_interval_on_real_scans(
+    log: OutcomeLog,
+    n_trials: int,
+    lowest: float,
+    highest: float,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In 90 to 99 % of 300 trials for each estimator."""
     covered: dict[Method, list[bool]] = {method: [] for method in METHODS}
     errors: dict[Method, list[float]] = {method: [] for method in METHODS}
-    for trial in range(N_TRIALS):
+    for trial in range(n_trials):
         rng = np.random.default_rng(trial)
         days = rng.choice(np.arange(5, len(log.dates)), N_SCANS, replace=False)
         scans, found, hits = zip(*(hidden(log, int(day), rng) for day in days), strict=True)
@@ -74,8 +88,7 @@ def test_the_truth_lies_in_the_interval_on_real_scans(log: OutcomeLog) -> None:
             errors[method].append(estimate.recall - truth)
     for method in METHODS:
         share, error = np.mean(covered[method]), np.sqrt(np.mean(np.square(errors[method])))
-        print(
-            f"{method}: truth inside in {share:.1%} of trials, root mean square error {error:.3f}"
-        )
-        assert 0.90 <= share <= 0.99, method
+        with capsys.disabled():
+            print(f"\n{method}: truth inside in {share:.1%} of {n_trials}, error {error:.3f}")
+        assert lowest <= share <= highest, method
         assert error < 0.08, method

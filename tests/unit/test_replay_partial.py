@@ -129,6 +129,14 @@ def test_without_random_symbols_there_is_no_answer(log: RecordedLog) -> None:
         assert "the logging order never chose the rest" in each.refusal
 
 
+def test_hits_found_by_chance_are_needed(log: RecordedLog) -> None:
+    """With 2 % at random a batch of 20 has 0.4 such symbols, and one in thirty is a hit."""
+    for each in judge_stopped(
+        stopped(log, quota=0.02, n=25), orders=["last rating"], methods=["ips"]
+    ):
+        assert "hits were found by chance; expected at least 10" in each.refusal
+
+
 def test_few_scans_give_no_interval(log: RecordedLog) -> None:
     (first, *_) = judge_stopped(stopped(log, n=5), orders=["last rating"], methods=["ips"])
     assert "5 scans are too few" in first.refusal
