@@ -45,6 +45,8 @@ def test_everything_can_be_read_and_pressed(
     held_page.click("#hits .symbol")
     held_page.wait(lambda: "Track record" in held_page.text("#why-body"), "the reason")
     assert problems(held_page) == []
+    wide = "const why = document.getElementById('why'); return why.scrollWidth - why.clientWidth"
+    assert held_page.js(wide) == 0
     held_page.js("document.getElementById('why').close()")
     held_page.click("#stop")
     assert problems(held_page) == []

@@ -97,7 +97,7 @@ function reasons(it) {
         el("th", { scope: "col" }, "Factor"),
         el("th", { scope: "col", class: "number" }, "Before"),
         el("th", { scope: "col", class: "number" }, "Learned"),
-        el("th", { scope: "col", class: "reasons" }, "Against or for"),
+        el("th", { scope: "col", class: "reasons" }, "Effect"),
       ),
     ),
     el("tbody", {}, ...rows.map((row) => reasonRow(row, scale))),
