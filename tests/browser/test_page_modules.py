@@ -196,31 +196,54 @@ def test_a_stop_that_was_asked_for_shows_until_the_end(plain_page: Page) -> None
     }
 
 
+# Draws statuses `first` to `last` with every panel: new results, new waiting symbols, more curve.
+DRAW = """
+const [first, last, note] = args;
+const [curves, queues, progress, weights, state] = await Promise.all(
+  ["curve", "queue", "progress", "weights", "state"].map((name) => import(`/static/js/${name}.js`)),
+);
+window.panels ??= {
+  curve: new curves.Curve(document.createElement("figure"), document.createElement("tbody")),
+  queue: new queues.Queue({ why() {}, change() {} }),
+};
+const reasons = { market: { prior: 0.1, learned: 0.2 } };
+const list = (n, make) => Array.from({ length: n }, (_, i) => make(i));
+for (let n = first; n < last; n += 1) {
+  const now = {
+    ...note, n_scanned: n, n_hits: n, n_symbols: 5000,
+    newest_hits: list(60, (i) => ({ symbol: `H${n - i}`, rating: n, signal: null, rank: n,
+                                    at: n, is_random: false })),
+    next: list(20, (i) => ({ symbol: `N${n + i}`, score: 90, tier: "high", probability: 0.1,
+                             is_pinned: false, reasons, today: n / 1000, own: 0 })),
+    curve: list(200, (i) => [(n * (i + 1)) / 200, i]),
+    weights: { market: { prior: 0.5, learned: n / 5000, low: 0.1, high: 0.9 } },
+  };
+  const all = { ...state.START, scan: { ruleset: "r", scan_id: "s" }, status: now };
+  m.renderHits(now, () => {});
+  progress.renderProgress(all);
+  weights.renderWeights(now);
+  window.panels.queue.render(all);
+  window.panels.curve.render(now);
+}
+return ["hits", "queue"].map((id) => document.getElementById(id).rows.length);
+"""
+
+
 def test_a_long_scan_does_not_fill_the_browser(held_page: Page) -> None:
-    """After 2,000 statuses with new results the page has as many nodes as after 200."""
+    """After 900 statuses of all-new results the page takes as much as after 100."""
 
-    def draw(first: int, last: int) -> int:
-        n_rows = held_page.module(
-            "hits",
-            """const [first, last, note] = args;
-               const hit = (n) => ({ symbol: `H${n}`, rating: n, signal: null, rank: n, at: n,
-                                     is_random: false });
-               for (let n = first; n < last; n += 1) {
-                 const newest = Array.from({ length: 60 }, (_, i) => hit(n - i));
-                 m.renderHits({ ...note, n_hits: n, newest_hits: newest }, () => {});
-               }
-               return document.querySelectorAll("#hits tr").length;""",
-            first,
-            last,
-            status(),
-        )
-        assert n_rows == 50
-        held_page.driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
-        counters = held_page.driver.execute_cdp_cmd("Memory.getDOMCounters", {})
-        return int(counters["nodes"])
+    def draw(first: int, last: int) -> tuple[int, int]:
+        script = f"return (async () => {{ {DRAW} }})()"
+        assert held_page.module("hits", script, first, last, status()) == [50, 20]
+        run = held_page.driver.execute_cdp_cmd
+        run("HeapProfiler.collectGarbage", {})
+        heap = run("Runtime.getHeapUsage", {})
+        return int(run("Memory.getDOMCounters", {})["nodes"]), int(heap["usedSize"])
 
-    early = draw(100, 300)
-    assert draw(300, 2300) < 1.1 * early
+    nodes, heap = draw(100, 200)
+    nodes_later, heap_later = draw(200, 1000)
+    assert nodes_later < 1.1 * nodes
+    assert heap_later < 1.1 * heap + 200_000
 
 
 def test_a_configured_scanner_can_be_started_from_the_empty_page(held_page: Page) -> None:
