@@ -132,7 +132,7 @@ def test_without_random_symbols_there_is_no_answer(log: RecordedLog) -> None:
 def test_hits_found_by_chance_are_needed(log: RecordedLog) -> None:
     """With 2 % at random a batch of 20 has 0.4 such symbols, and one in thirty is a hit."""
     for each in judge_stopped(
-        stopped(log, quota=0.02, n=25), orders=["last rating"], methods=["ips"]
+        stopped(log, quota=0.02, n=30), orders=["last rating"], methods=["ips"], shares=[0.25]
     ):
         assert "hits were found by chance; expected at least 10" in each.refusal
 
