@@ -1,6 +1,6 @@
 """Scans that somebody looks at: one place per scan from which every answer about it is made.
 
-A question is answered from what was read at most a tenth of a second ago, so that the store is
+A question is answered from what was read about a tenth of a second ago, so that the store is
 asked no more often when five hundred ask than when one does.
 """
 

@@ -242,6 +242,7 @@ def test_everything_but_the_page_needs_the_token(make: Callable[..., Asking]) ->
         is_open = path in ("/health", "/ready", "/login", "/logout")
         filled = re.sub(r"{\w+}", "s1", path)
         assert (ask("GET", filled).status_code != 401) == is_open, path
+    assert b"<h1>HTTP reference" in ask("GET", "/docs", headers=_bearer()).content
     for path in ("/", "/static/index.html"):
         assert ask("GET", path).status_code == 200
     refused(ask("POST", STOP), 401, "unauthorised")

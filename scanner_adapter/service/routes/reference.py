@@ -19,6 +19,7 @@ _PAGE = """<!doctype html>
 <title>scanrank: HTTP reference</title>
 <link rel="icon" href="/static/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/static/css/base.css">
+<link rel="stylesheet" href="/static/css/reference.css">
 </head>
 <body>
 <main>
@@ -57,7 +58,8 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
         for row in rows:
             needed = "" if row.get("required") else ", optional"
             text = escape(row.get("description", ""))
-            yield f"<li><code>{escape(row['name'])}</code> ({row['in']}{needed}) {text}</li>"
+            text = f": {text}" if text else ""
+            yield f"<li><code>{escape(row['name'])}</code> ({row['in']}{needed}){text}</li>"
         if "requestBody" in operation:
             yield f"<li>body: {_shape(operation['requestBody']['content'])}</li>"
         yield "</ul>"

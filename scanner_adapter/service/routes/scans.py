@@ -33,7 +33,9 @@ JSON = "application/json"
 
 @router.get("", summary="The latest scans, newest first")
 async def list_scans(
-    service: Asked, ruleset: RulesetName, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    service: Asked,
+    ruleset: RulesetName,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many, at most.")] = 20,
 ) -> Scans:
     """List scans; the store remembers those of the last 30 days."""
 
@@ -46,7 +48,7 @@ async def list_scans(
 
 @router.get("/{scan}", response_model=Scan, summary="A scan: its status, and what is asked of it")
 async def show_scan(service: Asked, ruleset: RulesetName, scan: ScanId) -> Response:
-    """Show a scan as its scanner last published it, at most a tenth of a second old."""
+    """Show a scan as its scanner last published it, and what operators ask of it."""
     # The bytes are made once per change, however many ask.
     watched, _ = await service.watched.known(ruleset, scan)
     return Response(watched.json, media_type=JSON)
@@ -83,7 +85,7 @@ async def show_results(
             examples=["1795370580250-0.49"],
         ),
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    limit: Annotated[int, Query(ge=1, le=500, description="How many, at most.")] = 50,
     hits_only: Annotated[bool, Query(description="Only high-value results.")] = False,
 ) -> Results:
     """Page through what was found."""
