@@ -138,8 +138,8 @@ class Peer:
         if not self._memory.track.columns:  # before the first report, so that the width is constant
             values = np.column_stack([values, np.full((n, len(row_names)), np.nan)])
         if not self._loadings:
-            return values
-        return np.column_stack([values, 50.0 + 25.0 * scan.loadings.values])
+            return np.asarray(values, np.float64)
+        return np.column_stack([values, 50.0 + 25.0 * scan.loadings.values]).astype(np.float64)
 
 
 def _rows(scan: ReplayScan) -> tuple[tuple[str, ...], Array]:
