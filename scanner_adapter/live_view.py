@@ -44,6 +44,10 @@ _BOUND = 0.5 + CONFIDENCE / 2
 _SHARES = {
     "hits": 0.0006, "estimate": 0.0006, "queue": 0.0006, "wishes": 0.0002, "weights": 0.0002,
 }  # fmt: skip
+# A first computation can take ten times what later ones do: nobody should wait for those longer
+# than this, as long as a part stays below this share.
+_LONGEST_WAIT_S = 5.0
+_MOST_SHARE = 0.005
 # What the last view of a scan may cost whatever the scan took, in seconds a part.
 _LAST_S = 0.02
 
@@ -276,7 +280,8 @@ class _Throttled:
             began = time.thread_time()
             self._value = to_json(compute())
             self._cost_s = time.thread_time() - began
-            self._due = now + self._cost_s / self._share
+            wait = min(self._cost_s / self._share, max(_LONGEST_WAIT_S, self._cost_s / _MOST_SHARE))
+            self._due = now + wait
             self.is_stale = False
         return self._value
 
