@@ -285,17 +285,26 @@ class OpenScan:
         rule = self.ranker.settings.rule
         if rule.expected_share is None:
             return float(np.nansum(self.reward))
-        return float(np.count_nonzero(self.rating >= self.limit.value()))
+        return float(np.count_nonzero(self.rating >= self.hit_limit))
 
     def are_hits(self, rows: Index) -> NDArray[np.bool_]:
         """Which of the arms `rows` (m,) are hits, by today's limit as it stands now."""
         if self.ranker.settings.rule.expected_share is None:
             return np.asarray(self.reward[rows] >= 0.5)
-        return np.asarray(self.rating[rows] >= self.limit.value())
+        return np.asarray(self.rating[rows] >= self.hit_limit)
 
     def is_hit(self, arm: int) -> bool:
         """Whether a reported arm is a hit, by today's limit as it stands now."""
         return bool(self.are_hits(np.array([arm], np.intp))[0])
+
+    @property
+    def hit_limit(self) -> float:
+        """Rating that today's top share starts at: known once everything was scanned."""
+        share = self.ranker.settings.rule.expected_share
+        known = self.rating[~np.isnan(self.rating)]
+        if share is not None and known.size and self.is_reported.all():
+            return limit_above(known, share * known.size)
+        return self.limit.value()
 
     def closing(self) -> dict[str, object]:
         """Return what the ranker learns from the scan as a whole: the header of its close entry."""
@@ -350,12 +359,7 @@ class OpenScan:
                 return []
             found = np.count_nonzero(self.are_hits(np.flatnonzero(later)))
             return [[float(self._predicted[later].sum()), float(found)]]
-        share = self.ranker.settings.rule.expected_share
-        if share is None:
-            hits = self.reward >= 0.5
-        else:
-            known = self.rating[~np.isnan(self.rating)]
-            hits = self.rating >= limit_above(known, share * known.size)
+        hits = self.are_hits(np.arange(len(self.arms)))
         total = np.count_nonzero(hits)
         expected = np.array(self._expected_left)
         # Arms reported after step t was noted are those with a later step number.

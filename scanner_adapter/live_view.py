@@ -309,7 +309,7 @@ def _limit(live: OpenScan) -> float | None:
         case Threshold(minimum=minimum):
             return minimum
         case TopShare():
-            return _known(live.limit.value())
+            return _known(live.hit_limit)
     return None
 
 

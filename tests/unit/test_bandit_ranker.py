@@ -428,3 +428,19 @@ class TestChoice:
         scan.observe(picked, np.full(40, np.nan), (picked % 2).astype(float))
         rest = scan.select(10).arms
         assert (rest % 2 == 1).all()
+
+
+def test_hits_of_a_whole_scan_are_its_best_share_whatever_earlier_scans_carried() -> None:
+    """While it runs the limit leans on earlier days; at its end the ratings alone decide."""
+    ranker = taught(rule=TopShare(0.1))
+    ranker.limit = 1e6  # yesterday's scanner rated on another scale
+    scan = ranker.open_scan(
+        "whole", ARMS, context(5), COLUMNS, rng=np.random.default_rng(0), now=200.0
+    )
+    rating = np.random.default_rng(1).normal(size=len(ARMS))
+    while (rows := scan.select(40).arms).size:
+        probability = scan.predict(rows).probability
+        rewards = scan.judge(rating[rows], np.full(rows.size, np.nan), probability)
+        scan.observe(rows, rating[rows], rewards)
+    assert scan.n_hits == 12
+    assert scan.are_hits(np.arange(120)).tolist() == (rating >= np.sort(rating)[-12]).tolist()
