@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from features.errors import FeatureError
 from features.factors import Panel
@@ -174,6 +173,9 @@ def _nearest(
     values: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return, for each sub-score, the one whose ranks agree most, and |Spearman's rho|."""
+    # Imported here: it would take a third of the time of importing scanrank.
+    from scipy.stats import rankdata
+
     days = np.sort(rng.permutation(len(values))[:_CORRELATION_DAYS])
     flat = values[days].reshape(-1, values.shape[2])
     n_sub = flat.shape[1]
