@@ -21,7 +21,7 @@ from scanner_adapter.service.scanners_file import read_scanners
 MODULE = """
 import time
 def slow(symbol, bars):
-    time.sleep(0.01)
+    time.sleep(0.04)
     return float(bars["close"].iloc[-1])
 """
 
