@@ -307,7 +307,7 @@ def test_a_stop_reaches_every_worker_of_a_shared_scan(store: SharedStore) -> Non
     def work(name: str) -> None:
         scan = ranker(store).start_scan(SYMBOLS, scan_id="s1", shared=True, worker=name)
         scans.append(scan)
-        scan.run(lambda s: time.sleep(0.02) or rate(s), batch_size=5)
+        scan.run(lambda s: time.sleep(0.1) or rate(s), batch_size=5)
 
     scans: list[Any] = []
     workers = [threading.Thread(target=work, args=(name,)) for name in "ab"]

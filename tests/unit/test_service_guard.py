@@ -16,7 +16,7 @@ from serving import open_scan, status_note
 
 from bandit.errors import InvalidInputError
 from bandit.stores import store_from_url
-from scanner_adapter.service import schemas
+from scanner_adapter.service import body_limit, schemas
 from scanner_adapter.service.app import create_app
 from scanner_adapter.service.rate_limit import RateLimit
 from scanner_adapter.service.sessions import COOKIE, SESSION_S, Sessions
@@ -141,7 +141,7 @@ def test_a_chunked_body_is_counted_as_it_comes(make: Callable[..., Asking]) -> N
 def test_a_body_that_does_not_come_is_given_up(
     make: Callable[..., Asking], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scanner_adapter.service.body_limit.READ_S", 0.01)
+    monkeypatch.setattr(body_limit, "READ_S", 0.01)
 
     async def never() -> Any:
         yield b"{"
