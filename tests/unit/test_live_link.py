@@ -150,7 +150,7 @@ def by_feed(ranker: SymbolRanker, evaluate: Callable[[str], float]) -> Any:
 @pytest.mark.parametrize("way", [by_batches, by_run, by_arun, by_feed])
 def test_a_stop_from_outside_ends_every_kind_of_scan(way: Any, store: SharedStore) -> None:
     def evaluate(symbol: str) -> float:
-        time.sleep(0.01)
+        time.sleep(0.05)
         return rate(symbol)
 
     stopper = stop_soon(store, "s1")
