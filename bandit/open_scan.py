@@ -301,9 +301,10 @@ class OpenScan:
     def hit_limit(self) -> float:
         """Rating that today's top share starts at: known once everything was scanned."""
         share = self.ranker.settings.rule.expected_share
-        known = self.rating[~np.isnan(self.rating)]
-        if share is not None and known.size and self.is_reported.all():
-            return limit_above(known, share * known.size)
+        if share is not None and self.is_reported.all():
+            known = self.rating[~np.isnan(self.rating)]
+            if known.size:
+                return limit_above(known, share * known.size)
         return self.limit.value()
 
     def closing(self) -> dict[str, object]:

@@ -25,6 +25,8 @@ Tier = Literal["high", "medium", "low"]
 # Priority scores, percentiles of the expected reward within the scan's universe, part here.
 HIGH_ABOVE = 70.0
 LOW_BELOW = 40.0
+# Log odds that a user may add to an arm.
+MAX_BOOST = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +144,11 @@ class PriorityQueue:
         """
         places = self._places(log_odds)
         values = np.array(list(log_odds.values()), np.float64)
-        bad = ~(np.abs(values) <= 20.0)
+        bad = ~(np.abs(values) <= MAX_BOOST)
         if bad.any():
             raise InvalidInputError(
                 f"boost {values[bad][0]} of {self._scan.arms[places[int(bad.argmax())]]!r}; "
-                "expected log odds in [-20, 20]"
+                f"expected log odds in [-{MAX_BOOST:g}, {MAX_BOOST:g}]"
             )
         self._boost[places] = values
 

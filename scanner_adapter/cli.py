@@ -21,6 +21,17 @@ from bandit.errors import BanditError, InvalidInputError
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from features.errors import FeatureError
 from scanner_adapter import cli_factors, cli_serve, cli_store, cli_tune, cli_watch
+from scanner_adapter.cli_options import (
+    BarsFile,
+    Budget,
+    FirstScan,
+    LastScan,
+    LogFile,
+    RatingsFile,
+    SameDay,
+    SectorsFile,
+    Warmup,
+)
 from scanner_adapter.errors import AdapterError
 
 app = typer.Typer(
@@ -205,33 +216,12 @@ def compare(
 
 @app.command()
 def replay(
-    bars: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Daily bars, as for scan; with --ratings.")
-    ] = None,
-    ratings: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="A scanner's logged rows: date, symbol, rating, optionally signal and numbers.",
-        ),
-    ] = None,
-    log: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Instead of --ratings: 'bundled' (the default), or a journal that `scanrank "
-            "journal export` wrote.",
-        ),
-    ] = None,
-    sectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CSV with columns symbol and sector.")
-    ] = None,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
-    ] = None,
-    to: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Last scan; default: the last.")
-    ] = None,
+    bars: BarsFile = None,
+    ratings: RatingsFile = None,
+    log: LogFile = None,
+    sectors: SectorsFile = None,
+    from_: FirstScan = None,
+    to: LastScan = None,
     top: Annotated[
         float, typer.Option(metavar="SHARE", help="A hit is this top share of the day's ratings.")
     ] = 0.05,
@@ -239,30 +229,14 @@ def replay(
         str | None,
         typer.Option(metavar="RULE", help="Instead of --top: 'signal' or 'rating:NUMBER'."),
     ] = None,
-    budget: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Stop each scan at this share of the symbols."),
-    ] = None,
-    same_day: Annotated[
-        bool,
-        typer.Option(
-            "--same-day/--day-old",
-            help="Whether features see the scan's own day, or end on the trading day before.",
-        ),
-    ] = False,
+    budget: Budget = None,
+    same_day: SameDay = False,
     settings: SettingsFile = None,
     batch_size: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Symbols per batch; default: the settings', or 50."),
     ] = None,
-    warmup: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="First scans: learned from, not measured. Default: 60; 30 of the bundled log.",
-        ),
-    ] = None,
+    warmup: Warmup = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same batches.")] = 0,
     workers: Annotated[
         int, typer.Option(metavar="N", min=1, help="Simulate so many evaluations at a time.")

@@ -102,18 +102,22 @@ def _until(request: ScanRequest) -> StopRule | None:
 
 
 def _findings(scan: Scan) -> list[Finding]:
+    outcomes = scan.outcomes
+    are_hits = scan.are_hits(outcomes).tolist()
     return [
         Finding(
             place=place,
             symbol=symbol,
             is_random=scan.is_random(symbol),
-            is_hit=scan.is_hit(symbol),
+            is_hit=is_hit,
             rating=known(outcome.rating),
             signal=outcome.signal,
             alpha=known(outcome.alpha),
             error=outcome.error,
         )
-        for place, (symbol, outcome) in enumerate(scan.outcomes.items(), 1)
+        for place, ((symbol, outcome), is_hit) in enumerate(
+            zip(outcomes.items(), are_hits, strict=True), 1
+        )
     ]
 
 

@@ -13,6 +13,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bandit.errors import InvalidInputError
+from scanner_adapter.cli_options import (
+    BarsFile,
+    Budget,
+    FirstScan,
+    LastScan,
+    LogFile,
+    RatingsFile,
+    SameDay,
+    SectorsFile,
+    Warmup,
+)
 
 if TYPE_CHECKING:
     from scanner_adapter.replay.tune import TuneProgress
@@ -20,22 +31,10 @@ if TYPE_CHECKING:
 
 
 def tune(
-    bars: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Daily bars, as for scan; with --ratings.")
-    ] = None,
-    ratings: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A scanner's logged rows, as for replay.")
-    ] = None,
-    log: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Instead of --bars: 'bundled' (the default), or a journal's export.",
-        ),
-    ] = None,
-    sectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CSV with columns symbol and sector.")
-    ] = None,
+    bars: BarsFile = None,
+    ratings: RatingsFile = None,
+    log: LogFile = None,
+    sectors: SectorsFile = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE.toml", help="Write the settings that are to be used."),
@@ -57,35 +56,18 @@ def tune(
     force: Annotated[
         bool, typer.Option("--force", help="Write what was found even if it is no better.")
     ] = False,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
-    ] = None,
-    to: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Last scan; default: the last.")
-    ] = None,
+    from_: FirstScan = None,
+    to: LastScan = None,
     hit: Annotated[
         str, typer.Option(metavar="RULE", help="'top:0.05', 'signal' or 'rating:NUMBER'.")
     ] = "top:0.05",
-    budget: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Stop each scan at this share of the symbols."),
-    ] = None,
-    same_day: Annotated[
-        bool,
-        typer.Option("--same-day/--day-old", help="Whether features see the scan's own day."),
-    ] = False,
+    budget: Budget = None,
+    same_day: SameDay = False,
     batch_size: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="The scanner's, if it is not to be searched."),
     ] = None,
-    warmup: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="First scans: learned from, not measured. Default: 60; 30 of the bundled log.",
-        ),
-    ] = None,
+    warmup: Warmup = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same trials.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:  # fmt: skip

@@ -13,14 +13,11 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bandit.queue import PriorityQueue
+from bandit.queue import MAX_BOOST, PriorityQueue
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.strict_json import from_json, to_json
 
 log = logging.getLogger("scanrank")
-
-# Log odds that may be added to a symbol, as `bandit.queue.PriorityQueue.boost` has it.
-MAX_BOOST = 20.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,8 @@ class ScanControl:
         for symbol, log_odds in self.boost.items():
             if not abs(log_odds) <= MAX_BOOST:
                 raise InvalidNoteError(
-                    f"control.boost.{symbol} is {log_odds}; expected log odds in [-20, 20]"
+                    f"control.boost.{symbol} is {log_odds}; "
+                    f"expected log odds in [-{MAX_BOOST:g}, {MAX_BOOST:g}]"
                 )
 
     @classmethod

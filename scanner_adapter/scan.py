@@ -422,7 +422,14 @@ class Scan:
 
     def is_hit(self, symbol: str) -> bool:
         """Whether the symbol's reported outcome is high-value, as far as is known now."""
-        return bool(self._hits([symbol])[0])
+        return bool(self.are_hits([symbol])[0])
+
+    def are_hits(self, symbols: Iterable[str]) -> NDArray[np.bool_]:
+        """Whether the reported outcomes of `symbols` are high-value, in their order."""
+        places = self._places(symbols)
+        if self._live is None:
+            return np.zeros(places.size, bool)
+        return self._live.are_hits(places)
 
     def explain(self, symbol: str) -> Explanation:
         """Say why `symbol` stands where it does: each factor's part, prior and learned.
@@ -457,7 +464,7 @@ class Scan:
     def hits_in_last(self, n: int) -> int:
         """High-value results among the latest `n` reported symbols."""
         with self._lock:
-            return int(np.count_nonzero(self._hits(list(self._reported)[-n:])))
+            return int(np.count_nonzero(self.are_hits(list(self._reported)[-n:])))
 
     def symbols_to_recall(self, target: float) -> int:
         """Symbols still to be scanned until a share `target` of all hits is expected found.
@@ -559,7 +566,7 @@ class Scan:
             self._live.take(self._places(held))
         parts = [(np.empty(0, np.intp), np.empty(0, bool), np.empty(0))]
         n_left = len(self.symbols) - len(self._reported) - share.n_held
-        n_missing = share.pace.batch(self._session, k, n_left=n_left)
+        n_missing = share.paces.batch(self._session, k, n_left=n_left)
         while n_missing > 0:
             places, is_random, propensity = self._choose(n_missing)
             if places.size == 0:
@@ -688,7 +695,7 @@ class Scan:
             return
         if self._share is not None:
             worker = str(entry.header.get("session"))
-            self._share.pace.note(worker, entry.position, len(entry.arms))
+            self._share.paces.note(worker, entry.position, len(entry.arms))
         live = self._live
         new = [
             i
@@ -766,7 +773,7 @@ class Scan:
     def _early(self) -> dict[str, object]:
         """What `scanner_adapter.compare` reads from the close entry."""
         symbols, n_early = list(self._reported), self._n_early()
-        hits = self._hits(symbols)
+        hits = self.are_hits(symbols)
         by_start = self._early_by_start
         is_whole = len(symbols) == len(self.symbols)
         return {
@@ -774,7 +781,7 @@ class Scan:
             "rollout": self.rollout,
             "found_early": int(hits[:n_early].sum()) if len(symbols) >= n_early else None,
             "would_find_early": (
-                int(self._hits([self.symbols[place] for place in by_start]).sum())
+                int(self.are_hits([self.symbols[place] for place in by_start]).sum())
                 if by_start is not None and is_whole
                 else None
             ),
@@ -790,12 +797,6 @@ class Scan:
 
     def _n_early(self) -> int:
         return math.ceil(EARLY_SHARE * len(self.symbols))
-
-    def _hits(self, symbols: Iterable[str]) -> NDArray[np.bool_]:
-        places = self._places(symbols)
-        if self._live is None:
-            return np.zeros(places.size, bool)
-        return self._live.are_hits(places)
 
     def _places(self, symbols: Iterable[str]) -> NDArray[np.intp]:
         return np.array([self._place[symbol] for symbol in symbols], np.intp)

@@ -15,7 +15,7 @@ from collections.abc import Container, Iterable, Sequence
 from bandit.errors import InvalidInputError, StoreRefusedError, StoreUnavailableError
 from bandit.stores import Store
 from bandit.stores.names import check_name
-from scanner_adapter.pace import Pace
+from scanner_adapter.worker_paces import WorkerPaces
 
 log = logging.getLogger("scanrank")
 
@@ -57,7 +57,7 @@ class WorkerShare:
         self._lease_s = lease_s
         self._held: set[str] = set()
         self._refused: set[str] = set()  # held by others when we looked last
-        self.pace = Pace()
+        self.paces = WorkerPaces()
         self._lock = threading.Lock()  # of `_held`, which the heartbeat reads
         self._is_over = threading.Event()
         self._has_warned = False

@@ -249,6 +249,10 @@ class Store(Protocol):
         """Return the status note, empty if there is none."""
         ...
 
+    def get_statuses(self, ruleset: str, scan_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the status notes of several scans, in their order, in one round trip."""
+        ...
+
     def list_rulesets(self) -> list[str]:
         """Return the names of the rulesets that have a journal, sorted."""
         ...

@@ -205,6 +205,10 @@ class MemoryStore(JournalWriter):
         """See `Store`."""
         return load_note(self._peek_scan(ruleset, scan_id).status, where="memory status")
 
+    def get_statuses(self, ruleset: str, scan_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """See `Store`."""
+        return [self.get_status(ruleset, scan_id) for scan_id in scan_ids]
+
     def list_rulesets(self) -> list[str]:
         """See `Store`."""
         with self._lock:

@@ -280,6 +280,12 @@ class RedisStore(RedisCommands, JournalWriter):
         """See `Store`."""
         return self._get_note(scan_key(ruleset, scan_id, "status"))
 
+    def get_statuses(self, ruleset: str, scan_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """See `Store`."""
+        keys = [scan_key(ruleset, scan_id, "status") for scan_id in scan_ids]
+        raw = self._call_all([("GET", key) for key in keys])
+        return [load_note(note, where=key) for key, note in zip(keys, raw, strict=True)]
+
     def _put_note(self, key: str, note: Mapping[str, Json]) -> None:
         self._call("SET", key, dump_note(note), "EX", SCAN_TTL_S)
 
@@ -295,17 +301,30 @@ class RedisStore(RedisCommands, JournalWriter):
 
     def list_scans(self, ruleset: str, limit: int = 100) -> list[ScanInfo]:
         """See `Store`."""
-        newest = self._call("ZREVRANGE", ruleset_key(ruleset, "scans"), 0, max(limit, 1) - 1)
-        return [self._scan_info(ruleset, scan_id.decode()) for scan_id in newest]
-
-    def _scan_info(self, ruleset: str, scan_id: str) -> ScanInfo:
-        milliseconds = self._call("ZSCORE", ruleset_key(ruleset, "scans"), scan_id)
-        return ScanInfo(
-            scan_id=scan_id,
-            started=f"{int(milliseconds or 0)}-0",
-            n_reported=int(self._call("SCARD", scan_key(ruleset, scan_id, "reported"))),
-            is_closed=bool(self._call("SISMEMBER", scan_key(ruleset, scan_id, "events"), "close")),
+        index = ruleset_key(ruleset, "scans")
+        newest = [name.decode() for name in self._call("ZREVRANGE", index, 0, max(limit, 1) - 1)]
+        answers = iter(
+            self._call_all(
+                [
+                    command
+                    for scan_id in newest
+                    for command in (
+                        ("ZSCORE", index, scan_id),
+                        ("SCARD", scan_key(ruleset, scan_id, "reported")),
+                        ("SISMEMBER", scan_key(ruleset, scan_id, "events"), "close"),
+                    )
+                ]
+            )
         )
+        return [
+            ScanInfo(
+                scan_id=scan_id,
+                started=f"{int(next(answers) or 0)}-0",
+                n_reported=int(next(answers)),
+                is_closed=bool(next(answers)),
+            )
+            for scan_id in newest
+        ]
 
     def drop_ruleset(self, ruleset: str) -> None:
         """See `Store`. Interrupted half-way, it can be called again."""

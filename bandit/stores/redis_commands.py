@@ -83,6 +83,19 @@ class RedisCommands:
                     raise self._foreign((str(command[1]),)) from err
                 raise
 
+    def _call_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Run commands on keys of one ruleset in one round trip; answers in their order."""
+        with errors_of(self._address):
+            pipeline = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            try:
+                return list(pipeline.execute())
+            except ResponseError as err:
+                if "WRONGTYPE" in str(err):
+                    raise self._foreign([str(command[1]) for command in commands]) from err
+                raise
+
     def _run(self, name: str, keys: Sequence[str], *args: Any) -> Any:
         """Run a Lua script by its SHA-1; send its text once per server."""
         text, sha = script(name)

@@ -110,6 +110,10 @@ class WrappedStore(JournalWriter):
         """See `Store`."""
         return self._store.get_status(ruleset, scan_id)
 
+    def get_statuses(self, ruleset: str, scan_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """See `Store`."""
+        return self._store.get_statuses(ruleset, scan_ids)
+
     def list_rulesets(self) -> list[str]:
         """See `Store`."""
         return self._store.list_rulesets()

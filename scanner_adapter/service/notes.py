@@ -18,7 +18,7 @@ from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.live_control import ScanControl
 from scanner_adapter.service.schemas import Scan, ScanBrief, Status, Stop, Wishes
 
-# How far back a scan without status is looked for; each costs three round trips.
+# How far back a scan without status is looked for.
 RECENT_SCANS = 100
 
 log = logging.getLogger("scanrank.service")
@@ -94,9 +94,11 @@ def scan_of(
 
 def read_scans(store: Store, ruleset: str, limit: int) -> list[ScanBrief]:
     """Return the latest scans, newest first."""
+    scans = store.list_scans(ruleset, limit)
+    notes = store.get_statuses(ruleset, [info.scan_id for info in scans])
     return [
-        _brief(info, read_status(store, ruleset, info.scan_id))
-        for info in store.list_scans(ruleset, limit)
+        _brief(info, _status(note, ruleset, info.scan_id))
+        for info, note in zip(scans, notes, strict=True)
     ]
 
 

@@ -90,7 +90,7 @@ class WatchedScan:
         self.json = b"" if scan is None else scan.model_dump_json().encode()
 
     def _remembered(self, store: Store) -> ScanInfo | None:
-        """Return what the store itself remembers: hundreds of questions, so not every time."""
+        """Return what the store itself remembers; found by its latest scans, so not every time."""
         if time.monotonic() - self._asked_at > INFO_AGE_S:
             self._info = find_scan(store, self.ruleset, self.scan_id)
             self._asked_at = time.monotonic()

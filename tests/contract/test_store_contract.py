@@ -360,6 +360,8 @@ class TestStoreContract:
         store.put_control(ruleset, "s1", {"pin": ["A"]})
         assert store.get_status(ruleset, "s1") == status
         assert store.get_status(ruleset, "s2") == {}
+        assert store.get_statuses(ruleset, ["s2", "s1"]) == [{}, status]
+        assert store.get_statuses(ruleset, []) == []
         store.put_status(ruleset, "s1", {"n_scanned": 51})
         assert store.get_status(ruleset, "s1") == {"n_scanned": 51}
         assert store.get_control(ruleset, "s1") == {"pin": ["A"]}

@@ -14,7 +14,7 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import TopShare
 from bandit.stores import Entry
 from bandit.stores.memory import MemoryStore
-from scanner_adapter.context import MarketFacts
+from benchmarks.offpolicy import facts_of_days
 from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_log
 from scanner_adapter.replay.journal import FactsOf, journal_scans, recorded_log
 from scanner_adapter.replay.orders import Composite, by_value
@@ -43,18 +43,7 @@ def journal(log: RecordedLog) -> list[Entry]:
 
 @pytest.fixture(scope="module")
 def facts_of(log: RecordedLog) -> FactsOf:
-    """What bars would give again for a day: here the bundled log has it."""
-    known = {
-        str(date): MarketFacts(
-            scan.sub_score_names,
-            scan.sub_scores,
-            scan.loadings.values,
-            scan.loadings.names,
-            str(date),
-        )
-        for date, scan in zip(log.dates, log.recorded, strict=True)
-    }
-    return lambda _symbols, as_of: known[as_of]
+    return facts_of_days(log)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,53 @@
+"""Options that several commands have: a history to replay, and the part of it that is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BarsFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Daily bars, as for scan; with --ratings.")
+]
+RatingsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A scanner's logged rows: date, symbol, rating, optionally signal and numbers.",
+    ),
+]
+LogFile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Instead of --ratings: 'bundled' (the default), or a journal that `scanrank "
+        "journal export` wrote.",
+    ),
+]
+SectorsFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="CSV with columns symbol and sector.")
+]
+FirstScan = Annotated[
+    str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
+]
+LastScan = Annotated[str | None, typer.Option(metavar="DATE", help="Last scan; default: the last.")]
+Budget = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", help="Stop each scan at this share of the symbols."),
+]
+SameDay = Annotated[
+    bool,
+    typer.Option(
+        "--same-day/--day-old",
+        help="Whether features see the scan's own day, or end on the trading day before.",
+    ),
+]
+Warmup = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="First scans: learned from, not measured. Default: 60; 30 of the bundled log.",
+    ),
+]
