@@ -28,7 +28,7 @@ def rate(symbol: str, *_: object) -> dict[str, float]:
 
 
 def rate_slowly(symbol: str) -> dict[str, float]:
-    time.sleep(0.02)  # long enough for a scan to look at its notes
+    time.sleep(0.05)  # long enough for a scan to look at its notes
     return rate(symbol)
 
 
