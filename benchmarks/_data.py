@@ -22,6 +22,7 @@ N_SCANS = 629  # the last trading days of the data, as in the published comparis
 WARMUP = 60  # scans learned from before the first is measured
 DEVELOPMENT_END = "2018-12-31"  # choices are made on scans up to here
 HELD_OUT_START = "2019-01-01"  # and judged from here on
+PERIOD_END = "2020-12-31"  # after the last day of the data
 
 
 class MissingDataError(FileNotFoundError):

@@ -18,17 +18,20 @@ from typing import Any
 import numpy as np
 
 from bandit.metrics import ScanMetrics
+from benchmarks import _without, peers, peers_online
 from scanner_adapter.replay import ReplayReport
 from scanner_adapter.replay.report import OrderResult
 
 _ROOT = Path(__file__).parents[1]
-# What every result depends on, and what only ours and only peers depend on.
+# What every result depends on, and what else those of ours, without a part, and of peers do.
 _COMMON = ("features/*.py", "scanner_adapter/context.py", "scanner_adapter/replay/*.py",
            "scanner_adapter/scanner_rules.py", "benchmarks/_data.py", "bandit/track_record.py",
            "bandit/metrics.py")  # fmt: skip
 _OURS = ("bandit/*.py", "scanner_adapter/scan.py", "scanner_adapter/ranker.py",
          "scanner_adapter/stop_rules.py")  # fmt: skip
-_PEERS = ("benchmarks/peers*.py",)
+_PARTS = ("benchmarks/_without.py",)
+_PEERS = ("benchmarks/peers.py",)
+_ONLINE = (*_PEERS, "benchmarks/peers_online.py")
 _LIBRARIES = ("numpy", "lightgbm", "bayesianbandits", "mabwiser", "contextualbandits", "river",
               "vowpalwabbit")  # fmt: skip
 
@@ -42,16 +45,24 @@ def folder() -> Path:
     return Path(root) / "scanrank" / "quality"
 
 
-def key(order: str, *, is_peer: bool, asked: Mapping[str, Any]) -> str:
+def key(order: str, *, asked: Mapping[str, Any]) -> str:
     """Return the digest of what a result depends on."""
     digest = hashlib.sha256(json.dumps([order, dict(asked)], sort_keys=True).encode())
-    for pattern in (*_COMMON, *(_PEERS if is_peer else _OURS)):
+    for pattern in (*_COMMON, *_further_sources(order)):
         for path in sorted(_ROOT.glob(pattern)):
             digest.update(path.read_bytes())
-    if is_peer:
+    if order in peers.PEERS:
         for name in _LIBRARIES:
             digest.update(f"{name} {metadata.version(name)}".encode())
     return digest.hexdigest()[:16]
+
+
+def _further_sources(order: str) -> tuple[str, ...]:
+    if order in peers_online.PEERS:
+        return _ONLINE
+    if order in peers.PEERS:
+        return _PEERS
+    return (*_OURS, *_PARTS) if order.startswith(_without.PREFIX) else _OURS
 
 
 def path_of(case: str, order: str, digest: str) -> Path:

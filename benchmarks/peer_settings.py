@@ -33,10 +33,10 @@ CANDIDATES: Mapping[str, Callable[[], Model]] = {
     "river 0.01": lambda: River(0, alpha=0.01),
     "river 0.1": lambda: River(0, alpha=0.1),
     "river 1": lambda: River(0, alpha=1.0),
-    "vowpalwabbit mtr": lambda: VowpalWabbit(0),
+    "vowpalwabbit mtr": lambda: VowpalWabbit(0, extra=""),
     "vowpalwabbit mtr slow": lambda: VowpalWabbit(0, extra="-l 0.1"),
     "vowpalwabbit mtr coin": lambda: VowpalWabbit(0, extra="--coin"),
-    "vowpalwabbit ips": lambda: VowpalWabbit(0, cb_type="ips"),
+    "vowpalwabbit ips": lambda: VowpalWabbit(0, cb_type="ips", extra=""),
     "vowpalwabbit mtr l2": lambda: VowpalWabbit(0, extra="--l2 1e-6 -l 0.05"),
 }
 

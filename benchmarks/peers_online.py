@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from benchmarks.peers import Array, Index, standardised
 
+PEERS = ("mabwiser ts", "river", "vowpalwabbit")
+
 
 class River:
     """Linear Thompson sampling on river's Bayesian linear regression."""
@@ -56,7 +58,7 @@ class River:
 class VowpalWabbit:
     """A cost regressor on the features of an action, learned from taken actions."""
 
-    def __init__(self, seed: int, *, cb_type: str = "mtr", extra: str = "") -> None:
+    def __init__(self, seed: int, *, cb_type: str = "mtr", extra: str = "--coin") -> None:
         from vowpalwabbit import Workspace
 
         self._vw: Any = Workspace(
@@ -91,13 +93,17 @@ class VowpalWabbit:
 
 
 class MabWiserThompson:
-    """Beta-Bernoulli Thompson sampling with an arm for each symbol, and no context."""
+    """Beta-Bernoulli Thompson sampling with an arm for each symbol, and no context.
+
+    It learns once a scan: a symbol's outcome says nothing of the others, and none is scanned twice.
+    """
 
     def __init__(self, seed: int, *, n_symbols: int) -> None:
         from mabwiser.mab import MAB, LearningPolicy
 
         self._mab = MAB(list(range(n_symbols)), LearningPolicy.ThompsonSampling(), seed=seed)
         self._is_fit = False
+        self._waiting: list[tuple[Index, Array]] = []
 
     def score(self, _X: Array, symbols: Index) -> Array:
         """One draw for each arm."""
@@ -105,10 +111,13 @@ class MabWiserThompson:
         return np.array([expectations[symbol] for symbol in symbols.tolist()])
 
     def update(self, _X: Array, symbols: Index, reward: Array) -> None:
+        """Keep the outcomes until the scan ends."""
+        self._waiting.append((symbols, reward))
+
+    def end_scan(self) -> None:
         """Count successes and failures."""
+        symbols, reward = map(np.concatenate, zip(*self._waiting, strict=True))
         learn = self._mab.partial_fit if self._is_fit else self._mab.fit
         learn(symbols.tolist(), reward.tolist())
         self._is_fit = True
-
-    def end_scan(self) -> None:
-        """Nothing is learned between scans."""
+        self._waiting = []

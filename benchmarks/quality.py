@@ -27,7 +27,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import _data, _quality_cache, peers, peers_online
+from benchmarks import _data, _quality_cache, _without, peers, peers_online
 from scanner_adapter.replay import Configuration, Order, Ranked, ReplayLog, ReplayReport, replay
 from scanner_adapter.replay.report import OrderResult, Row
 from scanner_adapter.stop_rules import RecallReached
@@ -134,10 +134,7 @@ def _part(name: str, order: str, n_scans: int, to: str, seed: int) -> Path:
         "budget": case.budget, "same_day": case.same_day, "cold": case.cold,
         "data": str(_data.data_folder()),
     }  # fmt: skip
-    is_peer = order in peers.PEERS
-    return _quality_cache.path_of(
-        name, order, _quality_cache.key(order, is_peer=is_peer, asked=asked)
-    )
+    return _quality_cache.path_of(name, order, _quality_cache.key(order, asked=asked))
 
 
 def _orders_of(name: str, orders: Sequence[str]) -> list[str]:
@@ -203,6 +200,8 @@ def make_order(name: str, log: ReplayLog, seed: int) -> str | Order:
         case "vowpalwabbit":
             vw = peers_online.VowpalWabbit(seed)
             return peers.Peer(name, vw, rng, random_share=0.02, loadings=False)
+    if name in _without.WITHOUT:
+        return _without.open_order(name, log, seed, BATCH_SIZE)
     if name == UNTIL:
         ranker = Configuration(seed=seed).open(log.rule)
         rule = RecallReached(TARGET_RECALL, CONFIDENCE)
@@ -330,7 +329,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Only processes that start afresh read this, hence "spawn" below.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     _data.contexts()  # fill the disk cache once, before processes share it
-    to = _data.DEVELOPMENT_END if chosen.development else "2020-12-31"
+    to = _data.DEVELOPMENT_END if chosen.development else _data.PERIOD_END
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     all_rows: list[Row] = []
     with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:

@@ -55,6 +55,9 @@ BENCHMARKS = (
         ("--case", "full", "--orders", "scanrank,random,composite,last rating,oracle", "--scans",
          "75"), has_json=True,
     ),
+    Benchmark("ablation", "Does every part of the learner pay for itself?",
+              "the learner without the part", (), ("--case", "full", "--scans", "75"),
+              has_json=True),
     Benchmark(
         "rank", "What does one step of drawing, picking and learning cost?",
         "plain numpy: one normal number per arm, a partition, an update of 50",

@@ -34,10 +34,10 @@ def test_kept_results_come_back(tmp_path: Path) -> None:
 
 def test_the_key_of_a_result_follows_what_was_asked() -> None:
     pytest.importorskip("vowpalwabbit")
-    one = _quality_cache.key("river", is_peer=True, asked={"seed": 0})
-    assert one == _quality_cache.key("river", is_peer=True, asked={"seed": 0})
-    assert one != _quality_cache.key("river", is_peer=True, asked={"seed": 1})
-    assert one != _quality_cache.key("river", is_peer=False, asked={"seed": 0})
+    one = _quality_cache.key("river", asked={"seed": 0})
+    assert one == _quality_cache.key("river", asked={"seed": 0})
+    assert one != _quality_cache.key("river", asked={"seed": 1})
+    assert one != _quality_cache.key("vowpalwabbit", asked={"seed": 0})
 
 
 def linear_task(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -70,6 +70,7 @@ def test_thompson_without_contexts_prefers_what_paid() -> None:
     model = peers_online.MabWiserThompson(0, n_symbols=4)
     arms = np.repeat(np.arange(4), 50)
     model.update(np.empty((200, 0)), arms, (arms == 2).astype(np.float64))
+    model.end_scan()
     assert int(model.score(np.empty((4, 0)), np.arange(4)).argmax()) == 2
 
 

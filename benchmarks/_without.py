@@ -1,0 +1,60 @@
+"""scanrank with one of its parts switched off, as replay orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.expansion import Expansion
+from scanner_adapter.ranker import SymbolRanker
+from scanner_adapter.replay import Configuration, Order, Ranked, ReplayLog
+from scanner_adapter.replay.scans import ReplayScan
+
+PREFIX = "without "  # of the names of these orders
+
+
+class WithoutArmEffects(Ranked):
+    """Arms are worth what their contexts are worth: the variance of their effects stays zero."""
+
+    def visit(self, scan: ReplayScan, n_visits: int) -> NDArray[np.intp]:
+        """See `Order.visit`."""
+        self.ranker.learned.ranker.effect_variance = 0.0
+        return super().visit(scan, n_visits)
+
+
+def _without_hinges(log: ReplayLog, seed: int) -> SymbolRanker:
+    """Leave sub-scores straight; products stay."""
+    opened = Configuration(seed=seed).open(log.rule)
+    ranker = opened.learned.ranker
+    settings = ranker.settings
+
+    def straight(columns: Sequence[str]) -> Expansion:
+        n_plain = len(settings.seed_weights)
+        return Expansion(columns, n_plain=n_plain, crossed=settings.crossed, upper=(), lower=())
+
+    # Nobody needs this as a setting, so it is none; the belief is still empty here.
+    ranker._expansion = straight  # type: ignore[method-assign]
+    return opened
+
+
+def _with_settings(**settings: object) -> Callable[[ReplayLog, int], SymbolRanker]:
+    return lambda log, seed: Configuration(seed=seed, settings=settings).open(log.rule)
+
+
+_OPEN = {
+    "arm effects": _with_settings(),
+    "similarity": _with_settings(similarity=False),
+    "hinges": _without_hinges,
+    "products": _with_settings(products=False),
+    "random share": _with_settings(random_share=0.0),
+}
+WITHOUT = tuple(PREFIX + part for part in _OPEN)
+
+
+def open_order(name: str, log: ReplayLog, seed: int, batch_size: int) -> Order:
+    """Open one of `WITHOUT`, knowing nothing."""
+    part = name.removeprefix(PREFIX)
+    kind = WithoutArmEffects if part == "arm effects" else Ranked
+    return kind(_OPEN[part](log, seed), name=name, batch_size=batch_size)
