@@ -126,6 +126,11 @@ def group_weights(
     A group's weight is the standard deviation over arms of its contribution, divided by that of
     its own score, so that with the prior alone the weights are the seed weights. A group whose
     score is the same for all arms moves nothing and has weight 0.
+
+    The spread of a drawn contribution is larger than that of the mean one, so where little is
+    known draws pull all shares together, away from the weight of the mean. The interval is that of
+    the draws, moved so that their median stands at the weight: it tells how uncertain the weight
+    is, and always holds it.
     """
     d = features.shape[1]
     names = _groups_of_features(expansion, groups)[:d]
@@ -153,8 +158,11 @@ def group_weights(
         return np.asarray(np.divide(moved, total, out=unknown, where=total > 0))
 
     draws = shares(moments.draw(rng, _DRAWS)[:, :d])
-    low, high = np.quantile(draws, [(1.0 - level) / 2.0, (1.0 + level) / 2.0], axis=0)
     prior, learned = shares(np.stack([prior_mean[:d], moments.mean[:d]]))
+    tails = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
+    low, high = np.clip(
+        learned + np.quantile(draws, tails, axis=0) - np.median(draws, axis=0), 0.0, 1.0
+    )
     return {
         group: GroupWeight(float(prior[i]), float(learned[i]), float(low[i]), float(high[i]))
         for i, group in enumerate(seeds)

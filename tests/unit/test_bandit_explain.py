@@ -27,10 +27,10 @@ def prior() -> WeightPosterior:
     return WeightPosterior.from_prior(mean, np.full(mean.size, 0.01))
 
 
-def weigh(posterior: WeightPosterior, X: np.ndarray) -> dict:
+def weigh(posterior: WeightPosterior, X: np.ndarray, level: float = 0.9) -> dict:
     return group_weights(
         X, SEEDS, Moments.of(posterior), posterior.prior_mean, EXPANSION, GROUPS,
-        rng=np.random.default_rng(1),
+        rng=np.random.default_rng(1), level=level,
     )  # fmt: skip
 
 
@@ -70,10 +70,20 @@ def test_weights_are_spreads_of_contributions_over_arms() -> None:
         return moved / moved.sum()
 
     draws = np.array([shares(w) for w in moments.draw(np.random.default_rng(1), 400)])
-    low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+    low, high = (
+        shares(moments.mean) + np.quantile(draws, [0.05, 0.95], axis=0) - np.median(draws, 0)
+    )
     for i, weight in enumerate(weigh(prior(), X).values()):
         assert (weight.low, weight.high) == pytest.approx((low[i], high[i]), rel=1e-9)
         assert weight.learned == pytest.approx(shares(moments.mean)[i], rel=1e-9)
+
+
+def test_the_interval_holds_the_weight_where_nothing_is_known() -> None:
+    """Wide draws move both groups about alike, though the weights are 0.75 and 0.25."""
+    mean = prior().prior_mean
+    wide = WeightPosterior.from_prior(mean, np.full(mean.size, 100.0))
+    for weight in weigh(wide, features(), level=0.2).values():
+        assert 0.0 <= weight.low < weight.learned < weight.high <= 1.0
 
 
 def test_groups_must_name_every_column() -> None:
