@@ -101,33 +101,42 @@ class Block:
         return np.where(self.rows >= 0, found, np.nan)
 
 
-def blocks(bars: Bars, n_days: int) -> Iterator[Block]:
-    """Yield the universe in blocks, with the last `n_days` calendar days wanted."""
-    market = market_level(bars)
+def blocks(bars: Bars, n_days: int, market: Array | None = None) -> Iterator[Block]:
+    """Yield the universe in blocks, with the last `n_days` calendar days wanted.
+
+    Parameters
+    ----------
+    market : ndarray, shape (n_days of the bars,), optional
+        See `market_level`; that of these bars by default.
+    """
+    if market is None:
+        market = market_level(median_moves(bars.close))
     height = min(len(bars.dates), n_days + LOOKBACK) + LOOKBACK
     width = max(32, _BLOCK_SIZE // height)
     for start in range(0, len(bars.symbols), width):
         yield _block(bars, slice(start, min(start + width, len(bars.symbols))), n_days, market)
 
 
-def market_level(bars: Bars) -> Array:
-    """Return the cumulated median log return of the universe, shape (n_days,).
+def median_moves(close: Array) -> Array:
+    """Return the median log return of the universe on each day but the first, (n_days - 1,).
 
-    Rounded to a grid of 2^-40 a day, so that sums are exact and do not depend on the first day
-    of the history. NaN on days on which fewer than 20 symbols moved: so few are no market.
+    Rounded to a grid of 2^-40, so that sums are exact and do not depend on the first day of the
+    history. NaN on days on which fewer than 20 symbols moved: so few are no market.
     """
-    level = np.full(len(bars.dates), np.nan)
-    close = bars.close
     change = np.log(close[1:] / close[:-1])
     change.sort(axis=1)  # NaN last
     count = (~np.isnan(change)).sum(axis=1)
     rows = np.arange(len(change))
     middle = np.maximum(count - 1, 0)
     median = (change[rows, middle // 2] + change[rows, (middle + 1) // 2]) / 2
-    is_market = count >= _LEAST_MARKET
-    steps = np.where(is_market, np.round(median * 2.0**40) * 2.0**-40, 0.0)
-    level[1:] = np.where(is_market, np.cumsum(steps), np.nan)
-    return level
+    return np.where(count >= _LEAST_MARKET, np.round(median * 2.0**40) * 2.0**-40, np.nan)
+
+
+def market_level(moves: Array) -> Array:
+    """Return the cumulated moves, one day more than there are; NaN where there is no market."""
+    is_market = ~np.isnan(moves)
+    level = np.where(is_market, np.cumsum(np.where(is_market, moves, 0.0)), np.nan)
+    return np.concatenate([[np.nan], level])
 
 
 def _block(bars: Bars, columns: slice, n_days: int, market: Array) -> Block:

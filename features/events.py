@@ -7,7 +7,7 @@ a rating and a news count of day D count from D + 1, that is from the next tradi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -74,6 +74,20 @@ class EventTable:
         same &= self.code[np.maximum(found, 0)] == codes[None, :] if len(self.code) else False
         return np.where(same, found, -1)
 
+    def select(self, symbols: Iterable[str]) -> EventTable:
+        """Return the events of these symbols; those without any are left out."""
+        codes = np.array(sorted(self._codes[s] for s in symbols if s in self._codes), np.int64)
+        start = np.searchsorted(self.code, codes, side="left")
+        n_events = np.searchsorted(self.code, codes, side="right") - start
+        own = np.repeat(np.arange(len(codes)), n_events)
+        rows = np.arange(len(own)) + np.repeat(start - (np.cumsum(n_events) - n_events), n_events)
+        return EventTable(
+            tuple(self.symbols[code] for code in codes.tolist()),
+            own,
+            self.day[rows],
+            {name: column[rows] for name, column in self.columns.items()},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Events:
@@ -128,6 +142,15 @@ class Events:
             earnings=None if earnings is None else _earnings(earnings),
             ratings=None if ratings is None else _ratings(ratings),
             news=None if news is None else _news(news),
+        )
+
+    def select(self, symbols: Collection[str]) -> Events:
+        """Return the events of these symbols; those without any are left out."""
+        return Events(
+            *(
+                None if table is None else table.select(symbols)
+                for table in (self.earnings, self.ratings, self.news)
+            )
         )
 
 

@@ -107,7 +107,11 @@ class Panel:
 
 
 def sub_score_panel(
-    bars: Bars, events: Events | None = None, *, dates: ArrayLike | None = None
+    bars: Bars,
+    events: Events | None = None,
+    *,
+    dates: ArrayLike | None = None,
+    market: NDArray[np.float64] | None = None,
 ) -> Panel:
     """Return the market, fundamental and technical sub-scores of every day in one pass.
 
@@ -120,6 +124,9 @@ def sub_score_panel(
     events : Events, optional
     dates : array of datetime64[D], optional
         The days wanted, each a day of `bars`; all of them by default.
+    market : ndarray, shape (n_days of the bars,), optional
+        Log level of the whole market, where the bars are a piece of it, see
+        `features.blocks.market_level`; by default that of the bars.
 
     Raises
     ------
@@ -140,7 +147,7 @@ def sub_score_panel(
     if events is not None and events.earnings is not None:
         reaction = earnings_reaction(bars, events.earnings)
     with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 and log(0) mean unknown below
-        for block in blocks(bars, n_days):
+        for block in blocks(bars, n_days, market):
             part = values[:, block.columns]
             for name, z in {**market_measures(block), **technical_measures(block)}.items():
                 part[:, :, _POSITION[name]] = _score(block.to_days(z))

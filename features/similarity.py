@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.extmath import randomized_svd
 
 from features.bars import Bars
+from features.components import components
 
 # Symbols that a sector or an industry needs to get a column of its own.
 _LEAST_GROUP = 5
 # Components beyond those asked for: today's match of the quarter's last one may be next in size.
 _SPARE = 6
-# Share of the window's days on which a symbol must have moved to be given components.
-_LEAST_HISTORY = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,50 +67,66 @@ def similarity_loadings(
     quarter; without it each of the weaker ones turned on one day in five.
     """
     past = bars.until(as_of)
-    names: list[str] = []
-    columns: list[NDArray[np.float64]] = []
-    for kind, groups in (("sector", sectors), ("industry", industries)):
-        own = [str((groups or {}).get(symbol) or "") for symbol in past.symbols]
-        counts = Counter(own)
-        for group in sorted(name for name, n in counts.items() if name and n >= _LEAST_GROUP):
-            names.append(f"{kind}.{group}")
-            columns.append(np.array([name == group for name in own], dtype=np.float64))
-    components = _components(past.close[-window - 1 :], n_components + _SPARE)
-    quarter = past.dates[-1].astype("datetime64[M]").astype(int) // 3 * 3
-    n_before = int(np.searchsorted(past.dates, np.datetime64(int(quarter), "M")))
+    return loadings_of(
+        past.symbols,
+        past.dates,
+        lambda days, q: components(past.close[days], q),
+        sectors=sectors,
+        industries=industries,
+        n_components=n_components,
+        window=window,
+    )
+
+
+def loadings_of(
+    symbols: Sequence[str],
+    dates: NDArray[np.datetime64],
+    leading: Callable[[slice, int], NDArray[np.floating]],
+    *,
+    sectors: Mapping[str, str] | None = None,
+    industries: Mapping[str, str] | None = None,
+    n_components: int = 10,
+    window: int = 250,
+) -> Loadings:
+    """Return the loadings of `similarity_loadings` for a universe that lies elsewhere.
+
+    Parameters
+    ----------
+    symbols : sequence of str, length n_symbols
+    dates : ndarray of datetime64[D], shape (n_days,)
+    leading : callable
+        Takes a slice of the days and a number q, and returns the loadings of the symbols on the
+        leading components of the returns of those days, shape (n_symbols, at most q).
+    """
+    found = leading(slice(max(len(dates) - window - 1, 0), len(dates)), n_components + _SPARE)
+    quarter = dates[-1].astype("datetime64[M]").astype(int) // 3 * 3
+    n_before = int(np.searchsorted(dates, np.datetime64(int(quarter), "M")))
     # An anchor from too short a history has other components altogether.
     if n_before > window // 2:
-        anchor = _components(past.close[:n_before][-window - 1 :], n_components)
-        left, _, right = np.linalg.svd(components.T @ anchor, full_matrices=False)
-        components = components @ (left @ right)
-    components = components[:, :n_components]
-    names += [f"component.{k + 1}" for k in range(components.shape[1])]
-    values = np.column_stack([*columns, components]) if columns else components
-    size = np.sqrt(np.mean(values**2, axis=0, keepdims=True))
-    return Loadings(tuple(names), (values / np.where(size > 0, size, 1.0)).astype(np.float32))
+        days = slice(max(n_before - window - 1, 0), n_before)
+        anchor = leading(days, n_components).astype(np.float64)
+        left, _, right = np.linalg.svd(found.T.astype(np.float64) @ anchor, full_matrices=False)
+        found = found @ (left @ right)
+    found = found[:, :n_components]
+
+    kinds = {"sector": _groups(symbols, sectors), "industry": _groups(symbols, industries)}
+    names = [f"{kind}.{group}" for kind, (groups, _) in kinds.items() for group in groups]
+    names += [f"component.{k + 1}" for k in range(found.shape[1])]
+    one_hots = (code == k for groups, code in kinds.values() for k in range(len(groups)))
+    values = np.empty((len(symbols), len(names)), np.float32)
+    # One column after the other: a million symbols in double precision would take 170 MB at once.
+    for j, column in enumerate((*one_hots, *found.T)):
+        exact = column.astype(np.float64)
+        size = np.sqrt(np.mean(exact**2))
+        values[:, j] = exact / (size if size > 0 else 1.0)
+    return Loadings(tuple(names), values)
 
 
-def _components(close: NDArray[np.float64], n_components: int) -> NDArray[np.float64]:
-    """Return the loadings of the symbols on the leading components, shape (n_symbols, q)."""
-    n_symbols = close.shape[1]
-    q = min(n_components, n_symbols, len(close) - 1)
-    if q < 1:
-        return np.zeros((n_symbols, 0))
-    returns = np.log(close[1:] / close[:-1])
-    known = ~np.isnan(returns)
-    count = known.sum(axis=0)
-    returns = np.where(known, returns, 0.0)
-    centred = np.where(known, returns - returns.sum(axis=0) / np.maximum(count, 1), 0.0)
-    spread = np.sqrt((centred**2).sum(axis=0) / np.maximum(count, 1))
-    usable = (count >= _LEAST_HISTORY * len(returns)) & (spread > 0)
-    scaled = np.where(usable, centred / np.where(usable, spread, 1.0), 0.0)
-    # One day of +30 % must not make a component of its own.
-    scaled = np.clip(scaled, -5.0, 5.0).astype(np.float32)
-    _, sizes, loadings = randomized_svd(
-        scaled, n_components=q, n_oversamples=10, n_iter=2, random_state=0, flip_sign=False
-    )
-    largest = (loadings * np.abs(loadings)).sum(axis=1)
-    sign = np.where(largest < 0, -1.0, 1.0)
-    # Beyond the rank of the returns a component is rounding noise.
-    sign[sizes < 1e-4 * sizes[0]] = 0.0
-    return np.where(usable[:, None], loadings.T * sign, 0.0).astype(np.float64)
+def _groups(
+    symbols: Sequence[str], groups: Mapping[str, str] | None
+) -> tuple[list[str], NDArray[np.int32]]:
+    """Return the groups that are large enough, and each symbol's place among them, -1 = none."""
+    own = [str((groups or {}).get(symbol) or "") for symbol in symbols]
+    large = sorted(name for name, n in Counter(own).items() if name and n >= _LEAST_GROUP)
+    place = {name: k for k, name in enumerate(large)}
+    return large, np.fromiter((place.get(name, -1) for name in own), np.int32, len(own))
