@@ -20,6 +20,7 @@ from features.factors import (
 )
 from features.historical import HISTORICAL, historical_sub_scores
 from features.intraday import daily_bars
+from features.pieces import StoredFeatures, features_in_pieces
 from features.report import FactorReport, factor_report
 from features.similarity import Loadings, similarity_loadings
 
@@ -37,10 +38,12 @@ __all__ = [
     "InvalidEventsError",
     "Loadings",
     "Panel",
+    "StoredFeatures",
     "combine",
     "daily_bars",
     "factor_report",
     "factor_scores",
+    "features_in_pieces",
     "historical_sub_scores",
     "similarity_loadings",
     "sub_score_panel",

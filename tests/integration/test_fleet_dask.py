@@ -17,8 +17,11 @@ import pytest
 from servers import Server
 
 from bandit.stores import store_from_url
+from features import features_in_pieces
 from scanner_adapter import SymbolRanker, TimeBudget
+from scanner_adapter.context import market_facts
 from scanner_adapter.journal_check import Fold, check
+from scanner_adapter.market_simulator import simulate
 
 distributed = pytest.importorskip("distributed")
 
@@ -139,3 +142,20 @@ def test_one_scan_over_the_executor_of_a_cluster(client: Any, url: str) -> None:
     assert summary.failure is None
     assert (summary.n_scanned, summary.n_errors) == (N, 0)
     assert journaled(url) == dict.fromkeys(SYMBOLS, 1)
+
+
+def test_features_in_pieces_on_the_workers_of_a_cluster(client: Any, tmp_path: Path) -> None:
+    """Each worker reads its pieces; what they find is what one process finds of all bars."""
+    bars = simulate(n_symbols=120, n_days=80, seed=1).bars
+    names = bars["symbol"].unique()
+    paths = [tmp_path / f"{k}.parquet" for k in range(4)]
+    for k, path in enumerate(paths):
+        bars[bars["symbol"].isin(names[k::4])].to_parquet(path)
+    found = features_in_pieces(
+        paths, tmp_path / "found.npy", executor=client.get_executor(), workers=2
+    )
+    whole = market_facts(found.symbols, bars=bars)
+    assert len(found.symbols) == 120
+    assert found.values.tobytes() == whole.values.tobytes()
+    facts = market_facts(found.symbols, context=found.context, loadings=found.loadings)
+    assert facts.loading_names == whole.loading_names

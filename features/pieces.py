@@ -1,0 +1,273 @@
+"""Sub-scores and loadings of one day for a universe that does not fit into memory.
+
+1. Every piece is read for its closes, which go to disk (`closes`).
+2. From them comes what belongs to the whole universe: the trading days, the market's level, the
+   principal components.
+3. Every piece is read again and scored (`factors`), and its rows are written to the file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bars import as_day
+from features.closes import StoredCloses
+from features.components import components_in_pieces
+from features.errors import FeatureError, InvalidBarsError
+from features.events import Events
+from features.factors import PANEL_NAMES
+from features.in_order import in_order
+from features.piece import Piece, PieceCloses, piece_closes, piece_scores
+from features.rows import Rows
+from features.similarity import Loadings, loadings_of
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFeatures:
+    """Features of a universe on one day, the sub-scores in a file.
+
+    Parameters
+    ----------
+    symbols : tuple of str, length n_symbols
+    names : tuple of str, length n_sub
+        Market, fundamental and technical sub-scores.
+    values : ndarray of float32, shape (n_symbols, n_sub)
+        0 to 100, NaN = unknown; the file, mapped read-only.
+    loadings : Loadings
+        In the order of `symbols`; zero = nothing known.
+    date : datetime64[D]
+        The trading day whose evening the features describe.
+    """
+
+    symbols: tuple[str, ...]
+    names: tuple[str, ...]
+    values: NDArray[np.float32]
+    loadings: Loadings
+    date: np.datetime64
+
+    @property
+    def context(self) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        """Names and values, as `start_scan(symbols, context=...)` takes them."""
+        return self.names, self.values
+
+
+def features_in_pieces(
+    pieces: Iterable[Piece],
+    path: str | Path,
+    *,
+    symbols: Sequence[str] | None = None,
+    events: Events | None = None,
+    as_of: object | None = None,
+    sectors: Mapping[str, str] | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
+) -> StoredFeatures:
+    """Compute the features of one day piece by piece, and write the sub-scores to a file.
+
+    For universes whose bars do not fit into memory: at any time only the pieces under way are
+    there, one to a worker, and this process holds results only.
+
+    Parameters
+    ----------
+    pieces : iterable of Bars, paths, or callables
+        Each some symbols' bars: a `.parquet` or `.csv` file, a function without arguments that
+        returns `Bars`, a data frame, or None where there is nothing, or `Bars` themselves. Each is
+        read twice. Some 2,000 symbols are a good size.
+    path : str or Path
+        The `.npy` file to write; it appears, or replaces the one there, when it is whole.
+    symbols : sequence of str, optional
+        The rows wanted, in order; a symbol in no piece is unknown. By default all symbols in the
+        order of the pieces. The market and the components are those of all pieces either way.
+    events : Events, optional
+    as_of : date, optional
+        Last day that may be seen; by default the last day of any piece.
+    sectors : mapping of symbol to sector, optional
+    executor : Executor, optional
+        Processes, loky, or a dask client's `get_executor()`, whose workers can read the pieces;
+        only this process writes. By default everything is done here.
+    workers : int, optional
+        Pieces under way at a time, where the executor does not say (dask): by default the number
+        of processors.
+
+    Returns
+    -------
+    StoredFeatures
+        For `ranker.start_scan(found.symbols, context=found.context, loadings=found.loadings)`.
+
+    Raises
+    ------
+    InvalidBarsError
+        For bars that cannot be used, with the number of the piece; for a symbol in two pieces; for
+        a piece that changed between its two readings; when there is no bar up to `as_of`.
+    FeatureError
+        When the folder of `path` does not exist, or `symbols` are repeated.
+
+    Notes
+    -----
+    The trading days are those of all pieces together: a day on which a piece has no bar is a day
+    without a bar of its symbols, as in one frame of all.
+
+    The sub-scores equal `factor_scores` of all bars at once, bit for bit. The loadings of sectors
+    do too; those of components agree as far as single precision goes, see
+    `features.components.components_in_pieces`.
+
+    While it runs, closes lie in a folder beside `path`, 8 bytes for each symbol and day. A process
+    that is killed leaves that folder, whose name begins with a dot, and nothing under `path`.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FeatureError(f"no folder {path.parent} to write {path.name} to; make it first")
+    spread = partial(in_order, executor=executor, workers=workers)
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as name:
+        closes = StoredCloses(Path(name))
+        members, column = _read(list(pieces), closes, spread)
+        days = _days_until(closes.dates, as_of)
+        rows = Rows(column, symbols)
+        market = closes.market_level(len(days))
+        loadings = loadings_of(
+            tuple(column),
+            days,
+            lambda part, q: components_in_pieces(partial(closes.on_days, part), q),
+            sectors=sectors,
+        )
+        unfinished = Path(name) / "values.npy"
+        _write(unfinished, rows, spread(_scoring(members, days, market, events)))
+        unfinished.replace(path)
+    return StoredFeatures(
+        rows.symbols,
+        PANEL_NAMES,
+        np.load(path, mmap_mode="r", allow_pickle=False),
+        Loadings(loadings.names, rows.take(loadings.values)),
+        days[-1],
+    )
+
+
+class _Rows:
+    """Which row of the file each symbol of the pieces has.
+
+    Parameters
+    ----------
+    column : dict of symbol to its number among all pieces
+    symbols : sequence of str or None
+        The rows wanted; None = all, in the order of the pieces.
+    """
+
+    def __init__(self, column: Mapping[str, int], symbols: Sequence[str] | None) -> None:
+        self.symbols = tuple(column if symbols is None else symbols)
+        if not self.symbols or len(set(self.symbols)) < len(self.symbols):
+            raise FeatureError(
+                f"symbols are {len(self.symbols)}, {len(set(self.symbols))} of them different; "
+                "expected at least one, each once"
+            )
+        own = (column.get(symbol, -1) for symbol in self.symbols)
+        self._column = np.fromiter(own, np.intp, len(self.symbols))
+        self._is_known = self._column >= 0
+        self._row = np.full(len(column), -1, np.intp)
+        self._row[self._column[self._is_known]] = np.flatnonzero(self._is_known)
+
+    @property
+    def unknown(self) -> NDArray[np.intp]:
+        """Rows of symbols that are in no piece."""
+        return np.flatnonzero(~self._is_known)
+
+    def of(self, columns: slice) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Return the rows of those of these columns that are wanted, and which these are."""
+        rows = self._row[columns]
+        return rows[rows >= 0], rows >= 0
+
+    def take(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return values of all columns (n_columns, q) by row, zero for a symbol in no piece."""
+        if np.array_equal(self._column, np.arange(len(values))):
+            return values
+        taken = np.zeros((len(self.symbols), values.shape[1]), np.float32)
+        taken[self._is_known] = values[self._column[self._is_known]]
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A piece that holds bars."""
+
+    piece: Piece
+    number: int
+    fingerprint: int
+    symbols: tuple[str, ...]
+
+
+def _read(
+    pieces: Sequence[Piece],
+    closes: StoredCloses,
+    spread: Callable[[Iterable[Callable[[], PieceCloses | None]]], Iterator[PieceCloses | None]],
+) -> tuple[list[_Member], dict[str, int]]:
+    """Store the closes of all pieces; return those that hold bars, and each symbol's number."""
+    members: list[_Member] = []
+    column: dict[str, int] = {}
+    reading = (partial(piece_closes, piece, number) for number, piece in enumerate(pieces))
+    for number, found in enumerate(spread(reading)):
+        if found is None:
+            continue
+        twice = next((symbol for symbol in found.symbols if symbol in column), None)
+        if twice is not None:
+            first = next(member.number for member in members if twice in member.symbols)
+            raise InvalidBarsError(
+                f"{twice} is in piece {first} and in piece {number}; all bars of a symbol belong "
+                "into one piece"
+            )
+        column |= {symbol: len(column) + k for k, symbol in enumerate(found.symbols)}
+        members.append(_Member(pieces[number], number, found.fingerprint, found.symbols))
+        closes.add(found.dates, found.close)
+    if not members:
+        raise InvalidBarsError(f"no bars in any of {len(pieces)} pieces; expected some")
+    return members, column
+
+
+def _scoring(
+    members: Iterable[_Member],
+    days: NDArray[np.datetime64],
+    market: NDArray[np.float64],
+    events: Events | None,
+) -> Iterator[Callable[[], NDArray[np.float32]]]:
+    """Yield the scoring of each piece, to be called wherever it runs."""
+    for member in members:
+        own = None if events is None else events.select(member.symbols)
+        yield partial(
+            piece_scores, member.piece, member.number, member.fingerprint, days, market, own
+        )
+
+
+def _write(path: Path, rows: Rows, parts: Iterable[NDArray[np.float32]]) -> None:
+    """Write the sub-scores of all pieces, each part the rows of the next one."""
+    shape = (len(rows.symbols), len(PANEL_NAMES))
+    values = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    # A full disk says so here. At a later write to a mapped page it would kill the process.
+    if sys.platform == "linux":
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    start = 0
+    for part in parts:
+        at, wanted = rows.of(slice(start, start + len(part)))
+        values[at] = part[wanted]
+        start += len(part)
+    values[rows.unknown] = np.nan
+    values.flush()
+
+
+def _days_until(dates: NDArray[np.datetime64], as_of: object | None) -> NDArray[np.datetime64]:
+    """Return the days up to `as_of`, or all of them."""
+    day = dates[-1] if as_of is None else as_day(as_of)
+    days = dates[: int(np.searchsorted(dates, day, side="right"))]
+    if not len(days):
+        raise InvalidBarsError(
+            f"as_of {day} lies before the first bar; expected {dates[0]} or later"
+        )
+    return days
