@@ -4,6 +4,10 @@ Run ``python -m benchmarks.million`` (about two minutes; ``--arms 100000`` for a
 40 sub-scores are written in chunks to a memory-mapped float32 file, as features computed in pieces
 would be; scans go through a real server. A first scan teaches the belief, a second one is measured
 as a user would run it; at the end the ruleset is opened anew from its snapshot.
+
+With ``--bars`` the contexts are no made-up numbers: bars of 300 days are made in pieces of 2,000
+symbols, and `features_in_pieces` turns them into sub-scores and loadings on two processes. No
+process ever holds all bars.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from numpy.typing import NDArray
 from bandit.rewards import TopShare
 from bandit.stores.redis import RedisStore
 from benchmarks._server import own_server
+from benchmarks.made_bars import N_DAYS, made_features, symbol
 from features.factors import PANEL_NAMES
 from scanner_adapter import SymbolRanker
 
@@ -32,6 +37,7 @@ COLUMNS = PANEL_NAMES[:40]
 TOP = 0.01
 CHUNK = 65_536
 N_STEPS = 40
+PROCESSES = 2
 
 
 class Stages:
@@ -45,7 +51,8 @@ class Stages:
         """Note that a stage has ended."""
         now = time.perf_counter()
         row = {"stage": stage, "seconds": now - self._last, "now_mib": now_mib(),
-               "peak_mib": peak_mib()}  # fmt: skip
+               "peak_mib": peak_mib(), "worker_peak_mib": peak_mib(resource.RUSAGE_CHILDREN),
+               "cpu_s": cpu_s()}  # fmt: skip
         self.rows.append(row)
         print(
             f"{stage:<48} {row['seconds']:8.2f} s {row['now_mib']:8.0f} {row['peak_mib']:8.0f}",
@@ -62,9 +69,15 @@ def now_mib() -> float:
         return float("nan")
 
 
-def peak_mib() -> float:
-    """Largest resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def cpu_s() -> float:
+    """Processor time of this process and of its ended children."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in spent)
+
+
+def peak_mib(who: int = resource.RUSAGE_SELF) -> float:
+    """Largest resident memory of this process so far, or of its largest ended child."""
+    peak = resource.getrusage(who).ru_maxrss
     return peak / (1024 if sys.platform == "linux" else 1024**2)
 
 
@@ -85,25 +98,33 @@ def ratings_of(contexts: NDArray[np.float32]) -> NDArray[np.float32]:
     ratings = np.empty(len(contexts), np.float32)
     for start in range(0, len(contexts), CHUNK):
         part = contexts[start : start + CHUNK]
-        ratings[start : start + CHUNK] = (part - 50.0) / 50.0 @ weights
+        known = np.nan_to_num(part, nan=50.0)
+        ratings[start : start + CHUNK] = (known - 50.0) / 50.0 @ weights
         ratings[start : start + CHUNK] += rng.standard_normal(len(part))
     return ratings
 
 
-def run(n: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def run(n: int, *, has_bars: bool = False) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Scan `n` symbols twice; return the stages, and the figures of the second scan."""
     stages = Stages()
     with tempfile.TemporaryDirectory(prefix="scanrank-bench-") as folder, own_server() as server:
         path = Path(folder) / "contexts.npy"
-        write_contexts(path, n)
-        contexts = np.load(path, mmap_mode="r")
+        loadings = None
+        if has_bars:
+            found = made_features(path, n, PROCESSES)
+            contexts, loadings = found.values, found.loadings
+            stages.end(f"make bars of {n:,}, features in pieces")
+        else:
+            write_contexts(path, n)
+            contexts = np.load(path, mmap_mode="r")
         ratings = ratings_of(contexts)
-        symbols = [f"S{number:07d}" for number in range(n)]
-        stages.end(f"write {n:,} x {len(COLUMNS)} contexts, make ratings, names")
+        symbols = [symbol(number) for number in range(n)]
+        stages.end(f"{'' if has_bars else f'write {n:,} x 40 contexts, '}make ratings, names")
+        inputs: dict[str, Any] = {"context": (COLUMNS, contexts), "loadings": loadings}
         with SymbolRanker.open(
             server.url, ruleset="million", rewards=TopShare(TOP), seed=1
         ) as ranker:
-            scan = ranker.start_scan(symbols, context=(COLUMNS, contexts), scan_id="first")
+            scan = ranker.start_scan(symbols, **inputs, scan_id="first")
             stages.end("first scan: open")
             with scan:
                 for _ in range(20):  # 2 % of the universe
@@ -114,7 +135,7 @@ def run(n: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             # A scan that is done still holds its universe: let it go before the next.
             del scan, batch
             gc.collect()
-            scan = ranker.start_scan(symbols, context=(COLUMNS, contexts), scan_id="second")
+            scan = ranker.start_scan(symbols, **inputs, scan_id="second")
             stages.end("second scan: open")
             with scan:
                 steps = []
@@ -163,11 +184,12 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--arms", type=int, default=1_000_000)
+    parser.add_argument("--bars", action="store_true", help="features from bars, in pieces")
     parser.add_argument("--json", type=Path, help="write stages and figures to this file")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     print(f"{'stage':<48} {'time':>10} {'now MiB':>8} {'peak':>8}")
-    stages, figures = run(options.arms)
+    stages, figures = run(options.arms, has_bars=options.bars)
     print(
         f"\na batch of 50 of {options.arms:,}: choose {figures['choose_ms']:.1f} ms, learn and "
         f"journal {figures['report_ms']:.1f} ms (medians of {N_STEPS})\n"
@@ -178,6 +200,14 @@ def main() -> None:
         f" MiB; journal {figures['journal_bytes'] / 2**20:.0f} MiB\n"
         f"peak memory {figures['peak_mib']:,.0f} MiB, contexts included"
     )
+    if options.bars:
+        features = stages[0]
+        print(
+            f"features: {features['cpu_s']:.0f} s of processor time, making the bars twice included"
+            f"; all bars at once would be {5 * 8 * N_DAYS * options.arms / 2**30:.1f} GiB, the "
+            f"largest of {PROCESSES} workers took {features['worker_peak_mib']:,.0f} MiB, this "
+            f"process {features['peak_mib']:,.0f} MiB"
+        )
     if options.json:
         options.json.write_text(
             json.dumps({"stages": stages, "figures": figures}, indent=1), encoding="utf-8"
