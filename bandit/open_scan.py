@@ -161,9 +161,10 @@ class OpenScan:
     def _best(self, is_free: NDArray[np.bool_], k: int, boost: Array | None) -> Index:
         """Return the k best free arms by one draw of everything unknown, best first."""
         ranker, pattern, rng = self.ranker, self.pattern, self.rng
-        # What is learned in the last batch serves no batch of this scan: the draws narrow with
-        # the share of the universe that is left.
-        scale = ranker.settings.exploration * float(np.sqrt(self._n_left / len(self.arms)))
+        # Draws narrow with what they can be good for: with the share that scans leave unseen, and
+        # with what is left of this one, since its last batch serves no other of it.
+        left = float(np.sqrt(self._n_left / len(self.arms)))
+        scale = ranker.settings.exploration * ranker.coverage.expected_left_out * left
         today = pattern.moments.draw(rng, 1, scale)[0].astype(np.float32)
         extra = pattern.loadings @ today
         if ranker.effect_variance > 0.0:

@@ -23,6 +23,7 @@ from scipy.special import logit as to_logit
 
 from bandit.arm_effects import effect_variance
 from bandit.checks import as_arms
+from bandit.coverage import Coverage
 from bandit.errors import IncompatibleStateError, InvalidInputError
 from bandit.expansion import Expansion, Kind
 from bandit.open_scan import OpenScan
@@ -73,7 +74,8 @@ class RankerSettings:
     exploration : float
         Scale of the posterior draws (Chapelle and Li's posterior reshaping): 1 = the posterior
         itself, 0 = greedy. Over batches of 50 the whole posterior costs 1.5 points of recall on
-        real scans and 0.3 costs 0.1: each batch already explores fifty symbols.
+        real scans and 0.3 costs 0.1: each batch already explores fifty symbols. Where scans run
+        to their end draws narrow further, see `bandit.coverage`.
     random_share : float
         Share of each batch that is drawn uniformly from what remains.
     """
@@ -129,6 +131,7 @@ class Ranker:
         )
         self.pattern_strength = PatternStrength({})
         self.recall = RecallModel()
+        self.coverage = Coverage()
         self.limit = float("nan")
         self.effect_variance = 0.0
         self.time = -np.inf
@@ -244,6 +247,7 @@ class Ranker:
         beside = copy(self)
         beside.pattern_strength = PatternStrength(dict(self.pattern_strength.variance))
         beside.recall = copy(self.recall)
+        beside.coverage = copy(self.coverage)
         if kind == "open":
             beside._fold_open(header)
         elif kind == "report":
@@ -295,6 +299,8 @@ class Ranker:
             self.limit = float(header["limit"])
         self.pattern_strength.learn(header.get("pattern", {}))
         self.recall.learn(header.get("recall", ()))
+        if header.get("n_total"):
+            self.coverage.learn(header["n_scanned"], header["n_total"])
         view = self.track.view(self.track.arms, now=self.time)
         self.effect_variance = effect_variance(view.residual, view.information)
         self.n_scans += 1
@@ -403,6 +409,7 @@ class Ranker:
                 self.recall.excess,
                 self.recall.weight,
             ],
+            "coverage": [self.coverage.left_out, self.coverage.weight],
             "limit": None if np.isnan(self.limit) else self.limit,
             "effect_variance": self.effect_variance,
             "time": None if np.isinf(self.time) else self.time,
@@ -465,6 +472,7 @@ class Ranker:
         ranker.track.restore(header["arms"], header["row_columns"], arrays)
         ranker.pattern_strength = PatternStrength(dict(header["pattern"]))
         ranker.recall = RecallModel(*header["recall"])
+        ranker.coverage = Coverage(*header.get("coverage", ()))  # older snapshots have none
         ranker.limit = float("nan") if header["limit"] is None else float(header["limit"])
         ranker.effect_variance = float(header["effect_variance"])
         ranker.time = -np.inf if header["time"] is None else float(header["time"])

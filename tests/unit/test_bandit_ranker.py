@@ -115,6 +115,8 @@ class TestRefusedEntries:
             {"kind": "open", "header": {"scan_time": 500.0}, "arms": (), "arrays": {}},
             closed(recall=[[1.0, 2.0, 3.0]]),
             closed(recall="nonsense"),
+            closed(n_total=100),
+            closed(n_scanned=101, n_total=100),
         ],
     )
     def test_headers_that_lack_or_garble_something(self, bad: dict[str, Any]) -> None:
@@ -395,6 +397,25 @@ class TestChoice:
             values = context(seed, 30)
             old.fold(**entry(seed, reward=(values[:, 0] > 60.0).astype(float)))
         assert shared(old) > shared(young) + 0.5
+
+    def test_draws_narrow_where_scans_run_to_their_end(self) -> None:
+        """Of the top 10 two seeds share more once 20 scans saw everything; 40 pairs.
+
+        Stopped at a tenth, they leave the draws as wide as a ranker's without any scan but for
+        a tenth: then finding out is worth it.
+        """
+
+        def shared(n_scanned: int | None) -> float:
+            ranker = taught(exploration=1.0, random_share=0.0)
+            for _ in range(20 if n_scanned is not None else 0):
+                ranker.fold(**closed(n_scanned=n_scanned, n_total=120))
+            tops = [
+                set(open_scan(ranker, seed=seed).select(10).arms.tolist()) for seed in range(80)
+            ]
+            return float(np.mean([len(a & b) for a, b in zip(tops[::2], tops[1::2], strict=True)]))
+
+        assert shared(120) > shared(12) + 1.0
+        assert shared(12) == pytest.approx(shared(None), abs=0.7)
 
     def test_probabilities_add_up_to_the_share(self) -> None:
         scan = open_scan(taught(rule=TopShare(0.1)))
