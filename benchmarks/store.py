@@ -22,6 +22,8 @@ import numpy as np
 from bandit.stores import Store, store_from_url
 from bandit.stores.entries import seal_report
 from bandit.stores.redis import RedisStore
+from bandit.stores.redis_keys import scan_key
+from bandit.stores.redis_sizes import memory_question
 
 N_ARMS = 50
 N_COLUMNS = 50
@@ -155,7 +157,7 @@ def memory(store: RedisStore) -> tuple[float, float, float]:
         store.append_report("memory", "scan", arms=_arms(), header={}, arrays=arrays)
     n = n_reports * N_ARMS
     journal = store.stats("memory").journal_bytes / n
-    marks = store._memory("scanrank:{memory}:scan:scan:reported") / n
+    marks = store._call(*memory_question(scan_key("memory", "scan", "reported"))) / n
     snapshot = store.stats("load").snapshot_bytes / UNIVERSE
     return journal, marks, snapshot
 

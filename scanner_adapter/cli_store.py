@@ -61,8 +61,7 @@ def show_stats(store: StoreUrl = "embedded://", ruleset: OneRuleset = None) -> N
         names = _rulesets(opened, ruleset)
         width = max(map(len, names), default=0)
         print(f"{'ruleset':<{width}}  scans  entries  journal  snapshot  last written, UTC")
-        for name in names:
-            stats = opened.stats(name)
+        for name, stats in zip(names, opened.stats_of(names), strict=True):
             print(
                 f"{name:<{width}}  {stats.n_scans:>5}  {stats.n_entries:>7}  "
                 f"{_size(stats.journal_bytes):>7}  {_size(stats.snapshot_bytes):>8}  "

@@ -8,8 +8,11 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -76,6 +79,24 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0
         if time.monotonic() > deadline:
             pytest.fail(f"waited {timeout_s} s for {what}")
         time.sleep(0.005)
+
+
+@contextmanager
+def count_round_trips() -> Iterator[Counter[str]]:
+    """Count what redis-py sends at once, by server: while it waits for an answer it sends nothing.
+
+    A connection's first sends are a greeting: ask the store something before.
+    """
+    sent: Counter[str] = Counter()
+    send = redis.connection.AbstractConnection.send_packed_command
+
+    def counted(connection: Any, *args: Any, **kwargs: Any) -> Any:
+        sent[str(getattr(connection, "path", None) or connection.port)] += 1
+        return send(connection, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redis.connection.AbstractConnection, "send_packed_command", counted)
+        yield sent
 
 
 def redis_binary() -> str:

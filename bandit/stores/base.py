@@ -249,8 +249,11 @@ class Store(Protocol):
         """Return the status note, empty if there is none."""
         ...
 
-    def get_statuses(self, ruleset: str, scan_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the status notes of several scans, in their order, in one round trip."""
+    def get_statuses(self, scans: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        """Return the status notes of several (ruleset, scan id), in their order.
+
+        One round trip, however many; in a cluster one to each node, at the same time.
+        """
         ...
 
     def list_rulesets(self) -> list[str]:
@@ -259,6 +262,13 @@ class Store(Protocol):
 
     def list_scans(self, ruleset: str, limit: int = 100) -> list[ScanInfo]:
         """Return the latest `limit` scans, newest first, back to `SCAN_TTL_S` ago."""
+        ...
+
+    def newest_scans(self, rulesets: Sequence[str]) -> list[ScanInfo | None]:
+        """Return the newest scan of each of several rulesets, in their order; None: it has none.
+
+        Two round trips, however many; in a cluster two to each node.
+        """
         ...
 
     def drop_ruleset(self, ruleset: str) -> None:
@@ -276,6 +286,13 @@ class Store(Protocol):
 
     def stats(self, ruleset: str) -> RulesetStats:
         """Return sizes."""
+        ...
+
+    def stats_of(self, rulesets: Sequence[str]) -> list[RulesetStats]:
+        """Return the sizes of several rulesets, in their order.
+
+        Two round trips, however many; in a cluster two to each node.
+        """
         ...
 
     def problems(self, ruleset: str) -> Iterator[Problem]:

@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from bandit.errors import InvalidInputError, StoreRefusedError, StoreUnavailableError
@@ -31,6 +31,8 @@ START_TIMEOUT_S = 30.0  # a large append-only file takes a while to load; an emp
 MAX_SOCKET_PATH = 100  # bytes; Linux allows 107, macOS 103
 
 _SOCKET = "server.sock"
+
+T = TypeVar("T")
 
 
 def default_directory() -> Path:
@@ -92,7 +94,10 @@ class EmbeddedStore(RedisStore):
     def _call(self, *command: Any) -> Any:
         return self._persistently(lambda: RedisStore._call(self, *command))
 
-    def _persistently(self, command: Callable[[], Any]) -> Any:
+    def _call_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        return self._persistently(lambda: RedisStore._call_all(self, commands))
+
+    def _persistently(self, command: Callable[[], T]) -> T:
         """Run a command; if the server was killed, start it again (unlike anybody else's, we can).
 
         Every command of ours may be sent twice.

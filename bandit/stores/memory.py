@@ -205,9 +205,9 @@ class MemoryStore(JournalWriter):
         """See `Store`."""
         return load_note(self._peek_scan(ruleset, scan_id).status, where="memory status")
 
-    def get_statuses(self, ruleset: str, scan_ids: Sequence[str]) -> list[dict[str, Any]]:
+    def get_statuses(self, scans: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         """See `Store`."""
-        return [self.get_status(ruleset, scan_id) for scan_id in scan_ids]
+        return [self.get_status(ruleset, scan_id) for ruleset, scan_id in scans]
 
     def list_rulesets(self) -> list[str]:
         """See `Store`."""
@@ -224,6 +224,10 @@ class MemoryStore(JournalWriter):
             ]
         found.sort(key=lambda scan: position_key(scan.started), reverse=True)
         return found[: max(limit, 1)]
+
+    def newest_scans(self, rulesets: Sequence[str]) -> list[ScanInfo | None]:
+        """See `Store`."""
+        return [next(iter(self.list_scans(ruleset, 1)), None) for ruleset in rulesets]
 
     def drop_ruleset(self, ruleset: str) -> None:
         """See `Store`."""
@@ -262,6 +266,10 @@ class MemoryStore(JournalWriter):
                 n_scans=sum(bool(scan.started) for scan in state.scans.values()),
                 trimmed_position=state.trimmed,
             )
+
+    def stats_of(self, rulesets: Sequence[str]) -> list[RulesetStats]:
+        """See `Store`."""
+        return [self.stats(ruleset) for ruleset in rulesets]
 
     def problems(self, ruleset: str) -> Iterator[Problem]:
         """See `Store`. Nothing else writes here, so there are none."""

@@ -6,9 +6,9 @@ What is where: `bandit.stores.redis_keys`. What happens atomically: the scripts 
 from __future__ import annotations
 
 import json
-import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,14 @@ from bandit.stores.notes import Change, dump_note, load_note
 from bandit.stores.redis_commands import RedisCommands
 from bandit.stores.redis_connection import errors_of
 from bandit.stores.redis_keys import INDEX, lease_ms, piece_keys, ruleset_key, scan_key
+from bandit.stores.redis_sizes import (
+    SnapshotMeta,
+    memory_question,
+    read_sizes,
+    read_snapshot_meta,
+    size_questions,
+    snapshot_question,
+)
 from bandit.stores.snapshots import decode_snapshot, encode_snapshot
 
 PIECE_BYTES = 8 * 2**20  # of a snapshot: one command that keeps the server busy for some ms only
@@ -128,8 +136,7 @@ class RedisStore(RedisCommands, JournalWriter):
             current = self._snapshot_meta(ruleset)
             if current is None:
                 return None
-            version, position, keys = current
-            pieces = [self._call("GET", key) for key in keys]
+            pieces = [self._call("GET", key) for key in current.keys]
             if all(piece is not None for piece in pieces):
                 break
             # Replaced while we read it: then it is another one by now, and we start again.
@@ -139,23 +146,12 @@ class RedisStore(RedisCommands, JournalWriter):
                     "and the snapshot is made anew from it."
                 )
         snapshot = decode_snapshot(b"".join(pieces), where=where)
-        if (snapshot.version, snapshot.position) != (version, position):
+        if (snapshot.version, snapshot.position) != (current.version, current.position):
             raise CorruptStateError(f"{where}: its hash and its content name different versions.")
         return snapshot
 
-    def _snapshot_meta(self, ruleset: str) -> tuple[int, str, list[str]] | None:
-        """Return version, position and the keys of the pieces."""
-        where = ruleset_key(ruleset, "snapshot")
-        raw = self._call("HMGET", where, "version", "position", "id", "pieces")
-        if raw[0] is None:
-            return None
-        text = [(field or b"").decode("ascii", "replace") for field in raw]
-        match = re.fullmatch(
-            r"([0-9]{1,15}) ([0-9-]{3,41}) ([0-9a-f]{32}) ([0-9]{1,6})", " ".join(text)
-        )
-        if match is None:
-            raise CorruptStateError(f"{where}: fields {text} are not ours. It was not used.")
-        return int(match[1]), match[2], piece_keys(ruleset, match[3], int(match[4]))
+    def _snapshot_meta(self, ruleset: str) -> SnapshotMeta | None:
+        return read_snapshot_meta(ruleset, self._call(*snapshot_question(ruleset)))
 
     def save_snapshot(
         self,
@@ -280,9 +276,9 @@ class RedisStore(RedisCommands, JournalWriter):
         """See `Store`."""
         return self._get_note(scan_key(ruleset, scan_id, "status"))
 
-    def get_statuses(self, ruleset: str, scan_ids: Sequence[str]) -> list[dict[str, Any]]:
+    def get_statuses(self, scans: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         """See `Store`."""
-        keys = [scan_key(ruleset, scan_id, "status") for scan_id in scan_ids]
+        keys = [scan_key(ruleset, scan_id, "status") for ruleset, scan_id in scans]
         raw = self._call_all([("GET", key) for key in keys])
         return [load_note(note, where=key) for key, note in zip(keys, raw, strict=True)]
 
@@ -297,17 +293,28 @@ class RedisStore(RedisCommands, JournalWriter):
     def list_rulesets(self) -> list[str]:
         """See `Store`."""
         names = sorted(name.decode("ascii", "replace") for name in self._call("SMEMBERS", INDEX))
-        return [name for name in names if self._call("EXISTS", ruleset_key(name, "journal"))]
+        are_there = self._call_all([("EXISTS", ruleset_key(name, "journal")) for name in names])
+        return [name for name, is_there in zip(names, are_there, strict=True) if is_there]
 
     def list_scans(self, ruleset: str, limit: int = 100) -> list[ScanInfo]:
         """See `Store`."""
-        index = ruleset_key(ruleset, "scans")
-        newest = [name.decode() for name in self._call("ZREVRANGE", index, 0, max(limit, 1) - 1)]
+        return self._latest_scans([ruleset], max(limit, 1))[0]
+
+    def newest_scans(self, rulesets: Sequence[str]) -> list[ScanInfo | None]:
+        """See `Store`."""
+        return [next(iter(scans), None) for scans in self._latest_scans(rulesets, 1)]
+
+    def _latest_scans(self, rulesets: Sequence[str], limit: int) -> list[list[ScanInfo]]:
+        """Return the latest scans of each ruleset, newest first, in two round trips."""
+        indexes = [ruleset_key(ruleset, "scans") for ruleset in rulesets]
+        listed = self._call_all([("ZREVRANGE", index, 0, limit - 1) for index in indexes])
+        latest = [[name.decode() for name in names] for names in listed]
         answers = iter(
             self._call_all(
                 [
                     command
-                    for scan_id in newest
+                    for ruleset, index, scan_ids in zip(rulesets, indexes, latest, strict=True)
+                    for scan_id in scan_ids
                     for command in (
                         ("ZSCORE", index, scan_id),
                         ("SCARD", scan_key(ruleset, scan_id, "reported")),
@@ -317,13 +324,16 @@ class RedisStore(RedisCommands, JournalWriter):
             )
         )
         return [
-            ScanInfo(
-                scan_id=scan_id,
-                started=f"{int(next(answers) or 0)}-0",
-                n_reported=int(next(answers)),
-                is_closed=bool(next(answers)),
-            )
-            for scan_id in newest
+            [
+                ScanInfo(
+                    scan_id=scan_id,
+                    started=f"{int(next(answers) or 0)}-0",
+                    n_reported=int(next(answers)),
+                    is_closed=bool(next(answers)),
+                )
+                for scan_id in scan_ids
+            ]
+            for scan_ids in latest
         ]
 
     def drop_ruleset(self, ruleset: str) -> None:
@@ -353,32 +363,23 @@ class RedisStore(RedisCommands, JournalWriter):
 
     def stats(self, ruleset: str) -> RulesetStats:
         """See `Store`."""
-        current = self._snapshot_meta(ruleset)
-        version, position, pieces = current or (0, START, [])
-        return RulesetStats(
-            n_entries=int(self._call("XLEN", ruleset_key(ruleset, "journal"))),
-            last_position=self._last_position(ruleset),
-            journal_bytes=self._memory(ruleset_key(ruleset, "journal")),
-            snapshot_version=version,
-            snapshot_position=position,
-            snapshot_bytes=sum(self._memory(key) for key in pieces),
-            n_scans=int(self._call("ZCARD", ruleset_key(ruleset, "scans"))),
-            trimmed_position=self._trimmed_position(ruleset),
-        )
+        return self.stats_of([ruleset])[0]
 
-    def _last_position(self, ruleset: str) -> str:
-        for position, _ in self._call(
-            "XREVRANGE", ruleset_key(ruleset, "journal"), "+", "-", "COUNT", 1
-        ):
-            return str(position.decode())
-        return self._trimmed_position(ruleset)
-
-    def _trimmed_position(self, ruleset: str) -> str:
-        raw = self._call("HGET", ruleset_key(ruleset, "meta"), "trimmed")
-        return START if raw is None else str(raw.decode())
-
-    def _memory(self, key: str) -> int:
-        return int(self._call("MEMORY USAGE", key, "SAMPLES", 0) or 0)
+    def stats_of(self, rulesets: Sequence[str]) -> list[RulesetStats]:
+        """See `Store`. What the pieces of the snapshots take is the second round trip."""
+        questions = [size_questions(ruleset) for ruleset in rulesets]
+        told = iter(self._call_all(list(chain.from_iterable(questions))))
+        answers = [list(islice(told, len(asked))) for asked in questions]
+        snapshots = [
+            read_snapshot_meta(ruleset, answer[0])
+            for ruleset, answer in zip(rulesets, answers, strict=True)
+        ]
+        pieces = [[] if snapshot is None else snapshot.keys for snapshot in snapshots]
+        taken = iter(self._call_all([memory_question(key) for keys in pieces for key in keys]))
+        return [
+            read_sizes(answer, snapshot, islice(taken, len(keys)))
+            for answer, snapshot, keys in zip(answers, snapshots, pieces, strict=True)
+        ]
 
     def problems(self, ruleset: str) -> Iterator[Problem]:
         """See `Store`."""
@@ -410,8 +411,8 @@ class RedisStore(RedisCommands, JournalWriter):
         except StoreError:  # not even its hash is ours: then there are no pieces to find
             current = None
         if current is not None:
-            kept = b"".join(self._call("GET", piece) or b"" for piece in current[2])
-            self._call("UNLINK", *current[2])
+            kept = b"".join(self._call("GET", piece) or b"" for piece in current.keys)
+            self._call("UNLINK", *current.keys)
         self._call("UNLINK", key)
         return kept
 

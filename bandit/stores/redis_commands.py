@@ -84,7 +84,11 @@ class RedisCommands:
                 raise
 
     def _call_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Run commands on keys of one ruleset in one round trip; answers in their order."""
+        """Run commands in one round trip; answers in their order.
+
+        Keys may be of several rulesets: in a cluster redis-py sends each node its part, and waits
+        for the first answer when all are sent.
+        """
         with errors_of(self._address):
             pipeline = self._client.pipeline(transaction=False)
             for command in commands:

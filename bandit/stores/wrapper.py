@@ -110,9 +110,9 @@ class WrappedStore(JournalWriter):
         """See `Store`."""
         return self._store.get_status(ruleset, scan_id)
 
-    def get_statuses(self, ruleset: str, scan_ids: Sequence[str]) -> list[dict[str, Any]]:
+    def get_statuses(self, scans: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         """See `Store`."""
-        return self._store.get_statuses(ruleset, scan_ids)
+        return self._store.get_statuses(scans)
 
     def list_rulesets(self) -> list[str]:
         """See `Store`."""
@@ -121,6 +121,10 @@ class WrappedStore(JournalWriter):
     def list_scans(self, ruleset: str, limit: int = 100) -> list[ScanInfo]:
         """See `Store`."""
         return self._store.list_scans(ruleset, limit)
+
+    def newest_scans(self, rulesets: Sequence[str]) -> list[ScanInfo | None]:
+        """See `Store`."""
+        return self._store.newest_scans(rulesets)
 
     def drop_ruleset(self, ruleset: str) -> None:
         """See `Store`."""
@@ -135,6 +139,10 @@ class WrappedStore(JournalWriter):
     def stats(self, ruleset: str) -> RulesetStats:
         """See `Store`."""
         return self._store.stats(ruleset)
+
+    def stats_of(self, rulesets: Sequence[str]) -> list[RulesetStats]:
+        """See `Store`."""
+        return self._store.stats_of(rulesets)
 
     def problems(self, ruleset: str) -> Iterator[Problem]:
         """See `Store`."""

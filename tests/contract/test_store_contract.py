@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from servers import count_round_trips
 
 from bandit.errors import InvalidInputError
 from bandit.stores import Receipt, Store, store_from_url
@@ -51,6 +52,22 @@ def ruleset(store: Store) -> Iterator[str]:
     name = f"rules-{next(_fresh)}"
     yield name
     store.drop_ruleset(name)
+
+
+@pytest.fixture
+def rulesets(store: Store) -> Iterator[list[str]]:
+    """Ten rulesets of two scans each, the first five with a snapshot."""
+    names = [f"rules-{next(_fresh)}" for _ in range(10)]
+    for number, name in enumerate(names):
+        report(store, name, "A", scan="s1")
+        time.sleep(0.002)  # the order of scans is by milliseconds
+        last = report(store, name, "A", "B", scan="s2").position or ""
+        store.put_status(name, "s2", {"n_scanned": number})
+        if number < 5:
+            store.save_snapshot(name, header={}, arrays={}, position=last, expected_version=0)
+    yield names
+    for name in names:
+        store.drop_ruleset(name)
 
 
 def report(store: Store, ruleset: str, *arms: str, scan: str = "s1", value: float = 0.0) -> Receipt:
@@ -360,8 +377,8 @@ class TestStoreContract:
         store.put_control(ruleset, "s1", {"pin": ["A"]})
         assert store.get_status(ruleset, "s1") == status
         assert store.get_status(ruleset, "s2") == {}
-        assert store.get_statuses(ruleset, ["s2", "s1"]) == [{}, status]
-        assert store.get_statuses(ruleset, []) == []
+        assert store.get_statuses([(ruleset, "s2"), (ruleset, "s1")]) == [{}, status]
+        assert store.get_statuses([]) == []
         store.put_status(ruleset, "s1", {"n_scanned": 51})
         assert store.get_status(ruleset, "s1") == {"n_scanned": 51}
         assert store.get_control(ruleset, "s1") == {"pin": ["A"]}
@@ -463,6 +480,36 @@ class TestStoreContract:
         assert stats.snapshot_bytes > 8000
         assert stats.journal_bytes > 0
         assert list(store.problems(ruleset)) == []
+
+    def test_what_is_asked_of_several_rulesets_is_what_each_says(
+        self, store: Store, rulesets: list[str]
+    ) -> None:
+        names = [*rulesets[::-1], "rules-nobody-has", rulesets[0]]
+        assert store.stats_of(names) == [store.stats(name) for name in names]
+        newest = [next(iter(store.list_scans(name, 1)), None) for name in names]
+        assert store.newest_scans(names) == newest
+        assert [scan.n_reported if scan else None for scan in newest[-3:]] == [2, None, 2]
+        assert store.get_statuses([(name, "s2") for name in names]) == [
+            store.get_status(name, "s2") for name in names
+        ]
+        assert (store.stats_of([]), store.newest_scans([])) == ([], [])
+
+    def test_more_rulesets_take_no_more_round_trips(
+        self, store: Store, rulesets: list[str]
+    ) -> None:
+        """Two each and one for the notes; in a cluster that many to a node, at the same time."""
+        for ask, at_most in (
+            (lambda _: store.list_rulesets(), 2),
+            (store.stats_of, 2),
+            (store.newest_scans, 2),
+            (lambda names: store.get_statuses([(name, "s2") for name in names]), 1),
+        ):
+            for names in (rulesets[:2], rulesets):
+                with count_round_trips() as sent:
+                    ask(names)
+                assert max(sent.values(), default=0) <= at_most
+                is_here = "memory" in store.address
+                assert bool(sent) is not is_here, "the count counts"
 
     def test_the_address_tells_no_secrets(self, store: Store) -> None:
         assert store.address.split("://")[0] in ("memory", "unix", "redis+cluster", "embedded")

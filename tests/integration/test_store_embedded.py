@@ -186,6 +186,8 @@ def test_a_killed_server_is_started_again(directory: Path) -> None:
         report(store, f"A{n}")
         os.kill(store.server_pid(), signal.SIGKILL)
     assert arms(store) == [f"A{n}" for n in range(5)]
+    os.kill(store.server_pid(), signal.SIGKILL)
+    assert store.list_scans("rules")[0].n_reported == 5, "several commands at once start it too"
     store.close()
 
 
@@ -332,3 +334,5 @@ def test_a_closed_store_stays_closed(directory: Path) -> None:
     store.close()
     with pytest.raises(StoreUnavailableError, match="was closed"):
         report(store, "A")
+    with pytest.raises(StoreUnavailableError, match="was closed"):
+        store.list_scans("rules")

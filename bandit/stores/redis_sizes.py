@@ -1,0 +1,101 @@
+"""How large a ruleset is in Redis: what to ask, and how to read the answers.
+
+Kept apart from asking, so that any number of rulesets is asked in two round trips: the questions
+first, then the memory of the pieces of the snapshots that the answers name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bandit.errors import CorruptStateError
+from bandit.stores.base import RulesetStats
+from bandit.stores.names import START
+from bandit.stores.redis_keys import piece_keys, ruleset_key
+
+
+@dataclass(frozen=True)
+class SnapshotMeta:
+    """Which snapshot is current, and the keys of its pieces, in order."""
+
+    version: int
+    position: str
+    keys: list[str]
+
+
+NO_SNAPSHOT = SnapshotMeta(0, START, [])
+
+
+def snapshot_question(ruleset: str) -> tuple[str, ...]:
+    """Return the command whose answer `read_snapshot_meta` reads."""
+    return ("HMGET", ruleset_key(ruleset, "snapshot"), "version", "position", "id", "pieces")
+
+
+def read_snapshot_meta(ruleset: str, answer: Sequence[bytes | None]) -> SnapshotMeta | None:
+    """Return what is known of the current snapshot, None if there is none yet.
+
+    Raises
+    ------
+    CorruptStateError
+        The fields are not ours.
+    """
+    if answer[0] is None:
+        return None
+    text = [(field or b"").decode("ascii", "replace") for field in answer]
+    match = re.fullmatch(
+        r"([0-9]{1,15}) ([0-9-]{3,41}) ([0-9a-f]{32}) ([0-9]{1,6})", " ".join(text)
+    )
+    if match is None:
+        where = ruleset_key(ruleset, "snapshot")
+        raise CorruptStateError(f"{where}: fields {text} are not ours. It was not used.")
+    return SnapshotMeta(int(match[1]), match[2], piece_keys(ruleset, match[3], int(match[4])))
+
+
+def size_questions(ruleset: str) -> list[tuple[Any, ...]]:
+    """Return the commands whose answers, in order, `read_sizes` reads; the snapshot's is first."""
+    journal = ruleset_key(ruleset, "journal")
+    return [
+        snapshot_question(ruleset),
+        ("XLEN", journal),
+        memory_question(journal),
+        ("XREVRANGE", journal, "+", "-", "COUNT", 1),
+        ("ZCARD", ruleset_key(ruleset, "scans")),
+        ("HGET", ruleset_key(ruleset, "meta"), "trimmed"),
+    ]
+
+
+def memory_question(key: str) -> tuple[Any, ...]:
+    """Return the command for the bytes that a key takes; its answer is None without the key."""
+    return ("MEMORY USAGE", key, "SAMPLES", 0)
+
+
+def read_sizes(
+    answers: Sequence[Any], snapshot: SnapshotMeta | None, piece_bytes: Iterable[int | None]
+) -> RulesetStats:
+    """Put one ruleset's answers together.
+
+    Parameters
+    ----------
+    answers : sequence
+        To `size_questions`.
+    snapshot : SnapshotMeta, optional
+        From the first of them.
+    piece_bytes : iterable of int or None
+        Answers to `memory_question` of its pieces.
+    """
+    _, n_entries, journal_bytes, newest, n_scans, trimmed = answers
+    trimmed_position = START if trimmed is None else str(trimmed.decode())
+    meta = snapshot or NO_SNAPSHOT
+    return RulesetStats(
+        n_entries=int(n_entries),
+        last_position=str(newest[0][0].decode()) if newest else trimmed_position,
+        journal_bytes=int(journal_bytes or 0),
+        snapshot_version=meta.version,
+        snapshot_position=meta.position,
+        snapshot_bytes=sum(int(taken or 0) for taken in piece_bytes),
+        n_scans=int(n_scans),
+        trimmed_position=trimmed_position,
+    )
