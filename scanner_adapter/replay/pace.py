@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +82,7 @@ def evaluate(
     n_visits: int,
     batch_size: int,
     until: StopRule | None = None,
+    look: Callable[[], None] = lambda: None,
     rng: np.random.Generator,
 ) -> list[str]:
     """Run a scan at a pace; return its symbols in the order in which their evaluations ended.
@@ -95,11 +96,14 @@ def evaluate(
         Symbols that are evaluated at most.
     batch_size : int
     until : StopRule, optional
+    look : callable
+        Called after every report, and sometimes between two; may look at the scan, which then
+        knows nothing of what is under way.
     rng : Generator
         For the lengths of evaluations.
     """
     if pace.delay_batches:
-        return _batches_late(scan, outcomes, pace.delay_batches, n_visits, batch_size, until)
+        return _batches_late(scan, outcomes, pace.delay_batches, n_visits, batch_size, until, look)
     budget = SymbolBudget(n_visits)
     pipeline = Pipeline(
         scan,
@@ -117,6 +121,7 @@ def evaluate(
     visited: list[str] = []
     while True:
         waiting.extend(pipeline.next_symbols())
+        look()
         while waiting and n_busy < pace.workers:
             n_busy, n_events = n_busy + 1, n_events + 1
             heapq.heappush(events, (now + next(seconds), n_events, waiting.popleft(), False))
@@ -140,6 +145,7 @@ def evaluate(
             pipeline.drop(set(waiting))
             waiting.clear()
     pipeline.end()
+    look()
     return visited
 
 
@@ -154,6 +160,7 @@ def _batches_late(
     n_visits: int,
     batch_size: int,
     until: StopRule | None,
+    look: Callable[[], None],
 ) -> list[str]:
     visited: list[str] = []
     out: deque[tuple[str, ...]] = deque()
@@ -167,5 +174,6 @@ def _batches_late(
             return visited
         if not batch or len(out) > late:
             scan.report({symbol: outcomes[symbol] for symbol in out.popleft()})
+            look()
             if until is not None and until.reason(scan) is not None:
                 return visited

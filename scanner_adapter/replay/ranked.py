@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,7 @@ class Ranked:
                     n_visits=n_visits,
                     batch_size=self.batch_size,
                     until=self.until,
+                    look=partial(self._look, live, scan),
                     rng=self._lengths,
                 )
             if self.watch is not None:
@@ -111,8 +113,11 @@ class Ranked:
                 raise RuntimeError(f"{self.name} lost {left} symbols of the scan {scan.now}")
             live.report({symbol: scan.outcomes[place[symbol]] for symbol in batch})
             visited += batch.symbols
-            if self.watch is not None:
-                self.watch.look(live, scan)
+            self._look(live, scan)
             if self.until is not None and self.until.reason(live) is not None:
                 break
         return visited
+
+    def _look(self, live: Scan, scan: ReplayScan) -> None:
+        if self.watch is not None:
+            self.watch.look(live, scan)
