@@ -24,6 +24,7 @@ from scanner_adapter import cli_factors, cli_serve, cli_store, cli_tune, cli_wat
 from scanner_adapter.cli_options import (
     BarsFile,
     Budget,
+    EventFiles,
     FirstScan,
     LastScan,
     LogFile,
@@ -151,6 +152,7 @@ def scan(
             help="The day to scan, or 'last' for the last one; nothing after it is looked at.",
         ),
     ],
+    events: EventFiles = None,
     store: Annotated[
         str,
         typer.Option(metavar="URL", envvar="SCANRANK_STORE", help="Where what is learned is kept."),
@@ -185,6 +187,7 @@ def scan(
             bars=bars,
             scanner=scanner,
             as_of=as_of,
+            events=tuple(events or ()),
             store=store,
             ruleset=ruleset,
             rule=None if hit is None else rule_from_text(hit),
@@ -220,6 +223,7 @@ def replay(
     ratings: RatingsFile = None,
     log: LogFile = None,
     sectors: SectorsFile = None,
+    events: EventFiles = None,
     from_: FirstScan = None,
     to: LastScan = None,
     top: Annotated[
@@ -288,6 +292,7 @@ def replay(
             bars=bars,
             ratings=ratings,
             sectors=sectors,
+            events=tuple(events or ()),
             log=log,
             from_=from_,
             to=to,

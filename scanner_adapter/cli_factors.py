@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,11 @@ import typer
 from bandit.errors import InvalidInputError
 from bandit.rewards import TopShare
 from features.bars import Bars
+from features.events import Events
 from features.factors import Panel, sub_score_panel
 from features.report import FactorReport, factor_report
+from scanner_adapter.cli_options import EventFiles
+from scanner_adapter.events_input import read_events
 from scanner_adapter.replay.outcome_log import OutcomeLog
 
 app = typer.Typer(help="What the sub-scores are worth on your own data.", no_args_is_help=True)
@@ -43,6 +47,7 @@ def report(
     ratings: Annotated[
         Path, typer.Option(metavar="FILE", help="A scanner's logged rows: date, symbol, rating.")
     ],
+    events: EventFiles = None,
     top: Annotated[
         float, typer.Option(metavar="SHARE", help="A hit is this top share of the day's ratings.")
     ] = 0.05,
@@ -62,12 +67,21 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Show coverage, lift, stability and redundancy of every sub-score."""
-    found = report_on_files(bars, ratings, top=top, from_=from_, to=to, same_day=same_day)
+    found = report_on_files(
+        bars, ratings, events=events or (), top=top, from_=from_, to=to, same_day=same_day
+    )
     print(json.dumps(as_dict(found), indent=2, allow_nan=False) if as_json else as_text(found))
 
 
 def report_on_files(
-    bars: Path, ratings: Path, *, top: float, from_: str | None, to: str | None, same_day: bool
+    bars: Path,
+    ratings: Path,
+    *,
+    events: Sequence[Path] = (),
+    top: float,
+    from_: str | None,
+    to: str | None,
+    same_day: bool,
 ) -> FactorReport:
     """Judge the sub-scores that each scan could know by what that scan found.
 
@@ -79,6 +93,7 @@ def report_on_files(
         For files that cannot be read or do not fit, and where there is no hit to judge by.
     """
     rule = TopShare(top)
+    released = Events.from_frames(**read_events(events))
     known = Bars.read(bars)
     log = OutcomeLog.read(ratings, known.dates, known.symbols)
     is_rated = ~np.isnan(log.rating)
@@ -88,7 +103,7 @@ def report_on_files(
         places = np.flatnonzero(is_rated[day])
         hits[row, places] = log.hits(rule, int(day), places)
     # Each scan beside the day whose evening it knew: gaps between scans then do no harm.
-    panel = sub_score_panel(known, dates=known.dates[days - (not same_day)])
+    panel = sub_score_panel(known, released, dates=known.dates[days - (not same_day)])
     values = np.where(is_rated[days][:, :, None], panel.values, np.float32(np.nan))
     aligned = Panel(values, panel.names, known.dates[days], panel.symbols)
     return factor_report(aligned, hits, day_old=False)

@@ -28,6 +28,14 @@ LogFile = Annotated[
 SectorsFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="CSV with columns symbol and sector.")
 ]
+EventFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--events",
+        metavar="FILE",
+        help="Earnings, analysts' ratings or news, beside --bars; once for each file.",
+    ),
+]
 FirstScan = Annotated[
     str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
 ]

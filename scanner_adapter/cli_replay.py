@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from bandit.stores import Entry
 from features.bars import Bars
+from features.events import Events
 from scanner_adapter.context import market_facts
+from scanner_adapter.events_input import read_events
 from scanner_adapter.journal_export import is_journal, is_parquet, read_journal
 from scanner_adapter.replay import Configuration, Log, ReplayLog, bundled_log, replay
 from scanner_adapter.replay.again import again_table, replay_again
@@ -39,6 +41,7 @@ class ReplayRequest:
     bars: Path | None
     ratings: Path | None
     sectors: Path | None
+    events: tuple[Path, ...]
     log: str | None
     from_: str | None
     to: str | None
@@ -69,6 +72,7 @@ def run_replay(request: ReplayRequest) -> bool:
         check_installed()
     if request.json_file is not None and not request.json_file.absolute().parent.is_dir():
         raise InvalidInputError(f"--json {request.json_file}: there is no such folder")
+    _check_events(request.events, request.bars)
     console = Console(highlight=False)
     journal = _journal(request)
     if request.is_again:
@@ -122,6 +126,7 @@ def read_log(
     ratings: Path | None,
     rule: RewardRule,
     sectors: Path | None = None,
+    events: Sequence[Path] = (),
 ) -> tuple[Log, int]:
     """Return the log that a command's options name, and how many scans its warm-up has.
 
@@ -134,12 +139,15 @@ def read_log(
         Both or neither.
     sectors : path, optional
         A table with columns symbol and sector.
+    events : sequence of path
+        See `read_events`; with `bars` only.
 
     Raises
     ------
     InvalidInputError
         For options that contradict each other, or a file that cannot be read.
     """
+    _check_events(events, bars)
     if bars is None and ratings is None:
         if log in (None, BUNDLED):
             return bundled_log(rule), WARMUP
@@ -162,7 +170,17 @@ def read_log(
             f"{missing} is missing; give --bars and --ratings together, or neither for the log "
             "that comes with scanrank"
         )
-    return ReplayLog.read(bars, ratings, rule=rule, sectors=_sectors(sectors)), 60
+    return ReplayLog.read(
+        bars, ratings, rule=rule, events=read_events(events), sectors=_sectors(sectors)
+    ), 60
+
+
+def _check_events(events: Sequence[Path], bars: Path | None) -> None:
+    if events and bars is None:
+        raise InvalidInputError(
+            f"--events {events[0]} needs --bars: a log without bars brings the features that its "
+            "scans had"
+        )
 
 
 def _journal(request: ReplayRequest) -> list[Entry] | None:
@@ -177,7 +195,14 @@ def _journal(request: ReplayRequest) -> list[Entry] | None:
 
 def _log(request: ReplayRequest, journal: list[Entry] | None, console: Console) -> tuple[Log, int]:
     if journal is None:
-        return read_log(request.log, request.bars, request.ratings, request.rule, request.sectors)
+        return read_log(
+            request.log,
+            request.bars,
+            request.ratings,
+            request.rule,
+            request.sectors,
+            request.events,
+        )
     scans = journal_scans(journal)
     log = recorded_log(scans, request.rule, _sectors(request.sectors))
     n_left_out = len(scans) - len(log.recorded)
@@ -216,11 +241,14 @@ def _judge_stopped(request: ReplayRequest, journal: list[Entry], console: Consol
 
 
 def _facts_of(request: ReplayRequest) -> FactsOf | None:
-    """Facts of scans that were stopped, from --bars and --sectors."""
+    """Facts of scans that were stopped, from --bars, --events and --sectors."""
     if request.bars is None:
         return None
     bars, sectors = Bars.read(request.bars), _sectors(request.sectors)
-    return lambda symbols, as_of: market_facts(symbols, bars=bars, as_of=as_of, sectors=sectors)
+    events = Events.from_frames(**read_events(request.events))
+    return lambda symbols, as_of: market_facts(
+        symbols, bars=bars, events=events, as_of=as_of, sectors=sectors
+    )
 
 
 def _sectors(path: Path | None) -> dict[str, str] | None:

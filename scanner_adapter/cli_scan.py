@@ -11,7 +11,9 @@ from pathlib import Path
 
 from bandit.rewards import RewardRule, Signal, TopShare
 from features.bars import Bars
+from features.events import Events
 from scanner_adapter.bars_input import BarsBySymbol, bars_on
+from scanner_adapter.events_input import read_events
 from scanner_adapter.live_terminal import shown
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.scan import Scan
@@ -33,6 +35,7 @@ class ScanRequest:
     bars: Path
     scanner: str
     as_of: str
+    events: tuple[Path, ...]
     store: str
     ruleset: str | None
     rule: RewardRule | None
@@ -52,6 +55,7 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
     until = _until(request)
     settings = Settings.of(request.settings)
     scanner = scanner_from_name(request.scanner)
+    events = Events.from_frames(**read_events(request.events))
     every = Bars.read(request.bars)
     bars = bars_on(every, str(every.dates[-1]) if request.as_of == LAST else request.as_of)
     # One scanner, one model: its name is the ruleset's unless another is given. A built-in scanner
@@ -67,7 +71,7 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
     by_symbol, is_interrupted = BarsBySymbol(bars), False
     with ranker, threads as executor:
         scan = ranker.start_scan(
-            bars.symbols, bars=bars, now=_evening(bars), scan_id=request.scan_id
+            bars.symbols, bars=bars, events=events, now=_evening(bars), scan_id=request.scan_id
         )
         try:
             with shown(scan) as on_result:

@@ -16,6 +16,7 @@ from bandit.errors import InvalidInputError
 from scanner_adapter.cli_options import (
     BarsFile,
     Budget,
+    EventFiles,
     FirstScan,
     LastScan,
     LogFile,
@@ -35,6 +36,7 @@ def tune(
     ratings: RatingsFile = None,
     log: LogFile = None,
     sectors: SectorsFile = None,
+    events: EventFiles = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE.toml", help="Write the settings that are to be used."),
@@ -83,7 +85,9 @@ def tune(
 
     if out is not None and not out.absolute().parent.is_dir():
         raise InvalidInputError(f"--out {out}: there is no such folder")
-    scans, usual_warmup = read_log(log, bars, ratings, rule_from_text(hit), sectors)
+    scans, usual_warmup = read_log(
+        log, bars, ratings, rule_from_text(hit), sectors, tuple(events or ())
+    )
     try:
         with _bar(trials) as bar:
             result = search(

@@ -18,9 +18,8 @@ from features.bars import Bars
 from features.events import Events
 from features.factors import sub_score_panel
 from features.similarity import Loadings, similarity_loadings
+from scanner_adapter.events_input import EventFrames
 from scanner_adapter.replay.disk_cache import DiskCache, fingerprint
-
-EventFrames = Mapping[str, pd.DataFrame]  # keys as in `Events.from_frames`: earnings, ratings, news
 
 
 @dataclass(frozen=True)
@@ -95,9 +94,11 @@ class Contexts:
 
 def _key(bars: Bars, events: EventFrames, sectors: Mapping[str, str]) -> str:
     frames = [
-        name.encode() + pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()
-        for name, frame in sorted(events.items())
+        # Of the rows; which column a value is of, it does not say.
+        pd.util.hash_pandas_object(frame, index=False).to_numpy()
+        for _, frame in sorted(events.items())
     ]
     prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-    words = json.dumps([bars.symbols, sorted(sectors.items())])
+    columns = [(kind, [str(name) for name in events[kind].columns]) for kind in sorted(events)]
+    words = json.dumps([bars.symbols, sorted(sectors.items()), columns])
     return fingerprint([words, bars.dates.astype(np.int64), *prices, *frames])

@@ -16,8 +16,9 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule, TopShare
 from features.bars import Bars
 from features.similarity import Loadings
+from scanner_adapter.events_input import EventFrames
 from scanner_adapter.outcomes import Outcome
-from scanner_adapter.replay.contexts import Contexts, EventFrames
+from scanner_adapter.replay.contexts import Contexts
 from scanner_adapter.replay.outcome_log import OutcomeLog
 from scanner_adapter.replay.regimes import Regime, market_regimes
 
