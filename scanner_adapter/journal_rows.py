@@ -3,45 +3,52 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.stores import Entry
+from scanner_adapter.outcome_table import OutcomeTable
 from scanner_adapter.outcomes import Outcome
+from scanner_adapter.scan_ledger import ScanLedger
 
 
-def pairs_of(rows: Mapping[str, object] | pd.DataFrame) -> list[tuple[Any, object]]:
-    """Return (symbol, row) of a mapping, or of a frame with a column or an index of symbols."""
-    if isinstance(rows, pd.DataFrame):
-        frame = rows.set_index("symbol") if "symbol" in rows.columns else rows
-        return list(zip(frame.index, frame.to_dict("records"), strict=True))
-    return list(rows.items())
+def report_arrays(
+    table: OutcomeTable,
+    places: NDArray[np.intp],
+    ledger: ScanLedger,
+    *,
+    context: NDArray[np.floating],
+    rewards: NDArray[np.float64],
+    probability: NDArray[np.float64],
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a report's entry; each has one row per symbol.
 
-
-def numeric_rows(outcomes: Sequence[Outcome]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Return names and values (k, n_columns) of everything numeric that the outcomes carry."""
-    # Rows of one scanner nearly all have the same columns: those are filled in at once.
-    alike: dict[tuple[str, ...], list[int]] = {}
-    for i, o in enumerate(outcomes):
-        if o.error is None:
-            alpha = () if o.alpha is None else ("alpha",)
-            alike.setdefault(("rating", *alpha, *o.columns), []).append(i)
-    names = tuple(dict.fromkeys(["rating", *(name for layout in alike for name in layout)]))
-    table = np.full((len(outcomes), len(names)), np.nan)
-    for layout, at in alike.items():
-        places = [names.index(name) for name in layout]
-        table[np.ix_(at, places)] = [_numbers(outcomes[i]) for i in at]
-    table[np.isinf(table)] = np.nan  # a ratio with nothing below: as good as unknown
-    return names, table
-
-
-def _numbers(o: Outcome) -> tuple[float, ...]:
-    alpha = () if o.alpha is None else (o.alpha,)
-    return (o.rating, *alpha, *o.columns.values())
+    Parameters
+    ----------
+    table : OutcomeTable
+    places : array of int, shape (k,)
+    ledger : ScanLedger
+        Knows how they were chosen.
+    context : array, shape (n, n_columns)
+        Of the whole universe.
+    rewards, probability : array, shape (k,)
+        What the outcomes are worth, and what was expected of them.
+    """
+    return {
+        "context": context[places].astype(np.float32),
+        "reward": rewards.astype(np.float32),
+        # In full: rounded, a rating that is the limit itself would fall below it.
+        "rating": table.rating,
+        "probability": probability.astype(np.float32),
+        "propensity": ledger.propensity[places].astype(np.float32),
+        "is_signal": table.is_signal.astype(np.float32),
+        "is_random": ledger.is_random[places].astype(np.uint8),
+        "batch": _counts(ledger.batch_of[places]),
+        "place": _counts(places),
+        "rows": table.values.astype(np.float32),
+    }
 
 
 def outcome_of(entry: Entry, row: int) -> Outcome:
@@ -74,3 +81,8 @@ def outcome_again(entry: Entry, row: int) -> Outcome:
         return Outcome.failed("the evaluation failed, says the journal")
     no_signal = "Avoid" if math.isnan(rating) and is_signal == 0.0 else None
     return Outcome(rating=rating, signal="Long" if is_signal == 1.0 else no_signal, columns=known)
+
+
+def _counts(values: NDArray[np.intp]) -> NDArray[np.unsignedinteger]:
+    """Return whole numbers in two bytes each, or in four where they need it."""
+    return values.astype(np.uint16 if values.max(initial=0) <= 0xFFFF else np.uint32)

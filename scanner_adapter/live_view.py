@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,8 @@ from scanner_adapter.live_status import (
     Reason,
     TierCount,
 )
-from scanner_adapter.outcomes import Outcome
 from scanner_adapter.progress import DEFAULT_TARGET
+from scanner_adapter.scan_ledger import ScanLedger
 from scanner_adapter.strict_json import to_json
 
 # Of the interval of what is left; a bound of `RecallEstimate` is one-sided, hence the half.
@@ -59,11 +59,8 @@ class LiveView:
 
     Parameters
     ----------
-    symbols : tuple of str
-        The universe.
-    places : mapping of symbol to its place in it
-    reported : mapping of symbol to Outcome
-        In order of reporting; read, never written.
+    ledger : ScanLedger
+        What was reported; read, never written.
     groups : sequence of str
         Factor of each context column.
 
@@ -75,53 +72,29 @@ class LiveView:
         Evaluations at a time, where that is known.
     target : float
         Recall that is aimed at.
-    drawn : set of int
-        Places that the uniform quota drew.
 
     Notes
     -----
     Not thread-safe: called under the scan's lock.
     """
 
-    def __init__(
-        self,
-        symbols: Sequence[str],
-        places: Mapping[str, int],
-        reported: Mapping[str, Outcome],
-        groups: Sequence[str],
-    ) -> None:
+    def __init__(self, ledger: ScanLedger, groups: Sequence[str]) -> None:
         self.told: dict[str, Any] = {}
         self.workers: int | None = None
         self.target = DEFAULT_TARGET
-        self.drawn: set[int] = set()
-        self.n_errors = 0
-        self._symbols = symbols
-        self._places = places
-        self._reported = reported
+        self._ledger = ledger
         self._groups = groups
-        self._order = np.empty(len(symbols), np.intp)  # places, in order of reporting
-        self._at = np.empty(len(symbols))  # seconds since 1970
-        self._n = 0
-        self._n_here = 0  # of them since the scan was opened in this process
-        self._opened_at = time.time()
+        self._n_seen = 0
         self._parts = {name: _Throttled(share) for name, share in _SHARES.items()}
 
-    def add(self, outcomes: Mapping[str, Outcome], at: float) -> None:
-        """Take in first outcomes, reported at `at` (seconds since 1970)."""
-        k = len(outcomes)
-        self._order[self._n : self._n + k] = [self._places[symbol] for symbol in outcomes]
-        self._at[self._n : self._n + k] = at
-        self._n += k
-        self._n_here += k if at >= self._opened_at else 0
-        self.n_errors += sum(outcome.error is not None for outcome in outcomes.values())
-        self.touch()
+    def show_wishes(self) -> None:
+        """Say that an operator's wish has changed the queue, which is shown at once."""
+        self._touch()
+        self._parts["wishes"].hurry()
 
-    def touch(self, *, by_wish: bool = False) -> None:
-        """Say that something has changed; what an operator wished is shown at once."""
+    def _touch(self) -> None:
         for part in self._parts.values():
             part.is_stale = True
-        if by_wish:
-            self._parts["wishes"].hurry()
 
     def note(
         self,
@@ -145,7 +118,10 @@ class LiveView:
             At the end every part is computed anew that is not dear.
         stopped, failure : str or None
         """
-        now = time.monotonic()
+        now, ledger = time.monotonic(), self._ledger
+        if ledger.n_reported != self._n_seen:
+            self._n_seen = ledger.n_reported
+            self._touch()
         parts: dict[str, Callable[[], Part]] = {}
         if live is not None and queue is not None:
             parts = {
@@ -155,20 +131,20 @@ class LiveView:
                 "wishes": lambda: _wishes(queue),
                 "weights": lambda: _weights(live, self._groups),
             }
-        elapsed = time.time() - self._opened_at
-        rate = self._n_here / elapsed if elapsed > 0 and self._n_here else None
+        elapsed = time.time() - ledger.opened_at
+        rate = ledger.n_here / elapsed if elapsed > 0 and ledger.n_here else None
         note: dict[str, Any] = {
             "format": FORMAT,
             **self.told,
             "state": state,
             "stopped": _cut(stopped),
             "failure": _cut(failure),
-            "started_at": round(self._opened_at, 3),
+            "started_at": round(ledger.opened_at, 3),
             "updated_at": round(time.time(), 3),
             "workers": self.workers,
-            "n_symbols": len(self._symbols),
-            "n_scanned": self._n,
-            "n_errors": self.n_errors,
+            "n_symbols": len(ledger.symbols),
+            "n_scanned": ledger.n_reported,
+            "n_errors": ledger.n_errors,
             "n_hits": None,
             "rate_per_s": rate,
             "target_recall": self.target,
@@ -187,41 +163,41 @@ class LiveView:
             note |= self._parts[name].value(compute, now, is_last=state == "done")
         n_to_go = note.pop("n_to_go", None)
         if rate and n_to_go is not None:
-            note["eta_s"] = max(n_to_go - self._n, 0) / rate
+            note["eta_s"] = max(n_to_go - ledger.n_reported, 0) / rate
         return note
 
     # -- parts -------------------------------------------------------------------------------
 
     def _hits(self, live: OpenScan) -> Part:
-        order = self._order[: self._n]
+        order = self._ledger.order
         is_hit = live.are_hits(order)
         found = np.cumsum(is_hit)
-        points = np.unique(np.linspace(0, max(self._n - 1, 0), MAX_POINTS).astype(np.intp))
+        points = np.unique(np.linspace(0, max(order.size - 1, 0), MAX_POINTS).astype(np.intp))
         limit = _limit(live)
         return {
             "n_hits": _known(live.n_hits),
             "hit_limit": limit,
             "newest_hits": [self._hit(at) for at in np.flatnonzero(is_hit)[: -MAX_HITS - 1 : -1]],
-            "curve": [[int(at) + 1, float(found[at])] for at in points[: self._n]],
+            "curve": [[int(at) + 1, float(found[at])] for at in points[: order.size]],
         }
 
     def _hit(self, at: np.intp) -> LiveHit:
-        place = int(self._order[at])
-        symbol = self._symbols[place]
-        outcome = self._reported[symbol]
+        ledger = self._ledger
+        place = int(ledger.order[at])
+        outcome = ledger.outcome(place)
         return LiveHit(
-            symbol=symbol,
+            symbol=ledger.symbols[place],
             rating=_known(outcome.rating),
             signal=_cut(outcome.signal),
             rank=int(at) + 1,
-            at=round(float(self._at[at]), 3),
-            is_random=place in self.drawn,
+            at=round(float(ledger.at[at]), 3),
+            is_random=bool(ledger.is_random[place]),
         )
 
     def _estimate(self, live: OpenScan, to_recall: Callable[[float], int]) -> Part:
         estimate = live.estimate(_BOUND)
         return {
-            "n_to_go": self._n + to_recall(self.target),
+            "n_to_go": self._ledger.n_reported + to_recall(self.target),
             "estimate": LiveEstimate(
                 recall=_short(estimate.recall),
                 low=_short(estimate.recall_low),
@@ -236,7 +212,7 @@ class LiveView:
 
     def _queue(self, live: OpenScan, queue: PriorityQueue) -> Part:
         view = queue.overview(MAX_NEXT)
-        places = np.array([self._places[waiting.arm] for waiting in view.best], np.intp)
+        places = self._ledger.places(waiting.arm for waiting in view.best)
         reasons = live.explain_all(places, self._groups) if places.size else []
         return {
             "tiers": {tier: TierCount(*counts) for tier, counts in view.counts.items()},

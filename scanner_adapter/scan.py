@@ -10,6 +10,10 @@
 
 If scanrank itself breaks anywhere on the way, the scan goes on in the given order with one
 warning: a scanner never fails because of its prioritiser.
+
+What it is made of: `scan_ledger` (what was handed out and came back), `scan_ranking` (the belief's
+part: choosing and learning), `shared_choice` (several workers), `scan_outside` (who looks and
+steers) and `scan_closing` (the end).
 """
 
 from __future__ import annotations
@@ -18,16 +22,7 @@ import logging
 import math
 import threading
 import time
-import uuid
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Container,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
@@ -37,25 +32,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bandit.errors import InvalidInputError, StoreError
 from bandit.explain import Explanation, GroupWeight
 from bandit.open_scan import OpenScan
 from bandit.queue import PriorityQueue
 from bandit.recall import RecallEstimate
-from bandit.stores import Entry
 from scanner_adapter.blas_threads import one_blas_thread
-from scanner_adapter.compare import EARLY_SHARE, Comparison
+from scanner_adapter.compare import Comparison
 from scanner_adapter.context import factor_of
-from scanner_adapter.errors import AdapterError, InvalidOutcomeError, ScanStateError
-from scanner_adapter.journal_rows import numeric_rows, outcome_of, pairs_of
+from scanner_adapter.errors import ScanStateError
 from scanner_adapter.kept_loadings import KeptLoadings
 from scanner_adapter.learned_state import LearnedState
-from scanner_adapter.live_control import ScanControl, obey
-from scanner_adapter.live_link import LiveLink
 from scanner_adapter.live_status import LiveStatus
-from scanner_adapter.live_view import LiveView, rule_text
 from scanner_adapter.modes import ModeChoice
+from scanner_adapter.outcome_table import OutcomeTable, read_table
 from scanner_adapter.outcomes import Outcome, RowMap
+from scanner_adapter.scan_closing import save_scan
+from scanner_adapter.scan_ledger import ScanLedger
+from scanner_adapter.scan_outside import ScanOutside, told_of
+from scanner_adapter.scan_ranking import ScanRanking
+from scanner_adapter.shared_choice import choose_and_claim
 from scanner_adapter.shared_scan import WorkerShare
 from scanner_adapter.stop_rules import StopRule
 from scanner_adapter.summary import Batch, ScanSummary
@@ -68,9 +63,6 @@ if TYPE_CHECKING:
 __all__ = ["SECONDS_PER_DAY", "Batch", "Scan", "ScanSummary"]
 
 SECONDS_PER_DAY = 86_400.0
-
-# A stopped scan's close entry names what was left, at some 7 bytes a symbol, up to so many.
-_MOST_LEFT = 20_000
 
 log = logging.getLogger("scanrank")
 
@@ -112,48 +104,23 @@ class Scan:
         self.scan_time = scan_time
         self.row_map = row_map
         self.stopped: str | None = None
-        self.failure: str | None = None
         self._lock = lock
-        self._learned = learned
-        self._live = live
-        self._queue = PriorityQueue(live) if live is not None else None
-        self._context_names = context_names
         self._compare = compare
         self._share = share
-        self._session = uuid.uuid4().hex  # tells own journal entries from those of others
-        self._place = dict(zip(symbols, range(len(symbols)), strict=True))
-        self._handed_out = np.zeros(len(symbols), bool)
-        self._next = 0
-        self._choice: dict[int, tuple[float, bool, int]] = {}  # propensity, at random, batch
-        self._kept = kept
-        self._sizes: list[int] = []  # of the batches since the last report
-        self._was_steered = False
-        self._reported: dict[str, Outcome] = {}
-        self._reported_s: list[float] = []  # since the start, in the order of `_reported`
-        self._early_by_start: NDArray[np.intp] | None = None
-        self._n_batches = 0
+        self._columns = context_names
+        self._ledger = ScanLedger(symbols, started)
+        self._ranking = ScanRanking(
+            scan_id, mode.mode, self._ledger, learned=learned, live=live, kept=kept,
+            columns=context_names, scan_time=scan_time, share=share,
+        )  # fmt: skip
+        if failure is not None:
+            self._ranking.give_way(failure)
+        told = told_of(scan_id, mode.mode, scan_time * SECONDS_PER_DAY, learned)
+        self._outside = ScanOutside(self._ledger, context_names, told)
+        if learned is not None:
+            self._outside.connect(learned, scan_id, self._status, is_shared=self.is_shared)
         self._summary: ScanSummary | None = None
         self._is_done = False  # not yet, or by this worker only
-        self._obeyed = ScanControl()
-        self._view = LiveView(symbols, self._place, self._reported, factor_of(context_names))
-        self._link: LiveLink | None = None
-        # In mode off nothing is told, and a store inside this process nobody else can read.
-        if learned is not None and learned.store.address != "memory://":
-            self._link = LiveLink(
-                learned.store, learned.ruleset, scan_id, self._status, is_shared=share is not None
-            )
-        self._view.told = {
-            "scan_id": scan_id,
-            "ruleset": "-" if learned is None else learned.ruleset,
-            "mode": self.mode,
-            "scan_time": scan_time * SECONDS_PER_DAY,
-            "hit_rule": "-" if learned is None else rule_text(learned.settings.rule),
-        }
-        if failure is not None:
-            self._give_way(failure)
-        elif live is not None and self.mode == "shadow":
-            n_early = self._n_early()
-            self._early_by_start = np.argsort(-live.expected_scores, kind="stable")[:n_early]
         self.overhead_s = time.monotonic() - started
 
     # -- the loop ----------------------------------------------------------------------------
@@ -187,22 +154,19 @@ class Scan:
             self._check_open("ask for a batch")
             if k < 1:
                 raise ScanStateError(f"batch of {k} symbols; ask for at least one")
+            ledger, ranking, share = self._ledger, self._ranking, self._share
             with self._timed():
-                self._hear()
+                self._outside.hear(ranking.queue)
                 if self.stop_asked is not None:
-                    return Batch(self._n_batches, (), np.empty(0, bool), np.empty(0))
-                if self._share is None:
-                    places, is_random, propensity = self._choose(k)
+                    if self.stopped is None and not ledger.is_handed_out.all():
+                        self.stopped = self.stop_asked
+                    return Batch(ledger.n_batches, (), np.empty(0, bool), np.empty(0))
+                if share is None:
+                    choice = ranking.choose(k)
                 else:
-                    places, is_random, propensity = self._choose_and_claim(self._share, k)
-                self._handed_out[places] = True
-                self._view.drawn.update(places[is_random].tolist())
-                self._n_batches += self._share is None or places.size > 0
-                for place, drawn, chance in zip(places, is_random, propensity, strict=True):
-                    self._choice[int(place)] = (float(chance), bool(drawn), self._n_batches)
-                self._sizes.append(places.size)
-                symbols = tuple(self.symbols[place] for place in places)
-            return Batch(self._n_batches, symbols, is_random, propensity)
+                    choice = choose_and_claim(ranking, ledger, share, k)
+                symbols = ledger.hand_out(choice, is_counted=share is None or choice.arms.size > 0)
+            return Batch(ledger.n_batches, symbols, choice.is_random, choice.propensity)
 
     def batches(self, k: int | None = None) -> Iterator[Batch]:
         """Iterate over batches until everything was handed out."""
@@ -214,12 +178,12 @@ class Scan:
         while batch := self.next_batch(k):
             yield batch
 
-    def report(self, rows: Mapping[str, object] | pd.DataFrame) -> None:
+    def report(self, rows: Mapping[str, object] | pd.DataFrame | OutcomeTable) -> None:
         """Report the outcomes of symbols that were handed out.
 
         Parameters
         ----------
-        rows : mapping of symbol to outcome, or DataFrame
+        rows : mapping of symbol to outcome, DataFrame or OutcomeTable
             An outcome is whatever `Outcome.of` reads: a number, a row, an exception. A DataFrame
             has a column `symbol`, or the symbols as index.
 
@@ -238,21 +202,17 @@ class Scan:
         with self._lock:
             self._check_open("report outcomes")
             with self._timed():
-                outcomes = self._read(rows)
+                table = read_table(rows, self.row_map)
+                places = self._ledger.check(table.symbols)
                 if self._share is not None:
-                    self._share.settle(outcomes)
-                new = {symbol: o for symbol, o in outcomes.items() if symbol not in self._reported}
-                if new and self._live is not None and self._learned is not None:
-                    try:
-                        self._learn(self._learned, self._live, new)
-                    except (AdapterError, InvalidInputError):
-                        raise
-                    except Exception as error:
-                        self._give_way(error)
-                self._note_reported(new)
-                if self._link is not None:
-                    self._link.tell()
-                    self._link.listen()
+                    self._share.settle(table.symbols)
+                is_new = ~self._ledger.is_reported[places]
+                if not is_new.all():
+                    table, places = table.take(np.flatnonzero(is_new)), places[is_new]
+                if places.size:
+                    self._ranking.learn(table, places)
+                    self._ledger.note(table, places)
+                self._outside.tell()
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
         """Estimate the share of the high-value results that was found.
@@ -265,11 +225,12 @@ class Scan:
             In mode off, which keeps no belief.
         """
         with self._lock:
-            if self._live is None:
-                if self.failure is None:
-                    raise ScanStateError("mode off estimates nothing; use mode 'shadow' or 'on'")
-                return RecallEstimate(math.nan, math.nan, math.nan, math.nan, math.nan, confidence)
-            return self._live.estimate(confidence)
+            live = self._ranking.live
+            if live is not None:
+                return live.estimate(confidence)
+            if self.failure is None:
+                raise ScanStateError("mode off estimates nothing; use mode 'shadow' or 'on'")
+            return RecallEstimate(math.nan, math.nan, math.nan, math.nan, math.nan, confidence)
 
     def run(
         self,
@@ -340,12 +301,17 @@ class Scan:
     @property
     def universe(self) -> Container[str]:
         """The symbols of the scan, for asking whether one is among them."""
-        return self._place
+        return self._ledger.place
 
     @property
     def n_batches(self) -> int:
         """Batches handed out so far."""
-        return self._n_batches
+        return self._ledger.n_batches
+
+    @property
+    def failure(self) -> str | None:
+        """What broke in scanrank itself, so that the rest comes in the given order."""
+        return self._ranking.failure
 
     @property
     def is_shared(self) -> bool:
@@ -360,34 +326,33 @@ class Scan:
     @property
     def stop_asked(self) -> str | None:
         """Why the scan is to end by an operator's wish; None to go on."""
-        stop = None if self._link is None else self._link.wishes.stop
-        return None if stop is None else f"stopped from outside: {stop.reason}"
+        return self._outside.stop_asked
 
     def listen(self) -> None:
         """Hear operators between batches too; a loop of its own need not call it."""
-        if self._link is not None:
-            self._link.listen()
+        self._outside.listen()
 
     def show(self, *, workers: int, target: float | None) -> None:
         """Publish with the status how many evaluate at a time, and which recall is aimed at."""
-        self._view.workers = workers
-        self._view.target = self._view.target if target is None else target
+        view = self._outside.view
+        view.workers = workers
+        view.target = view.target if target is None else target
 
     @property
     def n_scanned(self) -> int:
         """Symbols reported so far, failures included."""
-        return len(self._reported)
+        return self._ledger.n_reported
 
     @property
     def n_hits(self) -> float:
         """High-value results so far; NaN where nothing judges them."""
-        return self._live.n_hits if self._live is not None else math.nan
+        return self._ranking.n_hits
 
     @property
     def outcomes(self) -> Mapping[str, Outcome]:
         """Outcomes so far, in order of reporting."""
         with self._lock:
-            return dict(self._reported)
+            return self._ledger.outcomes()
 
     @property
     def queue(self) -> PriorityQueue:
@@ -400,9 +365,9 @@ class Scan:
         ScanStateError
             In mode off, or after a failure: nothing ranks the symbols.
         """
-        if self._queue is None:
+        if self._ranking.queue is None:
             raise ScanStateError("nothing ranks the symbols of this scan (mode off, or a failure)")
-        return self._queue
+        return self._ranking.queue
 
     def status(self) -> LiveStatus:
         """Return the scan as the live page, the API and `scanrank watch` show it.
@@ -414,11 +379,11 @@ class Scan:
     @property
     def telling_s(self) -> float:
         """Processor seconds spent on telling the outside, most of them beside the scan."""
-        return 0.0 if self._link is None else self._link.cost_s
+        return self._outside.cost_s
 
     def is_random(self, symbol: str) -> bool:
         """Whether the uniform quota drew the symbol."""
-        return self._place[symbol] in self._view.drawn
+        return bool(self._ledger.is_random[self._ledger.place[symbol]])
 
     def is_hit(self, symbol: str) -> bool:
         """Whether the symbol's reported outcome is high-value, as far as is known now."""
@@ -426,10 +391,7 @@ class Scan:
 
     def are_hits(self, symbols: Iterable[str]) -> NDArray[np.bool_]:
         """Whether the reported outcomes of `symbols` are high-value, in their order."""
-        places = self._places(symbols)
-        if self._live is None:
-            return np.zeros(places.size, bool)
-        return self._live.are_hits(places)
+        return self._ranking.are_hits(self._ledger.places(symbols))
 
     def explain(self, symbol: str) -> Explanation:
         """Say why `symbol` stands where it does: each factor's part, prior and learned.
@@ -439,14 +401,15 @@ class Scan:
         ScanStateError
             In mode off, which keeps no belief, or for a symbol that is not part of the scan.
         """
-        if self._live is None:
+        live, place = self._ranking.live, self._ledger.place.get(symbol)
+        if live is None:
             raise ScanStateError("mode off explains nothing; use mode 'shadow' or 'on'")
-        if symbol not in self._place:
+        if place is None:
             raise ScanStateError(
                 f"symbol {symbol!r} is not part of this scan of {len(self.symbols)} symbols"
             )
         with self._lock:
-            return self._live.explain(self._place[symbol], factor_of(self._context_names))
+            return live.explain(place, factor_of(self._columns))
 
     def factor_weights(self, level: float = 0.9) -> dict[str, GroupWeight]:
         """Return each factor's weight over this scan's symbols: seed, learned and its interval.
@@ -456,15 +419,16 @@ class Scan:
         ScanStateError
             In mode off, which keeps no belief.
         """
-        if self._live is None:
+        live = self._ranking.live
+        if live is None:
             raise ScanStateError("mode off weighs nothing; use mode 'shadow' or 'on'")
         with self._lock:
-            return self._live.group_weights(factor_of(self._context_names), level)
+            return live.group_weights(factor_of(self._columns), level)
 
     def hits_in_last(self, n: int) -> int:
         """High-value results among the latest `n` reported symbols."""
         with self._lock:
-            return int(np.count_nonzero(self.are_hits(list(self._reported)[-n:])))
+            return int(np.count_nonzero(self._ranking.are_hits(self._ledger.order[-n:])))
 
     def symbols_to_recall(self, target: float) -> int:
         """Symbols still to be scanned until a share `target` of all hits is expected found.
@@ -473,18 +437,7 @@ class Scan:
         ranks them.
         """
         with self._lock:
-            if self._live is None:
-                return len(self.symbols) - len(self._reported)
-            left = np.flatnonzero(~self._live.is_reported)
-            estimate = self._live.estimate()
-            wanted = target * (estimate.hits_found + estimate.hits_expected_remaining)
-            if estimate.hits_found >= wanted:
-                return 0
-            probability = np.sort(self._live.predict(left).probability)[::-1]
-            # The estimate has learned by how much the probabilities are off in all.
-            scale = estimate.hits_expected_remaining / max(float(probability.sum()), 1e-12)
-            found = estimate.hits_found + scale * np.cumsum(probability)
-            return min(int(np.searchsorted(found, wanted)) + 1, left.size)
+            return self._ranking.n_to_recall(target)
 
     @property
     def summary(self) -> ScanSummary:
@@ -498,12 +451,11 @@ class Scan:
         is_first = False
         with self._lock:
             if self._summary is None:
-                status, comparison = "nothing to save", None
+                comparison = None
                 with self._timed():
-                    if self._learned is not None and self._live is not None:
-                        status = self._save(self._learned, self._live)
-                    else:
-                        self._is_done = self._share is None
+                    status, self._is_done = save_scan(
+                        self._ranking, self._ledger, self._share, self.rollout
+                    )
                     if self._share is not None:
                         self._share.close()
                     if self._compare is not None and self.rollout is not None:
@@ -514,9 +466,9 @@ class Scan:
                 self._summary = self._summarise(status, comparison)
                 is_first = True
             summary = self._summary
-        if is_first and self._link is not None:
+        if is_first:
             # Not under the lock: the thread that publishes may be waiting for it.
-            self._link.close(has_last=self._is_done)
+            self._outside.close(has_last=self._is_done)
         return summary
 
     def __enter__(self) -> Scan:
@@ -536,288 +488,40 @@ class Scan:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _choose(self, k: int) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.float64]]:
-        if self._queue is not None and self.mode == "on":
-            try:
-                self._was_steered |= self._queue.is_steered
-                choice = self._queue.select(k)
-                return choice.arms, choice.is_random, choice.propensity
-            except Exception as error:
-                self._give_way(error)
-        places: list[int] = []
-        while len(places) < k and self._next < len(self.symbols):
-            if not self._handed_out[self._next]:
-                places.append(self._next)
-            self._next += 1
-        return np.array(places, np.intp), np.zeros(len(places), bool), np.ones(len(places))
-
-    def _choose_and_claim(
-        self, share: WorkerShare, k: int
-    ) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.float64]]:
-        """Choose what no other worker holds, by everything that all have reported so far.
-
-        What others hold counts as not remaining until it is free again, so that propensities are
-        those of the choice among the symbols that were free.
-        """
-        self._hear_others(share)
-        held, free = share.look(self._place)
-        self._put_back(free)
-        if self._live is not None:
-            self._live.take(self._places(held))
-        parts = [(np.empty(0, np.intp), np.empty(0, bool), np.empty(0))]
-        n_left = len(self.symbols) - len(self._reported) - share.n_held
-        n_missing = share.paces.batch(self._session, k, n_left=n_left)
-        while n_missing > 0:
-            places, is_random, propensity = self._choose(n_missing)
-            if places.size == 0:
-                break
-            mine = share.claim([self.symbols[place] for place in places])
-            kept = np.array([self.symbols[place] in mine for place in places], bool)
-            parts.append((places[kept], is_random[kept], propensity[kept]))
-            n_missing -= len(mine)
-        places, is_random, propensity = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return places, is_random, propensity
-
-    def _hear(self) -> None:
-        """Do what operators ask since the last batch."""
-        if self._link is None:
-            return
-        self._link.poll()
-        wishes = self._link.wishes
-        if wishes is not self._obeyed and self._queue is not None:
-            former, self._obeyed = self._obeyed, wishes
-            try:
-                obey(self._queue, wishes, former, self._place)
-            except Exception as error:
-                log.warning("wishes %s are not heard: %s", wishes, error, exc_info=error)
-            self._view.touch(by_wish=True)
-            self._link.tell()
-        if wishes.stop is not None and self.stopped is None and not self._handed_out.all():
-            self.stopped = self.stop_asked
+    def read_back(self) -> None:
+        """Take in what the journal holds of this scan already, as after an interruption."""
+        with self._lock:
+            self._ranking.read_back()
 
     def _status(self) -> dict[str, Any]:
         """What is told outside, as `scanner_adapter.live_status.LiveStatus` reads it."""
         with self._lock, one_blas_thread():
-            return self._view.note(
-                self._live,
-                self._queue,
-                self.symbols_to_recall,
+            return self._outside.view.note(
+                self._ranking.live,
+                self._ranking.queue,
+                self._ranking.n_to_recall,
                 state="done" if self._is_done else "scanning",
                 stopped=self.stopped if self._summary is None else self._summary.stopped,
                 failure=self.failure,
             )
 
-    def _put_back(self, symbols: Iterable[str]) -> None:
-        places = self._places(symbols)
-        places = places[~self._handed_out[places]]
-        if places.size:
-            self._next = min(self._next, int(places.min()))
-            if self._live is not None:
-                self._live.put_back(places)
-
-    def _hear_others(self, share: WorkerShare) -> None:
-        """Take in what other workers reported since the last batch."""
-        try:
-            if self._live is None or self._learned is None:  # after a failure nothing is folded
-                self._handed_out[self._places(share.reported(self._place))] = True
-                return
-            is_behind = self._learned.is_behind
-            if self._learned.refresh(self._on_entry) and is_behind:
-                self.read_back()
-        except StoreError as error:
-            log.warning("%s What other workers reported is read later.", error)
-        except Exception as error:
-            self._give_way(error)
-
-    def read_back(self) -> None:
-        """Take in what the journal holds of this scan already, as after an interruption."""
-        with self._lock:
-            if self._learned is None:
-                return
-            try:
-                for entry in self._learned.entries_of(self.scan_id):
-                    self._on_entry(entry)
-            except StoreError as error:
-                log.warning("%s Symbols may be scanned again; first outcomes count.", error)
-
-    def _give_way(self, error: BaseException) -> None:
-        """Go on in the given order: scanrank itself is broken."""
-        self.failure = f"{type(error).__name__}: {error}"
-        self._live = self._queue = None
-        log.warning(
-            "scanrank failed (%s); the rest of scan %s comes in the given order and teaches "
-            "nothing", self.failure, self.scan_id, exc_info=error,
-        )  # fmt: skip
-
-    def _learn(self, learned: LearnedState, live: OpenScan, new: Mapping[str, Outcome]) -> None:
-        places = self._places(new)
-        rating = np.array([o.rating for o in new.values()])
-        is_signal = np.array([o.is_signal for o in new.values()])
-        failed = np.array([o.error is not None for o in new.values()])
-        rating[failed] = np.nan
-        probability = live.predict(places).probability
-        rewards = live.judge(rating, is_signal, probability)
-        rewards[failed] = np.nan
-        names, rows = numeric_rows(list(new.values()))
-        chosen = [self._choice[int(place)] for place in places]
-        header = {
-            "scan_time": self.scan_time,
-            "reported_at": time.time(),
-            "mode": self.mode,
-            "batch": self._n_batches,
-            "columns": list(self._context_names),
-            "row_columns": list(names),
-            "session": self._session,
-            # For replays: which batches were chosen before this report, and by whose wish.
-            "handed_out": self._sizes if self._share is None else None,
-            "is_steered": self._was_steered,
-        }
-        arrays: dict[str, NDArray[Any]] = {
-            "context": live.context[places].astype(np.float32),
-            "reward": rewards.astype(np.float32),
-            # In full: rounded, a rating that is the limit itself would fall below it.
-            "rating": rating,
-            "probability": probability.astype(np.float32),
-            "propensity": np.array([chance for chance, _, _ in chosen], np.float32),
-            "is_signal": is_signal.astype(np.float32),
-            "is_random": np.array([drawn for _, drawn, _ in chosen], np.uint8),
-            "batch": _counts([batch for _, _, batch in chosen]),
-            "place": _counts(places),
-            "rows": rows.astype(np.float32),
-            **(self._kept.rows(places) if self._kept is not None else {}),
-        }
-        learned.report(self.scan_id, tuple(new), header, arrays, self._on_entry)
-        self._sizes = []
-
-    def _on_entry(self, entry: Entry) -> None:
-        """Let the scan learn from an entry of its own, by this worker or another; once."""
-        if entry.kind != "report" or entry.scan_id != self.scan_id:
-            return
-        if self._share is not None:
-            worker = str(entry.header.get("session"))
-            self._share.paces.note(worker, entry.position, len(entry.arms))
-        live = self._live
-        new = [
-            i
-            for i, arm in enumerate(entry.arms)
-            if arm in self._place
-            and arm not in self._reported
-            and not (live is not None and live.is_reported[self._place[arm]])
-        ]
-        places = self._places([entry.arms[i] for i in new])
-        self._handed_out[places] = True
-        rating = np.asarray(entry.arrays["rating"], np.float64)[new]
-        if entry.header.get("session") != self._session:  # by another worker, or before a restart
-            self._view.drawn.update(places[entry.arrays["is_random"][new] == 1].tolist())
-            self._note_reported(
-                {entry.arms[i]: outcome_of(entry, i) for i in new},
-                float(entry.header.get("reported_at", time.time())),
-            )
-            if live is not None:
-                probability = np.asarray(entry.arrays["probability"], np.float64)[new]
-                live.limit.observe(rating, probability)
-        if live is not None:
-            live.observe(places, rating, np.asarray(entry.arrays["reward"], np.float64)[new])
-
-    def _note_reported(self, outcomes: Mapping[str, Outcome], at: float | None = None) -> None:
-        """Keep outcomes; of a symbol that another worker reported first, that one stands."""
-        new = {symbol: o for symbol, o in outcomes.items() if symbol not in self._reported}
-        self._reported.update(new)
-        self._reported_s += [time.monotonic() - self.started] * len(new)
-        self._view.add(new, time.time() if at is None else at)
-        if self._share is not None:
-            self._share.settle(outcomes)
-
-    def _read(self, rows: Mapping[str, object] | pd.DataFrame) -> dict[str, Outcome]:
-        outcomes = {}
-        for symbol, value in pairs_of(rows):
-            place = self._place.get(symbol)
-            if place is None:
-                raise InvalidOutcomeError(
-                    f"symbol {symbol!r} is not part of this scan of {len(self.symbols)} symbols; "
-                    "report only what a batch handed out"
-                )
-            if not self._handed_out[place]:
-                raise InvalidOutcomeError(
-                    f"symbol {symbol!r} was not handed out yet; report only what a batch handed out"
-                )
-            outcomes[symbol] = Outcome.of(value, symbol=symbol, row_map=self.row_map)
-        return outcomes
-
-    def _save(self, learned: LearnedState, live: OpenScan) -> str:
-        is_last = True
-        try:
-            if self._share is not None:
-                self._hear_others(self._share)
-                is_last = self._share.is_last()
-            if is_last:  # of the workers: the others' reports are still to come otherwise
-                header = {
-                    "scan_time": self.scan_time,
-                    **self._early(),
-                    **live.closing(),
-                    "left": self._left(),
-                }
-                closed = learned.event(self.scan_id, "close", header, self._on_entry)
-                if self._share is not None and not closed.accepted.all():
-                    return learned.store_trouble() or "saved by another worker"
-            is_first = learned.snapshot()
-        except Exception as error:
-            log.warning("scan %s was not saved as a whole: %s", self.scan_id, error)
-            return f"not saved: {error}"
-        finally:
-            self._is_done = is_last
-        if not is_last:
-            return learned.store_trouble() or "saved; other workers go on with the scan"
-        return learned.store_trouble() or ("saved" if is_first else "saved by another worker")
-
-    def _early(self) -> dict[str, object]:
-        """What `scanner_adapter.compare` reads from the close entry."""
-        symbols, n_early = list(self._reported), self._n_early()
-        hits = self.are_hits(symbols)
-        by_start = self._early_by_start
-        is_whole = len(symbols) == len(self.symbols)
-        return {
-            "mode": self.mode,
-            "rollout": self.rollout,
-            "found_early": int(hits[:n_early].sum()) if len(symbols) >= n_early else None,
-            "would_find_early": (
-                int(self.are_hits([self.symbols[place] for place in by_start]).sum())
-                if by_start is not None and is_whole
-                else None
-            ),
-            "first_hit_s": self._reported_s[int(hits.argmax())] if hits.any() else None,
-        }
-
-    def _left(self) -> list[str] | None:
-        """Symbols that were not reported, for replays; None where they are too many to keep."""
-        n_left = len(self.symbols) - len(self._reported)
-        if n_left > _MOST_LEFT:
-            return None
-        return [symbol for symbol in self.symbols if symbol not in self._reported]
-
-    def _n_early(self) -> int:
-        return math.ceil(EARLY_SHARE * len(self.symbols))
-
-    def _places(self, symbols: Iterable[str]) -> NDArray[np.intp]:
-        return np.array([self._place[symbol] for symbol in symbols], np.intp)
-
     def _summarise(self, status: str, comparison: Comparison | None = None) -> ScanSummary:
-        errors = [o.error for o in self._reported.values() if o.error is not None]
-        left = len(self.symbols) - len(self._reported)
+        ledger, live, learned = self._ledger, self._ranking.live, self._ranking.learned
+        left = len(self.symbols) - ledger.n_reported
         return ScanSummary(
             scan_id=self.scan_id,
             mode=self.mode,
             n_symbols=len(self.symbols),
-            n_scanned=len(self._reported),
-            n_errors=len(errors),
+            n_scanned=ledger.n_reported,
+            n_errors=ledger.n_errors,
             n_hits=self.n_hits,
-            estimate=self._live.estimate() if self._live is not None else None,
+            estimate=live.estimate() if live is not None else None,
             seconds=time.monotonic() - self.started,
             overhead_s=self.overhead_s,
             stopped=self.stopped or (f"{left} symbols were not scanned" if left else None),
-            n_scans_learned=self._learned.ranker.n_scans if self._learned is not None else 0,
+            n_scans_learned=learned.ranker.n_scans if learned is not None else 0,
             store_status=status,
-            first_error=errors[0] if errors else None,
+            first_error=ledger.first_error,
             failure=self.failure,
             comparison=comparison,
         )
@@ -833,13 +537,7 @@ class Scan:
         start = time.monotonic()
         try:
             # Off mode multiplies nothing: it must not cost what switching threads costs.
-            with one_blas_thread() if self._live is not None else nullcontext():
+            with one_blas_thread() if self._ranking.live is not None else nullcontext():
                 yield
         finally:
             self.overhead_s += time.monotonic() - start
-
-
-def _counts(values: Sequence[int] | NDArray[np.intp]) -> NDArray[np.unsignedinteger]:
-    """Return whole numbers in two bytes each, or in four where they need it."""
-    array = np.asarray(values)
-    return array.astype(np.uint16 if array.max(initial=0) <= 0xFFFF else np.uint32)

@@ -89,7 +89,7 @@ class Ranked:
             if self.pace is None:
                 visited = self._batch_by_batch(live, scan, place, n_visits)
             else:
-                visited = evaluate(
+                symbols = evaluate(
                     live,
                     dict(zip(scan.symbols, scan.outcomes, strict=True)),
                     self.pace,
@@ -99,24 +99,28 @@ class Ranked:
                     look=partial(self._look, live, scan),
                     rng=self._lengths,
                 )
+                visited = np.array([place[symbol] for symbol in symbols], np.intp)
             if self.watch is not None:
                 self.watch.end(live)
-        return np.array([place[symbol] for symbol in visited], dtype=np.intp)
+        return visited
 
     def _batch_by_batch(
         self, live: Scan, scan: ReplayScan, place: Mapping[str, int], n_visits: int
-    ) -> list[str]:
-        visited: list[str] = []
-        while left := n_visits - len(visited):
-            batch = live.next_batch(min(self.batch_size, left))
+    ) -> NDArray[np.intp]:
+        visited: list[NDArray[np.intp]] = []
+        n_left = n_visits
+        while n_left:
+            batch = live.next_batch(min(self.batch_size, n_left))
             if not batch:
-                raise RuntimeError(f"{self.name} lost {left} symbols of the scan {scan.now}")
-            live.report({symbol: scan.outcomes[place[symbol]] for symbol in batch})
-            visited += batch.symbols
+                raise RuntimeError(f"{self.name} lost {n_left} symbols of the scan {scan.now}")
+            places = np.array([place[symbol] for symbol in batch], np.intp)
+            live.report(scan.report(places))
+            visited.append(places)
+            n_left -= places.size
             self._look(live, scan)
             if self.until is not None and self.until.reason(live) is not None:
                 break
-        return visited
+        return np.concatenate(visited)
 
     def _look(self, live: Scan, scan: ReplayScan) -> None:
         if self.watch is not None:

@@ -5,7 +5,7 @@ No bars are needed to replay them, because each scan brings its own sub-scores a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -17,9 +17,10 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from features.similarity import Loadings
 from scanner_adapter.outcomes import Outcome
+from scanner_adapter.replay.logged_outcomes import LoggedOutcomes
 from scanner_adapter.replay.outcome_log import high_value, true_hits
 from scanner_adapter.replay.regimes import UNKNOWN, Regime
-from scanner_adapter.replay.scans import ReplayScan, outcomes_of, rows_between
+from scanner_adapter.replay.scans import ReplayScan, rows_between
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,11 @@ class RecordedScan:
     regime: Regime = UNKNOWN
     read_outcomes: Callable[[], tuple[Outcome, ...]] | None = None
 
-    def outcomes(self) -> tuple[Outcome, ...]:
+    def outcomes(self) -> Sequence[Outcome]:
         """What the live scanner reported, length n."""
         if self.read_outcomes is not None:
             return self.read_outcomes()
-        return outcomes_of(self.rating, self.signal, self.signal_names, self.columns)
+        return LoggedOutcomes(self.rating, self.signal, self.signal_names, self.columns)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ from bandit.rewards import RewardRule, TopShare
 from features.bars import Bars
 from features.similarity import Loadings
 from scanner_adapter.events_input import EventFrames
+from scanner_adapter.outcome_table import OutcomeTable
 from scanner_adapter.outcomes import Outcome
 from scanner_adapter.replay.contexts import Contexts
+from scanner_adapter.replay.logged_outcomes import LoggedOutcomes
 from scanner_adapter.replay.outcome_log import OutcomeLog
 from scanner_adapter.replay.regimes import Regime, market_regimes
 
@@ -46,7 +48,7 @@ class ReplayScan:
     rating : ndarray of float64, shape (n,)
         Known of a symbol only once it was visited; so are `hits` and `outcomes`.
     hits : ndarray of bool, shape (n,)
-    outcomes : tuple of Outcome, length n
+    outcomes : sequence of Outcome, length n
         What the live scanner would have reported.
     """
 
@@ -58,11 +60,19 @@ class ReplayScan:
     loadings: Loadings
     rating: NDArray[np.float64]
     hits: NDArray[np.bool_]
-    outcomes: tuple[Outcome, ...]
+    outcomes: Sequence[Outcome]
 
     def evaluate(self, symbol: str) -> Outcome:
         """What the scanner said of a symbol: the log in the place of a scanner."""
         return self.outcomes[self.symbols.index(symbol)]
+
+    def report(self, places: NDArray[np.intp]) -> OutcomeTable:
+        """What the scanner reported of the symbols at `places` (k,) in the universe."""
+        symbols = [self.symbols[place] for place in places.tolist()]
+        if isinstance(self.outcomes, LoggedOutcomes):
+            return self.outcomes.table(symbols, places)
+        outcomes = [self.outcomes[place] for place in places.tolist()]
+        return OutcomeTable.of(dict(zip(symbols, outcomes, strict=True)))
 
     def inputs(self) -> dict[str, Any]:
         """What `SymbolRanker.start_scan` takes beside the symbols."""
@@ -221,32 +231,8 @@ class ReplayLog:
             loadings=Loadings(loadings.names, loadings.values[places]),
             rating=rating,
             hits=log.hits(self.rule, day, places),
-            outcomes=outcomes_of(rating, log.signal[day, places], log.signal_names, columns),
+            outcomes=LoggedOutcomes(rating, log.signal[day, places], log.signal_names, columns),
         )
-
-
-def outcomes_of(
-    rating: NDArray[np.float64],
-    signal: NDArray[np.int8],
-    signal_names: Sequence[str],
-    columns: Mapping[str, NDArray[np.floating]],
-) -> tuple[Outcome, ...]:
-    """Return what a live scanner would have reported, from columns of shape (n,).
-
-    Parameters
-    ----------
-    signal : ndarray of int8
-        Place in `signal_names`; -1 = no signal.
-    """
-    words = [*signal_names, None]
-    rows = np.column_stack([np.empty((len(rating), 0)), *columns.values()])
-    names = tuple(columns)
-    return tuple(
-        Outcome(rating=value, signal=words[code], columns=dict(zip(names, row, strict=True)))
-        if value == value or words[code] is not None
-        else Outcome.failed("the log has neither rating nor signal")
-        for value, code, row in zip(rating.tolist(), signal.tolist(), rows.tolist(), strict=True)
-    )
 
 
 def rows_between(

@@ -72,7 +72,8 @@ def main(store: str, ruleset: str, scan_id: str, n: str) -> None:
         for line in sys.stdin:
             order = line.strip()
             if order == "wishes":
-                print(scan._link.wishes if scan._link is not None else None, flush=True)
+                link = scan._outside.link
+                print(link.wishes if link is not None else None, flush=True)
                 continue
             left = len(names) if order == "run" else int(order)
             while left > 0 and (batch := scan.next_batch(BATCH)):

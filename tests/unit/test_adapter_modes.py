@@ -144,7 +144,7 @@ def break_learning(scan: Scan) -> None:
     def fail(*_: object, **__: object) -> None:
         raise np.linalg.LinAlgError("a defect of ours")
 
-    scan._learned.report = fail  # type: ignore[method-assign, union-attr]
+    scan._ranking.learned.report = fail  # type: ignore[method-assign, union-attr]
 
 
 @pytest.mark.parametrize("break_", [break_choice, break_learning])

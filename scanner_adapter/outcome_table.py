@@ -1,0 +1,99 @@
+"""The outcomes of a report, column by column: read once for belief, journal and view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scanner_adapter.outcomes import Outcome, RowMap
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutcomeTable:
+    """Outcomes of k symbols.
+
+    Parameters
+    ----------
+    symbols : tuple of str, length k
+    rating : array of float64, shape (k,)
+        NaN where the evaluation failed or gave none.
+    is_signal : array of float64, shape (k,)
+        1 for a high-value signal, 0 for none, NaN where the scanner does not say.
+    is_failed : array of bool, shape (k,)
+    names : tuple of str, length c
+        Of everything numeric that the outcomes carry, `rating` first.
+    values : array of float64, shape (k, c)
+        NaN where an outcome does not carry it.
+    outcome : callable
+        Returns the outcome in a row, 0 to k-1.
+    """
+
+    symbols: tuple[str, ...]
+    rating: NDArray[np.float64]
+    is_signal: NDArray[np.float64]
+    is_failed: NDArray[np.bool_]
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+    outcome: Callable[[int], Outcome]
+
+    @classmethod
+    def of(cls, outcomes: Mapping[str, Outcome]) -> OutcomeTable:
+        """Put outcomes into columns.
+
+        Examples
+        --------
+        >>> table = OutcomeTable.of({"A": Outcome(7.0, "Long"), "B": Outcome.failed("no data")})
+        >>> table.is_signal.tolist(), table.is_failed.tolist(), table.names
+        ([1.0, nan], [False, True], ('rating',))
+        """
+        rows = list(outcomes.values())
+        rating, is_signal = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+        is_failed = np.ones(len(rows), bool)
+        # Rows of one scanner nearly all have the same columns: those are filled in at once.
+        alike: dict[tuple[str, ...], tuple[list[int], list[tuple[float, ...]]]] = {}
+        for i, o in enumerate(rows):
+            if o.error is not None:  # a failure says nothing else
+                continue
+            rating[i], is_signal[i], is_failed[i] = o.rating, o.is_signal, False
+            if o.alpha is None:
+                layout, numbers = ("rating", *o.columns), (o.rating, *o.columns.values())
+            else:
+                layout = ("rating", "alpha", *o.columns)
+                numbers = (o.rating, o.alpha, *o.columns.values())
+            at, parts = alike.setdefault(layout, ([], []))
+            at.append(i)
+            parts.append(numbers)
+        names = tuple(dict.fromkeys(["rating", *(name for layout in alike for name in layout)]))
+        values = np.full((len(rows), len(names)), np.nan)
+        for layout, (at, parts) in alike.items():
+            values[np.ix_(at, [names.index(name) for name in layout])] = parts
+        values[np.isinf(values)] = np.nan  # a ratio with nothing below: as good as unknown
+        return cls(tuple(outcomes), rating, is_signal, is_failed, names, values, rows.__getitem__)
+
+    def take(self, rows: NDArray[np.intp]) -> OutcomeTable:
+        """Return some of the outcomes, with the columns that those carry."""
+        return OutcomeTable.of({self.symbols[row]: self.outcome(row) for row in rows.tolist()})
+
+
+def read_table(
+    rows: Mapping[str, object] | pd.DataFrame | OutcomeTable, row_map: RowMap | None = None
+) -> OutcomeTable:
+    """Read a report: a mapping of symbol to anything that `Outcome.of` reads, or a frame of rows.
+
+    Raises
+    ------
+    InvalidOutcomeError
+        For an outcome that cannot be read, naming its symbol.
+    """
+    if isinstance(rows, OutcomeTable):
+        return rows
+    if isinstance(rows, pd.DataFrame):
+        frame = rows.set_index("symbol") if "symbol" in rows.columns else rows
+        rows = dict(zip(frame.index, frame.to_dict("records"), strict=True))
+    return OutcomeTable.of(
+        {symbol: Outcome.of(row, symbol=symbol, row_map=row_map) for symbol, row in rows.items()}
+    )

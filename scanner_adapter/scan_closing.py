@@ -1,0 +1,65 @@
+"""The end of a scan: what it leaves in the journal, and the snapshot of the belief."""
+
+from __future__ import annotations
+
+import logging
+
+from scanner_adapter.scan_ledger import ScanLedger
+from scanner_adapter.scan_ranking import ScanRanking
+from scanner_adapter.shared_scan import WorkerShare
+
+log = logging.getLogger("scanrank")
+
+# A stopped scan's close entry names what was left, at some 7 bytes a symbol, up to so many.
+_MOST_LEFT = 20_000
+
+
+def save_scan(
+    ranking: ScanRanking, ledger: ScanLedger, share: WorkerShare | None, rollout: float | None
+) -> tuple[str, bool]:
+    """Journal the end, learn from the scan as a whole, and write a snapshot.
+
+    Returns
+    -------
+    status : str
+        "saved", or what happened to the store.
+    is_done : bool
+        Whether the scan is over: no other worker goes on with it.
+    """
+    learned = ranking.learned
+    if learned is None or ranking.live is None:
+        return "nothing to save", share is None
+    is_last = True
+    try:
+        if share is not None:
+            ranking.hear_others(share)
+            is_last = share.is_last()
+        if is_last and not ranking.close(learned, _close_note(ranking, ledger, rollout)):
+            return learned.store_trouble() or "saved by another worker", is_last
+        is_first = learned.snapshot()
+    except Exception as error:
+        log.warning("scan %s was not saved as a whole: %s", ranking.scan_id, error)
+        return f"not saved: {error}", is_last
+    if not is_last:  # the others' reports are still to come
+        return learned.store_trouble() or "saved; other workers go on with the scan", is_last
+    return learned.store_trouble() or ("saved" if is_first else "saved by another worker"), is_last
+
+
+def _close_note(
+    ranking: ScanRanking, ledger: ScanLedger, rollout: float | None
+) -> dict[str, object]:
+    """What the close entry says; `scanner_adapter.compare` reads what was found early."""
+    n_left = len(ledger.symbols) - ledger.n_reported
+    hits, by_start = ranking.are_hits(ledger.order), ranking.early_by_start
+    return {
+        "scan_time": ranking.scan_time,
+        "mode": ranking.mode,
+        "rollout": rollout,
+        "found_early": int(hits[: ranking.n_early].sum()) if hits.size >= ranking.n_early else None,
+        "would_find_early": (
+            int(ranking.are_hits(by_start).sum()) if by_start is not None and not n_left else None
+        ),
+        "first_hit_s": float(ledger.elapsed_s[int(hits.argmax())]) if hits.any() else None,
+        **(ranking.live.closing() if ranking.live is not None else {}),
+        "left": ledger.left if n_left <= _MOST_LEFT else None,
+    }

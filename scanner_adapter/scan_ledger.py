@@ -1,0 +1,198 @@
+"""What was handed out of a scan's universe and what came back: places and counts, no belief."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.choice import Choice
+from scanner_adapter.errors import InvalidOutcomeError
+from scanner_adapter.outcome_table import OutcomeTable
+from scanner_adapter.outcomes import Outcome
+
+Places = NDArray[np.intp]
+
+
+class ScanLedger:
+    """The books of one scan.
+
+    Parameters
+    ----------
+    symbols : tuple of str, length n
+        The universe; a symbol's *place* is its position here.
+    started : float
+        When the scan was started, by the monotonic clock.
+
+    Attributes
+    ----------
+    place : dict of str to int
+    is_handed_out, is_reported, is_random : array of bool, shape (n,)
+        Handed out here or reported by anybody; reported; drawn by the uniform quota.
+    propensity, batch_of : array, shape (n,)
+        Of what was handed out here: probability of being in its batch, and the batch's number.
+    n_batches, n_reported, n_errors : int
+        `n_reported` counts failures too.
+    first_error : str or None
+        What the first failed evaluation said.
+    n_here : int
+        Reported since the scan was opened in this process.
+    sizes : list of int
+        Sizes of the batches since the last report.
+
+    Notes
+    -----
+    Not thread-safe: used under the scan's lock. Arrays are read by others, written here only.
+    """
+
+    def __init__(self, symbols: tuple[str, ...], started: float) -> None:
+        n = len(symbols)
+        self.symbols = symbols
+        self.place = dict(zip(symbols, range(n), strict=True))
+        self.is_handed_out = np.zeros(n, bool)
+        self.is_reported = np.zeros(n, bool)
+        self.is_random = np.zeros(n, bool)
+        self.propensity = np.ones(n)
+        self.batch_of = np.zeros(n, np.intp)
+        self.n_batches = self.n_reported = self.n_errors = self.n_here = 0
+        self.first_error: str | None = None
+        self.sizes: list[int] = []
+        self.started = started
+        self.opened_at = time.time()
+        self._next = 0  # the first place that was not looked at in the given order
+        self._order = np.empty(n, np.intp)
+        self._elapsed_s = np.empty(n)
+        self._at = np.empty(n)
+        self._reports: list[OutcomeTable] = []
+        self._report_of = np.empty(n, np.intp)  # which one holds a place's outcome, and where
+        self._row_of = np.empty(n, np.intp)
+
+    # -- handing out -------------------------------------------------------------------------
+
+    def given_order(self, k: int) -> Choice:
+        """Choose the next `k` in the order in which the scanner gave them."""
+        places: list[int] = []
+        while len(places) < k and self._next < len(self.symbols):
+            if not self.is_handed_out[self._next]:
+                places.append(self._next)
+            self._next += 1
+        return Choice(np.array(places, np.intp), np.zeros(len(places), bool), np.ones(len(places)))
+
+    def hand_out(self, choice: Choice, *, is_counted: bool) -> tuple[str, ...]:
+        """Enter a batch, which may be empty; return its symbols."""
+        places = choice.arms
+        self.n_batches += is_counted
+        self.is_handed_out[places] = True
+        self.is_random[places] = choice.is_random
+        self.propensity[places] = choice.propensity
+        self.batch_of[places] = self.n_batches
+        self.sizes.append(places.size)
+        return tuple([self.symbols[place] for place in places.tolist()])
+
+    def put_back(self, places: Places) -> Places:
+        """Let places that others held be chosen again; return those that were free to be."""
+        places = places[~self.is_handed_out[places]]
+        if places.size:
+            self._next = min(self._next, int(places.min()))
+        return places
+
+    def leave_out(self, symbols: Iterable[str]) -> None:
+        """Never hand these out: others have scanned them."""
+        self.is_handed_out[self.places(symbols)] = True
+
+    # -- what comes back ---------------------------------------------------------------------
+
+    def check(self, symbols: Iterable[str]) -> Places:
+        """Return the places of symbols that were handed out.
+
+        Raises
+        ------
+        InvalidOutcomeError
+            For one that is not part of the scan, or was not handed out.
+        """
+        names = tuple(symbols)
+        found = list(map(self.place.get, names))
+        if None in found:
+            raise InvalidOutcomeError(
+                f"symbol {names[found.index(None)]!r} is not part of this scan of "
+                f"{len(self.symbols)} symbols; report only what a batch handed out"
+            )
+        places = np.array(found, np.intp)
+        is_early = ~self.is_handed_out[places]
+        if is_early.any():
+            raise InvalidOutcomeError(
+                f"symbol {names[int(is_early.argmax())]!r} was not handed out yet; report only "
+                "what a batch handed out"
+            )
+        return places
+
+    def note(
+        self,
+        table: OutcomeTable,
+        places: Places,
+        at: float | None = None,
+        is_random: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Keep the outcomes of `places` (k,); of a symbol, the first one that comes stands.
+
+        Parameters
+        ----------
+        at : float, optional
+            When they were reported, seconds since 1970; now by default.
+        is_random : array of bool, shape (k,), optional
+            Of outcomes that another worker reported, which ones its uniform quota drew.
+        """
+        rows = np.flatnonzero(~self.is_reported[places])
+        places = places[rows]
+        new = slice(self.n_reported, self.n_reported + rows.size)
+        at = time.time() if at is None else at
+        self._order[new], self._at[new] = places, at
+        self._elapsed_s[new] = time.monotonic() - self.started
+        self._report_of[places], self._row_of[places] = len(self._reports), rows
+        self._reports.append(table)
+        self.is_reported[places] = self.is_handed_out[places] = True
+        if is_random is not None:
+            self.is_random[places] = is_random[rows]
+        self.n_reported += rows.size
+        self.n_here += rows.size if at >= self.opened_at else 0
+        failed = rows[table.is_failed[rows]]
+        self.n_errors += failed.size
+        if failed.size and self.first_error is None:
+            self.first_error = table.outcome(int(failed[0])).error
+
+    # -- looking up --------------------------------------------------------------------------
+
+    @property
+    def order(self) -> Places:
+        """Places in order of reporting, shape (n_reported,)."""
+        return self._order[: self.n_reported]
+
+    @property
+    def at(self) -> NDArray[np.float64]:
+        """When each was reported, seconds since 1970, in the same order."""
+        return self._at[: self.n_reported]
+
+    @property
+    def elapsed_s(self) -> NDArray[np.float64]:
+        """The same in seconds since the start of the scan."""
+        return self._elapsed_s[: self.n_reported]
+
+    def outcome(self, place: int) -> Outcome:
+        """Return the outcome of a place that was reported."""
+        report = self._reports[int(self._report_of[place])]
+        return report.outcome(int(self._row_of[place]))
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """Return all outcomes, in order of reporting."""
+        return {self.symbols[place]: self.outcome(place) for place in self.order.tolist()}
+
+    def places(self, symbols: Iterable[str]) -> Places:
+        """Return the places of symbols of the scan."""
+        return np.array([self.place[symbol] for symbol in symbols], np.intp)
+
+    @property
+    def left(self) -> list[str]:
+        """Symbols that were not reported."""
+        return [self.symbols[place] for place in np.flatnonzero(~self.is_reported).tolist()]

@@ -1,0 +1,109 @@
+"""A running scan and the outside: what is told of it, and what operators ask of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from bandit.queue import PriorityQueue
+from scanner_adapter.context import factor_of
+from scanner_adapter.learned_state import LearnedState
+from scanner_adapter.live_control import ScanControl, obey
+from scanner_adapter.live_link import LiveLink
+from scanner_adapter.live_view import LiveView, rule_text
+from scanner_adapter.scan_ledger import ScanLedger
+
+log = logging.getLogger("scanrank")
+
+
+class ScanOutside:
+    """The view of a scan from outside, and the line to those who look and steer.
+
+    Parameters
+    ----------
+    ledger : ScanLedger
+    columns : tuple of str
+        Of the context.
+    told : dict
+        Fields of the status that stay as they are.
+
+    Attributes
+    ----------
+    view : LiveView
+    link : LiveLink or None
+        None where nobody can look: in mode off nothing is told, and a store inside this process
+        nobody else can read.
+    """
+
+    def __init__(self, ledger: ScanLedger, columns: tuple[str, ...], told: dict[str, Any]) -> None:
+        self.view = LiveView(ledger, factor_of(columns))
+        self.view.told = told
+        self.link: LiveLink | None = None
+        self._ledger = ledger
+        self._obeyed = ScanControl()
+
+    def connect(
+        self, learned: LearnedState, scan_id: str, status: Callable[[], dict[str, Any]], *,
+        is_shared: bool,
+    ) -> None:  # fmt: skip
+        """Open the line, through the store; `status` is a bound method, see `LiveLink`."""
+        if learned.store.address != "memory://":
+            self.link = LiveLink(
+                learned.store, learned.ruleset, scan_id, status, is_shared=is_shared
+            )
+
+    def hear(self, queue: PriorityQueue | None) -> None:
+        """Do what operators ask since the last batch."""
+        if self.link is None:
+            return
+        self.link.poll()
+        wishes = self.link.wishes
+        if wishes is not self._obeyed and queue is not None:
+            former, self._obeyed = self._obeyed, wishes
+            try:
+                obey(queue, wishes, former, self._ledger.place)
+            except Exception as error:
+                log.warning("wishes %s are not heard: %s", wishes, error, exc_info=error)
+            self.view.show_wishes()
+            self.link.tell()
+
+    def tell(self) -> None:
+        """Send the status when it is due, and hear operators between batches."""
+        if self.link is not None:
+            self.link.tell()
+            self.link.listen()
+
+    def listen(self) -> None:
+        """Hear operators between batches."""
+        if self.link is not None:
+            self.link.listen()
+
+    @property
+    def stop_asked(self) -> str | None:
+        """Why the scan is to end by an operator's wish; None to go on."""
+        stop = None if self.link is None else self.link.wishes.stop
+        return None if stop is None else f"stopped from outside: {stop.reason}"
+
+    @property
+    def cost_s(self) -> float:
+        """Processor seconds spent on telling."""
+        return 0.0 if self.link is None else self.link.cost_s
+
+    def close(self, *, has_last: bool) -> None:
+        """End the line; not to be called under the scan's lock, which the line's thread takes."""
+        if self.link is not None:
+            self.link.close(has_last=has_last)
+
+
+def told_of(
+    scan_id: str, mode: str, scan_time_s: float, learned: LearnedState | None
+) -> dict[str, Any]:
+    """Return the fields of a scan's status that stay as they are."""
+    return {
+        "scan_id": scan_id,
+        "ruleset": "-" if learned is None else learned.ruleset,
+        "mode": mode,
+        "scan_time": scan_time_s,
+        "hit_rule": "-" if learned is None else rule_text(learned.settings.rule),
+    }

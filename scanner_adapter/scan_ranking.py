@@ -1,0 +1,257 @@
+"""What the belief does in one scan: it chooses, learns from the journal, and gives way if broken.
+
+Every report goes to the journal first and is learned from it, so that this worker's outcomes,
+those of others, and those from before a restart all take the same way in (`_on_entry`).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import uuid
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.choice import Choice
+from bandit.errors import InvalidInputError, StoreError
+from bandit.open_scan import OpenScan
+from bandit.queue import PriorityQueue
+from bandit.stores import Entry
+from scanner_adapter.compare import EARLY_SHARE
+from scanner_adapter.errors import AdapterError
+from scanner_adapter.journal_rows import outcome_of, report_arrays
+from scanner_adapter.kept_loadings import KeptLoadings
+from scanner_adapter.learned_state import LearnedState
+from scanner_adapter.outcome_table import OutcomeTable
+from scanner_adapter.scan_ledger import Places, ScanLedger
+from scanner_adapter.shared_scan import WorkerShare
+
+log = logging.getLogger("scanrank")
+
+
+class ScanRanking:
+    """The order of one scan, drawn from the belief; the given one where nothing ranks (any more).
+
+    Parameters
+    ----------
+    scan_id, mode : str
+    ledger : ScanLedger
+    learned : LearnedState or None
+        None in mode off.
+    live : OpenScan or None
+        None in mode off, and where the scan could not be opened.
+    kept : KeptLoadings or None
+        What the journal keeps of the similarity loadings.
+    columns : tuple of str
+        Of the context.
+    scan_time : float
+        Days since the epoch.
+    share : WorkerShare or None
+        This worker's part in a shared scan.
+
+    Attributes
+    ----------
+    failure : str or None
+        What broke; from then on `live` and `queue` are None.
+    session : str
+        Tells own journal entries from those of others.
+    n_early : int
+        Symbols in the first share of the universe that `scanner_adapter.compare` looks at.
+    early_by_start : array of int or None
+        In shadow, the places that the order of the start would have scanned so early.
+
+    Notes
+    -----
+    Not thread-safe: used under the scan's lock.
+    """
+
+    def __init__(
+        self,
+        scan_id: str,
+        mode: str,
+        ledger: ScanLedger,
+        *,
+        learned: LearnedState | None,
+        live: OpenScan | None,
+        kept: KeptLoadings | None,
+        columns: tuple[str, ...],
+        scan_time: float,
+        share: WorkerShare | None,
+    ) -> None:
+        self.learned = learned
+        self.live = live
+        self.queue = PriorityQueue(live) if live is not None else None
+        self.failure: str | None = None
+        self.session = uuid.uuid4().hex
+        self.scan_id = scan_id
+        self.mode = mode
+        self.scan_time = scan_time
+        self.n_early = math.ceil(EARLY_SHARE * len(ledger.symbols))
+        self.early_by_start: Places | None = None
+        if live is not None and mode == "shadow":
+            by_score = np.argsort(-live.expected_scores, kind="stable")
+            self.early_by_start = by_score[: self.n_early]
+        self._ledger = ledger
+        self._kept = kept
+        self._columns = list(columns)
+        self._share = share
+        self._was_steered = False
+
+    # -- choosing ----------------------------------------------------------------------------
+
+    def choose(self, k: int) -> Choice:
+        """Choose up to `k` places."""
+        if self.queue is not None and self.mode == "on":
+            try:
+                self._was_steered |= self.queue.is_steered
+                return self.queue.select(k)
+            except Exception as error:
+                self.give_way(error)
+        return self._ledger.given_order(k)
+
+    def give_way(self, error: BaseException) -> None:
+        """Go on in the given order: scanrank itself is broken."""
+        self.failure = f"{type(error).__name__}: {error}"
+        self.live = self.queue = None
+        log.warning(
+            "scanrank failed (%s); the rest of scan %s comes in the given order and teaches "
+            "nothing", self.failure, self.scan_id, exc_info=error,
+        )  # fmt: skip
+
+    # -- learning ----------------------------------------------------------------------------
+
+    def learn(self, table: OutcomeTable, places: Places) -> None:
+        """Journal outcomes that are new, and learn from them.
+
+        Raises
+        ------
+        AdapterError, InvalidInputError
+            What the caller did wrong; anything else that fails is ours, and the ranking gives way.
+        """
+        if self.live is None or self.learned is None:
+            return
+        try:
+            self._learn(self.learned, self.live, table, places)
+        except (AdapterError, InvalidInputError):
+            raise
+        except Exception as error:
+            self.give_way(error)
+
+    def _learn(
+        self, learned: LearnedState, live: OpenScan, table: OutcomeTable, places: Places
+    ) -> None:
+        ledger = self._ledger
+        probability = live.predict(places).probability
+        rewards = live.judge(table.rating, table.is_signal, probability)
+        rewards = np.where(table.is_failed, np.nan, rewards)
+        arrays = report_arrays(
+            table, places, ledger, context=live.context, rewards=rewards, probability=probability
+        )
+        header = {
+            "scan_time": self.scan_time,
+            "reported_at": time.time(),
+            "mode": self.mode,
+            "batch": ledger.n_batches,
+            "columns": self._columns,
+            "row_columns": list(table.names),
+            "session": self.session,
+            # For replays: which batches were chosen before this report, and by whose wish.
+            "handed_out": ledger.sizes if self._share is None else None,
+            "is_steered": self._was_steered,
+        }
+        if self._kept is not None:
+            arrays |= self._kept.rows(places)
+        learned.report(self.scan_id, table.symbols, header, arrays, self._on_entry)
+        ledger.sizes = []
+
+    def hear_others(self, share: WorkerShare) -> None:
+        """Take in what other workers reported since the last batch."""
+        try:
+            if self.live is None or self.learned is None:  # after a failure nothing is folded
+                self._ledger.leave_out(share.reported(self._ledger.place))
+                return
+            is_behind = self.learned.is_behind
+            if self.learned.refresh(self._on_entry) and is_behind:
+                self.read_back()
+        except StoreError as error:
+            log.warning("%s What other workers reported is read later.", error)
+        except Exception as error:
+            self.give_way(error)
+
+    def read_back(self) -> None:
+        """Take in what the journal holds of this scan already, as after an interruption."""
+        if self.learned is None:
+            return
+        try:
+            for entry in self.learned.entries_of(self.scan_id):
+                self._on_entry(entry)
+        except StoreError as error:
+            log.warning("%s Symbols may be scanned again; first outcomes count.", error)
+
+    def close(self, learned: LearnedState, note: dict[str, object]) -> bool:
+        """Journal the end of the scan; False where another worker did so first."""
+        closed = learned.event(self.scan_id, "close", note, self._on_entry)
+        return self._share is None or bool(closed.accepted.all())
+
+    def _on_entry(self, entry: Entry) -> None:
+        """Let the scan learn from an entry of its own, by this worker or another; once."""
+        if entry.kind != "report" or entry.scan_id != self.scan_id:
+            return
+        worker = str(entry.header.get("session"))
+        if self._share is not None:
+            self._share.paces.note(worker, entry.position, len(entry.arms))
+        ledger, live = self._ledger, self.live
+        places = np.array([ledger.place.get(arm, -1) for arm in entry.arms], np.intp)
+        is_new = (places >= 0) & ~ledger.is_reported[places]
+        if live is not None:
+            is_new &= ~live.is_reported[places]
+        rows = np.flatnonzero(is_new)
+        places = places[rows]
+        rating = np.asarray(entry.arrays["rating"], np.float64)[rows]
+        if worker != self.session:  # by another worker, or before a restart
+            table = OutcomeTable.of({entry.arms[i]: outcome_of(entry, i) for i in rows.tolist()})
+            ledger.note(
+                table, places, float(entry.header.get("reported_at", time.time())),
+                is_random=entry.arrays["is_random"][rows] == 1,
+            )  # fmt: skip
+            if self._share is not None:
+                self._share.settle(table.symbols)
+            if live is not None:
+                probability = np.asarray(entry.arrays["probability"], np.float64)[rows]
+                live.limit.observe(rating, probability)
+        if live is not None:
+            live.observe(places, rating, np.asarray(entry.arrays["reward"], np.float64)[rows])
+
+    # -- judging -----------------------------------------------------------------------------
+
+    @property
+    def n_hits(self) -> float:
+        """High-value results so far; NaN where nothing judges them."""
+        return self.live.n_hits if self.live is not None else math.nan
+
+    def are_hits(self, places: Places) -> NDArray[np.bool_]:
+        """Whether the outcomes of `places` (k,) are high-value, as far as is known now."""
+        if self.live is None:
+            return np.zeros(places.size, bool)
+        return self.live.are_hits(places)
+
+    def n_to_recall(self, target: float) -> int:
+        """Symbols still to be scanned, best first, until the recall is expected to be `target`.
+
+        0 when it is reached already, all that remain where nothing ranks them.
+        """
+        live = self.live
+        if live is None:
+            return len(self._ledger.symbols) - self._ledger.n_reported
+        left = np.flatnonzero(~live.is_reported)
+        estimate = live.estimate()
+        wanted = target * (estimate.hits_found + estimate.hits_expected_remaining)
+        if estimate.hits_found >= wanted:
+            return 0
+        probability = np.sort(live.predict(left).probability)[::-1]
+        # The estimate has learned by how much the probabilities are off in all.
+        scale = estimate.hits_expected_remaining / max(float(probability.sum()), 1e-12)
+        found = estimate.hits_found + scale * np.cumsum(probability)
+        return min(int(np.searchsorted(found, wanted)) + 1, left.size)
