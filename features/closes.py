@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from features.blocks import market_level, median_moves
 
-# Numbers read at a time for the medians of some days: 32 MiB of float64.
-_READ_SIZE = 1 << 22
+# Numbers read at a time for the medians of some days: 16 MiB of float64, of which four copies live.
+_READ_SIZE = 1 << 21
 
 
 class StoredCloses:

@@ -123,6 +123,19 @@ def features_in_pieces(
 
     While it runs, closes lie in a folder beside `path`, 8 bytes for each symbol and day. A process
     that is killed leaves that folder, whose name begins with a dot, and nothing under `path`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> def one(symbol):  # as a file of one symbol's bars would be read
+    ...     return pd.DataFrame({"date": ["2024-01-02", "2024-01-03"], "symbol": symbol,
+    ...         "open": 10.0, "high": 11.0, "low": 9.5, "close": 10.5, "volume": 100})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pieces = [partial(one, "A"), partial(one, "B")]
+    ...     found = features_in_pieces(pieces, f"{folder}/today.npy")
+    >>> found.symbols, found.values.shape
+    (('A', 'B'), (2, 40))
     """
     path = Path(path)
     if not path.parent.is_dir():

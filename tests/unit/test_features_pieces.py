@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,11 +103,12 @@ def assert_same(found: MarketFacts, whole: MarketFacts) -> None:
 
 @pytest.fixture(scope="module")
 def real(market_data: Path) -> Bars:
-    """Every other symbol of the real bars, from 2018 on."""
-    bars = Bars.read(market_data / "ohlcv.parquet")
-    bars = bars.select(bars.symbols[::2])
-    late = bars.dates >= np.datetime64("2018-06-01")
-    return Bars(bars.dates[late], bars.symbols, *(getattr(bars, f)[late] for f in FIELDS))
+    """Every third symbol of the real bars, from summer 2018 on."""
+    late = pd.read_parquet(
+        market_data / "ohlcv.parquet", filters=[("date", ">=", date(2018, 6, 1))]
+    )
+    bars = Bars.from_frame(late)
+    return bars.select(bars.symbols[::3])
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +295,27 @@ def test_an_interrupted_run_leaves_the_file_of_the_run_before(tmp_path: Path) ->
         features_in_pieces([A, second(C)], path)
     np.testing.assert_array_equal(np.load(path), before)
     assert [p.name for p in tmp_path.iterdir()] == ["found.npy"]
+
+
+def test_a_killed_process_leaves_the_file_of_the_run_before(tmp_path: Path) -> None:
+    """It dies while the second of three pieces is scored, when rows are written already."""
+    path = tmp_path / "found.npy"
+    before = features_in_pieces([A, B], path).values.copy()
+    bars = tmp_path / "bars.parquet"
+    frame_of(GOOD).to_parquet(bars)
+    code = f"""
+        import os, signal
+        from features import Bars, features_in_pieces
+
+        whole = Bars.read({str(bars)!r})
+        parts = [whole.select(whole.symbols[k::3]) for k in range(3)]
+        readings = iter([lambda: parts[1], lambda: os.kill(os.getpid(), signal.SIGKILL)])
+        features_in_pieces([parts[0], lambda: next(readings)(), parts[2]], {str(path)!r})
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    np.testing.assert_array_equal(np.load(path), before)
+    assert len([p for p in tmp_path.iterdir() if p.name.startswith(".found.npy-")]) == 1
 
 
 def test_a_file_in_use_is_replaced_and_not_overwritten(tmp_path: Path) -> None:
