@@ -19,8 +19,10 @@ from scanner_adapter.market_simulator import simulate
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted([*(DOCS / "how-to").glob("*.md"), *(DOCS / "reference").glob("*.md")])
-# freqtrade.md shows a bot's endless loop; test_adapter_freqtrade.py runs its parts.
-RUN = [page for page in PAGES if blocks(page.read_text(), "python") and page.stem != "freqtrade"]
+# freqtrade.md shows a bot's endless loop, run-on-a-cluster.md needs Ray: test_adapter_freqtrade.py
+# and test_fleet_ray.py run their parts.
+ELSEWHERE = ("freqtrade", "run-on-a-cluster")
+RUN = [page for page in PAGES if blocks(page.read_text(), "python") and page.stem not in ELSEWHERE]
 
 
 def rate(symbol: str, *_: object) -> dict[str, float]:
