@@ -52,8 +52,8 @@ def components_in_pieces(
     root for the weakest of sixteen components of 1,471 symbols, 0.0004 for the third.
 
     The exact components (eigenvectors of G) would be as cheap, but the randomised ones of the
-    weaker components are others, and a universe in pieces is not to be ranked otherwise than the
-    same universe in one.
+    weaker components are others, and a universe in pieces is to be ranked like the same universe
+    in one.
     """
     gram: NDArray[np.float64] | float = 0.0
     n_symbols = n_days = 0

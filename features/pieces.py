@@ -89,6 +89,7 @@ def features_in_pieces(
         The rows wanted, in order; a symbol in no piece is unknown. By default all symbols in the
         order of the pieces. The market and the components are those of all pieces either way.
     events : Events, optional
+        Of all symbols; each piece is sent its own.
     as_of : date, optional
         Last day that may be seen; by default the last day of any piece.
     sectors : mapping of symbol to sector, optional

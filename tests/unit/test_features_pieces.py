@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import subprocess
 import sys
 import textwrap
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import date
@@ -195,7 +197,7 @@ def test_components_of_more_symbols_than_days(tmp_path: Path) -> None:
 def test_the_market_of_many_days_is_read_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bars = market(100, 40)
+    bars = market(150, 40)  # relative strength reaches back 120 days
     monkeypatch.setattr("features.closes._READ_SIZE", 40 * 7)  # seven days at a time
     found = features_in_pieces(cut(bars, 3), tmp_path / "found.npy")
     whole = market_facts(bars.symbols, bars=bars)
@@ -219,6 +221,28 @@ def test_pieces_without_bars_change_nothing(tmp_path: Path) -> None:
     )
     assert found.symbols == bars.symbols
     assert found.values.tobytes() == market_facts(bars.symbols, bars=bars).values.tobytes()
+
+
+def test_one_piece_at_a_time_is_in_memory(tmp_path: Path) -> None:
+    """When a piece is asked for, in either pass, the bars of no other are alive."""
+    bars = market(60, 40)
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    met: list[int] = []
+
+    class Opens(np.ndarray[Any, np.dtype[np.float64]]):
+        """An array that can be counted."""
+
+        __hash__ = object.__hash__
+
+    def read(part: Bars) -> Bars:
+        gc.collect()
+        met.append(len(alive))
+        opens = part.open.copy().view(Opens)
+        alive.add(opens)
+        return Bars(part.dates, part.symbols, opens, *(getattr(part, f) for f in FIELDS[1:]))
+
+    features_in_pieces([partial(read, part) for part in cut(bars, 4)], tmp_path / "found.npy")
+    assert met == [0] * 8
 
 
 class Changing:
