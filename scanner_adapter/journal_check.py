@@ -14,7 +14,7 @@ from bandit.stores import Problem, Snapshot, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.settings_note import settings_from_note
 
-_NOTES = ("settings", "fold_since")  # beside the belief in a snapshot's header
+_NOTES = ("settings", "fold_since", "as_of")  # beside the belief in a snapshot's header
 
 
 class Fold(StrEnum):

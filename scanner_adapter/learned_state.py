@@ -48,6 +48,7 @@ class LearnedState:
         self.settings = settings
         self.ranker: Ranker
         self.position: str
+        self.as_of: str | None  # newest day whose facts a scan saw, YYYY-MM-DD; None = none did
         self._snapshot_version: int
         self._is_behind = False
         self._fold_since = "0-0"  # position from which on these settings were used
@@ -59,10 +60,12 @@ class LearnedState:
         snapshot = self.store.load_snapshot(self.ruleset)
         if snapshot is None:
             self.ranker, self.position, self._snapshot_version = Ranker(self.settings), "0-0", 0
+            self.as_of = None
         else:
             self.ranker = Ranker.from_state(self.settings, snapshot.header, snapshot.arrays)
             self.position, self._snapshot_version = snapshot.position, snapshot.version
             self._fold_since = self._since(snapshot)
+            self.as_of = snapshot.header.get("as_of")  # older snapshots have none
         self.catch_up()
         self._is_behind = False
 
@@ -131,7 +134,7 @@ class LearnedState:
         """Fold the entries that others appended; return how many there were."""
         n = 0
         for entry in self.store.read(self.ruleset, after=self.position):
-            self.ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays)
+            self._learn(entry)
             self.position = entry.position
             n += 1
             if listener is not None:
@@ -196,6 +199,7 @@ class LearnedState:
         header, arrays = self.ranker.state()
         header["settings"] = settings_note(self.settings)
         header["fold_since"] = self._fold_since
+        header["as_of"] = self.as_of
         return self.store.save_snapshot(
             self.ruleset,
             header=header,
@@ -220,8 +224,14 @@ class LearnedState:
             except _AWAY as err:
                 log.warning("%s What other workers reported is read later.", err)
                 self._is_behind = True
-        self.ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays)
+        self._learn(entry)
         if not self._is_behind:
             self.position = entry.position
         if listener is not None:
             listener(entry)
+
+    def _learn(self, entry: Entry) -> None:
+        self.ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays)
+        seen = entry.header.get("as_of") if entry.kind == "open" else None
+        if seen is not None:
+            self.as_of = max(self.as_of or "", str(seen))

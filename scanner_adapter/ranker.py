@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import uuid
@@ -202,7 +203,8 @@ class SymbolRanker:
         events : Events, optional
             Earnings, rating changes and news.
         as_of : date, optional
-            Last day of `bars` that may be seen; by default their last day.
+            Last day of `bars` that may be seen; by default their last day. A day before that of an
+            earlier scan of the ruleset is warned of: the track record knows what came later.
         sectors : mapping of symbol to sector, optional
         context : DataFrame or (names, array), optional
             Ready-made sub-scores instead of `bars`.
@@ -341,6 +343,7 @@ class SymbolRanker:
                 "columns": list(columns),
                 **origin_note(rng, self.learned.settings, names, facts, kept),
             }
+            _warn_of_going_back(self.learned, facts.as_of, scan_time)
             self.learned.event(scan_id, "open", header)
         live = self.learned.ranker.open_scan(
             scan_id, names, values, columns, rng=rng, now=scan_time,
@@ -374,6 +377,29 @@ def _surviving(store: Store) -> Store:
     from bandit.stores.spool import SpoolingStore
 
     return SpoolingStore(cast("SealedStore", store))
+
+
+def _warn_of_going_back(learned: LearnedState, as_of: str | None, scan_time: float) -> None:
+    """Say so when a scan comes before one that was learned from: its order knows the future.
+
+    The belief takes no harm: forgetting waits for a later time than it has seen, and by `now` an
+    outcome of the past replaces none that came after it.
+    """
+    this, newest = as_of, learned.as_of
+    if this is None or newest is None or this >= newest:
+        this, newest = (_day_of(days) for days in (scan_time, learned.ranker.time))
+    if this < newest:
+        log.warning(
+            "ruleset %s: a scan as of %s after one as of %s: its order knows what was found "
+            "later. Scan history in order, each day with its own now=, under a ruleset of its "
+            "own.",
+            *(learned.ruleset, this, newest),
+        )
+
+
+def _day_of(days: float) -> str:
+    """Return the UTC day, YYYY-MM-DD, of days since the epoch; "" for a time that never was."""
+    return str(np.datetime64(math.floor(days), "D")) if math.isfinite(days) else ""
 
 
 def _scan_time(now: datetime | None) -> float:
