@@ -98,6 +98,7 @@ class OpenScan:
         self.effect_mean, self.effect_variance = effect_posterior(
             residual, information, ranker.effect_variance
         )
+        self._effect_sd = np.sqrt(self.effect_variance)
         self._n_left = n
         self._n_selects = 0
         probe = np.unique(np.linspace(0, n - 1, _PROBE).astype(np.intp))
@@ -169,7 +170,7 @@ class OpenScan:
         extra = pattern.loadings @ today
         if ranker.effect_variance > 0.0:
             noise = rng.standard_normal(extra.size, np.float32)
-            extra += self.effect_mean + np.float32(scale) * noise * np.sqrt(self.effect_variance)
+            extra += self.effect_mean + np.float32(scale) * noise * self._effect_sd
         if boost is not None:
             extra = extra + boost
         mean = ranker.moments.mean

@@ -109,10 +109,14 @@ def percentiles(values: NDArray[np.floating]) -> Array:
     >>> percentiles(np.array([7.0, 1.0, 7.0, 9.0]))
     array([0.5  , 0.125, 0.5  , 0.875])
     """
-    ordered = np.sort(values)
-    below = np.searchsorted(ordered, values, side="left")
-    up_to = np.searchsorted(ordered, values, side="right")
-    return (below + up_to) / (2.0 * values.size)
+    order = np.argsort(values)
+    ordered = values[order]
+    # Sorted keys are found in a third of the time of those in the given order.
+    below = np.searchsorted(ordered, ordered, side="left")
+    up_to = np.searchsorted(ordered, ordered, side="right")
+    result = np.empty(values.size)
+    result[order] = (below + up_to) / (2.0 * values.size)
+    return result
 
 
 class Ranker:
@@ -245,9 +249,6 @@ class Ranker:
         # The new belief is built beside the old one. Only the track record is shared: it changes
         # last, and checks its input before.
         beside = copy(self)
-        beside.pattern_strength = PatternStrength(dict(self.pattern_strength.variance))
-        beside.recall = copy(self.recall)
-        beside.coverage = copy(self.coverage)
         if kind == "open":
             beside._fold_open(header)
         elif kind == "report":
@@ -274,20 +275,23 @@ class Ranker:
         columns = header["columns"]
         self._add_columns(columns)
         _check_shapes(arrays, len(arms), len(columns))
-        ok = np.flatnonzero(~np.isnan(arrays["reward"]))
+        r = np.asarray(arrays["reward"], np.float64)
+        p = np.asarray(arrays["probability"], np.float64)
+        context, rows = np.asarray(arrays["context"]), arrays.get("rows")
+        ok = np.flatnonzero(~np.isnan(r))
         if ok.size == 0:
             return
-        context = self._align(np.asarray(arrays["context"])[ok], columns, ok.size)
-        X = self.expansion.transform(context, np.float64)
-        r = np.asarray(arrays["reward"], np.float64)[ok]
+        if ok.size < len(arms):  # failed evaluations teach nothing
+            r, p, context, arms = r[ok], p[ok], context[ok], [arms[i] for i in ok.tolist()]
+            rows = None if rows is None else np.asarray(rows)[ok]
+        X = self.expansion.transform(self._align(context, columns, ok.size), np.float64)
         posterior, moments = laplace_update(self.posterior, X, r, moments=self.moments)
-        p = np.asarray(arrays["probability"], np.float64)[ok]
         self.track.update(
-            arms if ok.size == len(arms) else [arms[i] for i in ok.tolist()],
+            arms,
             now=scan_time,
             rewards=r,
             columns=header.get("row_columns", ()),
-            rows=np.asarray(arrays["rows"])[ok] if "rows" in arrays else None,
+            rows=rows,
             residual=r - p,
             information=p * (1.0 - p),
         )
@@ -297,7 +301,9 @@ class Ranker:
     def _fold_close(self, header: Mapping[str, Any]) -> None:
         if header.get("limit") is not None:
             self.limit = float(header["limit"])
+        self.pattern_strength = PatternStrength(dict(self.pattern_strength.variance))
         self.pattern_strength.learn(header.get("pattern", {}))
+        self.recall, self.coverage = copy(self.recall), copy(self.coverage)
         self.recall.learn(header.get("recall", ()))
         if header.get("n_total"):
             self.coverage.learn(header["n_scanned"], header["n_total"])

@@ -154,13 +154,11 @@ class LearnedState:
             self.ruleset, scan_id, arms=arms, header=header, arrays=arrays
         )
         kept = receipt.accepted
+        if not kept.all():
+            arrays = {name: array[kept] for name, array in arrays.items()}
+            arms = [arm for arm, keep in zip(arms, kept, strict=True) if keep]
         entry = Entry(
-            position=receipt.position or "",
-            kind="report",
-            scan_id=scan_id,
-            header=dict(header),
-            arrays={name: array[kept] for name, array in arrays.items()},
-            arms=tuple(arm for arm, keep in zip(arms, kept, strict=True) if keep),
+            receipt.position or "", "report", scan_id, dict(header), dict(arrays), tuple(arms)
         )
         self._fold(entry, receipt, listener)
         return receipt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -51,14 +52,16 @@ class OutcomeTable:
         ([1.0, nan], [False, True], ('rating',))
         """
         rows = list(outcomes.values())
-        rating, is_signal = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
-        is_failed = np.ones(len(rows), bool)
+        rating, is_signal, is_failed = [], [], []
         # Rows of one scanner nearly all have the same columns: those are filled in at once.
         alike: dict[tuple[str, ...], tuple[list[int], list[tuple[float, ...]]]] = {}
         for i, o in enumerate(rows):
-            if o.error is not None:  # a failure says nothing else
+            failed = o.error is not None
+            is_failed.append(failed)
+            rating.append(math.nan if failed else o.rating)
+            is_signal.append(math.nan if failed else o.is_signal)
+            if failed:  # says nothing else
                 continue
-            rating[i], is_signal[i], is_failed[i] = o.rating, o.is_signal, False
             if o.alpha is None:
                 layout, numbers = ("rating", *o.columns), (o.rating, *o.columns.values())
             else:
@@ -72,7 +75,10 @@ class OutcomeTable:
         for layout, (at, parts) in alike.items():
             values[np.ix_(at, [names.index(name) for name in layout])] = parts
         values[np.isinf(values)] = np.nan  # a ratio with nothing below: as good as unknown
-        return cls(tuple(outcomes), rating, is_signal, is_failed, names, values, rows.__getitem__)
+        return cls(
+            tuple(outcomes), np.array(rating, np.float64), np.array(is_signal, np.float64),
+            np.array(is_failed, bool), names, values, rows.__getitem__,
+        )  # fmt: skip
 
     def take(self, rows: NDArray[np.intp]) -> OutcomeTable:
         """Return some of the outcomes, with the columns that those carry."""

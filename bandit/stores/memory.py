@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +38,7 @@ class _Ruleset:
     last: str = START
     trimmed: str = START
     snapshot: bytes | None = None
+    version: int = 0  # of the snapshot
 
 
 class MemoryStore(JournalWriter):
@@ -69,7 +71,10 @@ class MemoryStore(JournalWriter):
         with self._lock:
             state, scan = self._state(ruleset), self._scan(ruleset, entry.scan_id)
             seen = scan.reported if entry.kind == "report" else scan.events
-            accepted = np.array([name not in seen for name in entry.members], dtype=np.bool_)
+            members = entry.members
+            accepted = np.ones(len(members), np.bool_)
+            if not seen.isdisjoint(members):
+                accepted[:] = [name not in seen for name in members]
             previous = state.last
             if not accepted.any():
                 return Receipt(None, previous, accepted)
@@ -78,9 +83,10 @@ class MemoryStore(JournalWriter):
             state.last = f"{now}-0" if now > milliseconds else f"{milliseconds}-{sequence + 1}"
             mask = b"" if accepted.all() else write_mask(accepted)
             state.journal.append((state.last, entry.blob, mask))
-            seen.update(entry.members)
-            for arm in entry.arms:
-                scan.claims.pop(arm, None)
+            seen.update(members)
+            if scan.claims:
+                for arm in entry.arms:
+                    scan.claims.pop(arm, None)
             scan.started = scan.started or state.last
             return Receipt(state.last, previous, accepted)
 
@@ -90,8 +96,9 @@ class MemoryStore(JournalWriter):
         """See `Store`. Yields what the journal held at the call."""
         start = position_key(after)
         with self._lock:
-            journal = list(self._peek(ruleset).journal)
-        rows = [row for row in journal if position_key(row[0]) > start]
+            journal = self._peek(ruleset).journal
+            first = bisect_right(journal, start, key=lambda row: position_key(row[0]))
+            rows = journal[first:]
         for position, blob, mask in rows[:limit]:
             where = f"memory journal of {ruleset} entry {position}"
             yield decode_entry(blob, position, mask, where=where)
@@ -113,10 +120,10 @@ class MemoryStore(JournalWriter):
         """See `Store`."""
         blob = encode_snapshot(expected_version + 1, position, header, arrays)
         with self._lock:
-            current = self.load_snapshot(ruleset)
-            if (current.version if current else 0) != expected_version:
+            state = self._state(ruleset)
+            if state.version != expected_version:
                 return False
-            self._state(ruleset).snapshot = blob
+            state.snapshot, state.version = blob, expected_version + 1
             return True
 
     def reported(self, ruleset: str, scan_id: str) -> set[str]:
@@ -260,7 +267,7 @@ class MemoryStore(JournalWriter):
                 n_entries=len(state.journal),
                 last_position=state.last,
                 journal_bytes=sum(len(blob) + len(mask) for _, blob, mask in state.journal),
-                snapshot_version=snapshot.version if snapshot else 0,
+                snapshot_version=state.version,
                 snapshot_position=snapshot.position if snapshot else START,
                 snapshot_bytes=len(state.snapshot or b""),
                 n_scans=sum(bool(scan.started) for scan in state.scans.values()),
