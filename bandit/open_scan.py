@@ -210,9 +210,14 @@ class OpenScan:
         return Prediction(logit, expit(logit))
 
     def judge(self, rating: Array, is_signal: Array, probability: Array) -> Array:
-        """Turn outcomes, predicted with `probability`, into rewards (m,); NaN = it cannot."""
-        limit = self.limit.observe(rating, probability)
-        return self.ranker.settings.rule.judge(rating, is_signal, limit)
+        """Turn outcomes, predicted with `probability`, into rewards (m,); NaN = it cannot.
+
+        In mid-scan the reward of a top share is the probability of being part of it.
+        """
+        limit, rule = self.limit.observe(rating, probability), self.ranker.settings.rule
+        if rule.expected_share is None:
+            return rule.judge(rating, is_signal, limit)
+        return self.limit.chance(rating)
 
     def observe(self, rows: Index, rating: Array, rewards: Array) -> None:
         """Let today's pattern learn from accepted rewards (NaN = the evaluation failed)."""

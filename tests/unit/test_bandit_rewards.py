@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numpy as np
 import pytest
 from scipy import stats
@@ -47,11 +48,42 @@ class TestRunningLimit:
         value = limit.observe(np.arange(1.0, 11.0), np.full(10, 0.2))
         assert value == pytest.approx(8.2)
 
-    def test_what_was_carried_counts_as_twenty_hits(self) -> None:
-        """Carried 5, two expected hits at 8.2: (20 x 5 + 2 x 8.2) / 22."""
+    def test_what_was_carried_keeps_a_third_after_twenty_hits(self) -> None:
+        """Carried 5, two expected hits at 8.2: exp(-2 / 20) of the one, the rest of the other."""
         limit = RunningLimit(5.0)
         value = limit.observe(np.arange(1.0, 11.0), np.full(10, 0.2))
-        assert value == pytest.approx((100.0 + 16.4) / 22.0)
+        assert value == pytest.approx(math.exp(-0.1) * 5.0 + (1.0 - math.exp(-0.1)) * 8.2)
+
+    def test_the_chance_of_a_hit_by_hand(self) -> None:
+        """Four of ten are expected, so 7 to 10 are above the limit (6.4); spread 0.9 x 2 hits.
+
+        Rating 7 is the fourth, half a place inside: Phi(0.5 / 1.8); 6 is half a place outside.
+        """
+        limit = RunningLimit(NAN)
+        limit.observe(np.arange(1.0, 11.0), np.full(10, 0.4))
+        chance = limit.chance(np.array([10.0, 7.0, 6.0, 1.0, NAN]))
+        assert chance[1] == pytest.approx(stats.norm.cdf(0.5 / 1.8))
+        assert chance[2] == pytest.approx(stats.norm.cdf(-0.5 / 1.8))
+        assert chance[0] == pytest.approx(stats.norm.cdf(3.5 / 1.8))
+        assert chance[3] < 0.01
+        assert np.isnan(chance[4])
+
+    def test_the_chances_of_ties_are_those_of_their_middle(self) -> None:
+        """Three of 100 stand out: they are hits for sure, and those that share the rest are not."""
+        rating = np.zeros(100)
+        rating[[3, 50, 51]] = 60.0
+        limit = RunningLimit(NAN)
+        limit.observe(rating, np.full(100, 0.05))
+        chance = limit.chance(rating)
+        assert chance[3] > 0.7
+        assert chance[0] < 1e-6
+
+    def test_chances_add_up_to_the_hits_expected(self) -> None:
+        """500 ratings of which 40 are expected: the sum of the chances is 40, within one."""
+        limit = RunningLimit(NAN)
+        rating = np.random.default_rng(0).normal(size=500)
+        limit.observe(rating, np.full(500, 40 / 500))
+        assert limit.chance(rating).sum() == pytest.approx(40.0, abs=1.0)
 
     def test_the_lowest_rating_is_no_distinction(self) -> None:
         """3 of 100 stand out where 5 are expected: those three, and not all 100."""
