@@ -27,8 +27,7 @@ _ROOT = Path(__file__).parents[1]
 _COMMON = ("features/*.py", "scanner_adapter/context.py", "scanner_adapter/replay/*.py",
            "scanner_adapter/scanner_rules.py", "benchmarks/_data.py", "bandit/track_record.py",
            "bandit/metrics.py")  # fmt: skip
-_OURS = ("bandit/*.py", "scanner_adapter/scan.py", "scanner_adapter/scan_*.py",
-         "scanner_adapter/ranker.py", "scanner_adapter/stop_rules.py")  # fmt: skip
+_OURS = ("bandit/*.py", "scanner_adapter/*.py")
 _PARTS = ("benchmarks/_without.py",)
 _PEERS = ("benchmarks/peers.py",)
 _ONLINE = (*_PEERS, "benchmarks/peers_online.py")

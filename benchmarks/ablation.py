@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks import _data
 from benchmarks._without import PREFIX, WITHOUT
-from benchmarks.quality import CASES, joined_case, run_part
+from benchmarks.quality import CASES, is_kept, joined_case, run_part
 from scanner_adapter.replay import ReplayReport
 
 WHOLE = "scanrank"
@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="parts (case, order) at a time")
     parser.add_argument("--json", type=Path, help="write all rows to this file")
+    parser.add_argument(
+        "--kept", action="store_true", help="print what earlier runs have finished; run nothing"
+    )
     chosen = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     _data.contexts()
@@ -50,22 +53,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _data.DEVELOPMENT_END if chosen.development else _data.PERIOD_END,
         chosen.seed,
     )
-    orders = [WHOLE, *(ORDER_OF[part] for part in chosen.part)]
+    wanted = {
+        name: [p for p in chosen.part if not chosen.kept or is_kept(name, ORDER_OF[p], *how)]
+        for name in chosen.case
+        if not chosen.kept or is_kept(name, WHOLE, *how)
+    }
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     rows = []
     with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
+        orders = {name: [WHOLE, *(ORDER_OF[p] for p in parts)] for name, parts in wanted.items()}
         pending = {
-            name: [pool.submit(run_part, name, order, *how) for order in orders]
-            for name in chosen.case
+            name: [pool.submit(run_part, name, order, *how) for order in its]
+            for name, its in orders.items()
         }
-        for name, parts in pending.items():
-            for part in parts:
-                part.result()
-            report = joined_case(name, orders, *how)
-            console.print(_table(name, chosen.part, report), "")
-            rows += [_row(name, part, report) for part in chosen.part]
+        for name, parts in wanted.items():
+            for future in pending[name]:
+                future.result()
+            report = joined_case(name, orders[name], *how)
+            console.print(_table(name, parts, report), "")
+            rows += [_row(name, part, report) for part in parts]
             if chosen.json is not None:
                 chosen.json.write_text(json.dumps(rows, indent=2, allow_nan=False) + "\n")
+    for name in chosen.case:
+        if missing := [part for part in chosen.part if part not in wanted.get(name, ())]:
+            console.print(f"{name}: not run: {', '.join(missing)}")
     return 0
 
 

@@ -119,6 +119,11 @@ def run_part(name: str, order: str, n_scans: int, to: str, seed: int) -> tuple[f
     return time.monotonic() - began, float(report.results[order].overhead_ms.mean())
 
 
+def is_kept(name: str, order: str, n_scans: int, to: str, seed: int) -> bool:
+    """Whether an earlier run has finished this part."""
+    return _part(name, order, n_scans, to, seed).is_file()
+
+
 def joined_case(name: str, orders: Sequence[str], n_scans: int, to: str, seed: int) -> ReplayReport:
     """Put the kept results of `orders` together."""
     parts = [_quality_cache.load(_part(name, order, n_scans, to, seed)) for order in orders]
@@ -321,6 +326,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="parts (case, order) at a time")
     parser.add_argument("--json", type=Path, help="write all rows to this file")
+    parser.add_argument(
+        "--kept", action="store_true", help="print what earlier runs have finished; run nothing"
+    )
     chosen = parser.parse_args(arguments)
     orders = ALL_ORDERS if chosen.orders == "all" else tuple(chosen.orders.split(","))
     if unknown := [order for order in orders if order not in ALL_ORDERS]:
@@ -334,9 +342,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     all_rows: list[Row] = []
     with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
         how = (chosen.scans, to, chosen.seed)
-        pending = {
-            name: {o: pool.submit(run_part, name, o, *how) for o in _orders_of(name, orders)}
+        wanted = {
+            name: [
+                order
+                for order in _orders_of(name, orders)
+                if not chosen.kept or is_kept(name, order, *how)
+            ]
             for name in chosen.case
+        }
+        pending = {
+            name: {order: pool.submit(run_part, name, order, *how) for order in its}
+            for name, its in wanted.items()
         }
         failed: list[str] = []
         for name, parts in pending.items():
@@ -361,6 +377,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.print(table(name, report), "")
             if chosen.json is not None:  # after each case: a long run that ends early keeps them
                 chosen.json.write_text(json.dumps(all_rows, indent=2, allow_nan=False) + "\n")
+    for name, its in wanted.items():
+        if missing := [order for order in _orders_of(name, orders) if order not in its]:
+            console.print(f"{name}: not run: {', '.join(missing)}")
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
     return 1 if failed else 0

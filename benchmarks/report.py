@@ -1,6 +1,6 @@
 """Run every benchmark and write REPORT.md beside this file, with pictures: ``make bench``.
 
-    python -m benchmarks.report [--only rank,scale] [--quick]
+    python -m benchmarks.report [--only rank,scale] [--quick] [--kept]
 
 Each benchmark runs in a process of its own; what it prints is its table, taken over as it is, below
 the command that printed it. Those with ``--json`` also hand their rows over for the pictures. One
@@ -43,9 +43,11 @@ class Benchmark:
     full: tuple[str, ...] = ()
     quick: tuple[str, ...] = ()
     has_json: bool = False
+    keeps_parts: bool = False  # and can print what earlier runs have finished
 
-    def command(self, *, is_quick: bool) -> list[str]:
-        return ["-m", f"benchmarks.{self.name}", *(self.quick if is_quick else self.full)]
+    def command(self, *, is_quick: bool, is_kept: bool = False) -> list[str]:
+        kept = ["--kept"] if is_kept and self.keeps_parts else []
+        return ["-m", f"benchmarks.{self.name}", *(self.quick if is_quick else self.full), *kept]
 
 
 BENCHMARKS = (
@@ -53,11 +55,11 @@ BENCHMARKS = (
         "quality", "How much of what matters is found early, beside other learners?",
         "the oracle, which knows the outcomes", ("--orders", "all"),
         ("--case", "full", "--orders", "scanrank,random,composite,last rating,oracle", "--scans",
-         "75"), has_json=True,
+         "75"), has_json=True, keeps_parts=True,
     ),
     Benchmark("ablation", "Does every part of the learner pay for itself?",
               "the learner without the part", (), ("--case", "full", "--scans", "75"),
-              has_json=True),
+              has_json=True, keeps_parts=True),
     Benchmark(
         "rank", "What does one step of drawing, picking and learning cost?",
         "plain numpy: one normal number per arm, a partition, an update of 50",
@@ -74,16 +76,16 @@ BENCHMARKS = (
               ("--quick",), has_json=True),
     Benchmark("cost", "How does it grow, and what is that at 100 million a day?",
               "the evaluations themselves", has_json=True),
-    Benchmark("million", "Do a million symbols fit?", "1.5 GiB of memory", (),
-              ("--arms", "50000"), has_json=True),
+    Benchmark("million", "Do a million symbols fit, from their bars on?", "1.5 GiB of memory",
+              ("--bars",), ("--bars", "--arms", "50000"), has_json=True),
     Benchmark("soak", "Does anything grow over years?", "a slope of zero", (),
               ("--scans", "60", "--symbols", "500"), has_json=True),
 )  # fmt: skip
 
 
-def run(benchmark: Benchmark, *, is_quick: bool, timeout_s: float) -> bool:
+def run(benchmark: Benchmark, *, is_quick: bool, timeout_s: float, is_kept: bool = False) -> bool:
     """Run one benchmark and write its section; whether it went well."""
-    command = benchmark.command(is_quick=is_quick)
+    command = benchmark.command(is_quick=is_quick, is_kept=is_kept)
     began, when = time.monotonic(), datetime.now(UTC)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
@@ -189,6 +191,10 @@ def main() -> None:
     names = [benchmark.name for benchmark in BENCHMARKS]
     parser.add_argument("--only", default=",".join(names), help="names, separated by commas")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that all run")
+    parser.add_argument(
+        "--kept", action="store_true",
+        help="of quality and ablation, only what earlier runs have finished",
+    )  # fmt: skip
     parser.add_argument("--timeout-s", type=float, default=8 * 3600.0, help="of one benchmark")
     options = parser.parse_args()
     wanted = options.only.split(",")
@@ -197,7 +203,10 @@ def main() -> None:
     is_fine = True
     for benchmark in BENCHMARKS:
         if benchmark.name in wanted:
-            is_fine &= run(benchmark, is_quick=options.quick, timeout_s=options.timeout_s)
+            is_fine &= run(
+                benchmark, is_quick=options.quick, timeout_s=options.timeout_s,
+                is_kept=options.kept,
+            )  # fmt: skip
             write_report()
     raise SystemExit(0 if is_fine else 1)
 
