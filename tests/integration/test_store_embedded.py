@@ -306,10 +306,13 @@ def test_a_torn_tail_of_the_file_is_forgiven(directory: Path) -> None:
     """A power cut in the middle of a write: all whole entries are there."""
     store = EmbeddedStore(directory)
     report(store, "A")
-    report(store, "B")
-    os.kill(store.server_pid(), signal.SIGKILL)
     (path,) = (directory / "appendonlydir").glob("*.incr.aof")
-    os.truncate(path, path.stat().st_size - 5)
+    before = path.stat().st_size
+    report(store, "B")
+    after = path.stat().st_size
+    os.kill(store.server_pid(), signal.SIGKILL)
+    # Not the last bytes of the file: a key that expired meanwhile would stand there.
+    os.truncate(path, (before + after) // 2)
     assert arms(store) == ["A"]
     assert report(store, "B"), "not half reported either"
     store.close()
