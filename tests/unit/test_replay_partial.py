@@ -20,7 +20,7 @@ from scanner_adapter.replay.journal import FactsOf, journal_scans, recorded_log
 from scanner_adapter.replay.orders import Composite, by_value
 from scanner_adapter.replay.partial import judge_stopped, judgement_table
 
-N_SCANS, STOP, QUOTA = 40, 0.4, 0.1
+N_SCANS, STOP, QUOTA = 40, 0.4, 0.15
 
 
 @pytest.fixture(scope="module")
