@@ -63,6 +63,8 @@ def _step(model: peers.Model, n: int, n_columns: int) -> float:
         reward = (rng.random(rows.size) < chance).astype(np.float64)
         reward[0] = 1.0  # both outcomes occur, as some peers need
         model.update(context[rows].astype(np.float64), symbols[rows], reward)
+        if isinstance(model, peers_online.MabWiserThompson):
+            model.end_scan()  # when it learns
 
     n_before = 20_000 if isinstance(model, peers.LightGBM) else 200
     learn(rng.choice(n, n_before, replace=n_before > n))
