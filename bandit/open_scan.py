@@ -214,10 +214,11 @@ class OpenScan:
 
         In mid-scan the reward of a top share is the probability of being part of it.
         """
-        limit, rule = self.limit.observe(rating, probability), self.ranker.settings.rule
-        if rule.expected_share is None:
-            return rule.judge(rating, is_signal, limit)
-        return self.limit.chance(rating)
+        self.limit.observe(rating, probability)
+        rule = self.ranker.settings.rule
+        if rule.expected_share is not None:
+            return self.limit.chance(rating)
+        return rule.judge(rating, is_signal, self.limit.value())
 
     def observe(self, rows: Index, rating: Array, rewards: Array) -> None:
         """Let today's pattern learn from accepted rewards (NaN = the evaluation failed)."""

@@ -157,12 +157,11 @@ class RunningLimit:
         self._ratings = np.empty(0)
         self._expected = 0.0
 
-    def observe(self, rating: Array, probability: Array) -> float:
-        """Add the ratings of one batch (k,) with their probabilities; return the limit now."""
+    def observe(self, rating: Array, probability: Array) -> None:
+        """Add the ratings of one batch (k,) with their probabilities."""
         known = ~np.isnan(rating)
         self._ratings = np.concatenate([self._ratings, rating[known]])
         self._expected += float(probability[known].sum())
-        return self.value()
 
     def value(self, expected: float | None = None) -> float:
         """Return the limit, given the number of hits expected among what was seen."""
@@ -179,8 +178,8 @@ class RunningLimit:
     def chance(self, rating: Array) -> Array:
         """Return the probability that ratings (k,), seen before, are of the top share; NaN stays.
 
-        How many of the ratings seen are hits is known up to its spread, so those next to the limit
-        may be on either side of it: a rating is a hit when at least as many are as stand above it.
+        How many of the ratings seen are hits is known up to its spread, taken as normal: the one at
+        rank r from above is a hit if at least r are.
         """
         seen = np.sort(self._ratings)
         n_hits = seen.size - int(np.searchsorted(seen, self.value(), side="left"))

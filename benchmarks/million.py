@@ -119,7 +119,9 @@ def run(n: int, *, has_bars: bool = False) -> tuple[list[dict[str, Any]], dict[s
             contexts = np.load(path, mmap_mode="r")
         ratings = ratings_of(contexts)
         symbols = [symbol(number) for number in range(n)]
-        stages.end(f"{'' if has_bars else f'write {n:,} x 40 contexts, '}make ratings, names")
+        stages.end(
+            f"{'' if has_bars else f'write {n:,} x {len(COLUMNS)} contexts, '}make ratings, names"
+        )
         inputs: dict[str, Any] = {"context": (COLUMNS, contexts), "loadings": loadings}
         with SymbolRanker.open(
             server.url, ruleset="million", rewards=TopShare(TOP), seed=1

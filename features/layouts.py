@@ -88,16 +88,19 @@ def tidy(frame: object, *, symbol: str | None = None) -> pd.DataFrame:
     return table.rename(columns=columns)[list(TIDY)]
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a `.parquet` or `.csv` file of bars, a yfinance download saved as is included.
+def read_table(
+    path: Path, *, what: str = "bars", error: type[ValueError] = InvalidBarsError
+) -> pd.DataFrame:
+    """Read a `.parquet` or `.csv` file, a yfinance download saved as is included.
 
-    Raises
-    ------
-    InvalidBarsError
-        If the file is missing, of another kind, or unreadable as its ending says.
+    Parameters
+    ----------
+    what, error : str and type of ValueError
+        What the file should hold, and what to raise if it is missing, of another kind, or
+        unreadable as its ending says.
     """
     if not path.is_file():
-        raise InvalidBarsError(f"no file {path}; expected bars as .parquet or .csv")
+        raise error(f"no file {path}; expected {what} as .parquet or .csv")
     kind = path.suffix.lower()
     try:
         if kind == ".parquet":
@@ -105,8 +108,8 @@ def read_table(path: Path) -> pd.DataFrame:
         if kind == ".csv":
             return _read_csv(path)
     except (ValueError, OSError) as err:
-        raise InvalidBarsError(f"{path} cannot be read as {kind}: {err}") from err
-    raise InvalidBarsError(f"{path} ends in {kind or 'nothing'}; expected .parquet or .csv")
+        raise error(f"{path} cannot be read as {kind}: {err}") from err
+    raise error(f"{path} ends in {kind or 'nothing'}; expected .parquet or .csv")
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

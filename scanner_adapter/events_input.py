@@ -9,6 +9,7 @@ import pandas as pd
 
 from bandit.errors import InvalidInputError
 from features.events import Events
+from features.layouts import read_table
 
 EventFrames = Mapping[str, pd.DataFrame]
 """Tables by kind: keyword arguments of `features.events.Events.from_frames`."""
@@ -35,7 +36,7 @@ def read_events(files: Sequence[Path]) -> EventFrames:
     """
     found: dict[str, tuple[Path, pd.DataFrame]] = {}
     for file in files:
-        frame = _read(file)
+        frame = read_table(file, what="events", error=InvalidInputError)
         kind = _kind(file, frame)
         if kind in found:
             raise InvalidInputError(
@@ -58,15 +59,3 @@ def _kind(file: Path, frame: pd.DataFrame) -> str:
             "(analysts' ratings) or count (news)"
         )
     return fitting[0]
-
-
-def _read(file: Path) -> pd.DataFrame:
-    kind = file.suffix.lower()
-    if not file.is_file():
-        raise InvalidInputError(f"no file {file}; expected events as .parquet or .csv")
-    if kind not in (".parquet", ".csv"):
-        raise InvalidInputError(f"{file} ends in {kind or 'nothing'}; expected .parquet or .csv")
-    try:
-        return pd.read_csv(file) if kind == ".csv" else pd.read_parquet(file)
-    except (ValueError, OSError) as err:
-        raise InvalidInputError(f"{file} cannot be read as {kind}: {err}") from err

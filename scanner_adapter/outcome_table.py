@@ -85,7 +85,7 @@ class OutcomeTable:
         return OutcomeTable.of({self.symbols[row]: self.outcome(row) for row in rows.tolist()})
 
 
-def read_table(
+def read_report(
     rows: Mapping[str, object] | pd.DataFrame | OutcomeTable, row_map: RowMap | None = None
 ) -> OutcomeTable:
     """Read a report: a mapping of symbol to anything that `Outcome.of` reads, or a frame of rows.

@@ -392,9 +392,8 @@ def _warn_of_going_back(learned: LearnedState, as_of: str | None, scan_time: flo
         log.warning(
             "ruleset %s: a scan as of %s after one as of %s: its order knows what was found "
             "later. Scan history in order, each day with its own now=, under a ruleset of its "
-            "own.",
-            *(learned.ruleset, this, newest),
-        )
+            "own.", learned.ruleset, this, newest,
+        )  # fmt: skip
 
 
 def _day_of(days: float) -> str:

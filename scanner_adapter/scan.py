@@ -44,7 +44,7 @@ from scanner_adapter.kept_loadings import KeptLoadings
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.live_status import LiveStatus
 from scanner_adapter.modes import ModeChoice
-from scanner_adapter.outcome_table import OutcomeTable, read_table
+from scanner_adapter.outcome_table import OutcomeTable, read_report
 from scanner_adapter.outcomes import Outcome, RowMap
 from scanner_adapter.scan_closing import save_scan
 from scanner_adapter.scan_ledger import ScanLedger
@@ -202,7 +202,7 @@ class Scan:
         with self._lock:
             self._check_open("report outcomes")
             with self._timed():
-                table = read_table(rows, self.row_map)
+                table = read_report(rows, self.row_map)
                 places = self._ledger.check(table.symbols)
                 if self._share is not None:
                     self._share.settle(table.symbols)

@@ -46,13 +46,15 @@ class TestRunningLimit:
         Position 0.8 x 9 = 7.2 counts from 0: 8 + 0.2.
         """
         limit = RunningLimit(NAN)
-        value = limit.observe(np.arange(1.0, 11.0), np.full(10, 0.2))
+        limit.observe(np.arange(1.0, 11.0), np.full(10, 0.2))
+        value = limit.value()
         assert value == pytest.approx(8.2)
 
     def test_what_was_carried_keeps_a_third_after_twenty_hits(self) -> None:
         """Carried 5, two expected hits at 8.2: exp(-2 / 20) of the one, the rest of the other."""
         limit = RunningLimit(5.0)
-        value = limit.observe(np.arange(1.0, 11.0), np.full(10, 0.2))
+        limit.observe(np.arange(1.0, 11.0), np.full(10, 0.2))
+        value = limit.value()
         assert value == pytest.approx(math.exp(-0.1) * 5.0 + (1.0 - math.exp(-0.1)) * 8.2)
 
     def test_the_chance_of_a_hit_by_hand(self) -> None:
@@ -91,17 +93,20 @@ class TestRunningLimit:
         rating = np.zeros(100)
         rating[[3, 50, 51]] = [60.0, 55.0, 90.0]
         limit = RunningLimit(NAN)
-        assert limit.observe(rating, np.full(100, 0.05)) == 55.0
+        limit.observe(rating, np.full(100, 0.05))
+        assert limit.value() == 55.0
         assert limit.carry(5.0) == 55.0
 
     def test_where_all_are_alike_nobody_is_a_hit(self) -> None:
         limit = RunningLimit(NAN)
-        value = limit.observe(np.full(30, 4.0), np.full(30, 0.05))
+        limit.observe(np.full(30, 4.0), np.full(30, 0.05))
+        value = limit.value()
         assert not TopShare().judge(np.full(30, 4.0), np.zeros(30), value).any()
 
     def test_nothing_rated_leaves_what_was_carried(self) -> None:
         limit = RunningLimit(5.0)
-        assert limit.observe(np.array([NAN]), np.array([0.9])) == 5.0
+        limit.observe(np.array([NAN]), np.array([0.9]))
+        assert limit.value() == 5.0
         assert limit.carry(3.0) == 5.0
 
     @pytest.mark.parametrize("rating", [0.7, 10.0, 1.0 / 3.0])

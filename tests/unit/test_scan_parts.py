@@ -11,7 +11,7 @@ import pytest
 from bandit.choice import Choice
 from scanner_adapter import Outcome
 from scanner_adapter.errors import InvalidOutcomeError
-from scanner_adapter.outcome_table import OutcomeTable, read_table
+from scanner_adapter.outcome_table import OutcomeTable, read_report
 from scanner_adapter.replay.logged_outcomes import LoggedOutcomes
 from scanner_adapter.scan_ledger import ScanLedger
 
@@ -56,9 +56,9 @@ class TestOutcomeTable:
 
     def test_of_a_symbol_that_stands_twice_in_a_frame_the_last_row_counts(self) -> None:
         frame = pd.DataFrame({"symbol": ["A", "B", "A"], "rating": [1.0, 2.0, 3.0]})
-        table = read_table(frame)
+        table = read_report(frame)
         assert dict(zip(table.symbols, table.rating.tolist(), strict=True)) == {"A": 3.0, "B": 2.0}
-        assert read_table(table) is table
+        assert read_report(table) is table
 
 
 class TestLoggedOutcomes:
