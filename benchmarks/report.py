@@ -14,11 +14,13 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -28,7 +30,7 @@ from typing import Any
 from benchmarks import _pictures
 
 HERE = Path(__file__).parent
-SECTIONS, PICTURES = HERE / "sections", HERE / "pictures"
+PICTURES = HERE / "pictures"
 _LIBRARIES = ("numpy", "scipy", "pandas", "redis", "lightgbm", "bayesianbandits", "mabwiser",
               "contextualbandits", "river", "vowpalwabbit", "dask")  # fmt: skip
 
@@ -83,8 +85,8 @@ BENCHMARKS = (
 )  # fmt: skip
 
 
-def run(benchmark: Benchmark, *, is_quick: bool, timeout_s: float, is_kept: bool = False) -> bool:
-    """Run one benchmark and write its section; whether it went well."""
+def run(benchmark: Benchmark, *, is_quick: bool, timeout_s: float, is_kept: bool = False) -> str:
+    """Run one benchmark and return its section of the report."""
     command = benchmark.command(is_quick=is_quick, is_kept=is_kept)
     began, when = time.monotonic(), datetime.now(UTC)
     load = os.getloadavg()[0]
@@ -108,7 +110,6 @@ def run(benchmark: Benchmark, *, is_quick: bool, timeout_s: float, is_kept: bool
             picture = _pictures.draw(
                 benchmark.name, json.loads(rows.read_text(encoding="utf-8")), PICTURES
             )
-    SECTIONS.mkdir(exist_ok=True)
     lines = [
         f"## {benchmark.name}: {benchmark.question}",
         "",
@@ -121,19 +122,32 @@ def run(benchmark: Benchmark, *, is_quick: bool, timeout_s: float, is_kept: bool
     lines += ["```text", printed.strip(), "```", ""]
     if picture:
         lines += [f"![{benchmark.question}](pictures/{picture})", ""]
-    (SECTIONS / f"{benchmark.name}.md").write_text("\n".join(lines), encoding="utf-8")
     print(f"{benchmark.name:<10} {seconds:7.0f} s  {'ok' if code == 0 else 'FAILED'}", flush=True)
-    return code == 0
+    return "\n".join(lines)
 
 
-def write_report() -> None:
-    """Put the sections together."""
-    sections = {
-        b.name: path.read_text(encoding="utf-8")
-        for b in BENCHMARKS
-        if (path := SECTIONS / f"{b.name}.md").is_file()
+def read_sections() -> dict[str, str]:
+    """Return the sections of the report as it stands, by benchmark."""
+    if not (HERE / "REPORT.md").is_file():
+        return {}
+    text = (HERE / "REPORT.md").read_text(encoding="utf-8")
+    starts = "|".join(benchmark.name for benchmark in BENCHMARKS)
+    parts = re.split(rf"^## ({starts}): ", text, flags=re.MULTILINE)[1:]
+    return {
+        name: f"## {name}: {rest.rstrip()}\n"
+        for name, rest in zip(parts[::2], parts[1::2], strict=True)
     }
-    failed = [name for name, text in sections.items() if "**Failed**" in text]
+
+
+def is_failed(section: str) -> bool:
+    """Whether the benchmark of a section went wrong."""
+    return "**Failed**" in section
+
+
+def write_report(found: Mapping[str, str]) -> None:
+    """Put the sections together, in their order."""
+    sections = {b.name: found[b.name] for b in BENCHMARKS if b.name in found}
+    failed = [name for name, text in sections.items() if is_failed(text)]
     missing = [b.name for b in BENCHMARKS if b.name not in sections]
     lines = [
         "# Benchmarks",
@@ -200,15 +214,15 @@ def main() -> None:
     wanted = options.only.split(",")
     if unknown := [name for name in wanted if name not in names]:
         parser.error(f"unknown benchmark {unknown[0]!r}; known are {', '.join(names)}")
-    is_fine = True
+    sections = read_sections()
     for benchmark in BENCHMARKS:
         if benchmark.name in wanted:
-            is_fine &= run(
+            sections[benchmark.name] = run(
                 benchmark, is_quick=options.quick, timeout_s=options.timeout_s,
                 is_kept=options.kept,
             )  # fmt: skip
-            write_report()
-    raise SystemExit(0 if is_fine else 1)
+            write_report(sections)
+    raise SystemExit(1 if any(is_failed(sections[name]) for name in wanted) else 0)
 
 
 if __name__ == "__main__":

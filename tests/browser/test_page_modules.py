@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -235,7 +236,13 @@ def test_a_long_scan_does_not_fill_the_browser(held_page: Page) -> None:
     def draw(first: int, last: int) -> tuple[int, int]:
         script = f"return (async () => {{ {DRAW} }})()"
         assert held_page.module("hits", script, first, last, status()) == [50, 20]
+        # One collection may leave nodes that were let go a moment ago: what stays is the least.
+        taken = [in_use() for _ in range(5)]
+        return min(nodes for nodes, _ in taken), min(heap for _, heap in taken)
+
+    def in_use() -> tuple[int, int]:
         run = held_page.driver.execute_cdp_cmd
+        time.sleep(0.1)
         run("HeapProfiler.collectGarbage", {})
         heap = run("Runtime.getHeapUsage", {})
         return int(run("Memory.getDOMCounters", {})["nodes"]), int(heap["usedSize"])
