@@ -193,8 +193,11 @@ class OpenScan:
     def _means(self) -> Array:
         """Expected linear predictor of every arm, shape (n,)."""
         shared = self.scores.means(self.ranker.moments)
-        today = self.pattern.loadings @ self.pattern.moments.mean
-        return np.asarray(shared + today + self.effect_mean + self.level, np.float64)
+        return np.asarray(shared + self._today() + self.effect_mean + self.level, np.float64)
+
+    def _today(self) -> NDArray[np.float32]:
+        """What today's pattern adds to every arm, shape (n,)."""
+        return self.pattern.loadings @ self.pattern.moments.mean.astype(np.float32)
 
     def _means_of(self, rows: Index) -> Array:
         """Expected linear predictor of `rows`, shape (m,), without today's pattern."""
@@ -351,7 +354,9 @@ class OpenScan:
         self._n_selects += 1
         every = 1 + len(self.arms) // _NOTE_ALL_UP_TO
         if isinstance(self.scores, DenseScores) and self._n_selects % every == 0:
-            self._expected_left.append(float(expit(self._means()[~self.is_reported]).sum()))
+            logit = self.scores.rough(self.ranker.moments.mean) + self._today()
+            logit += self.effect_mean + self.level
+            self._expected_left.append(float(expit(logit[~self.is_reported]).sum(dtype=float)))
 
     def _recall_evidence(self) -> list[list[float]]:
         """Return (expected, actual) numbers of hits, as `RecallModel.learn` takes them.

@@ -137,8 +137,11 @@ class Moments:
 
     def draw(self, rng: np.random.Generator, n_draws: int = 1, scale: float = 1.0) -> Array:
         """Draw weights from N(mean, scale^2 P^-1), shape (n_draws, d)."""
+        if n_draws == 1:  # for one vector LAPACK takes half as long as for a matrix of one
+            z = self.solve_half(rng.standard_normal(self.mean.size), transposed=True)
+            return (self.mean + scale * z)[None]
         z = rng.standard_normal((n_draws, self.mean.size)).T
-        return self.mean + scale * np.asarray(self.solve_half(z, transposed=True)).T
+        return self.mean + scale * self.solve_half(z, transposed=True).T
 
     def solve_half(self, right: NDArray[np.floating], *, transposed: bool = False) -> Array:
         """Return L^-1 right, or L'^-1 right, for the factor L of P = L L'; shape (d,) or (d, m)."""

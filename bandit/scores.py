@@ -103,10 +103,17 @@ class DenseScores:
         self, is_free: Mask, k: int, moments: Moments, weights: Array, scale: float, extra: Floats
     ) -> Index:
         """See `ArmScores`."""
-        scores = self._rough @ weights[: self._rough.shape[1]].astype(np.float32)
+        scores = self.rough(weights)
         scores += extra
-        scores[~is_free] = -np.inf
-        return np.flatnonzero(scores >= np.partition(scores, -k)[-k] - _ROUNDING)
+        # A partition takes long where many are equal, as those that are not free would be.
+        free = np.flatnonzero(is_free)
+        scores = scores[free]
+        return free[np.flatnonzero(scores >= np.partition(scores, -k)[-k] - _ROUNDING)]
+
+    def rough(self, weights: Array) -> NDArray[np.float32]:
+        """Return x'w of every arm to some six digits, shape (n,), for weights of shape (d,)."""
+        some = weights[: self._rough.shape[1]].astype(np.float32)
+        return np.asarray(self._rough @ some, np.float32)
 
 
 class BoundedScores:
