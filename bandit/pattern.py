@@ -74,6 +74,6 @@ class ScanPattern:
 
     def evidence(self) -> dict[str, float]:
         """Return each block's expected squared weight given this scan: the EM statistic."""
-        second = self.moments.mean**2 + np.diag(self.moments.covariance())
+        second = self.moments.mean**2 + self.moments.variance()
         names = np.array(self.blocks)
         return {name: float(second[names == name].mean()) for name in dict.fromkeys(self.blocks)}

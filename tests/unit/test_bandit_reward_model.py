@@ -95,6 +95,11 @@ class TestByHand:
         np.testing.assert_allclose(draws.mean(axis=0), moments.mean, atol=0.035)
         np.testing.assert_allclose(np.cov(draws.T), moments.covariance(), atol=0.05)
 
+    def test_the_variance_is_the_diagonal_of_the_covariance(self) -> None:
+        prior = WeightPosterior.from_prior([0.0, 0.5, 1.0], [1.0, 2.0, 0.5])
+        _, moments = laplace_update(prior, [[1.0, -2.0, 0.5], [0.3, 1.0, 1.0]], [1.0, 0.0])
+        np.testing.assert_allclose(moments.variance(), np.diag(moments.covariance()))
+
     def test_variance_of_rows(self) -> None:
         """x' P^-1 x with P = diag(4, 1) and x = (2, 3): 4/4 + 9/1 = 10."""
         moments = Moments.of(WeightPosterior.from_prior([0.0, 0.0], [0.25, 1.0]))
