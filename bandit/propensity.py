@@ -76,7 +76,7 @@ def batch_propensity(
 
 def _with_quota(rank: NDArray[np.integer], n: int, k: int, m: int) -> NDArray[np.float64]:
     by_chance = m / n
-    by_score = np.where(rank < k - m, 1.0, 0.0)
+    by_score = (rank < k - m).astype(np.float64)
     # Only the m ranks behind the certain ones depend on who was drawn before them.
     between = (rank >= k - m) & (rank < k)
     if 0 < m < n:

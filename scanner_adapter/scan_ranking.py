@@ -10,6 +10,7 @@ import logging
 import math
 import time
 import uuid
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -203,7 +204,7 @@ class ScanRanking:
         if self._share is not None:
             self._share.paces.note(worker, entry.position, len(entry.arms))
         ledger, live = self._ledger, self.live
-        places = np.array([ledger.place.get(arm, -1) for arm in entry.arms], np.intp)
+        places = np.array(list(map(ledger.place.get, entry.arms, repeat(-1))), np.intp)
         is_new = (places >= 0) & ~ledger.is_reported[places]
         if live is not None:
             is_new &= ~live.is_reported[places]

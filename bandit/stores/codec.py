@@ -92,8 +92,11 @@ def encode(header: Mapping[str, Json], arrays: Mapping[str, Array]) -> bytes:
             raise InvalidInputError(
                 f"array name {name!r}: expected 1 to {MAX_NAME} printable characters."
             )
-        array = _storable(name, np.asarray(value))
-        specs.append((name, array.dtype.str, array.shape))
+        array = np.asarray(value)
+        if (kind := array.dtype.str) not in _DTYPES or array.ndim > MAX_DIMENSIONS:
+            array = _storable(name, array)
+            kind = array.dtype.str
+        specs.append((name, kind, array.shape))
         # A large array is joined into the blob without a copy in between; for a small one, making
         # the view would cost more than the copy.
         is_large = array.nbytes > _COPY_BELOW and array.flags.c_contiguous

@@ -72,16 +72,16 @@ class MemoryStore(JournalWriter):
             state, scan = self._state(ruleset), self._scan(ruleset, entry.scan_id)
             seen = scan.reported if entry.kind == "report" else scan.events
             members = entry.members
-            accepted = np.ones(len(members), np.bool_)
+            accepted, mask = np.ones(len(members), np.bool_), b""
+            previous = state.last
             if not seen.isdisjoint(members):
                 accepted[:] = [name not in seen for name in members]
-            previous = state.last
-            if not accepted.any():
-                return Receipt(None, previous, accepted)
+                if not accepted.any():
+                    return Receipt(None, previous, accepted)
+                mask = write_mask(accepted)
             milliseconds, sequence = position_key(previous)
             now = int(1000 * self._clock())
             state.last = f"{now}-0" if now > milliseconds else f"{milliseconds}-{sequence + 1}"
-            mask = b"" if accepted.all() else write_mask(accepted)
             state.journal.append((state.last, entry.blob, mask))
             seen.update(members)
             if scan.claims:
@@ -295,11 +295,17 @@ class MemoryStore(JournalWriter):
         """See `Store`."""
 
     def _state(self, ruleset: str) -> _Ruleset:
-        return self._rulesets.setdefault(check_name("ruleset", ruleset), _Ruleset())
+        state = self._rulesets.get(ruleset)
+        if state is None:
+            state = self._rulesets[check_name("ruleset", ruleset)] = _Ruleset()
+        return state
 
     def _scan(self, ruleset: str, scan_id: str) -> _Scan:
-        state = self._state(ruleset)
-        return state.scans.setdefault(check_name("scan", scan_id), _Scan(started=""))
+        scans = self._state(ruleset).scans
+        scan = scans.get(scan_id)
+        if scan is None:
+            scan = scans[check_name("scan", scan_id)] = _Scan(started="")
+        return scan
 
     def _peek(self, ruleset: str) -> _Ruleset:
         return self._rulesets.get(check_name("ruleset", ruleset)) or _Ruleset()
