@@ -29,7 +29,7 @@ _MAX_GRADIENT_STEPS = 10
 # Newton on a log-concave posterior started at the last mode: 2 to 4 steps in practice.
 _MAX_NEWTON_STEPS = 25
 # Stop when at most half of this can be gained in log posterior; one Newton step still follows.
-_TOLERANCE = 1e-5
+_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class TestByHand:
         w, p0 = math.log(3.0), 1.0 / (4.0 * math.log(3.0))
         prior = WeightPosterior.from_prior([0.0], [1.0 / p0])
         posterior, moments = laplace_update(prior, [[1.0]], [1.0])
-        # The search stops when half the decrement, p (w - mode)^2 / 2, is below 5e-6; the mean is
+        # The search stops when half the decrement, p (w - mode)^2 / 2, is below 5e-5; the mean is
         # one Newton step nearer, the precision is that of where it stopped.
         assert moments.mean[0] == pytest.approx(w, abs=1e-5)
         assert posterior.precision[0, 0] == pytest.approx(p0 + 3.0 / 16.0, abs=5e-4)
