@@ -12,6 +12,7 @@ from bandit.errors import BanditError, InvalidInputError
 from bandit.ranker import Ranker, RankerSettings
 from bandit.stores import Problem, Snapshot, Store
 from bandit.stores.names import START, position_key
+from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.settings_note import settings_from_note
 
 _NOTES = ("settings", "fold_since", "as_of")  # beside the belief in a snapshot's header
@@ -98,6 +99,7 @@ def _compare(
     return Fold.EQUAL, f"bit for bit up to {snapshot.position}"
 
 
+@one_blas_thread()  # several sum in another order, and the last bits would differ
 def fold_journal(
     store: Store, ruleset: str, settings: RankerSettings, *, until: str | None = None
 ) -> Ranker:
@@ -106,7 +108,7 @@ def fold_journal(
     for entry in store.read(ruleset):
         if until is not None and position_key(entry.position) > position_key(until):
             break
-        ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays)
+        ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays, scan_id=entry.scan_id)
     return ranker
 
 
