@@ -138,7 +138,7 @@ class TestCommands:
             assert code == 0, told
         without, with_events = (json.loads(Path(f"{n}.json").read_text())[0] for n in (2, 3))
         assert without["order"] == with_events["order"] == "scanrank"
-        assert without["area"] != with_events["area"]
+        assert without["ndcg"] != with_events["ndcg"]
 
     def test_tune_takes_them(self, market: dict[str, Path], scanrank: Cli) -> None:
         pytest.importorskip("optuna")
