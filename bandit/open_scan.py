@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from bandit import cells
 from bandit.arm_effects import effect_posterior
 from bandit.choice import Choice, round_stochastically, top_k
 from bandit.explain import Contribution, Explanation, GroupWeight, contributions, group_weights
@@ -99,6 +100,10 @@ class OpenScan:
             residual, information, ranker.effect_variance
         )
         self._effect_sd = np.sqrt(self.effect_variance)
+        self._layout, self._worth = ranker.layout, ranker.cells.worth
+        # What stands throughout the scan.
+        fixed = self.effect_mean + cells.correction(self._worth, self._layout, context)
+        self._fixed = fixed.astype(np.float32)
         self._n_left = n
         self._n_selects = 0
         probe = np.unique(np.linspace(0, n - 1, _PROBE).astype(np.intp))
@@ -167,10 +172,10 @@ class OpenScan:
         left = float(np.sqrt(self._n_left / len(self.arms)))
         scale = ranker.settings.exploration * ranker.coverage.expected_left_out * left
         today = pattern.moments.draw(rng, 1, scale)[0].astype(np.float32)
-        extra = pattern.loadings @ today
+        extra = pattern.loadings @ today + self._fixed
         if ranker.effect_variance > 0.0:
             noise = rng.standard_normal(extra.size, np.float32)
-            extra += self.effect_mean + np.float32(scale) * noise * self._effect_sd
+            extra += np.float32(scale) * noise * self._effect_sd
         if boost is not None:
             extra = extra + boost
         mean = ranker.moments.mean
@@ -193,7 +198,7 @@ class OpenScan:
     def _means(self) -> Array:
         """Expected linear predictor of every arm, shape (n,)."""
         shared = self.scores.means(self.ranker.moments)
-        return np.asarray(shared + self._today() + self.effect_mean + self.level, np.float64)
+        return np.asarray(shared + self._today() + self._fixed + self.level, np.float64)
 
     def _today(self) -> NDArray[np.float32]:
         """What today's pattern adds to every arm, shape (n,)."""
@@ -202,7 +207,7 @@ class OpenScan:
     def _means_of(self, rows: Index) -> Array:
         """Expected linear predictor of `rows`, shape (m,), without today's pattern."""
         shared = self.scores.linear(rows, self.ranker.moments.mean)
-        return shared + self.effect_mean[rows] + self.level
+        return shared + self._fixed[rows] + self.level
 
     # -- learn -------------------------------------------------------------------------------
 
@@ -244,6 +249,8 @@ class OpenScan:
         d = features.shape[1]
         belief = self.ranker.posterior.prior_mean[:d], self.ranker.moments.mean[:d]
         prior, learned = (contributions(features, w, self.expansion, groups) for w in belief)
+        stepped = cells.contributions(self._worth, self._layout, self.context[rows], groups)
+        learned = {group: learned[group] + stepped[group] for group in learned}
         probability = self.predict(rows).probability
         today = self.pattern.loadings[rows] @ self.pattern.moments.mean
         return [
@@ -322,12 +329,13 @@ class OpenScan:
         """Return what the ranker learns from the scan as a whole: the header of its close entry."""
         self._warn_of_foreign_scale()
         share = self.ranker.settings.rule.expected_share
-        limit = self.limit.carried
+        limit, ends_at = self.limit.carried, self.hit_limit
         if share is not None:
             expected_left = float(expit(self._means()[~self.is_reported]).sum())
             limit = self.limit.carry(share * len(self.arms) - expected_left)
         return {
             "limit": None if np.isnan(limit) else limit,
+            "hit_limit": None if share is None or np.isnan(ends_at) else ends_at,
             "pattern": self.pattern.evidence() if self.is_reported.any() else {},
             "recall": self._recall_evidence(),
             "n_scanned": int(self.is_reported.sum()),
@@ -355,7 +363,7 @@ class OpenScan:
         every = 1 + len(self.arms) // _NOTE_ALL_UP_TO
         if isinstance(self.scores, DenseScores) and self._n_selects % every == 0:
             logit = self.scores.rough(self.ranker.moments.mean) + self._today()
-            logit += self.effect_mean + self.level
+            logit += self._fixed + self.level
             self._expected_left.append(float(expit(logit[~self.is_reported]).sum(dtype=float)))
 
     def _recall_evidence(self) -> list[list[float]]:

@@ -1,8 +1,9 @@
 """Belief about one ruleset's scanner, and scans opened on it. Read this first.
 
     belief   a Gaussian over shared weights (`reward_model`), a track record per arm
-             (`track_record`), and a handful of learned strengths (`pattern`, `arm_effects`,
-             `recall`, `rewards`); together they are the *state*
+             (`track_record`), steps that the weights cannot follow (`cells`), and a handful of
+             learned strengths (`pattern`, `arm_effects`, `recall`, `rewards`); together they are
+             the *state*
     fold     the state is a deterministic fold over the journal: `fold(entry)` is the only way to
              change it, live and in replay alike
     choice   `open_scan` gives an `OpenScan`, which draws from the belief and hands out batches
@@ -21,7 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit as to_logit
 
+from bandit import unsettled as unsettled_scans
 from bandit.arm_effects import effect_variance
+from bandit.cells import CellLayout, CellWeights, level_of
 from bandit.checks import as_arms
 from bandit.coverage import Coverage
 from bandit.errors import IncompatibleStateError, InvalidInputError
@@ -32,6 +35,7 @@ from bandit.recall import RecallModel
 from bandit.reward_model import Moments, WeightPosterior, laplace_update, learn_prior_precision
 from bandit.rewards import RewardRule, TopShare
 from bandit.track_record import TrackRecord, TrackView
+from bandit.unsettled import MOST_SCANS, UnsettledScan
 
 Array = NDArray[np.float64]
 
@@ -144,6 +148,9 @@ class Ranker:
         self.n_scans = 0
         self.n_reports = 0
         self.expansion = self._expansion(self.columns)
+        self.layout = self._layout(self.columns)
+        self.cells = CellWeights.empty(self.layout.n_cells)
+        self.unsettled: Mapping[str, UnsettledScan] = {}
         mean, variance = self._prior(self.columns)
         self.posterior = WeightPosterior.from_prior(mean, variance)
         self.moments = Moments.of(self.posterior)
@@ -239,9 +246,20 @@ class Ranker:
     # -- fold --------------------------------------------------------------------------------
 
     def fold(
-        self, kind: str, header: Mapping[str, Any], arms: Sequence[str], arrays: Mapping[str, Any]
+        self,
+        kind: str,
+        header: Mapping[str, Any],
+        arms: Sequence[str],
+        arrays: Mapping[str, Any],
+        *,
+        scan_id: str = "",
     ) -> None:
         """Apply one journal entry: an opened scan, a report, or a finished scan.
+
+        Parameters
+        ----------
+        scan_id : str
+            Which scan it is of: what one teaches as a whole is kept apart from others under way.
 
         Raises
         ------
@@ -252,25 +270,31 @@ class Ranker:
         # last, and checks its input before.
         beside = copy(self)
         if kind == "open":
-            beside._fold_open(header)
+            beside._fold_open(scan_id, header)
         elif kind == "report":
-            beside._fold_report(header, arms, arrays)
+            beside._fold_report(scan_id, header, arms, arrays)
         elif kind == "close":
-            beside._fold_close(header)
+            beside._fold_close(scan_id, header)
         else:
             raise InvalidInputError(f"journal entry kind {kind!r}; expected open, report or close")
         vars(self).update(vars(beside))
 
-    def _fold_open(self, header: Mapping[str, Any]) -> None:
+    def _fold_open(self, scan_id: str, header: Mapping[str, Any]) -> None:
         self._advance(float(header["scan_time"]))
         self._add_columns(header["columns"])
         if self.posterior.n_observed > 0:
             precision = self._learned_prior_precision()
             self.posterior = self.posterior.with_prior(self.posterior.prior_mean, precision)
             self.moments = Moments.of(self.posterior)
+        waiting = list(self.unsettled.items())[1 - MOST_SCANS :]
+        self.unsettled = {**dict(waiting), scan_id: self._unsettled()}
 
     def _fold_report(
-        self, header: Mapping[str, Any], arms: Sequence[str], arrays: Mapping[str, Any]
+        self,
+        scan_id: str,
+        header: Mapping[str, Any],
+        arms: Sequence[str],
+        arrays: Mapping[str, Any],
     ) -> None:
         scan_time = float(header["scan_time"])
         self._advance(scan_time)
@@ -280,14 +304,19 @@ class Ranker:
         r = np.asarray(arrays["reward"], np.float64)
         p = np.asarray(arrays["probability"], np.float64)
         context, rows = np.asarray(arrays["context"]), arrays.get("rows")
+        rating = arrays.get("rating")
         ok = np.flatnonzero(~np.isnan(r))
         if ok.size == 0:
             return
         if ok.size < len(arms):  # failed evaluations teach nothing
             r, p, context, arms = r[ok], p[ok], context[ok], [arms[i] for i in ok.tolist()]
             rows = None if rows is None else np.asarray(rows)[ok]
-        X = self.expansion.transform(self._align(context, columns, ok.size), np.float64)
+            rating = None if rating is None else np.asarray(rating)[ok]
+        aligned = self._align(context, columns, ok.size)
+        X = self.expansion.transform(aligned, np.float64)
         posterior, moments = laplace_update(self.posterior, X, r, moments=self.moments)
+        scan = self.unsettled.get(scan_id) or self._unsettled()
+        unsettled = {**self.unsettled, scan_id: scan.add(aligned, r, rating)}
         self.track.update(
             arms,
             now=scan_time,
@@ -298,9 +327,10 @@ class Ranker:
             information=p * (1.0 - p),
         )
         self.posterior, self.moments = posterior, moments
+        self.unsettled = unsettled
         self.n_reports += ok.size
 
-    def _fold_close(self, header: Mapping[str, Any]) -> None:
+    def _fold_close(self, scan_id: str, header: Mapping[str, Any]) -> None:
         if header.get("limit") is not None:
             self.limit = float(header["limit"])
         self.pattern_strength = PatternStrength(dict(self.pattern_strength.variance))
@@ -312,6 +342,30 @@ class Ranker:
         view = self.track.view(self.track.arms, now=self.time)
         self.effect_variance = effect_variance(view.residual, view.information)
         self.n_scans += 1
+        self._settle(scan_id, header.get("hit_limit"))
+
+    def _unsettled(self) -> UnsettledScan:
+        return UnsettledScan(self.moments.mean, self.cells.worth)
+
+    def _settle(self, scan_id: str, hit_limit: float | None) -> None:
+        """Let cells learn from a scan that has ended, judged by the limit that it ended with."""
+        scan = self.unsettled.get(scan_id)
+        self.unsettled = {key: value for key, value in self.unsettled.items() if key != scan_id}
+        if scan is None or not scan.parts:
+            return
+        all_of_it = scan.joined(len(self.columns))
+        reward, rating = all_of_it["reward"].astype(np.float64), all_of_it["rating"]
+        X = np.asarray(self.expansion.transform(all_of_it["context"], np.float64), np.float64)
+        if hit_limit is not None:
+            judged = np.where(np.isnan(rating), reward, rating >= hit_limit)
+            self.posterior = self.posterior.corrected(X, judged - reward)
+            self.moments = Moments.of(self.posterior)
+            reward = judged
+        cells = self.layout.cells_of(all_of_it["context"])
+        foretold = X[:, : scan.mean.size] @ scan.mean
+        worth = np.pad(scan.worth, (0, self.layout.n_cells - scan.worth.size))
+        foretold += level_of(foretold + worth[cells].sum(axis=1), reward)
+        self.cells = self.cells.learn(cells, reward, foretold)
 
     def _advance(self, time: float) -> None:
         if not np.isfinite(time):
@@ -323,6 +377,7 @@ class Ranker:
             factor = 0.5 ** (elapsed / self.settings.half_life_days)
             self.posterior = self.posterior.decay(factor)
             self.moments = Moments.of(self.posterior)
+            self.cells = self.cells.decay(factor)
         self.time = time
 
     def _learned_prior_precision(self) -> Array:
@@ -341,6 +396,10 @@ class Ranker:
     def _expansion(self, columns: Sequence[str]) -> Expansion:
         settings = self.settings
         return Expansion(columns, n_plain=len(settings.seed_weights), crossed=settings.crossed)
+
+    def _layout(self, columns: Sequence[str]) -> CellLayout:
+        settings = self.settings
+        return CellLayout(columns, n_plain=len(settings.seed_weights), crossed=settings.crossed)
 
     def _prior(self, columns: Sequence[str]) -> tuple[Array, Array]:
         expansion = self._expansion(columns)
@@ -371,7 +430,8 @@ class Ranker:
             data_shift=np.pad(old.data_shift, (0, extra)),
         )
         self.columns = names
-        self.expansion = self._expansion(names)
+        self.expansion, self.layout = self._expansion(names), self._layout(names)
+        self.cells = self.cells.grow(self.layout.n_cells)
         self.moments = Moments.of(self.posterior)
 
     def _align(
@@ -404,6 +464,8 @@ class Ranker:
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the whole belief as a JSON header and plain arrays; both are copies."""
+        trust = self.cells.trust
+        names, waiting = unsettled_scans.state(self.unsettled, len(self.columns))
         header = {
             "format": STATE_FORMAT,
             "columns": list(self.columns),
@@ -418,6 +480,8 @@ class Ranker:
                 self.recall.weight,
             ],
             "coverage": [self.coverage.left_out, self.coverage.weight],
+            "trust": [float(trust.data_precision[0, 0]), float(trust.data_shift[0])],
+            "unsettled": names,
             "limit": None if np.isnan(self.limit) else self.limit,
             "effect_variance": self.effect_variance,
             "time": None if np.isinf(self.time) else self.time,
@@ -430,6 +494,9 @@ class Ranker:
             "prior_precision": self.posterior.prior_precision.copy(),
             "data_precision": self.posterior.data_precision.copy(),
             "data_shift": self.posterior.data_shift.copy(),
+            "cell_precision": self.cells.precision.copy(),
+            "cell_shift": self.cells.shift.copy(),
+            **waiting,
             **self.track.state(),
         }
         return header, arrays
@@ -461,6 +528,8 @@ class Ranker:
         ranker = cls(settings)
         ranker.columns = tuple(header["columns"])
         ranker.expansion = ranker._expansion(ranker.columns)
+        ranker.layout = ranker._layout(ranker.columns)
+        ranker.cells = CellWeights.empty(ranker.layout.n_cells)
         # The prior mean follows the settings, so that changed seed weights take effect.
         mean, _ = ranker._prior(ranker.columns)
         if mean.size != len(arrays["data_shift"]):
@@ -477,6 +546,11 @@ class Ranker:
             float(header["n_observed"]),
         )
         ranker.moments = Moments.of(ranker.posterior)
+        if "trust" in header:  # older snapshots have no cells
+            ranker.cells = ranker.cells.restored(
+                arrays["cell_precision"], arrays["cell_shift"], header["trust"]
+            )
+            ranker.unsettled = unsettled_scans.restored(header["unsettled"], arrays)
         ranker.track.restore(header["arms"], header["row_columns"], arrays)
         ranker.pattern_strength = PatternStrength(dict(header["pattern"]))
         ranker.recall = RecallModel(*header["recall"])
@@ -490,7 +564,10 @@ class Ranker:
 
 
 def _check_shapes(arrays: Mapping[str, Any], k: int, n_columns: int) -> None:
-    for name, shape in (("reward", (k,)), ("probability", (k,)), ("context", (k, n_columns))):
+    expected = {"reward": (k,), "probability": (k,), "context": (k, n_columns)}
+    if "rating" in arrays:
+        expected["rating"] = (k,)
+    for name, shape in expected.items():
         if np.shape(arrays[name]) != shape:
             raise InvalidInputError(
                 f"{name} of the report has shape {np.shape(arrays[name])}, expected {shape}: one "

@@ -108,6 +108,24 @@ class WeightPosterior:
             n_observed=self.n_observed * factor,
         )
 
+    def corrected(self, X: Array, change: Array) -> WeightPosterior:
+        """Return the belief had rewards learned before been others.
+
+        Parameters
+        ----------
+        X : array, shape (n, d)
+            Context rows that were learned from.
+        change : array, shape (n,)
+            What to add to their rewards.
+
+        Notes
+        -----
+        The parabola that a Laplace step puts in the place of a batch's log likelihood has its
+        gradient from the rewards, X'(r - p), and its curvature from the predictions alone: at the
+        same predictions, other rewards move the shift by X' change and nothing else.
+        """
+        return replace(self, data_shift=self.data_shift + change @ X)
+
     def with_prior(self, mean: Array, precision: Array) -> WeightPosterior:
         """Return the same data under another prior (both of shape (d,))."""
         return replace(self, prior_mean=mean, prior_precision=precision)

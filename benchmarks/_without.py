@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.cells import CellWeights
 from bandit.expansion import Expansion
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import Configuration, Order, Ranked, ReplayLog
@@ -21,6 +22,16 @@ class WithoutArmEffects(Ranked):
     def visit(self, scan: ReplayScan, n_visits: int) -> NDArray[np.intp]:
         """See `Order.visit`."""
         self.ranker.learned.ranker.effect_variance = 0.0
+        return super().visit(scan, n_visits)
+
+
+class WithoutCells(Ranked):
+    """No steps: cells forget everything before each scan."""
+
+    def visit(self, scan: ReplayScan, n_visits: int) -> NDArray[np.intp]:
+        """See `Order.visit`."""
+        ranker = self.ranker.learned.ranker
+        ranker.cells = CellWeights.empty(ranker.layout.n_cells)
         return super().visit(scan, n_visits)
 
 
@@ -47,6 +58,7 @@ _OPEN = {
     "arm effects": _with_settings(),
     "similarity": _with_settings(similarity=False),
     "hinges": _without_hinges,
+    "cells": _with_settings(),
     "products": _with_settings(products=False),
     "random share": _with_settings(random_share=0.0),
 }
@@ -56,5 +68,5 @@ WITHOUT = tuple(PREFIX + part for part in _OPEN)
 def open_order(name: str, log: ReplayLog, seed: int, batch_size: int) -> Order:
     """Open one of `WITHOUT`, knowing nothing."""
     part = name.removeprefix(PREFIX)
-    kind = WithoutArmEffects if part == "arm effects" else Ranked
+    kind = {"arm effects": WithoutArmEffects, "cells": WithoutCells}.get(part, Ranked)
     return kind(_OPEN[part](log, seed), name=name, batch_size=batch_size)

@@ -229,7 +229,7 @@ class LearnedState:
             listener(entry)
 
     def _learn(self, entry: Entry) -> None:
-        self.ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays)
+        self.ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays, scan_id=entry.scan_id)
         seen = entry.header.get("as_of") if entry.kind == "open" else None
         if seen is not None:
             self.as_of = max(self.as_of or "", str(seen))

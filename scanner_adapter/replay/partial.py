@@ -171,7 +171,7 @@ def logged_scans(journal: list[Entry], facts_of: FactsOf | None) -> Iterator[Sto
         scan = scans[entry.scan_id]
         if ranker is None:
             ranker = Ranker(_settings(scan))
-        ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays)
+        ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays, scan_id=entry.scan_id)
         if entry.kind == "open" and scan.reports:
             yield _over_universe(scan, ranker, last, facts_of)
         elif entry.kind == "report":

@@ -234,6 +234,9 @@ class TestState:
         keep = slice(0, 3)
         for name in ("prior_mean", "prior_precision", "data_shift"):
             arrays[name] = arrays[name][keep]
+        header["unsettled"] = []
+        for name in ("cell_precision", "cell_shift"):
+            arrays[name] = arrays[name][:0]
         arrays["data_precision"] = arrays["data_precision"][keep, keep]
         loaded = Ranker.from_state(other, header, arrays)
         assert loaded.posterior.prior_mean[2] > loaded.posterior.prior_mean[1]
