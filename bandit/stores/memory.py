@@ -82,7 +82,7 @@ class MemoryStore(JournalWriter):
             milliseconds, sequence = position_key(previous)
             now = int(1000 * self._clock())
             state.last = f"{now}-0" if now > milliseconds else f"{milliseconds}-{sequence + 1}"
-            state.journal.append((state.last, entry.blob, mask))
+            self._keep(state, entry, mask)
             seen.update(members)
             if scan.claims:
                 for arm in entry.arms:
@@ -294,6 +294,9 @@ class MemoryStore(JournalWriter):
     def close(self) -> None:
         """See `Store`."""
 
+    def _keep(self, state: _Ruleset, entry: Sealed, mask: bytes) -> None:
+        state.journal.append((state.last, entry.blob, mask))
+
     def _state(self, ruleset: str) -> _Ruleset:
         state = self._rulesets.get(ruleset)
         if state is None:
@@ -312,3 +315,73 @@ class MemoryStore(JournalWriter):
 
     def _peek_scan(self, ruleset: str, scan_id: str) -> _Scan:
         return self._peek(ruleset).scans.get(check_name("scan", scan_id)) or _Scan(started="")
+
+
+class ForgetfulStore(MemoryStore):
+    """A memory store that keeps no journal and no snapshots: for replays, which read neither.
+
+    A replay of two years would keep 300 MB of reports that nobody looks at. What was reported is
+    known while its scan goes on.
+    """
+
+    def __repr__(self) -> str:
+        return "ForgetfulStore()"
+
+    def append_report(
+        self,
+        ruleset: str,
+        scan_id: str,
+        *,
+        arms: Sequence[str],
+        header: Mapping[str, Json],  # noqa: ARG002
+        arrays: Mapping[str, Array],  # noqa: ARG002
+    ) -> Receipt:
+        """See `Store`."""
+        return self.append_sealed(ruleset, Sealed(scan_id, "report", tuple(arms), b""))
+
+    def append_event(
+        self,
+        ruleset: str,
+        scan_id: str,
+        kind: str,
+        *,
+        header: Mapping[str, Json],  # noqa: ARG002
+        arrays: Mapping[str, Array],  # noqa: ARG002
+    ) -> Receipt:
+        """See `Store`."""
+        return self.append_sealed(ruleset, Sealed(scan_id, kind, (), b""))
+
+    def read(
+        self, ruleset: str, *, after: str = START, limit: int | None = None
+    ) -> Iterator[Entry]:
+        """See `Store`.
+
+        Raises
+        ------
+        InvalidInputError
+            When there were entries after that position.
+        """
+        if position_key(self._peek(ruleset).last) > position_key(after):
+            raise InvalidInputError(
+                f"the journal of {ruleset!r} was not kept; open the ranker on a memory:// store"
+            )
+        return super().read(ruleset, after=after, limit=limit)
+
+    def save_snapshot(
+        self,
+        ruleset: str,
+        *,
+        header: Mapping[str, Json],  # noqa: ARG002
+        arrays: Mapping[str, Array],  # noqa: ARG002
+        position: str,  # noqa: ARG002
+        expected_version: int,
+    ) -> bool:
+        """See `Store`."""
+        with self._lock:
+            state = self._state(ruleset)
+            state.version += state.version == expected_version
+            return state.version == expected_version + 1
+
+    def _keep(self, state: _Ruleset, entry: Sealed, mask: bytes) -> None:  # noqa: ARG002
+        if entry.kind == "close":
+            state.scans.pop(entry.scan_id)

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.rewards import RewardRule
+from bandit.stores import Store
+from bandit.stores.memory import ForgetfulStore
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay.pace import Pace, evaluate
 from scanner_adapter.replay.scans import ReplayScan
@@ -37,11 +39,12 @@ class Configuration:
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def open(self, rule: RewardRule) -> SymbolRanker:
-        """Open an empty ranker in memory."""
+    def open(self, rule: RewardRule, *, store: Store | None = None) -> SymbolRanker:
+        """Open an empty ranker in memory; what it journals is kept in `store` only, if given."""
         return SymbolRanker.open(
-            "memory://", ruleset="replay", seed=self.seed, rewards=rule, **self.settings
-        )
+            store or ForgetfulStore(), ruleset="replay", seed=self.seed, rewards=rule,
+            **self.settings,
+        )  # fmt: skip
 
 
 class Ranked:
