@@ -7,8 +7,9 @@ record that the ranker keeps; here they meet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 import pandas as pd
@@ -81,6 +82,15 @@ class MarketFacts:
             return None
         sectors = self.loadings[:, at] > 0
         return np.where(sectors.any(axis=1), sectors.argmax(axis=1), -1)
+
+    def only(self, names: Container[str]) -> MarketFacts:
+        """Return the same without the sub-scores that are not among `names`."""
+        kept = [name in names for name in self.names]
+        if all(kept):
+            return self
+        return replace(
+            self, names=tuple(compress(self.names, kept)), values=self.values[:, np.array(kept)]
+        )
 
 
 def market_facts(

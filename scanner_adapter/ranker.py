@@ -93,7 +93,7 @@ class SymbolRanker:
     @classmethod
     def open(
         cls,
-        url: str = "embedded://",
+        url: str | Store = "embedded://",
         *,
         ruleset: str,
         rewards: RewardRule | None = None,
@@ -109,8 +109,9 @@ class SymbolRanker:
 
         Parameters
         ----------
-        url : str
-            Address of the store, see `bandit.stores.store_from_url`.
+        url : str or Store
+            Address of the store, see `bandit.stores.store_from_url`; or the store itself, which
+            the ranker closes.
         ruleset : str
             Name of the scanner configuration; each is learned for itself.
         rewards : RewardRule, optional
@@ -149,7 +150,7 @@ class SymbolRanker:
         if weights is not None:
             further["weights"] = weights
         chosen = replace(Settings.of(settings), **further)
-        store = _surviving(store_from_url(url))
+        store = _surviving(store_from_url(url) if isinstance(url, str) else url)
         try:
             return cls(
                 store, ruleset=ruleset, settings=chosen.ranker_settings(rewards), mode=mode,
@@ -267,8 +268,8 @@ class SymbolRanker:
                     "context": context, "loadings": loadings,
                 }  # fmt: skip
                 try:
-                    market = market_facts(names, **facts)  # type: ignore[arg-type]
                     self.learned.refresh()
+                    market = self._facts(names, **facts)
                     live, kept = self._open(
                         scan_id, names, market, scan_time, mode=choice.mode, origin=origin
                     )
@@ -302,7 +303,7 @@ class SymbolRanker:
             if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
                 return names
             try:
-                facts = market_facts(names, **inputs)
+                facts = self._facts(names, **inputs)
                 live, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
@@ -323,6 +324,18 @@ class SymbolRanker:
     def prioritized(self, symbols: Sequence[str], **inputs: Any) -> Iterator[str]:
         """Iterate over `order(symbols, ...)`: the drop-in for a loop over symbols."""
         return iter(self.order(symbols, **inputs))
+
+    def _facts(self, names: tuple[str, ...], **inputs: Any) -> MarketFacts:
+        """Return market facts without the sub-scores that nobody has had yet.
+
+        Where no events are given, a tenth of the columns would be unknown for ever.
+        """
+        facts = market_facts(names, **inputs)
+        met = set(self.learned.ranker.columns)
+        is_unknown = np.isnan(facts.values[0])  # nearly always, the first symbol tells
+        is_unknown[is_unknown] = np.isnan(facts.values[:, is_unknown]).all(axis=0)
+        met.update(name for name, gone in zip(facts.names, is_unknown, strict=True) if not gone)
+        return facts.only(met)
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,

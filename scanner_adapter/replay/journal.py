@@ -142,6 +142,9 @@ class JournalScan:
             )
         else:
             facts = facts_of(symbols, self.opened["as_of"])
+            if set(self.sub_score_names) <= set(facts.names):
+                # Sub-scores that nobody had yet are none of the scan's.
+                facts = facts.only(self.sub_score_names)
         mark = digest(symbols, facts.names, facts.values, facts.loading_names, facts.loadings)
         if mark != self.opened["digest"]:
             raise InvalidInputError(

@@ -12,6 +12,7 @@ from features.similarity import Loadings
 from scanner_adapter.context import market_facts, seed_weights
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.market_simulator import simulate
+from scanner_adapter.ranker import SymbolRanker
 
 SYMBOLS = ("B", "A", "C")
 
@@ -100,3 +101,37 @@ def test_symbols_without_bars_are_unknown_and_the_future_is_not_read() -> None:
     assert np.isnan(late.values[0]).all()
     assert not late.loadings[0].any()
     assert not np.isnan(late.values[1:]).all(axis=1).any()
+
+
+class TestUnknownSubScores:
+    """What nobody has had yet is no column: it would be unknown for ever, and cost as much."""
+
+    NAMES = ("market.a", "fundamental.b")
+
+    def scan(self, ranker: SymbolRanker, values: np.ndarray) -> tuple[str, ...]:
+        with ranker.start_scan(SYMBOLS, context=(self.NAMES, values)) as scan:
+            scan.report(dict.fromkeys(scan.next_batch(3), 1.0))
+        return tuple(name for name in ranker.learned.ranker.columns if name in self.NAMES)
+
+    def test_they_are_left_out_until_somebody_has_one_and_stay_then(self) -> None:
+        ranker = SymbolRanker.open("memory://", ruleset="r", seed=0)
+        nobody = np.array([[10.0, np.nan], [20.0, np.nan], [30.0, np.nan]])
+        assert self.scan(ranker, nobody) == ("market.a",)
+        last = nobody.copy()
+        last[2, 1] = 70.0
+        assert self.scan(ranker, last) == self.NAMES
+        assert self.scan(ranker, nobody) == self.NAMES
+
+    def test_the_factors_stay_four(self) -> None:
+        ranker = SymbolRanker.open("memory://", ruleset="r", seed=0)
+        self.scan(ranker, np.full((3, 2), np.nan))
+        assert [name for name in ranker.learned.ranker.columns if name.startswith("factor.")] == [
+            "factor.historical", "factor.market", "factor.fundamental", "factor.technical"
+        ]  # fmt: skip
+
+    def test_only_keeps_names_and_values_together(self) -> None:
+        facts = market_facts(SYMBOLS, context=(self.NAMES, np.array([[1, 2], [3, 4], [5, 6]])))
+        some = facts.only({"fundamental.b", "other"})
+        assert some.names == ("fundamental.b",)
+        np.testing.assert_array_equal(some.values, [[2], [4], [6]])
+        assert facts.only(self.NAMES) is facts

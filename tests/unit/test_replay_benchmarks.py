@@ -79,7 +79,9 @@ class TestPeer:
             ranked.visit(scan, len(scan.symbols))
         (width,) = model.widths
         n_columns = len(ranked.ranker.learned.ranker.columns)
-        assert width == n_columns + scan.loadings.values.shape[1]
+        # The ranker leaves out what nobody has; peers cannot take more columns later.
+        n_unknown = int(np.isnan(scan.sub_scores).all(axis=0).sum())
+        assert width == n_columns + n_unknown + scan.loadings.values.shape[1]
 
     def test_stopped_scans_get_a_random_quota(self, log: ReplayLog) -> None:
         """Half of each batch at random: 10 of 20 visits, of which some lie beyond the first 20."""
