@@ -38,6 +38,8 @@ _VARIANCE = 0.02
 _TRUST_VARIANCE = 1.0
 # Arms that a step learns from at once.
 _STEP = 50
+# Of the level of a scan, which a few steps find.
+_MOST_NEWTON_STEPS, _SMALL_STEP = 50, 1e-6
 # Arms at a time: what is in between fits the processor's cache.
 _CHUNK = 4_096
 
@@ -67,41 +69,42 @@ class CellLayout:
     def __init__(
         self, columns: Sequence[str], *, n_plain: int = 0, crossed: Sequence[str] = ()
     ) -> None:
-        singles: list[tuple[int, int]] = []  # column, first cell
-        pairs: list[tuple[int, int, int]] = []  # column, an earlier one, first cell
+        singles: list[int] = []  # first cell
+        pairs: list[tuple[int, int, int]] = []  # places in `met` of a column and an earlier one
         met: list[int] = []
         n_cells = 0
         for column, name in enumerate(columns[n_plain:], n_plain):
-            singles.append((column, n_cells))
+            singles.append(n_cells)
             n_cells += SINGLE + 1
             if name in crossed:
-                for other in met:
-                    pairs.append((column, other, n_cells))
+                for place in range(len(met)):
+                    pairs.append((len(met), place, n_cells))
                     n_cells += (PAIR + 1) ** 2
                 met.append(column)
         self.n_cells = n_cells
-        self._single, self._first = np.array(singles, np.intp).reshape(-1, 2).T
+        self._n_plain = n_plain
+        self._first = np.array(singles, np.intp)
+        self._met = np.array(met, np.intp)
         self._left, self._right, self._first_pair = np.array(pairs, np.intp).reshape(-1, 3).T
         # Column of each of an arm's cells; those of two columns count for the later one.
-        self.column_of: Index = np.concatenate([self._single, self._left])
+        self.column_of: Index = np.concatenate(
+            [np.arange(n_plain, len(columns)), self._met[self._left]]
+        )
 
     def cells_of(self, context: NDArray[np.floating]) -> Index:
         """Return the cells that arms lie in, shape (n, n_cells_each), for a context (n, c)."""
         # The journal keeps float32: an arm must lie in the same cell there.
-        x = context.astype(np.float32, copy=False)
-        unknown = np.isnan(x)
-        x = np.clip(np.where(unknown, np.float32(0.0), x), 0.0, 100.0)
-        single = np.minimum((x * np.float32(SINGLE / 100)).astype(np.intp), SINGLE - 1)
-        single[unknown] = SINGLE
-        pair = np.minimum((x * np.float32(PAIR / 100)).astype(np.intp), PAIR - 1)
-        pair[unknown] = PAIR
-        return np.concatenate(
-            [
-                single[:, self._single] + self._first,
-                pair[:, self._left] * (PAIR + 1) + pair[:, self._right] + self._first_pair,
-            ],
-            axis=1,
-        )
+        x = context.astype(np.float32, copy=False) * np.float32(SINGLE / 100)
+        np.clip(x, 0, SINGLE - 1, out=x)
+        x[np.isnan(x)] = SINGLE
+        single = x.astype(np.intp)
+        pair = single[:, self._met] * PAIR // SINGLE
+        cells = np.empty((len(x), self.column_of.size), np.intp)
+        np.add(single[:, self._n_plain :], self._first, out=cells[:, : self._first.size])
+        corner = pair[:, self._left] * (PAIR + 1)
+        corner += pair[:, self._right]
+        np.add(corner, self._first_pair, out=cells[:, self._first.size :])
+        return cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,9 +241,16 @@ def level_of(logit: Array, rewards: Array) -> float:
 
     On a day on which everything moves, all cells would otherwise learn that day. A priori N(0, 1).
     """
-    prior = WeightPosterior.from_prior([0.0], [1.0])
-    _, moments = laplace_update(prior, np.ones((logit.size, 1)), rewards, offset=logit)
-    return float(moments.mean[0])
+    level = 0.0
+    for _ in range(_MOST_NEWTON_STEPS):
+        p = expit(logit + level)
+        gradient = float((rewards - p).sum()) - level
+        step = gradient / (1.0 + float((p * (1.0 - p)).sum()))
+        # The log posterior is concave, and ascends along steps of at most a logit.
+        level += min(max(step, -1.0), 1.0)
+        if abs(step) < _SMALL_STEP:
+            break
+    return level
 
 
 def correction(worth: Array, layout: CellLayout, context: NDArray[np.floating]) -> Array:

@@ -19,12 +19,14 @@ from scipy.special import expit
 
 from bandit import cells
 from bandit.arm_effects import effect_posterior
+from bandit.backlog import ENOUGH
 from bandit.choice import Choice, round_stochastically, top_k
 from bandit.explain import Contribution, Explanation, GroupWeight, contributions, group_weights
 from bandit.pattern import ScanPattern
 from bandit.propensity import batch_propensity
 from bandit.recall import RecallEstimate
-from bandit.rewards import RunningLimit, Threshold, limit_above
+from bandit.reward_model import Moments
+from bandit.rewards import RunningLimit, Threshold
 from bandit.scores import DENSE_UP_TO, ArmScores, BoundedScores, DenseScores
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ _ENOUGH_RATINGS = 100
 _WEIGHED = 1_000
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """Linear predictor and probability of some arms; arrays of shape (m,)."""
 
@@ -95,6 +97,8 @@ class OpenScan:
         self.reward = np.full(n, np.nan)
         self.rating = np.full(n, np.nan)
         self.pattern = ScanPattern(loadings, blocks, ranker.pattern_strength)
+        self._unlearned: list[Index] = []
+        self._surprise = 0.0
         self.limit = RunningLimit(ranker.limit)
         self.effect_mean, self.effect_variance = effect_posterior(
             residual, information, ranker.effect_variance
@@ -106,12 +110,13 @@ class OpenScan:
         self._fixed = fixed.astype(np.float32)
         self._n_left = n
         self._n_selects = 0
-        probe = np.unique(np.linspace(0, n - 1, _PROBE).astype(np.intp))
+        probe = np.linspace(0, n - 1, min(n, _PROBE)).astype(np.intp)
         features = ranker.expansion.transform(context[probe], np.float64)
         self._probe = (features - features.mean(axis=0)).astype(np.float32)
         self._step_of = np.full(n, -1)
         self._predicted = np.full(n, np.nan)
         self._expected_left: list[float] = []
+        self._asked: tuple[Index, tuple[Moments, Moments], Prediction] | None = None
         self.level = self._level()
 
     # -- choose ------------------------------------------------------------------------------
@@ -213,9 +218,18 @@ class OpenScan:
 
     def predict(self, rows: Index) -> Prediction:
         """Predict the rewards of `rows` (positions, shape (m,)) from everything known now."""
+        belief = self.ranker.moments, self.pattern.moments
+        if self._asked is not None:
+            # A batch is predicted when it is chosen, and again when it is reported.
+            asked, then, prediction = self._asked
+            is_same = belief[0] is then[0] and belief[1] is then[1]
+            if is_same and np.array_equal(rows, asked):
+                return prediction
         today = self.pattern.loadings[rows] @ self.pattern.moments.mean
         logit = self._means_of(rows) + today
-        return Prediction(logit, expit(logit))
+        prediction = Prediction(logit, expit(logit))
+        self._asked = rows.copy(), belief, prediction
+        return prediction
 
     def judge(self, rating: Array, is_signal: Array, probability: Array) -> Array:
         """Turn outcomes, predicted with `probability`, into rewards (m,); NaN = it cannot.
@@ -228,16 +242,33 @@ class OpenScan:
             return self.limit.chance(rating)
         return rule.judge(rating, is_signal, self.limit.value())
 
-    def observe(self, rows: Index, rating: Array, rewards: Array) -> None:
-        """Let today's pattern learn from accepted rewards (NaN = the evaluation failed)."""
+    def observe(
+        self, rows: Index, rating: Array, rewards: Array, probability: Array | None = None
+    ) -> None:
+        """Let today's pattern learn from accepted rewards (NaN = the evaluation failed).
+
+        Given the `probability` with which they were predicted, shape (m,), rewards that are hardly
+        surprising wait for others, as in `bandit.backlog`.
+        """
         self.take(rows)
         self.is_reported[rows] = True
         self.rating[rows] = rating
         self.reward[rows] = rewards
         self._step_of[rows] = len(self._expected_left)
-        ok = rows[~np.isnan(rewards)]
-        if ok.size:
-            self.pattern.learn(ok, self.reward[ok], self._means_of(ok))
+        self._unlearned.append(rows[~np.isnan(rewards)])
+        if probability is None:
+            self._surprise = ENOUGH
+        else:
+            self._surprise += float(np.nansum(np.abs(rewards - probability)))
+        if self._surprise >= ENOUGH:
+            self._learn_pattern()
+
+    def _learn_pattern(self) -> None:
+        rows = np.concatenate([np.empty(0, np.intp), *self._unlearned])
+        self._unlearned.clear()
+        self._surprise = 0.0
+        if rows.size:
+            self.pattern.learn(rows, self.reward[rows], self._means_of(rows))
 
     def explain(self, arm: int, groups: Sequence[str]) -> Explanation:
         """Say what makes an arm's score (position `arm`); `groups` names each column's group."""
@@ -269,7 +300,7 @@ class OpenScan:
         The first columns, one per seed weight, are the groups' own scores.
         """
         n_seed = len(self.ranker.settings.seed_weights)
-        probe = np.unique(np.linspace(0, len(self.arms) - 1, _WEIGHED).astype(np.intp))
+        probe = np.linspace(0, len(self.arms) - 1, min(len(self.arms), _WEIGHED)).astype(np.intp)
         return group_weights(
             self.expansion.transform(self.context[probe], np.float64),
             {group: 1 + i for i, group in enumerate(groups[:n_seed])},
@@ -320,14 +351,13 @@ class OpenScan:
         """Rating that today's top share starts at: known once everything was scanned."""
         share = self.ranker.settings.rule.expected_share
         if share is not None and self.is_reported.all():
-            known = self.rating[~np.isnan(self.rating)]
-            if known.size:
-                return limit_above(known, share * known.size)
+            return self.limit.final(share)
         return self.limit.value()
 
     def closing(self) -> dict[str, object]:
         """Return what the ranker learns from the scan as a whole: the header of its close entry."""
         self._warn_of_foreign_scale()
+        self._learn_pattern()
         share = self.ranker.settings.rule.expected_share
         limit, ends_at = self.limit.carried, self.hit_limit
         if share is not None:

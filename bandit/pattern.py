@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.reward_model import Moments, WeightPosterior, laplace_update
+from bandit.reward_model import Moments, WeightPosterior, laplace_step
 
 Array = NDArray[np.float64]
 
@@ -68,8 +68,9 @@ class ScanPattern:
 
     def learn(self, rows: NDArray[np.intp], rewards: Array, offset: Array) -> None:
         """Learn from the rewards (k,) of `rows`, whose base linear predictor is `offset`."""
-        self.posterior, self.moments = laplace_update(
-            self.posterior, self.loadings[rows], rewards, offset=offset, moments=self.moments
+        X = self.loadings[rows].astype(np.float64)
+        self.posterior, self.moments = laplace_step(
+            self.posterior, self.moments, X, rewards, offset
         )
 
     def evidence(self) -> dict[str, float]:

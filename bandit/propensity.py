@@ -87,6 +87,8 @@ def _with_quota(rank: NDArray[np.integer], n: int, k: int, m: int) -> NDArray[np
 
 def _more_than(x: int, marked: int, n: int, m: int) -> float:
     """Return P(H > x) for H of `marked` arms among m drawn from n: the hypergeometric tail."""
+    if m == 1:
+        return marked / n if x == 0 else 0.0
     h = np.arange(max(x + 1, m - (n - marked), 0), min(marked, m) + 1)
 
     def log_choose(a: int, b: NDArray[np.integer] | int) -> NDArray[np.float64]:

@@ -24,15 +24,16 @@ from scipy.special import logit as to_logit
 
 from bandit import unsettled as unsettled_scans
 from bandit.arm_effects import effect_variance
+from bandit.backlog import Backlog
 from bandit.cells import CellLayout, CellWeights, level_of
-from bandit.checks import as_arms
+from bandit.checks import as_arms, as_rewards
 from bandit.coverage import Coverage
 from bandit.errors import IncompatibleStateError, InvalidInputError
 from bandit.expansion import Expansion, Kind
 from bandit.open_scan import OpenScan
 from bandit.pattern import PatternStrength
 from bandit.recall import RecallModel
-from bandit.reward_model import Moments, WeightPosterior, laplace_update, learn_prior_precision
+from bandit.reward_model import Moments, WeightPosterior, laplace_step, learn_prior_precision
 from bandit.rewards import RewardRule, TopShare
 from bandit.track_record import TrackRecord, TrackView
 from bandit.unsettled import MOST_SCANS, UnsettledScan
@@ -40,6 +41,8 @@ from bandit.unsettled import MOST_SCANS, UnsettledScan
 Array = NDArray[np.float64]
 
 STATE_FORMAT = 1
+# Grows when the same journal is folded into another belief than before.
+LEARNING_VERSION = 2
 
 # Prior of the logit: this many logits between a composite of 50 and one of 100. A composite's
 # spread over a universe is about 8 points, so one spread is worth about a factor of 2 in odds.
@@ -104,7 +107,7 @@ class RankerSettings:
             raise InvalidInputError(f"random_share is {self.random_share}; expected 0 to 1")
 
 
-def percentiles(values: NDArray[np.floating]) -> Array:
+def percentiles(values: NDArray[np.floating | np.integer]) -> Array:
     """Return the mid-rank of each value among all, in (0, 1); ties share theirs.
 
     Examples
@@ -114,7 +117,8 @@ def percentiles(values: NDArray[np.floating]) -> Array:
     array([0.5  , 0.125, 0.5  , 0.875])
     """
     n = values.size
-    order = np.argsort(values)
+    # Numbers of 16 bits are sorted digit by digit, in a fifth of the time, if stably.
+    order = np.argsort(values, kind="stable" if values.dtype.itemsize <= 2 else None)
     ordered = values[order]
     is_first = np.ones(n, bool)  # of those that are equal
     is_first[1:] = ordered[1:] != ordered[:-1]
@@ -151,6 +155,7 @@ class Ranker:
         self.layout = self._layout(self.columns)
         self.cells = CellWeights.empty(self.layout.n_cells)
         self.unsettled: Mapping[str, UnsettledScan] = {}
+        self.backlog = Backlog()
         mean, variance = self._prior(self.columns)
         self.posterior = WeightPosterior.from_prior(mean, variance)
         self.moments = Moments.of(self.posterior)
@@ -172,15 +177,19 @@ class Ranker:
             Names `row.<column>` and percentiles within the given arms, float32 (n, n_columns),
             drawn to 50 as the row ages; NaN where the arm has no row.
         """
-        rows = view.rows
-        values = np.full(rows.shape, np.nan, np.float32)
+        columns = np.ascontiguousarray(view.rows.T)
+        bits = columns.view(np.int16)
+        # Whole numbers in the same order (and -0 = 0), which sort five times as fast.
+        keys = np.where(bits < 0, np.int16(-0x8000) - bits, bits)
+        is_known = ~np.isnan(columns)
+        values = np.full(columns.shape, np.nan, np.float32)
         kept = 0.5 ** (np.nan_to_num(view.age_days) / _ROW_HALF_LIFE_DAYS)
-        for j in range(rows.shape[1]):
-            known = ~np.isnan(rows[:, j])
-            if known.any():
-                percentile = percentiles(rows[known, j])
-                values[known, j] = 50.0 + 100.0 * (percentile - 0.5) * kept[known]
-        return tuple(f"row.{name}" for name in self.track.columns), values
+        for key, known, value in zip(keys, is_known, values, strict=True):
+            if known.all():
+                value[:] = 50.0 + 100.0 * (percentiles(key) - 0.5) * kept
+            elif known.any():
+                value[known] = 50.0 + 100.0 * (percentiles(key[known]) - 0.5) * kept[known]
+        return tuple(f"row.{name}" for name in self.track.columns), values.T
 
     def open_scan(
         self,
@@ -313,8 +322,9 @@ class Ranker:
             rows = None if rows is None else np.asarray(rows)[ok]
             rating = None if rating is None else np.asarray(rating)[ok]
         aligned = self._align(context, columns, ok.size)
-        X = self.expansion.transform(aligned, np.float64)
-        posterior, moments = laplace_update(self.posterior, X, r, moments=self.moments)
+        self.backlog = self.backlog.add(aligned, as_rewards(r, n=ok.size), p)
+        if self.backlog.is_due:
+            self._learn_backlog()
         scan = self.unsettled.get(scan_id) or self._unsettled()
         unsettled = {**self.unsettled, scan_id: scan.add(aligned, r, rating)}
         self.track.update(
@@ -326,11 +336,18 @@ class Ranker:
             residual=r - p,
             information=p * (1.0 - p),
         )
-        self.posterior, self.moments = posterior, moments
         self.unsettled = unsettled
         self.n_reports += ok.size
 
+    def _learn_backlog(self) -> None:
+        if self.backlog.parts:
+            context, r = self.backlog.joined()
+            X = np.asarray(self.expansion.transform(context, np.float64), np.float64)
+            self.posterior, self.moments = laplace_step(self.posterior, self.moments, X, r)
+            self.backlog = Backlog()
+
     def _fold_close(self, scan_id: str, header: Mapping[str, Any]) -> None:
+        self._learn_backlog()
         if header.get("limit") is not None:
             self.limit = float(header["limit"])
         self.pattern_strength = PatternStrength(dict(self.pattern_strength.variance))
@@ -339,8 +356,7 @@ class Ranker:
         self.recall.learn(header.get("recall", ()))
         if header.get("n_total"):
             self.coverage.learn(header["n_scanned"], header["n_total"])
-        view = self.track.view(self.track.arms, now=self.time)
-        self.effect_variance = effect_variance(view.residual, view.information)
+        self.effect_variance = effect_variance(*self.track.residuals(self.time))
         self.n_scans += 1
         self._settle(scan_id, header.get("hit_limit"))
 
@@ -355,14 +371,19 @@ class Ranker:
             return
         all_of_it = scan.joined(len(self.columns))
         reward, rating = all_of_it["reward"].astype(np.float64), all_of_it["rating"]
-        X = np.asarray(self.expansion.transform(all_of_it["context"], np.float64), np.float64)
+        context = all_of_it["context"]
         if hit_limit is not None:
             judged = np.where(np.isnan(rating), reward, rating >= hit_limit)
-            self.posterior = self.posterior.corrected(X, judged - reward)
+            change = judged - reward
+            rows = np.flatnonzero(change)  # few: most stand where there is no doubt
+            X = np.asarray(self.expansion.transform(context[rows], np.float64), np.float64)
+            self.posterior = self.posterior.corrected(X, change[rows])
             self.moments = Moments.of(self.posterior)
             reward = judged
-        cells = self.layout.cells_of(all_of_it["context"])
-        foretold = X[:, : scan.mean.size] @ scan.mean
+        cells = self.layout.cells_of(context)
+        # Columns that were added since carried no weight then.
+        mean = np.pad(scan.mean, (0, self.expansion.n_features - scan.mean.size))
+        foretold = self.expansion.linear(context, mean).astype(np.float64)
         worth = np.pad(scan.worth, (0, self.layout.n_cells - scan.worth.size))
         foretold += level_of(foretold + worth[cells].sum(axis=1), reward)
         self.cells = self.cells.learn(cells, reward, foretold)
@@ -373,6 +394,7 @@ class Ranker:
         elapsed = time - self.time
         if elapsed <= 0:
             return
+        self._learn_backlog()
         if np.isfinite(elapsed):
             factor = 0.5 ** (elapsed / self.settings.half_life_days)
             self.posterior = self.posterior.decay(factor)
@@ -417,6 +439,7 @@ class Ranker:
         added = [name for name in columns if name not in self.columns]
         if not added:
             return
+        self._learn_backlog()
         names = (*self.columns, *added)
         mean, variance = self._prior(names)
         old = self.posterior
@@ -482,6 +505,7 @@ class Ranker:
             "coverage": [self.coverage.left_out, self.coverage.weight],
             "trust": [float(trust.data_precision[0, 0]), float(trust.data_shift[0])],
             "unsettled": names,
+            "surprise": self.backlog.surprise,
             "limit": None if np.isnan(self.limit) else self.limit,
             "effect_variance": self.effect_variance,
             "time": None if np.isinf(self.time) else self.time,
@@ -499,6 +523,8 @@ class Ranker:
             **waiting,
             **self.track.state(),
         }
+        if self.backlog.parts:
+            arrays["backlog_context"], arrays["backlog_reward"] = self.backlog.joined()
         return header, arrays
 
     @classmethod
@@ -551,6 +577,9 @@ class Ranker:
                 arrays["cell_precision"], arrays["cell_shift"], header["trust"]
             )
             ranker.unsettled = unsettled_scans.restored(header["unsettled"], arrays)
+        if "backlog_reward" in arrays:
+            waits = np.array(arrays["backlog_context"]), np.array(arrays["backlog_reward"])
+            ranker.backlog = Backlog((waits,), float(header["surprise"]))
         ranker.track.restore(header["arms"], header["row_columns"], arrays)
         ranker.pattern_strength = PatternStrength(dict(header["pattern"]))
         ranker.recall = RecallModel(*header["recall"])

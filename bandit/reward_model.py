@@ -108,7 +108,7 @@ class WeightPosterior:
             n_observed=self.n_observed * factor,
         )
 
-    def corrected(self, X: Array, change: Array) -> WeightPosterior:
+    def corrected(self, X: NDArray[np.floating], change: NDArray[np.floating]) -> WeightPosterior:
         """Return the belief had rewards learned before been others.
 
         Parameters
@@ -242,17 +242,23 @@ def laplace_update(
     """
     X_ = as_matrix(X, name="context", n_columns=posterior.prior_mean.size)
     r = as_rewards(rewards, n=X_.shape[0])
-    before = moments or Moments.of(posterior)
+    return laplace_step(posterior, moments or Moments.of(posterior), X_, r, offset)
+
+
+def laplace_step(
+    posterior: WeightPosterior, before: Moments, X: Array, r: Array, offset: Array | float = 0.0
+) -> tuple[WeightPosterior, Moments]:
+    """Do what `laplace_update` does with values that were checked before."""
     if r.size == 0:
         return posterior, before  # LAPACK refuses systems of size 0
-    start = X_ @ before.mean + offset
-    eta = _mode_by_gradients(before, X_, r, start)
+    start = X @ before.mean + offset
+    eta = _mode_by_gradients(before, X, r, start)
     if eta is None:
-        eta = _mode_by_newton(posterior.precision, X_, r, start)
+        eta = _mode_by_newton(posterior.precision, X, r, start)
     p = expit(eta)
     weight = p * (1.0 - p)
     # The product of a matrix and its own transpose takes half the multiplications.
-    half = np.sqrt(weight)[:, None] * X_
+    half = np.sqrt(weight)[:, None] * X
     data_precision = half.T @ half
     data_precision += posterior.data_precision
     updated = WeightPosterior(
@@ -260,7 +266,7 @@ def laplace_update(
         posterior.prior_precision,
         data_precision,
         # The mean of this parabola of the log posterior at eta is one Newton step further.
-        posterior.data_shift + (weight * (eta - offset) + r - p) @ X_,
+        posterior.data_shift + (weight * (eta - offset) + r - p) @ X,
         posterior.n_observed + r.size,
     )
     # From the state alone: one that is saved and loaded must give the same bits.

@@ -113,22 +113,22 @@ class TopShare:
         return np.where(np.isnan(rating), np.nan, (rating >= limit).astype(np.float64))
 
 
-def limit_above(ratings: Array, n_hits: float) -> float:
-    """Return the rating that `n_hits` of `ratings`, shape (n,), reach, and never all of them.
+def limit_above(ordered: Array, n_hits: float) -> float:
+    """Return the rating that `n_hits` of all ratings reach, and never all of them.
 
     Many scanners give 0 to all but a few. Where fewer than `n_hits` stand out, those are the hits:
     the lowest rating is no distinction, or every symbol would be one.
+
+    Parameters
+    ----------
+    ordered : array, shape (n,)
+        All ratings, ascending.
 
     Examples
     --------
     >>> limit_above(np.array([0.0, 0.0, 0.0, 0.0, 7.0, 9.0]), 3.0)
     7.0
     """
-    return _limit_in(np.sort(ratings), n_hits)
-
-
-def _limit_in(ordered: Array, n_hits: float) -> float:
-    """Return the same of ratings in ascending order."""
     n = ordered.size
     # np.quantile's linear interpolation; it takes ten times as long for a few hundred numbers.
     place = (n - 1) * (1.0 - min(max(n_hits, 0.5), n) / n)
@@ -172,12 +172,17 @@ class RunningLimit:
         expected = self._expected if expected is None else expected
         if self._ratings.size == 0:
             return self.carried
-        here = _limit_in(self._ratings, expected)
+        here = limit_above(self._ratings, expected)
         if np.isnan(self.carried):
             return here
         # Written so that equal limits blend to the same bits: on a coarse scale the limit is a
         # rating, and one bit above it nobody would be a hit.
         return self.carried - math.expm1(-expected / _CARRIED_HITS) * (here - self.carried)
+
+    def final(self, share: float) -> float:
+        """Return the limit of a scan of which everything was seen, `share` of it hits."""
+        n = self._ratings.size
+        return limit_above(self._ratings, share * n) if n else self.carried
 
     def chance(self, rating: Array) -> Array:
         """Return the probability that ratings (k,), seen before, are of the top share; NaN stays.
@@ -198,7 +203,7 @@ class RunningLimit:
         """Return the limit to carry to the next scan, given the hits among what was seen."""
         if self._ratings.size == 0:
             return self.carried
-        here = _limit_in(self._ratings, expected)
+        here = limit_above(self._ratings, expected)
         if np.isnan(self.carried):
             return here
         return self.carried + _CARRY_RATE * (here - self.carried)

@@ -49,7 +49,7 @@ class TrackView:
     n_hits: Array
     residual: Array
     information: Array
-    rows: NDArray[np.float32]
+    rows: NDArray[np.float16]
 
 
 class TrackRecord:
@@ -136,24 +136,27 @@ class TrackRecord:
                     f"residual or information is {moment}; expected {r.size} finite numbers"
                 )
         at = self._rows_of(arms)
-        values, time = self._values[at], self._time[at]
-        # A report older than the last one is weighed by its age instead of ageing the record,
-        # so that the order of arrival does not matter.
+        values, time = self._values[at].astype(np.float64), self._time[at]
         age = np.where(np.isfinite(time), now - time, 0.0)
-        ageing, weight_age = np.maximum(age, 0.0), np.maximum(-age, 0.0)
-        fast, slow = (
-            (0.5 ** (ageing / days), 0.5 ** (weight_age / days))
-            for days in (self.fast_days, self.slow_days)
-        )
-        sums = [(_FAST_SUM, r, fast), (_SLOW_SUM, r, slow)]
-        if residual is not None and information is not None:
-            sums += [(_RESIDUAL, residual, slow), (_INFORMATION, information, slow)]
-        for count, (kept, weight) in ((_FAST_N, fast), (_SLOW_N, slow)):
-            values[:, count] = values[:, count] * kept + weight
-        for total, added, (kept, weight) in sums:
-            values[:, total] = values[:, total] * kept + weight * added
         is_newest = age >= 0.0
-        values[:, _LAST] = np.where(is_newest, r, values[:, _LAST])
+        added = np.zeros(values.shape)
+        added[:, _FAST_N] = added[:, _SLOW_N] = 1.0
+        added[:, _FAST_SUM] = added[:, _SLOW_SUM] = r
+        if residual is not None and information is not None:
+            added[:, _RESIDUAL], added[:, _INFORMATION] = residual, information
+        kept = np.empty(values.shape)
+        kept[:, : _FAST_SUM + 1] = (0.5 ** (np.abs(age) / self.fast_days))[:, None]
+        kept[:, _SLOW_N:] = (0.5 ** (np.abs(age) / self.slow_days))[:, None]
+        if is_newest.all():
+            values = values * kept + added
+            values[:, _LAST] = r
+        else:
+            # A report older than the last one is weighed by its age instead of ageing the record,
+            # so that the order of arrival does not matter.
+            newest = is_newest[:, None]
+            last = np.where(is_newest, r, values[:, _LAST])
+            values = values * np.where(newest, kept, 1.0) + added * np.where(newest, 1.0, kept)
+            values[:, _LAST] = last
         if rows is not None and columns:
             self._set_rows(at[is_newest], columns, rows[is_newest])
         self._values[at] = values
@@ -179,7 +182,7 @@ class TrackRecord:
         elapsed = np.nan_to_num(age)
         fast, slow = 0.5 ** (elapsed / self.fast_days), 0.5 ** (elapsed / self.slow_days)
         n_slow, hits_slow = values[:, _SLOW_N] * slow, values[:, _SLOW_SUM] * slow
-        rows = np.full((at.size, len(self.columns)), np.nan, np.float32)
+        rows = np.full((at.size, len(self.columns)), np.nan, np.float16)
         rows[known] = self._rows[at[known]]
         slow_mean = shrunken_means(n_slow, hits_slow, groups)
         n_fast, hits_fast = values[:, _FAST_N] * fast, values[:, _FAST_SUM] * fast
@@ -195,6 +198,12 @@ class TrackRecord:
             information=values[:, _INFORMATION] * slow,
             rows=rows,
         )
+
+    def residuals(self, now: float) -> tuple[Array, Array]:
+        """Return `residual` and `information` of every arm, as `view` does, both (n_arms,)."""
+        n = len(self._index)
+        kept = 0.5 ** (np.maximum(now - self._time[:n], 0.0) / self.slow_days)
+        return self._values[:n, _RESIDUAL] * kept, self._values[:n, _INFORMATION] * kept
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Return the arrays that `restore` takes; the arms and column names travel beside them."""

@@ -28,9 +28,9 @@ def half_precision(values: NDArray[np.floating]) -> NDArray[np.float32]:
     """
     with np.errstate(over="ignore"):
         rounded = np.asarray(values, np.float16).astype(np.float32)
-    bad = np.argwhere(np.isinf(rounded) & np.isfinite(values))
-    if bad.size:
-        row, column = bad[0]
+    is_infinite = np.isinf(rounded)
+    if is_infinite.any() and (is_infinite & np.isfinite(values)).any():
+        row, column = np.argwhere(is_infinite & np.isfinite(values))[0]
         raise InvalidInputError(
             f"loadings[{row}, {column}] is {values[row, column]}; expected at most 65,504 in size, "
             "best of mean square one"

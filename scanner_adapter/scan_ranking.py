@@ -219,11 +219,14 @@ class ScanRanking:
             )  # fmt: skip
             if self._share is not None:
                 self._share.settle(table.symbols)
-            if live is not None:
-                probability = np.asarray(entry.arrays["probability"], np.float64)[rows]
-                live.limit.observe(rating, probability)
         if live is not None:
-            live.observe(places, rating, np.asarray(entry.arrays["reward"], np.float64)[rows])
+            reward, probability = (
+                np.asarray(entry.arrays[name], np.float64)[rows]
+                for name in ("reward", "probability")
+            )
+            if worker != self.session:
+                live.limit.observe(rating, probability)
+            live.observe(places, rating, reward, probability)
 
     # -- judging -----------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bandit.ranker import RankerSettings
+from bandit.ranker import LEARNING_VERSION, RankerSettings
 from bandit.rewards import RewardRule, Signal, TopShare
 
 
@@ -20,6 +20,7 @@ def settings_note(settings: RankerSettings) -> dict[str, Any]:
     name goes along for people.
     """
     return {
+        "learning_version": LEARNING_VERSION,
         "seed_weights": dict(settings.seed_weights),
         "crossed": list(settings.crossed),
         "half_life_days": settings.half_life_days,

@@ -18,7 +18,7 @@ from rich import box
 from rich.table import Table
 
 from bandit.errors import BanditError, InvalidInputError
-from bandit.ranker import RankerSettings
+from bandit.ranker import LEARNING_VERSION, RankerSettings
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from bandit.stores import Entry
 from bandit.stores.memory import MemoryStore
@@ -145,6 +145,9 @@ class _Stage:
         obstacle = scan.obstacle()
         if obstacle is not None:
             return verdict(None, obstacle)
+        noted = scan.opened.get("settings", {})
+        if noted and noted.get("learning_version") != LEARNING_VERSION:
+            return verdict(None, "another version of scanrank wrote it, which learned otherwise")
         try:
             symbols, facts = scan.facts(facts_of)
             origin, settings = scan.origin(), _settings_of(scan, self._rule)

@@ -302,6 +302,17 @@ class TestWhatCannotBeRepeated:
             _append(old, entry, without={"handed_out", "seed", "batch", "place"})
         assert "scanrank 0.1.0 or earlier" in self.reasons(old)[0]
 
+    def test_a_version_that_learned_otherwise(self, store: MemoryStore) -> None:
+        Day(0, 30).scan(open_(store), batch=10)
+        old = MemoryStore()
+        for entry in store.read("rules"):
+            if entry.kind == "open":
+                del entry.header["settings"]["learning_version"]
+            _append(old, entry)
+        assert self.reasons(old) == [
+            "another version of scanrank wrote it, which learned otherwise"
+        ]
+
     def test_other_feature_names(self, store: MemoryStore) -> None:
         """A stopped scan that had sub-scores which the bars of today do not give."""
         day = Day(0, 30)

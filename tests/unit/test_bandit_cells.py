@@ -16,6 +16,7 @@ from bandit.cells import (
     correction,
     level_of,
 )
+from bandit.reward_model import WeightPosterior, laplace_update
 
 Array = NDArray[np.float64]
 
@@ -100,6 +101,16 @@ class TestLearning:
         noise = correction(taught(lambda x: np.full(len(x), -2.0)).worth, TWO, context).std()
         steps_ = correction(taught(steps).worth, TWO, context).std()
         assert noise < min(0.1, 0.1 * steps_)
+
+    @pytest.mark.parametrize("offset", [0.0, -3.0, 30.0])
+    def test_the_level_of_a_scan_is_the_mode_of_one_weight(self, offset: float) -> None:
+        rng = np.random.default_rng(4)
+        logit, rewards = rng.normal(offset, 1.0, 200), rng.random(200)
+        prior = WeightPosterior.from_prior([0.0], [1.0])
+        posterior, moments = laplace_update(prior, np.ones((200, 1)), rewards, offset=logit)
+        # A Laplace step stops 0.01 posterior deviations before the mode.
+        sd = posterior.precision[0, 0] ** -0.5
+        assert level_of(logit, rewards) == pytest.approx(moments.mean[0], abs=0.02 * sd)
 
     def test_a_day_on_which_everything_hits_teaches_no_cell(self) -> None:
         rewards, logit = np.ones(400), np.full(400, -2.0)

@@ -117,6 +117,18 @@ class TestRows:
         track.update(arms, now=0.0, rewards=np.zeros(7), columns=["c"], rows=values[:, None])
         assert (np.diff(track.view(arms, now=0.0).rows[:, 0]) > 0).all()
 
+    def test_residuals_are_those_of_the_view(self) -> None:
+        track = TrackRecord()
+        for now, arms in ((1.0, ["A", "B"]), (9.0, ["B", "C"])):
+            track.update(
+                arms, now=now, rewards=[0.0, 1.0], residual=np.array([-0.2, 0.7]),
+                information=np.array([0.1, 0.2]),
+            )  # fmt: skip
+        view = track.view(track.arms, now=20.0)
+        residual, information = track.residuals(20.0)
+        np.testing.assert_array_equal(residual, view.residual)
+        np.testing.assert_array_equal(information, view.information)
+
     def test_a_restored_record_is_the_same_to_the_bit(self) -> None:
         track = TrackRecord()
         track.update(
