@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bandit.errors import BanditError, InvalidInputError
-from bandit.ranker import Ranker, RankerSettings
+from bandit.ranker import LEARNING_VERSION, Ranker, RankerSettings
 from bandit.stores import Problem, Snapshot, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
@@ -83,10 +83,16 @@ def _compare(
             "the snapshot does not say with which settings it was folded (an earlier version "
             "wrote it); from the next scan on it does"
         )
+    if snapshot.header["settings"].get("learning_version") != LEARNING_VERSION:
+        return Fold.NOT_COMPARED, (
+            "another version of scanrank, which learned in another way, wrote the snapshot; "
+            "this one goes on from it"
+        )
     if snapshot.header["fold_since"] != START:
         return Fold.NOT_COMPARED, (
             f"at {snapshot.header['fold_since']} the settings changed or a damaged entry was "
-            "removed: the belief up to there is not what a fold from zero gives today"
+            "removed, or a newer scanrank went on that learns in another way: the belief up to "
+            "there is not what a fold from zero gives today"
         )
     try:
         settings = settings_from_note(snapshot.header["settings"])

@@ -185,6 +185,29 @@ def test_changed_settings_are_explained_until_they_are_all_there_is(
     assert "the settings changed" in out
 
 
+def test_what_a_version_learned_in_another_way_is_explained(
+    scanrank: Cli, url: str, store: Store
+) -> None:
+    """Before the first scan after an upgrade, and after it."""
+    old = store.load_snapshot("rules")
+    assert old is not None
+    settings = {k: v for k, v in old.header["settings"].items() if k != "learning_version"}
+    store.save_snapshot(
+        "rules",
+        header={**old.header, "settings": settings},
+        arrays={**old.arrays, "data_shift": old.arrays["data_shift"] + 0.1},
+        position=old.position,
+        expected_version=old.version,
+    )
+    code, out, _ = scanrank("store", "check", "--store", url)
+    assert code == 0
+    assert "learned in another way, wrote the snapshot" in " ".join(out.split())
+    scan_days(url, n_days=1, first=4)
+    code, out, _ = scanrank("store", "check", "--store", url)
+    assert code == 0
+    assert f"at {old.position} the settings changed or" in " ".join(out.split())
+
+
 def test_a_ruleset_without_snapshot_is_sound(scanrank: Cli, url: str, store: Store) -> None:
     store.append_event("other", "s1", "open", header={"scan_time": 1.0, "columns": []}, arrays={})
     code, out, _ = scanrank("store", "check", "--store", url)
