@@ -37,7 +37,7 @@ class WithoutCells(Ranked):
 
 def _without_hinges(log: ReplayLog, seed: int) -> SymbolRanker:
     """Leave sub-scores straight; products stay."""
-    opened = Configuration(seed=seed).open(log.rule)
+    opened = Configuration(seed=seed).open(log.rule, keeps_journal=False)
     ranker = opened.learned.ranker
     settings = ranker.settings
 
@@ -51,7 +51,10 @@ def _without_hinges(log: ReplayLog, seed: int) -> SymbolRanker:
 
 
 def _with_settings(**settings: object) -> Callable[[ReplayLog, int], SymbolRanker]:
-    return lambda log, seed: Configuration(seed=seed, settings=settings).open(log.rule)
+    def open_(log: ReplayLog, seed: int) -> SymbolRanker:
+        return Configuration(seed=seed, settings=settings).open(log.rule, keeps_journal=False)
+
+    return open_
 
 
 _OPEN = {

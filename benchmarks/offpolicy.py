@@ -20,7 +20,6 @@ from rich.table import Table
 from bandit.errors import UnanswerableError
 from bandit.offpolicy import BIAS, LoggedScan, Method, estimate_recall
 from bandit.rewards import Threshold
-from bandit.stores.memory import MemoryStore
 from scanner_adapter.context import MarketFacts
 from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_log
 from scanner_adapter.replay.journal import FactsOf
@@ -52,9 +51,7 @@ def facts_of_days(log: RecordedLog) -> FactsOf:
 
 def stopped_scans(log: RecordedLog, seed: int) -> Iterator[Truth]:
     """Scan the log, each scan stopped early; what was hidden goes into the truth only."""
-    ranker = Configuration(seed=seed, settings={"random_share": QUOTA}).open(
-        log.rule, store=MemoryStore()
-    )
+    ranker = Configuration(seed=seed, settings={"random_share": QUOTA}).open(log.rule)
     learner = Ranked(ranker, batch_size=BATCH)
     hits = []
     for scan in log.scans(log.days()):

@@ -185,7 +185,8 @@ def make_order(name: str, log: ReplayLog, seed: int) -> str | Order:
     settings = {"exploration": 0.0} if name == "greedy" else {}
     match name:
         case "scanrank" | "greedy":
-            ranker = Configuration(seed=seed, settings=settings).open(log.rule)
+            configuration = Configuration(seed=seed, settings=settings)
+            ranker = configuration.open(log.rule, keeps_journal=False)
             return Ranked(ranker, name=name, batch_size=BATCH_SIZE)
         case "lightgbm":
             return peers.Peer(name, peers.LightGBM(seed), rng, random_share=0.02, loadings=False)
@@ -208,7 +209,7 @@ def make_order(name: str, log: ReplayLog, seed: int) -> str | Order:
     if name in _without.WITHOUT:
         return _without.open_order(name, log, seed, BATCH_SIZE)
     if name == UNTIL:
-        ranker = Configuration(seed=seed).open(log.rule)
+        ranker = Configuration(seed=seed).open(log.rule, keeps_journal=False)
         rule = RecallReached(TARGET_RECALL, CONFIDENCE)
         return Ranked(ranker, name=name, batch_size=BATCH_SIZE, until=rule)
     return name

@@ -181,7 +181,7 @@ def _open(
 ) -> list[Order]:
     make: dict[str, Callable[[], Order]] = {
         "scanrank": lambda: Ranked(
-            configuration.open(log.rule),
+            configuration.open(log.rule, keeps_journal=False),
             name=configuration.name,
             batch_size=batch_size,
             pace=pace,

@@ -114,7 +114,8 @@ def run_trial(
     """
     log = shared.log
     configuration = Configuration(seed=seed, settings=settings.arguments())
-    ranked = Ranked(configuration.open(log.rule), batch_size=settings.batch_size)
+    ranker = configuration.open(log.rule, keeps_journal=False)
+    ranked = Ranked(ranker, batch_size=settings.batch_size)
     judged = _Judged(ranked, standing, int(conditions["warmup"]))
     try:
         replay(log, orders=[judged], batch_size=settings.batch_size, **conditions)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from bandit.stores.memory import MemoryStore
 from features.bars import Bars
 from scanner_adapter.cli import main
 from scanner_adapter.journal_export import export_journal
@@ -163,7 +162,7 @@ class TestJournals:
     def test_a_ranker_in_memory_can_be_exported_too(self, replay: Cli, tmp_path: Path) -> None:
         """The bundled log, learned from as live, gives a journal that is a log as well."""
         log = bundled_log()
-        ranker = Configuration(seed=2).open(log.rule, store=MemoryStore())
+        ranker = Configuration(seed=2).open(log.rule)
         learner = Ranked(ranker)
         for scan in log.scans(log.days()[:4]):
             learner.visit(scan, len(scan.symbols))

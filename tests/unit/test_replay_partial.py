@@ -29,9 +29,7 @@ def log() -> RecordedLog:
 
 
 def stopped(log: RecordedLog, *, quota: float = QUOTA, n: int = N_SCANS) -> list[Entry]:
-    ranker = Configuration(seed=1, settings={"random_share": quota}).open(
-        log.rule, store=MemoryStore()
-    )
+    ranker = Configuration(seed=1, settings={"random_share": quota}).open(log.rule)
     learner = Ranked(ranker, batch_size=20)
     for scan in log.scans(log.days()[:n]):
         learner.visit(scan, int(STOP * len(scan.symbols)))
@@ -68,9 +66,7 @@ def truth(log: RecordedLog) -> dict[tuple[str, float], float]:
     """Recall of each order over the whole scans, the last rating being what was scanned before."""
     found: dict[tuple[str, float], list[float]] = {}
     last: dict[str, float] = {}
-    ranker = Configuration(seed=1, settings={"random_share": QUOTA}).open(
-        log.rule, store=MemoryStore()
-    )
+    ranker = Configuration(seed=1, settings={"random_share": QUOTA}).open(log.rule)
     learner = Ranked(ranker, batch_size=20)
     for scan in log.scans(log.days()[:N_SCANS]):
         n = len(scan.symbols)
