@@ -172,11 +172,6 @@ class Moments:
         """Return the length of `w`, shape (d,), in the metric of P: sqrt(w' P w)."""
         return float(np.linalg.norm(blas.dtrmv(self.cholesky, w, lower=1, trans=1)))
 
-    def covariance(self) -> Array:
-        """P^-1, shape (d, d)."""
-        inverse, _ = lapack.dpotrs(self.cholesky, np.eye(self.mean.size), lower=1)
-        return np.asarray(inverse, np.float64)
-
     def variance(self) -> Array:
         """Variance of each weight, the diagonal of P^-1, shape (d,): half the work of all of it."""
         inverse, _ = lapack.dtrtri(self.cholesky, lower=1)

@@ -110,8 +110,9 @@ class SymbolRanker:
         Parameters
         ----------
         url : str or Store
-            Address of the store, see `bandit.stores.store_from_url`; or the store itself, which
-            the ranker closes.
+            Address of the store, see `bandit.stores.store_from_url`. Or a store, used as it is: to
+            let reports wait on disk, wrap it in `bandit.stores.spool.SpoolingStore`. The ranker
+            closes it.
         ruleset : str
             Name of the scanner configuration; each is learned for itself.
         rewards : RewardRule, optional
@@ -150,7 +151,7 @@ class SymbolRanker:
         if weights is not None:
             further["weights"] = weights
         chosen = replace(Settings.of(settings), **further)
-        store = _surviving(store_from_url(url) if isinstance(url, str) else url)
+        store = _surviving(store_from_url(url)) if isinstance(url, str) else url
         try:
             return cls(
                 store, ruleset=ruleset, settings=chosen.ranker_settings(rewards), mode=mode,
