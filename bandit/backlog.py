@@ -1,52 +1,77 @@
-"""Reports that say little, until they are worth an update of the shared weights.
+"""Reports of a scan under way, until they are worth an update of the shared weights.
 
-An update costs the same whatever its rewards say, and most batches of a scan come after the hits:
-fifty arms of which hardly one was promising, and none was one. Such reports wait until together
-they were surprising enough. They are part of the state; what is learned at last is what would have
-been learned one by one, to the error of one Laplace step instead of several small ones.
+An update has two parts. The mean goes where it is likeliest given everything reported; that is
+cheap, and decides the order of the scan. The precision grows by what was reported; that costs as
+much as all the rest, and one scan of hundreds hardly changes it. So reports wait for both: until
+together they were surprising enough to move the mean, and until they are many enough, beside what
+was learned before, to count in the precision. They are part of the state.
+
+Most batches of a scan come after the hits: fifty arms of which hardly one was promising, and none
+was one. They wait longest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Rewards off their predictions, in all, that are worth an update: about one unexpected hit.
+# Rewards off their predictions, in all, that are worth moving the mean: about one unexpected hit.
 ENOUGH = 1.0
-# So many arms are learned from at once at most.
+# Rewards, as a share of all that were learned from, that are worth a new precision.
+MOST_SHARE = 0.05
+# So many arms wait at most.
 MOST_ARMS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits to be learned; never changed in place.
+    """What waits; never changed in place.
 
     Parameters
     ----------
-    parts : tuple of (context, reward)
-        Arrays of shapes (k, n_columns) and (k,), one pair for each report.
+    parts : tuple of (context, reward, counts)
+        Arrays of shapes (k, n_columns), (k,) and (k,), for each report; see `bandit.thinning`.
     surprise : float
-        Sum of their |reward - prediction|.
+        Sum of |reward - prediction| of what was reported since the mean moved.
+    features : array, shape (n_known, d), optional
+        Of the first arms, whose rewards the mean knows.
     """
 
-    parts: tuple[tuple[NDArray[np.floating], Array], ...] = ()
+    parts: tuple[tuple[NDArray[np.floating], Array, Array], ...] = ()
     surprise: float = 0.0
+    features: Array | None = None
 
-    def add(self, context: NDArray[np.floating], reward: Array, probability: Array) -> Backlog:
-        """Let a report wait, whose rewards (k,) were predicted with `probability` (k,)."""
-        surprise = self.surprise + float(np.abs(reward - probability).sum())
-        return Backlog((*self.parts, (context, reward)), surprise)
+    def add(
+        self, context: NDArray[np.floating], reward: Array, counts: Array, surprise: float
+    ) -> Backlog:
+        """Let a report wait."""
+        parts = (*self.parts, (context, reward, counts))
+        return replace(self, parts=parts, surprise=self.surprise + surprise)
+
+    @property
+    def n_arms(self) -> int:
+        """How many wait."""
+        return sum(reward.size for _, reward, _ in self.parts)
+
+    @property
+    def n_known(self) -> int:
+        """How many of them the mean knows: the first."""
+        return 0 if self.features is None else len(self.features)
 
     @property
     def is_due(self) -> bool:
-        """Whether it is worth an update."""
-        return self.surprise >= ENOUGH or sum(r.size for _, r in self.parts) >= MOST_ARMS
+        """Whether the mean is to move."""
+        return self.surprise >= ENOUGH or self.n_arms >= MOST_ARMS
 
-    def joined(self) -> tuple[NDArray[np.floating], Array]:
+    def joined(self) -> tuple[NDArray[np.floating], Array, Array]:
         """Return all reports as one; there must be some."""
-        context, reward = zip(*self.parts, strict=True)
-        return np.concatenate(context), np.concatenate(reward)
+        context, reward, counts = zip(*self.parts, strict=True)
+        return np.concatenate(context), np.concatenate(reward), np.concatenate(counts)
+
+    def learned(self, features: Array) -> Backlog:
+        """Return what waits for the precision alone, now that the mean knows everything."""
+        return Backlog((self.joined(),), 0.0, features)

@@ -189,7 +189,9 @@ class CellWeights:
         """Forget a share of the data, as `WeightPosterior.decay` does."""
         return CellWeights(factor * self.precision, factor * self.shift, self.trust.decay(factor))
 
-    def learn(self, cells: Index, rewards: Array, offset: Array) -> CellWeights:
+    def learn(
+        self, cells: Index, rewards: Array, offset: Array, counts: Array | float = 1.0
+    ) -> CellWeights:
         """Learn from a finished scan what was not foretold.
 
         Parameters
@@ -199,32 +201,36 @@ class CellWeights:
         rewards : array, shape (n,)
         offset : array, shape (n,)
             Linear predictor of everything but the cells when the arms were chosen.
+        counts : float or array, shape (n,)
+            How many arms each stands for.
 
         Notes
         -----
         Trust is judged by what was known before the scan. Then the weights learn, some fifty arms
         of all ranks at a time, as if their sum were trusted: else nothing would ever be learned.
         """
-        total = self.mean[cells].sum(axis=1)
-        trust, _ = laplace_update(self.trust, total[:, None], rewards, offset=offset)
+        total = sums(self.mean, cells)
+        trust, _ = laplace_update(self.trust, total[:, None], rewards, offset=offset, counts=counts)
         learned = replace(self, trust=trust)
+        counts = np.broadcast_to(counts, rewards.shape)
         n_steps = -(-rewards.size // _STEP)
         for first in range(n_steps):
             rows = slice(first, None, n_steps)
-            learned = learned._step(cells[rows], rewards[rows], offset[rows])
+            learned = learned._step(cells[rows], rewards[rows], offset[rows], counts[rows])
         return learned
 
-    def _step(self, cells: Index, rewards: Array, offset: Array) -> CellWeights:
+    def _step(self, cells: Index, rewards: Array, offset: Array, counts: Array) -> CellWeights:
         """Learn from some arms at once.
 
         The cells of an arm share what it teaches as if it came alone: with s the sum of their
         variances and v = p (1 - p), its residual counts 1 / (1 + v s) of itself. That is exact for
-        a single arm to first order; arms are added up.
+        a single arm to first order; arms are added up. One that stands for c counts as if the c
+        came at once.
         """
         mean, n, m = self.mean, self.precision.size, cells.shape[1]
-        p = expit(offset + mean[cells].sum(axis=1))
-        spread = (1.0 / (1.0 / _VARIANCE + self.precision))[cells].sum(axis=1)
-        share = 1.0 / (1.0 + p * (1.0 - p) * spread)
+        p = expit(offset + sums(mean, cells))
+        spread = sums(1.0 / (1.0 / _VARIANCE + self.precision), cells)
+        share = counts / (1.0 + counts * p * (1.0 - p) * spread)
         places = cells.ravel()
         pull = np.bincount(places, np.repeat((rewards - p) * share, m), minlength=n)
         curvature = np.bincount(places, np.repeat(p * (1.0 - p) * share, m), minlength=n)
@@ -236,7 +242,13 @@ class CellWeights:
         )
 
 
-def level_of(logit: Array, rewards: Array) -> float:
+def sums(values: Array, cells: Index) -> Array:
+    """Return the sum of the values of each arm's cells (n, m), shape (n,)."""
+    # As a product, in two thirds of the time of `values[cells].sum(axis=1)`.
+    return np.asarray(values.take(cells) @ np.ones(cells.shape[1]))
+
+
+def level_of(logit: Array, rewards: Array, counts: Array | float = 1.0) -> float:
     """Return what a scan as a whole lay above (or below) its linear predictors (n,).
 
     On a day on which everything moves, all cells would otherwise learn that day. A priori N(0, 1).
@@ -244,8 +256,8 @@ def level_of(logit: Array, rewards: Array) -> float:
     level = 0.0
     for _ in range(_MOST_NEWTON_STEPS):
         p = expit(logit + level)
-        gradient = float((rewards - p).sum()) - level
-        step = gradient / (1.0 + float((p * (1.0 - p)).sum()))
+        gradient = float((counts * (rewards - p)).sum()) - level
+        step = gradient / (1.0 + float((counts * p * (1.0 - p)).sum()))
         # The log posterior is concave, and ascends along steps of at most a logit.
         level += min(max(step, -1.0), 1.0)
         if abs(step) < _SMALL_STEP:
@@ -259,7 +271,7 @@ def correction(worth: Array, layout: CellLayout, context: NDArray[np.floating]) 
     if worth.any():
         for start in range(0, total.size, _CHUNK):
             rows = slice(start, start + _CHUNK)
-            total[rows] = worth[layout.cells_of(context[rows])].sum(axis=1)
+            total[rows] = sums(worth, layout.cells_of(context[rows]))
     return total
 
 

@@ -41,10 +41,11 @@ def as_rewards(values: ArrayLike, *, n: int) -> NDArray[np.float64]:
         raise InvalidInputError(
             f"rewards have shape {rewards.shape}, expected ({n},): one per context row"
         )
-    bad = np.flatnonzero(~((rewards >= 0.0) & (rewards <= 1.0)))
-    if bad.size:
+    is_fine = (rewards >= 0.0) & (rewards <= 1.0)
+    if not is_fine.all():
+        first = int(is_fine.argmin())
         raise InvalidInputError(
-            f"reward {rewards[bad[0]]} at position {bad[0]} is outside [0, 1]; "
+            f"reward {rewards[first]} at position {first} is outside [0, 1]; "
             "turn outcomes into rewards with a reward rule first"
         )
     return rewards

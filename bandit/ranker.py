@@ -24,8 +24,8 @@ from scipy.special import logit as to_logit
 
 from bandit import unsettled as unsettled_scans
 from bandit.arm_effects import effect_variance
-from bandit.backlog import Backlog
-from bandit.cells import CellLayout, CellWeights, level_of
+from bandit.backlog import MOST_ARMS, MOST_SHARE, Backlog
+from bandit.cells import CellLayout, CellWeights, level_of, sums
 from bandit.checks import as_arms, as_rewards
 from bandit.coverage import Coverage
 from bandit.errors import IncompatibleStateError, InvalidInputError
@@ -33,8 +33,15 @@ from bandit.expansion import Expansion, Kind
 from bandit.open_scan import OpenScan
 from bandit.pattern import PatternStrength
 from bandit.recall import RecallModel
-from bandit.reward_model import Moments, WeightPosterior, laplace_step, learn_prior_precision
+from bandit.reward_model import (
+    Moments,
+    WeightPosterior,
+    find_mode,
+    learn_prior_precision,
+    parabola_at,
+)
 from bandit.rewards import RewardRule, TopShare
+from bandit.thinning import thin
 from bandit.track_record import TrackRecord, TrackView
 from bandit.unsettled import MOST_SCANS, UnsettledScan
 
@@ -42,7 +49,7 @@ Array = NDArray[np.float64]
 
 STATE_FORMAT = 1
 # Grows when the same journal is folded into another belief than before.
-LEARNING_VERSION = 2
+LEARNING_VERSION = 3
 
 # Prior of the logit: this many logits between a composite of 50 and one of 100. A composite's
 # spread over a universe is about 8 points, so one spread is worth about a factor of 2 in odds.
@@ -56,6 +63,9 @@ _PRIOR_SD = {
     Kind.PRODUCT: 0.4,
 }
 _PRECISION_BOUNDS = (0.1, 1e4)
+# Prior precisions are learned anew before each of the first scans, and later before some: one scan
+# of hundreds hardly moves them.
+_EARLY_SCANS, _PRIOR_EVERY = 20, 4
 # An aged value is worth less: its distance from neutral halves in this many days (a rating's
 # autocorrelation is about 0.9 after one trading day and 0.65 after five).
 _ROW_HALF_LIFE_DAYS = 12.0
@@ -123,7 +133,7 @@ def percentiles(values: NDArray[np.floating | np.integer]) -> Array:
     is_first = np.ones(n, bool)  # of those that are equal
     is_first[1:] = ordered[1:] != ordered[:-1]
     below = np.flatnonzero(is_first)
-    n_equal = np.diff(below, append=n)
+    n_equal = np.concatenate([below[1:], [n]]) - below
     result = np.empty(n)
     result[order] = np.repeat((2.0 * below + n_equal) / (2.0 * n), n_equal)
     return result
@@ -157,8 +167,7 @@ class Ranker:
         self.unsettled: Mapping[str, UnsettledScan] = {}
         self.backlog = Backlog()
         mean, variance = self._prior(self.columns)
-        self.posterior = WeightPosterior.from_prior(mean, variance)
-        self.moments = Moments.of(self.posterior)
+        self._believe(WeightPosterior.from_prior(mean, variance))
 
     # -- scan --------------------------------------------------------------------------------
 
@@ -277,7 +286,8 @@ class Ranker:
         """
         # The new belief is built beside the old one. Only the track record is shared: it changes
         # last, and checks its input before.
-        beside = copy(self)
+        beside = type(self).__new__(type(self))  # `copy` takes ten times as long
+        vars(beside).update(vars(self))
         if kind == "open":
             beside._fold_open(scan_id, header)
         elif kind == "report":
@@ -291,10 +301,12 @@ class Ranker:
     def _fold_open(self, scan_id: str, header: Mapping[str, Any]) -> None:
         self._advance(float(header["scan_time"]))
         self._add_columns(header["columns"])
-        if self.posterior.n_observed > 0:
-            precision = self._learned_prior_precision()
-            self.posterior = self.posterior.with_prior(self.posterior.prior_mean, precision)
-            self.moments = Moments.of(self.posterior)
+        is_due = self.n_scans < _EARLY_SCANS or self.n_scans % _PRIOR_EVERY == 0
+        if is_due:
+            self._learn_backlog()
+            if self.posterior.n_observed > 0:
+                precision = self._learned_prior_precision()
+                self._believe(self.posterior.with_prior(self.posterior.prior_mean, precision))
         waiting = list(self.unsettled.items())[1 - MOST_SCANS :]
         self.unsettled = {**dict(waiting), scan_id: self._unsettled()}
 
@@ -322,29 +334,56 @@ class Ranker:
             rows = None if rows is None else np.asarray(rows)[ok]
             rating = None if rating is None else np.asarray(rating)[ok]
         aligned = self._align(context, columns, ok.size)
-        self.backlog = self.backlog.add(aligned, as_rewards(r, n=ok.size), p)
+        residual = as_rewards(r, n=ok.size) - p
+        is_fine = np.isfinite(residual)
+        if not is_fine.all():
+            first = int(is_fine.argmin())
+            raise InvalidInputError(
+                f"probability of {arms[first]!r} is {p[first]}; expected a number from 0 to 1"
+            )
+        kept, counts = thin(r, p, self.n_reports)
+        kept_context, kept_r = aligned[kept], r[kept]
+        self.backlog = self.backlog.add(kept_context, kept_r, counts, float(np.abs(residual).sum()))
         if self.backlog.is_due:
-            self._learn_backlog()
+            self._learn_backlog(as_a_whole=False)
         scan = self.unsettled.get(scan_id) or self._unsettled()
-        unsettled = {**self.unsettled, scan_id: scan.add(aligned, r, rating)}
+        kept_rating = None if rating is None else rating[kept]
+        scan = scan.add(kept_context, kept_r, kept_rating, counts)
+        unsettled = {**self.unsettled, scan_id: scan}
         self.track.update(
             arms,
             now=scan_time,
             rewards=r,
             columns=header.get("row_columns", ()),
             rows=rows,
-            residual=r - p,
+            residual=residual,
             information=p * (1.0 - p),
         )
         self.unsettled = unsettled
         self.n_reports += ok.size
 
-    def _learn_backlog(self) -> None:
-        if self.backlog.parts:
-            context, r = self.backlog.joined()
-            X = np.asarray(self.expansion.transform(context, np.float64), np.float64)
-            self.posterior, self.moments = laplace_step(self.posterior, self.moments, X, r)
+    def _believe(self, posterior: WeightPosterior) -> None:
+        """Take over a belief; nothing may wait that it does not know."""
+        self.posterior = posterior
+        self.anchor = self.moments = Moments.of(posterior)
+
+    def _learn_backlog(self, *, as_a_whole: bool = True) -> None:
+        """Move the mean to what was reported; let the precision know it too, where it counts."""
+        backlog, posterior, anchor = self.backlog, self.posterior, self.anchor
+        if not backlog.parts:
+            return
+        context, r, counts = backlog.joined()
+        X = np.asarray(self.expansion.transform(context[backlog.n_known :], np.float64))
+        if backlog.features is not None:
+            X = np.concatenate([backlog.features, X])
+        mean, eta = find_mode(posterior, anchor, X, r, counts=counts, start=self.moments.mean)
+        is_much = counts.sum() > MOST_SHARE * posterior.n_observed or r.size >= MOST_ARMS
+        if as_a_whole or is_much:
+            self._believe(parabola_at(eta, posterior, X, r, counts=counts))
             self.backlog = Backlog()
+        else:
+            self.moments = Moments(mean, anchor.cholesky)
+            self.backlog = backlog.learned(X)
 
     def _fold_close(self, scan_id: str, header: Mapping[str, Any]) -> None:
         self._learn_backlog()
@@ -371,22 +410,22 @@ class Ranker:
             return
         all_of_it = scan.joined(len(self.columns))
         reward, rating = all_of_it["reward"].astype(np.float64), all_of_it["rating"]
-        context = all_of_it["context"]
+        context, counts = all_of_it["context"], all_of_it["counts"].astype(np.float64)
         if hit_limit is not None:
             judged = np.where(np.isnan(rating), reward, rating >= hit_limit)
-            change = judged - reward
+            change = counts * (judged - reward)
             rows = np.flatnonzero(change)  # few: most stand where there is no doubt
             X = np.asarray(self.expansion.transform(context[rows], np.float64), np.float64)
             self.posterior = self.posterior.corrected(X, change[rows])
-            self.moments = Moments.of(self.posterior)
+            self.anchor = self.moments = self.anchor.shifted(self.posterior)
             reward = judged
         cells = self.layout.cells_of(context)
         # Columns that were added since carried no weight then.
         mean = np.pad(scan.mean, (0, self.expansion.n_features - scan.mean.size))
         foretold = self.expansion.linear(context, mean).astype(np.float64)
         worth = np.pad(scan.worth, (0, self.layout.n_cells - scan.worth.size))
-        foretold += level_of(foretold + worth[cells].sum(axis=1), reward)
-        self.cells = self.cells.learn(cells, reward, foretold)
+        foretold += level_of(foretold + sums(worth, cells), reward, counts)
+        self.cells = self.cells.learn(cells, reward, foretold, counts)
 
     def _advance(self, time: float) -> None:
         if not np.isfinite(time):
@@ -397,8 +436,7 @@ class Ranker:
         self._learn_backlog()
         if np.isfinite(elapsed):
             factor = 0.5 ** (elapsed / self.settings.half_life_days)
-            self.posterior = self.posterior.decay(factor)
-            self.moments = Moments.of(self.posterior)
+            self._believe(self.posterior.decay(factor))
             self.cells = self.cells.decay(factor)
         self.time = time
 
@@ -445,7 +483,7 @@ class Ranker:
         old = self.posterior
         d = old.prior_mean.size
         extra = mean.size - d
-        self.posterior = replace(
+        posterior = replace(
             old,
             prior_mean=np.concatenate([old.prior_mean, mean[d:]]),
             prior_precision=np.concatenate([old.prior_precision, 1.0 / variance[d:]]),
@@ -455,7 +493,7 @@ class Ranker:
         self.columns = names
         self.expansion, self.layout = self._expansion(names), self._layout(names)
         self.cells = self.cells.grow(self.layout.n_cells)
-        self.moments = Moments.of(self.posterior)
+        self._believe(posterior)
 
     def _align(
         self, context: NDArray[np.floating], columns: Sequence[str], n_arms: int
@@ -524,7 +562,15 @@ class Ranker:
             **self.track.state(),
         }
         if self.backlog.parts:
-            arrays["backlog_context"], arrays["backlog_reward"] = self.backlog.joined()
+            context, reward, counts = self.backlog.joined()
+            arrays |= {
+                "backlog_context": context,
+                "backlog_reward": reward,
+                "backlog_counts": counts,
+            }
+            if self.backlog.n_known:
+                header["n_known"] = self.backlog.n_known
+                arrays["mean"] = self.moments.mean.copy()
         return header, arrays
 
     @classmethod
@@ -564,22 +610,31 @@ class Ranker:
                 f"{mean.size}: they cross other columns; use the former setting, or another "
                 "ruleset name"
             )
-        ranker.posterior = WeightPosterior(
+        posterior = WeightPosterior(
             mean,
             np.array(arrays["prior_precision"], np.float64),
             np.array(arrays["data_precision"], np.float64),
             np.array(arrays["data_shift"], np.float64),
             float(header["n_observed"]),
         )
-        ranker.moments = Moments.of(ranker.posterior)
+        ranker._believe(posterior)
         if "trust" in header:  # older snapshots have no cells
             ranker.cells = ranker.cells.restored(
                 arrays["cell_precision"], arrays["cell_shift"], header["trust"]
             )
             ranker.unsettled = unsettled_scans.restored(header["unsettled"], arrays)
         if "backlog_reward" in arrays:
-            waits = np.array(arrays["backlog_context"]), np.array(arrays["backlog_reward"])
+            reward = np.array(arrays["backlog_reward"])
+            counts = arrays.get("backlog_counts", np.ones(reward.size))  # older snapshots have none
+            waits = np.array(arrays["backlog_context"]), reward, np.array(counts, np.float64)
             ranker.backlog = Backlog((waits,), float(header["surprise"]))
+            if "mean" in arrays:
+                known = waits[0][: int(header["n_known"])]
+                X = np.asarray(ranker.expansion.transform(known, np.float64))
+                ranker.backlog = replace(ranker.backlog, features=X)
+                ranker.moments = Moments(
+                    np.array(arrays["mean"], np.float64), ranker.anchor.cholesky
+                )
         ranker.track.restore(header["arms"], header["row_columns"], arrays)
         ranker.pattern_strength = PatternStrength(dict(header["pattern"]))
         ranker.recall = RecallModel(*header["recall"])

@@ -29,7 +29,7 @@ _MAX_GRADIENT_STEPS = 10
 # Newton on a log-concave posterior started at the last mode: 2 to 4 steps in practice.
 _MAX_NEWTON_STEPS = 25
 # Stop when at most half of this can be gained in log posterior; one Newton step still follows.
-_TOLERANCE = 1e-4
+_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class WeightPosterior:
     def precision(self) -> Array:
         """P, shape (d, d)."""
         precision = self.data_precision.copy()
-        np.einsum("ii->i", precision)[:] += self.prior_precision
+        precision.ravel()[:: precision.shape[0] + 1] += self.prior_precision
         return precision
 
     @property
@@ -149,9 +149,17 @@ class Moments:
             raise np.linalg.LinAlgError(
                 f"the precision of the weights is not positive definite (leading minor {info})"
             )
+        return cls._solving(lower, posterior.shift)
+
+    @classmethod
+    def _solving(cls, lower: Array, shift: Array) -> Moments:
         # For one vector dtrsv takes two thirds of what dpotrs does.
-        half = blas.dtrsv(lower, posterior.shift, lower=1, overwrite_x=1)
+        half = blas.dtrsv(lower, shift, lower=1)
         return cls(blas.dtrsv(lower, half, lower=1, trans=1, overwrite_x=1), lower)
+
+    def shifted(self, posterior: WeightPosterior) -> Moments:
+        """Return the moments of a posterior whose precision is that of these."""
+        return self._solving(self.cholesky, posterior.shift)
 
     def draw(self, rng: np.random.Generator, n_draws: int = 1, scale: float = 1.0) -> Array:
         """Draw weights from N(mean, scale^2 P^-1), shape (n_draws, d)."""
@@ -168,9 +176,13 @@ class Moments:
             return np.asarray(blas.dtrsv(self.cholesky, right, lower=1, trans=trans), np.float64)
         return np.asarray(blas.dtrsm(1.0, self.cholesky, right, lower=1, trans_a=trans), np.float64)
 
+    def whitened(self, w: Array) -> Array:
+        """Return L'w, shape (d,), whose length is that of `w` in the metric of P."""
+        return np.asarray(blas.dtrmv(self.cholesky, w, lower=1, trans=1), np.float64)
+
     def norm(self, w: Array) -> float:
         """Return the length of `w`, shape (d,), in the metric of P: sqrt(w' P w)."""
-        return float(np.linalg.norm(blas.dtrmv(self.cholesky, w, lower=1, trans=1)))
+        return float(np.linalg.norm(self.whitened(w)))
 
     def variance(self) -> Array:
         """Variance of each weight, the diagonal of P^-1, shape (d,): half the work of all of it."""
@@ -190,6 +202,7 @@ def laplace_update(
     rewards: ArrayLike,
     *,
     offset: Array | float = 0.0,
+    counts: Array | float = 1.0,
     moments: Moments | None = None,
 ) -> tuple[WeightPosterior, Moments]:
     """Learn from one batch of rewards in [0, 1] by a Laplace step.
@@ -209,6 +222,8 @@ def laplace_update(
         In [0, 1].
     offset : float or array-like, shape (k,)
         Part of the linear predictor that is known already.
+    counts : float or array-like, shape (k,)
+        How often each row is learned from, as by so many rows alike.
     moments : Moments, optional
         Those of `posterior`, when the caller has them already.
 
@@ -237,35 +252,79 @@ def laplace_update(
     """
     X_ = as_matrix(X, name="context", n_columns=posterior.prior_mean.size)
     r = as_rewards(rewards, n=X_.shape[0])
-    return laplace_step(posterior, moments or Moments.of(posterior), X_, r, offset)
+    if not isinstance(counts, float):
+        counts = np.asarray(counts, np.float64)
+    return laplace_step(posterior, moments or Moments.of(posterior), X_, r, offset, counts)
 
 
 def laplace_step(
-    posterior: WeightPosterior, before: Moments, X: Array, r: Array, offset: Array | float = 0.0
+    posterior: WeightPosterior,
+    before: Moments,
+    X: Array,
+    r: Array,
+    offset: Array | float = 0.0,
+    counts: Array | float = 1.0,
 ) -> tuple[WeightPosterior, Moments]:
     """Do what `laplace_update` does with values that were checked before."""
     if r.size == 0:
         return posterior, before  # LAPACK refuses systems of size 0
-    start = X @ before.mean + offset
-    eta = _mode_by_gradients(before, X, r, start)
-    if eta is None:
-        eta = _mode_by_newton(posterior.precision, X, r, start)
+    _, eta = find_mode(posterior, before, X, r, offset=offset, counts=counts)
+    updated = parabola_at(eta, posterior, X, r, offset=offset, counts=counts)
+    return updated, Moments.of(updated)
+
+
+def find_mode(
+    posterior: WeightPosterior,
+    moments: Moments,
+    X: Array,
+    r: Array,
+    *,
+    offset: Array | float = 0.0,
+    counts: Array | float = 1.0,
+    start: Array | None = None,
+) -> tuple[Array, Array]:
+    """Return the likeliest weights after a batch, shape (d,), and their X w + offset, shape (k,).
+
+    Parameters
+    ----------
+    moments : Moments
+        Those of `posterior`.
+    start : array, shape (d,), optional
+        Weights to search from; those of `moments` by default.
+    X, r, offset, counts
+        See `laplace_update`.
+    """
+    found = _mode_by_gradients(moments, X, r, offset, counts, start)
+    return _mode_by_newton(posterior, moments, X, r, offset, counts) if found is None else found
+
+
+def parabola_at(
+    eta: Array,
+    posterior: WeightPosterior,
+    X: Array,
+    r: Array,
+    *,
+    offset: Array | float = 0.0,
+    counts: Array | float = 1.0,
+) -> WeightPosterior:
+    """Return the belief after a batch, as a parabola of its log density where X w + offset = eta.
+
+    Its mean is one Newton step from there.
+    """
     p = expit(eta)
-    weight = p * (1.0 - p)
+    weight = counts * p * (1.0 - p)
     # The product of a matrix and its own transpose takes half the multiplications.
     half = np.sqrt(weight)[:, None] * X
+    n = counts * r.size if isinstance(counts, float) else float(counts.sum())
     data_precision = half.T @ half
     data_precision += posterior.data_precision
-    updated = WeightPosterior(
+    return WeightPosterior(
         posterior.prior_mean,
         posterior.prior_precision,
         data_precision,
-        # The mean of this parabola of the log posterior at eta is one Newton step further.
-        posterior.data_shift + (weight * (eta - offset) + r - p) @ X,
-        posterior.n_observed + r.size,
+        posterior.data_shift + (weight * (eta - offset) + counts * (r - p)) @ X,
+        posterior.n_observed + n,
     )
-    # From the state alone: one that is saved and loaded must give the same bits.
-    return updated, Moments.of(updated)
 
 
 def learn_prior_precision(
@@ -315,13 +374,20 @@ def learn_prior_precision(
     return np.where(fixed, old, np.clip(alpha[blocks], *bounds))
 
 
-def _mode_by_gradients(before: Moments, X: Array, r: Array, eta: Array) -> Array | None:
-    """Return the linear predictor X w + offset at the mode, shape (k,); None where it takes long.
+def _mode_by_gradients(
+    before: Moments,
+    X: Array,
+    r: Array,
+    offset: Array | float,
+    counts: Array | float,
+    start: Array | None,
+) -> tuple[Array, Array] | None:
+    """Return what `find_mode` does; None where it takes long.
 
-    Conjugate gradients from the mean, where the predictor is `eta`, over the coordinates u of
-    w = m + L'^-1 u, in which the belief is N(0, I). A batch says little beside what is known
-    already, so that in them the posterior is nearly round: one step costs two triangular solves
-    of a vector, where Newton needs those of all rows, or a factor of its own.
+    Conjugate gradients over the coordinates u of w = m + L'^-1 u, in which the belief is N(0, I).
+    A batch says little beside what is known already, so that in them the posterior is nearly
+    round: one step costs two triangular solves of a vector, where Newton needs those of all rows,
+    or a factor of its own.
 
     References
     ----------
@@ -329,37 +395,49 @@ def _mode_by_gradients(before: Moments, X: Array, r: Array, eta: Array) -> Array
     Bach (2010), Self-concordant Analysis for Logistic Regression, proposition 1: a Newton step
     along a line ascends as long as no predictor moves by more than 1.
     """
-    u = gradient = direction = np.zeros(before.mean.size)
+    gradient = direction = np.zeros(before.mean.size)
+    w = before.mean if start is None else start
+    u = gradient if start is None else before.whitened(start - before.mean)
+    eta = X @ w + offset
     squared = 1.0
     for _ in range(_MAX_GRADIENT_STEPS):
         p = expit(eta)
         last, last_squared = gradient, squared
-        gradient = before.solve_half((r - p) @ X) - u
+        gradient = before.solve_half((counts * (r - p)) @ X) - u
         squared = float(gradient @ gradient)
         if squared < _TOLERANCE:
-            return eta
+            return w, eta
         turn = (squared - float(last @ gradient)) / last_squared
         direction = gradient + max(turn, 0.0) * direction
-        moves = X @ before.solve_half(direction, transposed=True)
-        curvature = float(direction @ direction + (p * (1.0 - p) * moves) @ moves)
+        move = before.solve_half(direction, transposed=True)
+        moves = X @ move
+        curvature = float(direction @ direction + (counts * p * (1.0 - p) * moves) @ moves)
         size = float(gradient @ direction) / curvature
         size /= max(1.0, abs(size) * float(np.abs(moves).max()))
-        u = u + size * direction
+        u, w = u + size * direction, w + size * move
         eta = eta + size * moves
     return None
 
 
-def _mode_by_newton(P: Array, X: Array, r: Array, eta: Array) -> Array:
-    """Return the same from far starts, badly scaled contexts and vague beliefs of precision `P`.
+def _mode_by_newton(
+    posterior: WeightPosterior,
+    before: Moments,
+    X: Array,
+    r: Array,
+    offset: Array | float,
+    counts: Array | float,
+) -> tuple[Array, Array]:
+    """Return the same from far starts, badly scaled contexts and vague beliefs.
 
-    Maximises r'eta - sum log(1 + exp eta) - u'Pu / 2 over u = w - m.
+    Maximises sum counts (r eta - log(1 + exp eta)) - u'Pu / 2 over u = w - m.
     """
+    P, eta = posterior.precision, X @ before.mean + offset
     u = np.zeros(P.shape[0])
-    objective = float(r @ eta - np.logaddexp(0.0, eta).sum())
+    objective = float((counts * (r * eta - np.logaddexp(0.0, eta))).sum())
     for _ in range(_MAX_NEWTON_STEPS):
         p = expit(eta)
-        gradient = (r - p) @ X - P @ u
-        hessian = (X.T * np.maximum(p * (1.0 - p), 1e-12)) @ X
+        gradient = (counts * (r - p)) @ X - P @ u
+        hessian = (X.T * (counts * np.maximum(p * (1.0 - p), 1e-12))) @ X
         hessian += P
         _, step, _ = lapack.dposv(hessian.T, gradient, lower=1, overwrite_a=1)
         if float(gradient @ step) < _TOLERANCE:
@@ -368,9 +446,10 @@ def _mode_by_newton(P: Array, X: Array, r: Array, eta: Array) -> Array:
         moves, size = X @ step, 1.0
         while True:
             trial, moved = u + size * step, eta + size * moves
-            value = float(r @ moved - np.logaddexp(0.0, moved).sum() - 0.5 * trial @ (P @ trial))
+            value = float((counts * (r * moved - np.logaddexp(0.0, moved))).sum())
+            value -= 0.5 * float(trial @ (P @ trial))
             if value >= objective or size < 1e-6:
                 break
             size *= 0.5
         u, eta, objective = trial, moved, value
-    return eta
+    return before.mean + u, eta

@@ -23,7 +23,7 @@ MOST_SCANS = 8
 # of 60 columns are 5 MB.
 MOST_ARMS = 20_000
 
-_FIELDS = ("context", "reward", "rating")
+_FIELDS = ("context", "reward", "rating", "counts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +37,23 @@ class UnsettledScan:
     worth : array, shape (n_cells,)
         What cells add to its linear predictors (`bandit.cells`).
     parts : tuple of mappings
-        One for each report: context (k, n_columns) float32, reward and rating (k,).
+        One for each report: context (k, n_columns) float32, reward, rating and counts (k,); see
+        `bandit.thinning`.
+    n_arms : int
+        Rows in all parts.
     """
 
     mean: Array
     worth: Array
     parts: tuple[Mapping[str, NDArray[Any]], ...] = ()
-
-    @property
-    def n_arms(self) -> int:
-        """Arms that wait."""
-        return sum(part["reward"].size for part in self.parts)
+    n_arms: int = 0
 
     def add(
         self,
         context: NDArray[np.floating],
         reward: Array,
         rating: NDArray[np.floating] | None,
+        counts: Array,
     ) -> UnsettledScan:
         """Let a report wait; the context in the order of the ranker's columns."""
         room = MOST_ARMS - self.n_arms
@@ -61,11 +61,13 @@ class UnsettledScan:
             return self
         unknown = np.full(reward.size, np.nan) if rating is None else rating
         part: dict[str, NDArray[Any]] = {
-            "context": context[:room].astype(np.float32),
+            "context": context[:room].astype(np.float32, copy=False),
             "reward": reward[:room].astype(np.float32),
-            "rating": np.array(unknown[:room], np.float64),
+            "rating": unknown[:room].astype(np.float64, copy=False),
+            "counts": counts[:room].astype(np.float32),
         }
-        return replace(self, parts=(*self.parts, part))
+        parts, n_arms = (*self.parts, part), self.n_arms + part["reward"].size
+        return UnsettledScan(self.mean, self.worth, parts, n_arms)
 
     def joined(self, n_columns: int) -> dict[str, NDArray[Any]]:
         """Return all reports as one; before a column was added it was unknown."""
@@ -111,7 +113,11 @@ def restored(names: list[str], arrays: Mapping[str, NDArray[Any]]) -> dict[str, 
         mean, worth = (arrays[f"unsettled_{i}_{field}"] for field in ("mean", "worth"))
         scan = UnsettledScan(np.array(mean, np.float64), np.array(worth, np.float64))
         if f"unsettled_{i}_reward" in arrays:
-            part = {field: np.array(arrays[f"unsettled_{i}_{field}"]) for field in _FIELDS}
-            scan = replace(scan, parts=(part,))
+            part = {
+                field: np.array(arrays[f"unsettled_{i}_{field}"])
+                for field in _FIELDS if f"unsettled_{i}_{field}" in arrays
+            }  # fmt: skip
+            part.setdefault("counts", np.ones(part["reward"].size, np.float32))  # older snapshots
+            scan = replace(scan, parts=(part,), n_arms=part["reward"].size)
         scans[name] = scan
     return scans

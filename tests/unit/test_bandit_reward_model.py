@@ -33,7 +33,7 @@ class TestByHand:
         w, p0 = math.log(3.0), 1.0 / (4.0 * math.log(3.0))
         prior = WeightPosterior.from_prior([0.0], [1.0 / p0])
         posterior, moments = laplace_update(prior, [[1.0]], [1.0])
-        # The search stops when half the decrement, p (w - mode)^2 / 2, is below 5e-5; the mean is
+        # The search stops when half the decrement, p (w - mode)^2 / 2, is below 5e-4; the mean is
         # one Newton step nearer, the precision is that of where it stopped.
         assert moments.mean[0] == pytest.approx(w, abs=1e-5)
         assert posterior.precision[0, 0] == pytest.approx(p0 + 3.0 / 16.0, abs=5e-4)
@@ -59,6 +59,24 @@ class TestByHand:
         assert moments.mean[0] > 0.3
         assert moments.mean[1] == pytest.approx(-0.2)
         np.testing.assert_allclose(covariance_of(posterior)[1], [0.0, 0.25], atol=1e-15)
+
+    @pytest.mark.parametrize("max_steps", [0, 10])
+    def test_a_row_that_counts_twice_is_two_rows(
+        self, max_steps: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By either search."""
+        monkeypatch.setattr(reward_model, "_MAX_GRADIENT_STEPS", max_steps)
+        monkeypatch.setattr(reward_model, "_TOLERANCE", 1e-12)
+        rng = np.random.default_rng(1)
+        X, r, counts = rng.standard_normal((12, 3)), rng.random(12), rng.integers(1, 5, 12)
+        offset = rng.standard_normal(12)
+        prior = WeightPosterior.from_prior([0.2, 0.0, -0.1], [1.0, 4.0, 0.5])
+        once, _ = laplace_update(prior, X, r, offset=offset, counts=counts.astype(float))
+        rows = np.repeat(np.arange(12), counts)
+        repeated, _ = laplace_update(prior, X[rows], r[rows], offset=offset[rows])
+        np.testing.assert_allclose(once.precision, repeated.precision, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(once.shift, repeated.shift, rtol=1e-6, atol=1e-9)
+        assert once.n_observed == repeated.n_observed == counts.sum()
 
     def test_far_start_still_reaches_the_mode(self) -> None:
         """A prior mean of 40 and twenty rewards of 0: the gradient at the mode is 0.

@@ -133,10 +133,10 @@ def test_scans_that_never_end_make_room() -> None:
 def test_so_many_arms_wait_and_no_more() -> None:
     scan = UnsettledScan(np.zeros(1), np.zeros(1))
     n = MOST_ARMS - 10
-    scan = scan.add(np.zeros((n, 1)), np.zeros(n), None)
-    scan = scan.add(np.ones((30, 1)), np.ones(30), np.ones(30))
+    scan = scan.add(np.zeros((n, 1)), np.zeros(n), None, np.ones(n))
+    scan = scan.add(np.ones((30, 1)), np.ones(30), np.ones(30), np.ones(30))
     assert scan.n_arms == MOST_ARMS
-    assert scan.add(np.ones((30, 1)), np.ones(30), None) is scan
+    assert scan.add(np.ones((30, 1)), np.ones(30), None, np.ones(30)) is scan
 
 
 def test_a_scan_that_found_nothing_ends_quietly() -> None:
