@@ -5,6 +5,7 @@ Kept apart from belief: everything here sees a mean, a factored precision and pe
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +46,16 @@ def round_stochastically(value: float, rng: np.random.Generator) -> int:
     >>> sum(round_stochastically(0.4, rng) for _ in range(1000)) / 1000
     0.373
     """
-    whole = int(np.floor(value))
+    whole = math.floor(value)
     return whole + int(rng.random() < value - whole)
+
+
+def sample(n: int, k: int, rng: np.random.Generator) -> Index:
+    """Return k different positions of 0 to n-1, drawn uniformly."""
+    if k > 1:
+        return np.asarray(rng.choice(n, k, replace=False), np.intp)
+    # One or none, as a batch of fifty asks for: in a tenth of the time.
+    return np.array([int(rng.random() * n) for _ in range(k)], np.intp)
 
 
 def top_k(scores: NDArray[np.floating], k: int, rng: np.random.Generator) -> Index:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from scipy.special import expit
 from bandit import cells
 from bandit.arm_effects import effect_posterior
 from bandit.backlog import ENOUGH
-from bandit.choice import Choice, round_stochastically, top_k
+from bandit.choice import Choice, round_stochastically, sample, top_k
 from bandit.explain import Contribution, Explanation, GroupWeight, contributions, group_weights
 from bandit.pattern import ScanPattern
 from bandit.propensity import batch_propensity
@@ -36,7 +37,8 @@ log = logging.getLogger("scanrank")
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-
+# Moments of the shared weights and of today's pattern: the same objects while nothing is learned.
+_Belief = tuple[Moments | None, Moments | None]
 
 # Up to this many arms the hits expected in what is left are noted before every batch.
 _NOTE_ALL_UP_TO = 1_000
@@ -45,6 +47,11 @@ _NOTE_ALL_UP_TO = 1_000
 # many arms.
 _MOST_NOISE = 0.3
 _PROBE = 256
+# A draw that lies so many times below that share vouches for others from the same precision: they
+# are sums of hundreds of draws, and narrow in the course of a scan.
+_FAR_FROM_NOISE = 3.0
+# Batches that are ranked at once while nothing is learned.
+_AHEAD = 4
 # So many ratings without a hit are worth a word.
 _ENOUGH_RATINGS = 100
 # Arms over which learned weights of groups are judged.
@@ -111,11 +118,16 @@ class OpenScan:
         self._n_left = n
         self._n_selects = 0
         probe = np.linspace(0, n - 1, min(n, _PROBE)).astype(np.intp)
-        features = ranker.expansion.transform(context[probe], np.float64)
-        self._probe = (features - features.mean(axis=0)).astype(np.float32)
+        features = self.scores.features(probe)
+        self._probe = features - features.mean(axis=0)
         self._step_of = np.full(n, -1)
         self._predicted = np.full(n, np.nan)
         self._expected_left: list[float] = []
+        self._quiet: Array | None = None  # precision whose draws are far from drowning anything
+        self._drawn_of: _Belief = (None, None)
+        self._ahead = np.empty(0, np.intp)  # best first, by the last draw
+        self._noted_of: _Belief = (None, None)
+        self._noted = np.empty(0, np.float32)  # probability of every arm
         self._asked: tuple[Index, tuple[Moments, Moments], Prediction] | None = None
         self.level = self._level()
 
@@ -139,24 +151,25 @@ class OpenScan:
         """
         share = self.ranker.settings.random_share
         is_free = self.is_available if allowed is None else self.is_available & allowed
-        free = np.flatnonzero(is_free)
+        free = is_free.nonzero()[0]
         k = min(k, free.size)
         if k == 0:
             return Choice(free[:0], np.empty(0, bool), np.empty(0))
         self._note_expected_left()
         n_random = min(k, round_stochastically(k * share, self.rng))
-        at_random = free[self.rng.choice(free.size, n_random, replace=False)]
+        at_random = free[sample(free.size, n_random, self.rng)]
         best = self._best(is_free, k, boost)
         # Behind the k best every rank has the same chance: that of the quota.
-        rank_of = {arm: rank for rank, arm in enumerate(best.tolist())}
-        drawn = [rank_of.pop(arm, k) for arm in at_random.tolist()]
-        ranks = list(rank_of.values())[: k - n_random]
+        place, drawn = np.nonzero(best == at_random[:, None])
+        rank = np.full(k, k)
+        rank[k - n_random + place] = drawn
+        ranks = np.delete(np.arange(k), drawn) if drawn.size else np.arange(k)
+        rank[: k - n_random] = ranks = ranks[: k - n_random]
         arms = np.concatenate([best[ranks], at_random])
-        rank = np.array(ranks + drawn, np.intp)
         self._predicted[arms] = self.predict(arms).probability
         propensity = batch_propensity(rank, n_remaining=free.size, k=k, quota=k * share)
         self.take(arms)
-        return Choice(arms, np.arange(k) >= len(ranks), propensity)
+        return Choice(arms, np.arange(k) >= k - n_random, propensity)
 
     def take(self, rows: Index) -> None:
         """Let arms remain no longer, as if they had been chosen."""
@@ -168,9 +181,26 @@ class OpenScan:
         rows = rows[~self.is_reported[rows]]
         self._n_left += int(np.count_nonzero(~self.is_available[rows]))
         self.is_available[rows] = True
+        self._ahead = self._ahead[:0]
 
     def _best(self, is_free: NDArray[np.bool_], k: int, boost: Array | None) -> Index:
-        """Return the k best free arms by one draw of everything unknown, best first."""
+        """Return the k best free arms by one draw of everything unknown, best first.
+
+        Where nothing was learned since the last draw it serves again, as for one larger batch.
+        """
+        belief = self.ranker.moments, self.pattern.moments
+        is_known = belief[0] is self._drawn_of[0] and belief[1] is self._drawn_of[1]
+        self._drawn_of = belief
+        if boost is not None or is_free is not self.is_available:  # a user's wishes
+            self._ahead = self._ahead[:0]
+            return self._draw(is_free, k, boost)
+        ahead = self._ahead[is_free[self._ahead]] if is_known else self._ahead[:0]
+        if ahead.size < k:
+            ahead = self._draw(is_free, min(k * _AHEAD, self._n_left) if is_known else k, None)
+        self._ahead = ahead  # those that the quota leaves behind, too
+        return ahead[:k]
+
+    def _draw(self, is_free: NDArray[np.bool_], k: int, boost: Array | None) -> Index:
         ranker, pattern, rng = self.ranker, self.pattern, self.rng
         # Draws narrow with what they can be good for: with the share that scans leave unseen, and
         # with what is left of this one, since its last batch serves no other of it.
@@ -195,10 +225,14 @@ class OpenScan:
         While little was learned, a draw of two hundred weights moves the scores by more than the
         seed weights do, and the first scans would follow it rather than them.
         """
+        if self._quiet is self.ranker.moments.cholesky:
+            return 1.0
         d = self._probe.shape[1]
-        signal = float(np.linalg.norm(self._probe @ mean[:d].astype(np.float32)))
-        noise = float(np.linalg.norm(self._probe @ deviation[:d].astype(np.float32)))
-        return 1.0 if noise <= _MOST_NOISE * signal else _MOST_NOISE * signal / noise
+        signal, noise = (self._probe @ w[:d].astype(np.float32) for w in (mean, deviation))
+        ratio = _MOST_NOISE * math.sqrt(float(signal @ signal) / max(float(noise @ noise), 1e-30))
+        if ratio > _FAR_FROM_NOISE:
+            self._quiet = self.ranker.moments.cholesky
+        return min(1.0, ratio)
 
     def _means(self) -> Array:
         """Expected linear predictor of every arm, shape (n,)."""
@@ -225,7 +259,7 @@ class OpenScan:
             is_same = belief[0] is then[0] and belief[1] is then[1]
             if is_same and np.array_equal(rows, asked):
                 return prediction
-        today = self.pattern.loadings[rows] @ self.pattern.moments.mean
+        today = self.pattern.loadings.take(rows, axis=0) @ self.pattern.moments.mean
         logit = self._means_of(rows) + today
         prediction = Prediction(logit, expit(logit))
         self._asked = rows.copy(), belief, prediction
@@ -255,11 +289,12 @@ class OpenScan:
         self.rating[rows] = rating
         self.reward[rows] = rewards
         self._step_of[rows] = len(self._expected_left)
-        self._unlearned.append(rows[~np.isnan(rewards)])
+        known = ~np.isnan(rewards)
+        self._unlearned.append(rows[known])
         if probability is None:
             self._surprise = ENOUGH
         else:
-            self._surprise += float(np.nansum(np.abs(rewards - probability)))
+            self._surprise += float(np.abs((rewards - probability)[known]).sum())
         if self._surprise >= ENOUGH:
             self._learn_pattern()
 
@@ -361,7 +396,9 @@ class OpenScan:
         share = self.ranker.settings.rule.expected_share
         limit, ends_at = self.limit.carried, self.hit_limit
         if share is not None:
-            expected_left = float(expit(self._means()[~self.is_reported]).sum())
+            left, expected_left = np.flatnonzero(~self.is_reported), 0.0
+            if left.size:
+                expected_left = float(expit(self._means()[left]).sum())
             limit = self.limit.carry(share * len(self.arms) - expected_left)
         return {
             "limit": None if np.isnan(limit) else limit,
@@ -392,9 +429,12 @@ class OpenScan:
         self._n_selects += 1
         every = 1 + len(self.arms) // _NOTE_ALL_UP_TO
         if isinstance(self.scores, DenseScores) and self._n_selects % every == 0:
-            logit = self.scores.rough(self.ranker.moments.mean) + self._today()
-            logit += self._fixed + self.level
-            self._expected_left.append(float(expit(logit[~self.is_reported]).sum(dtype=float)))
+            belief = self.ranker.moments, self.pattern.moments
+            if belief[0] is not self._noted_of[0] or belief[1] is not self._noted_of[1]:
+                logit = self.scores.rough(self.ranker.moments.mean) + self._today()
+                self._noted = expit(logit + self._fixed + np.float32(self.level))
+                self._noted_of = belief
+            self._expected_left.append(float(self._noted[~self.is_reported].sum(dtype=float)))
 
     def _recall_evidence(self) -> list[list[float]]:
         """Return (expected, actual) numbers of hits, as `RecallModel.learn` takes them.

@@ -63,7 +63,7 @@ def batch_propensity(
         raise InvalidInputError(f"k is {k} with {n_remaining} arms remaining; expected 1 to that")
     if not 0.0 <= quota <= k:
         raise InvalidInputError(f"quota is {quota} for a batch of {k}; expected 0 to k")
-    if rank.size and not (rank.min() >= 0 and rank.max() < n_remaining):
+    if ((rank < 0) | (rank >= n_remaining)).any():
         raise InvalidInputError(f"a rank is outside 0 to {n_remaining - 1}")
     fewer = math.floor(quota)
     more = quota - fewer
@@ -78,10 +78,9 @@ def _with_quota(rank: NDArray[np.integer], n: int, k: int, m: int) -> NDArray[np
     by_chance = m / n
     by_score = (rank < k - m).astype(np.float64)
     # Only the m ranks behind the certain ones depend on who was drawn before them.
-    between = (rank >= k - m) & (rank < k)
     if 0 < m < n:
-        r = rank[between]
-        by_score[between] = [_more_than(int(i) - (k - m), int(i), n - 1, m) for i in r]
+        between = np.flatnonzero((rank >= k - m) & (rank < k))
+        by_score[between] = [_more_than(r - (k - m), r, n - 1, m) for r in rank[between].tolist()]
     return by_chance + (1.0 - by_chance) * by_score
 
 

@@ -99,6 +99,7 @@ class PriorityQueue:
         self._pinned: dict[int, None] = {}  # in the order of pinning
         self._allowed = np.ones(n, bool)
         self._boost = np.zeros(n)
+        self._has_excluded = self._has_boosts = False  # asked before every batch
 
     # -- what the user wants -----------------------------------------------------------------
 
@@ -127,12 +128,14 @@ class PriorityQueue:
         """Never hand these out; a pin of theirs ends."""
         places = self._places(arms)
         self._allowed[places] = False
+        self._has_excluded = not self._allowed.all()
         for place in places:
             self._pinned.pop(place, None)
 
     def include(self, arms: Iterable[str]) -> None:
         """Let excluded arms be handed out again."""
         self._allowed[self._places(arms)] = True
+        self._has_excluded = not self._allowed.all()
 
     def boost(self, log_odds: Mapping[str, float]) -> None:
         """Add to the log odds of arms for this scan; 2 makes a hit 7.4 times as likely.
@@ -151,6 +154,7 @@ class PriorityQueue:
                 f"expected log odds in [-{MAX_BOOST:g}, {MAX_BOOST:g}]"
             )
         self._boost[places] = values
+        self._has_boosts = bool(self._boost.any())
 
     # -- what waits --------------------------------------------------------------------------
 
@@ -167,7 +171,7 @@ class PriorityQueue:
     @property
     def is_steered(self) -> bool:
         """Whether any wish of the user bends the choice now."""
-        return bool(self._pinned) or not self._allowed.all() or bool(self._boost.any())
+        return bool(self._pinned) or self._has_excluded or self._has_boosts
 
     def __len__(self) -> int:
         """Return how many arms wait."""
@@ -229,16 +233,17 @@ class PriorityQueue:
 
     def select(self, k: int) -> Choice:
         """Choose up to `k` arms: pinned ones first, then what the scan draws."""
-        pins = np.array(self._waiting_pins()[:k], np.intp)
+        allowed = self._allowed if self._has_excluded else None
+        boost = self._boost if self._has_boosts else None
+        waiting = self._waiting_pins()[:k]
+        if not waiting:
+            return self._scan.select(k, allowed=allowed, boost=boost)
+        pins = np.array(waiting, np.intp)
         # Taken before the draw, so that it neither sees them nor counts them as remaining.
         self._scan.take(pins)
-        for place in pins:
-            self._pinned.pop(int(place))
-        allowed = None if self._allowed.all() else self._allowed
-        boost = self._boost if self._boost.any() else None
+        for place in waiting:
+            self._pinned.pop(place)
         drawn = self._scan.select(k - pins.size, allowed=allowed, boost=boost)
-        if pins.size == 0:
-            return drawn
         return Choice(
             np.concatenate([pins, drawn.arms]),
             np.concatenate([np.zeros(pins.size, bool), drawn.is_random]),

@@ -164,7 +164,8 @@ class RunningLimit:
     def observe(self, rating: Array, probability: Array) -> None:
         """Add the ratings of one batch (k,) with their probabilities."""
         known = ~np.isnan(rating)
-        self._ratings = np.sort(np.concatenate([self._ratings, rating[known]]))
+        self._ratings = np.concatenate([self._ratings, rating[known]])
+        self._ratings.sort()
         self._expected += float(probability[known].sum())
 
     def value(self, expected: float | None = None) -> float:
@@ -191,11 +192,10 @@ class RunningLimit:
         rank r from above is a hit if at least r are.
         """
         seen = self._ratings
-        n_hits = seen.size - int(np.searchsorted(seen, self.value(), side="left"))
+        n_hits = seen.size - int(seen.searchsorted(self.value(), side="left"))
         # Mid-ranks: what is tied shares its place.
-        rank = seen.size - 0.5 * (
-            np.searchsorted(seen, rating, side="left") + np.searchsorted(seen, rating, side="right")
-        )
+        place = seen.searchsorted(rating, side="left") + seen.searchsorted(rating, side="right")
+        rank = seen.size - 0.5 * place
         spread = _HITS_SPREAD * math.sqrt(max(n_hits, self._expected, 1e-9))
         return np.where(np.isnan(rating), np.nan, ndtr((n_hits - rank) / spread))
 

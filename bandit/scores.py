@@ -53,6 +53,9 @@ class ArmScores(Protocol):
     def means(self, moments: Moments) -> Floats:
         """Return x'm of every arm, shape (n,); not to be written to."""
 
+    def features(self, rows: Index) -> NDArray[np.float32]:
+        """Return x of `rows`, shape (m, d)."""
+
     def linear(self, rows: Index, weights: Array) -> Array:
         """Return x'w of `rows`, shape (m,), for weights of shape (d,)."""
 
@@ -92,12 +95,16 @@ class DenseScores:
             self._of = moments
         return self._means
 
+    def features(self, rows: Index) -> NDArray[np.float32]:
+        """See `ArmScores`."""
+        return self._rough[rows]
+
     def linear(self, rows: Index, weights: Array) -> Array:
         """See `ArmScores`."""
         weights = weights[: self._features.shape[1]]
         if 2 * rows.size > self._features.shape[0]:
             return np.asarray((self._features @ weights)[rows])
-        return np.asarray(self._features[rows] @ weights)
+        return np.asarray(self._features.take(rows, axis=0) @ weights)
 
     def contenders(
         self, is_free: Mask, k: int, moments: Moments, weights: Array, scale: float, extra: Floats
@@ -106,9 +113,10 @@ class DenseScores:
         scores = self.rough(weights)
         scores += extra
         # A partition takes long where many are equal, as those that are not free would be.
-        free = np.flatnonzero(is_free)
-        scores = scores[free]
-        return free[np.flatnonzero(scores >= np.partition(scores, -k)[-k] - _ROUNDING)]
+        free = is_free.nonzero()[0]
+        scores = scores.take(free)
+        edge = float(np.partition(scores, -k)[-k]) - _ROUNDING
+        return free[scores >= edge]
 
     def rough(self, weights: Array) -> NDArray[np.float32]:
         """Return x'w of every arm to some six digits, shape (n,), for weights of shape (d,)."""
@@ -153,15 +161,17 @@ class BoundedScores:
             self._anchor = moments
         return self._means
 
+    def features(self, rows: Index) -> NDArray[np.float32]:
+        """See `ArmScores`."""
+        if self._features is not None:
+            return self._features[rows]
+        return np.asarray(self._expansion.transform(self._context[rows], np.float32))
+
     def linear(self, rows: Index, weights: Array) -> Array:
         """See `ArmScores`."""
         if 4 * rows.size > self._n:
             return np.asarray(self._all(weights)[rows], np.float64)
-        if self._features is not None:
-            features: Floats = self._features[rows]
-        else:
-            features = self._expansion.transform(self._context[rows], np.float32)
-        return np.asarray(features @ weights[: self._d], np.float64)
+        return np.asarray(self.features(rows) @ weights[: self._d], np.float64)
 
     def contenders(
         self, is_free: Mask, k: int, moments: Moments, weights: Array, scale: float, extra: Floats

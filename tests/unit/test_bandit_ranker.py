@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.choice import round_stochastically, top_k
+from bandit.choice import round_stochastically, sample, top_k
 from bandit.errors import IncompatibleStateError, InvalidInputError
 from bandit.open_scan import OpenScan
 from bandit.ranker import Ranker, RankerSettings
@@ -92,7 +92,7 @@ class TestRefusedEntries:
             (lambda: entry(9, reward=np.array([-0.5] + [0.5] * 29)), r"reward -0\.5"),
             (lambda: entry(9, reward=np.full(29, 0.5)), r"reward .* shape \(29,\), expected \(30,"),
             (lambda: entry(9, probability=np.full(3, 0.5)), r"probability .* shape \(3,\)"),
-            (lambda: entry(9, probability=np.full(30, np.nan)), "residual or information"),
+            (lambda: entry(9, probability=np.full(30, np.nan)), "probability of"),
             (lambda: entry(9, context=np.zeros((30, 3))), r"context .* shape \(30, 3\)"),
             (lambda: entry(9, context=np.full((30, 4), np.inf)), r"factor\.a in row 0 .* is inf"),
             (lambda: entry(9, rows=np.zeros((30, 2))), r"rows have shape \(30, 2\)"),
@@ -316,6 +316,61 @@ class TestChoice:
         for seed in range(400):
             counts[open_scan(ranker, seed=seed, values=alike).select(10).arms] += 1
         assert np.abs(counts - 4000 / 123).max() < 28
+
+    def test_a_draw_serves_until_something_is_learned(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The second draw without news ranks four batches; a lesson calls for another."""
+        ranker = taught()
+        scan = open_scan(ranker, values=context(1, 400))
+        n_ranked: list[int] = []
+        draw = scan._draw
+
+        def counted(is_free: np.ndarray, k: int, boost: np.ndarray | None) -> np.ndarray:
+            n_ranked.append(k)
+            return draw(is_free, k, boost)
+
+        monkeypatch.setattr(scan, "_draw", counted)
+        batches = [scan.select(20).arms for _ in range(6)]
+        assert n_ranked == [20, 80, 80]
+        assert np.unique(np.concatenate(batches)).size == 120
+        scan.observe(batches[0], np.full(20, np.nan), np.ones(20))
+        scan.select(20)
+        assert n_ranked == [20, 80, 80, 20]
+
+    def test_what_comes_back_is_chosen_again_though_others_were_ranked_before(self) -> None:
+        ranker = Ranker(settings(exploration=0.0, random_share=0.0))
+        ranker.fold(**opened(1.0))
+        scan = open_scan(ranker, values=context(1, 400))
+        _, second, third = (scan.select(20).arms for _ in range(3))
+        scan.put_back(second)
+        np.testing.assert_array_equal(scan.select(20).arms, second)
+        assert not np.isin(scan.select(20).arms, third).any()
+
+    def test_wishes_hold_though_others_were_ranked_before(self) -> None:
+        """What is excluded after it was ranked does not come; once included it comes first."""
+        ranker = Ranker(settings(exploration=0.0, random_share=0.0))
+        ranker.fold(**opened(1.0))
+        values = context(1, 400)
+        expected = open_scan(ranker, values=values).select(100).arms
+        scan = open_scan(ranker, values=values)
+        for _ in range(2):
+            scan.select(20)
+        allowed = np.ones(400, bool)
+        allowed[expected[40:50]] = False
+        np.testing.assert_array_equal(scan.select(20, allowed=allowed).arms, expected[50:70])
+        np.testing.assert_array_equal(
+            scan.select(20).arms, np.concatenate([expected[40:50], expected[70:80]])
+        )
+
+    @pytest.mark.parametrize("k", [0, 1, 3])
+    def test_samples_are_uniform_and_different(self, k: int) -> None:
+        """Of 5, 2,000 times: each comes in with probability k / 5, sd 22 at most."""
+        rng = np.random.default_rng(0)
+        drawn = [sample(5, k, rng) for _ in range(2_000)]
+        assert all(np.unique(each).size == k for each in drawn)
+        counts = np.bincount(np.concatenate(drawn), minlength=5)
+        assert np.abs(counts - 2_000 * k / 5).max() <= 90
 
     def test_top_k_draws_among_those_at_the_edge(self) -> None:
         """Scores 3, 2, 2, 1 and k = 2: the best always, one of the two ties half of the time."""
