@@ -160,6 +160,49 @@ class TestRows:
         assert sum(array.nbytes for array in track.state().values()) <= 64 * n
 
 
+REPORTS = st.lists(
+    st.tuples(
+        st.lists(st.sampled_from("ABCDE"), min_size=1, max_size=4, unique=True),
+        st.sampled_from([100.0, 100.5, 103.0]),
+        st.sampled_from([(), ("volume",), ("volume", "rsi")]),
+        st.booleans(),
+    ),
+    max_size=8,
+)
+
+
+@given(REPORTS)
+def test_reports_wait_until_somebody_looks_and_leave_the_same_record(
+    reports: list[tuple[list[str], float, tuple[str, ...], bool]],
+) -> None:
+    """Whether each report is looked at or only the last one: the same arms, columns and bits."""
+    waited, looked = TrackRecord(), TrackRecord()
+    for number, (arms, now, columns, has_moments) in enumerate(reports):
+        k = len(arms)
+        rows = np.arange(k * len(columns), dtype=float).reshape(k, -1) + 100.0 * number
+        moments = np.linspace(0.1, 0.2, k) if has_moments else None
+        for track in (waited, looked):
+            track.update(
+                arms, now=now, rewards=np.linspace(0.0, 1.0, k), columns=columns,
+                rows=rows if columns else None, residual=moments, information=moments,
+            )  # fmt: skip
+        looked.view("A", now=now)
+    assert waited.arms == looked.arms
+    assert waited.columns == looked.columns
+    for name, array in waited.state().items():
+        np.testing.assert_array_equal(array, looked.state()[name])
+
+
+def test_what_waits_is_not_the_callers_array() -> None:
+    track = TrackRecord()
+    rewards, rows = np.array([1.0]), np.array([[5.0]])
+    track.update(["A"], now=1.0, rewards=rewards, columns=["volume"], rows=rows)
+    rewards[0], rows[0, 0] = 0.0, 7.0
+    view = track.view(["A"], now=1.0)
+    assert view.last_reward[0] == 1.0
+    assert view.rows[0, 0] == np.float16(np.arcsinh(5.0))
+
+
 class TestShrinkage:
     def test_by_hand(self) -> None:
         """Three arms of n = 10 with 0, 5 and 10 hits; m = 1/2, m (1 - m) = 1/4.
