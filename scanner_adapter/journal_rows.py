@@ -37,7 +37,7 @@ def report_arrays(
         What the outcomes are worth, and what was expected of them.
     """
     return {
-        "context": context[places].astype(np.float32),
+        "context": context.take(places, axis=0).astype(np.float32, copy=False),
         "reward": rewards.astype(np.float32),
         # In full: rounded, a rating that is the limit itself would fall below it.
         "rating": table.rating,

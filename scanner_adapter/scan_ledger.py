@@ -89,7 +89,7 @@ class ScanLedger:
         self.propensity[places] = choice.propensity
         self.batch_of[places] = self.n_batches
         self.sizes.append(places.size)
-        return tuple([self.symbols[place] for place in places.tolist()])
+        return tuple(map(self.symbols.__getitem__, places.tolist()))
 
     def put_back(self, places: Places) -> Places:
         """Let places that others held be chosen again; return those that were free to be."""

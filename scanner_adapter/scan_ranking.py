@@ -99,6 +99,7 @@ class ScanRanking:
         self._columns = list(columns)
         self._share = share
         self._was_steered = False
+        self._reporting: tuple[tuple[str, ...], Places] = (), np.empty(0, np.intp)
 
     # -- choosing ----------------------------------------------------------------------------
 
@@ -164,6 +165,7 @@ class ScanRanking:
         }
         if self._kept is not None:
             arrays |= self._kept.rows(places)
+        self._reporting = table.symbols, places
         learned.report(self.scan_id, table.symbols, header, arrays, self._on_entry)
         ledger.sizes = []
 
@@ -204,7 +206,9 @@ class ScanRanking:
         if self._share is not None:
             self._share.paces.note(worker, entry.position, len(entry.arms))
         ledger, live = self._ledger, self.live
-        places = np.array(list(map(ledger.place.get, entry.arms, repeat(-1))), np.intp)
+        symbols, places = self._reporting
+        if entry.arms is not symbols:  # not the whole of what is reported here just now
+            places = np.array(list(map(ledger.place.get, entry.arms, repeat(-1))), np.intp)
         is_new = (places >= 0) & ~ledger.is_reported[places]
         if live is not None:
             is_new &= ~live.is_reported[places]

@@ -79,9 +79,12 @@ class MemoryStore(JournalWriter):
                 if not accepted.any():
                     return Receipt(None, previous, accepted)
                 mask = write_mask(accepted)
-            milliseconds, sequence = position_key(previous)
             now = int(1000 * self._clock())
-            state.last = f"{now}-0" if now > milliseconds else f"{milliseconds}-{sequence + 1}"
+            milliseconds, _, sequence = previous.partition("-")
+            if now > int(milliseconds):
+                state.last = f"{now}-0"
+            else:
+                state.last = f"{milliseconds}-{int(sequence) + 1}"
             self._keep(state, entry, mask)
             seen.update(members)
             if scan.claims:
