@@ -69,7 +69,7 @@ BENCHMARKS = (
     ),
     Benchmark("replay", "How long does a replay take to rank and learn?",
               "an update and a Cholesky factor a batch in plain numpy and scipy", (),
-              ("--scans", "40")),
+              ("--scans", "40", "--rounds", "1")),
     Benchmark("features", "What do the features cost?", "the bare TA-Lib calls"),
     Benchmark("store", "What does the store cost?", "bare round trips of the same bytes"),
     Benchmark("adapter", "What does the adapter cost around a thread pool?",

@@ -255,9 +255,9 @@ def _ready_made(
     for start in range(0, len(values), _CHUNK):
         part = values[start : start + _CHUNK]
         with np.errstate(invalid="ignore"):
-            bad = np.argwhere((part < 0) | (part > 100))
-        if bad.size:
-            row, column = bad[0]
+            bad = (part < 0) | (part > 100)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
             raise InvalidContextError(
                 f"{names[column]} of {symbols[start + row]!r} is {part[row, column]}; sub-scores "
                 "run from 0 to 100, NaN = unknown"

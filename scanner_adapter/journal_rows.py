@@ -17,20 +17,17 @@ from scanner_adapter.scan_ledger import ScanLedger
 def report_arrays(
     table: OutcomeTable,
     places: NDArray[np.intp],
-    ledger: ScanLedger,
     *,
     context: NDArray[np.floating],
     rewards: NDArray[np.float64],
     probability: NDArray[np.float64],
 ) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a report's entry; each has one row per symbol.
+    """Return the arrays of a report that are learned from; each has one row per symbol.
 
     Parameters
     ----------
     table : OutcomeTable
     places : array of int, shape (k,)
-    ledger : ScanLedger
-        Knows how they were chosen.
     context : array, shape (n, n_columns)
         Of the whole universe.
     rewards, probability : array, shape (k,)
@@ -42,12 +39,20 @@ def report_arrays(
         # In full: rounded, a rating that is the limit itself would fall below it.
         "rating": table.rating,
         "probability": probability.astype(np.float32),
+        "rows": table.values.astype(np.float32),
+    }
+
+
+def choice_arrays(
+    table: OutcomeTable, places: NDArray[np.intp], ledger: ScanLedger
+) -> dict[str, NDArray[Any]]:
+    """Return the other arrays of a report's entry: what was said, and how it was chosen."""
+    return {
         "propensity": ledger.propensity[places].astype(np.float32),
         "is_signal": table.is_signal.astype(np.float32),
         "is_random": ledger.is_random[places].astype(np.uint8),
         "batch": _counts(ledger.batch_of[places]),
         "place": _counts(places),
-        "rows": table.values.astype(np.float32),
     }
 
 

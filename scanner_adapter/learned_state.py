@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bandit.errors import StoreRefusedError, StoreUnavailableError
 from bandit.ranker import Ranker, RankerSettings
 from bandit.stores import Entry, Receipt, Snapshot, Store
+from bandit.stores.memory import ForgetfulStore
 from bandit.stores.names import position_key
 from scanner_adapter.settings_note import settings_note
 
@@ -46,6 +47,8 @@ class LearnedState:
         self.store = store
         self.ruleset = ruleset
         self.settings = settings
+        # Else only what is learned from is made of a report, and nothing to read it by later.
+        self.keeps_journal = not isinstance(store, ForgetfulStore)
         self.ranker: Ranker
         self.position: str
         self.as_of: str | None  # newest day whose facts a scan saw, YYYY-MM-DD; None = none did

@@ -341,12 +341,14 @@ class SymbolRanker:
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
         mode: Mode | None, origin: ScanOrigin | None = None,
-    ) -> tuple[OpenScan, KeptLoadings]:  # fmt: skip
+    ) -> tuple[OpenScan, KeptLoadings | None]:  # fmt: skip
         """Open a scan; with a mode, announce it in the journal."""
         if not self.similarity:
             facts = replace(facts, loadings=facts.loadings[:, :0], loading_names=())
         rng = self._rng.spawn(1)[0] if origin is None else origin.rng()
-        kept = KeptLoadings(facts.loading_names, facts.loadings)
+        kept = None
+        if self.learned.keeps_journal:
+            kept = KeptLoadings(facts.loading_names, facts.loadings)
         view = self.learned.ranker.view(names, now=scan_time, groups=facts.groups)
         columns, values = scan_context(self.learned.ranker, facts, view)
         if mode is not None:
@@ -355,8 +357,10 @@ class SymbolRanker:
                 "mode": mode,
                 "n_symbols": len(names),
                 "columns": list(columns),
-                **origin_note(rng, self.learned.settings, names, facts, kept),
+                "as_of": facts.as_of,
             }
+            if kept is not None:
+                header |= origin_note(rng, self.learned.settings, names, facts, kept)
             _warn_of_going_back(self.learned, facts.as_of, scan_time)
             self.learned.event(scan_id, "open", header)
         live = self.learned.ranker.open_scan(

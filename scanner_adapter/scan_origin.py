@@ -119,7 +119,6 @@ def origin_note(
             "exploration": settings.exploration,
             "random_share": settings.random_share,
         },
-        "as_of": facts.as_of,
         "digest": digest(symbols, facts.names, facts.values, facts.loading_names, facts.loadings),
         **kept.note(),
     }

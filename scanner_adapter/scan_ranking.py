@@ -22,7 +22,7 @@ from bandit.queue import PriorityQueue
 from bandit.stores import Entry
 from scanner_adapter.compare import EARLY_SHARE
 from scanner_adapter.errors import AdapterError
-from scanner_adapter.journal_rows import outcome_of, report_arrays
+from scanner_adapter.journal_rows import choice_arrays, outcome_of, report_arrays
 from scanner_adapter.kept_loadings import KeptLoadings
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.outcome_table import OutcomeTable
@@ -149,8 +149,10 @@ class ScanRanking:
         rewards = live.judge(table.rating, table.is_signal, probability)
         rewards = np.where(table.is_failed, np.nan, rewards)
         arrays = report_arrays(
-            table, places, ledger, context=live.context, rewards=rewards, probability=probability
+            table, places, context=live.context, rewards=rewards, probability=probability
         )
+        if learned.keeps_journal:
+            arrays |= choice_arrays(table, places, ledger)
         header = {
             "scan_time": self.scan_time,
             "reported_at": time.time(),
