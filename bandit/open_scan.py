@@ -106,7 +106,8 @@ class OpenScan:
         self.pattern = ScanPattern(loadings, blocks, ranker.pattern_strength)
         self._unlearned: list[Index] = []
         self._surprise = 0.0
-        self.limit = RunningLimit(ranker.limit)
+        share = ranker.settings.rule.expected_share
+        self.limit = RunningLimit(ranker.limit, math.inf if share is None else share * n)
         self.effect_mean, self.effect_variance = effect_posterior(
             residual, information, ranker.effect_variance
         )

@@ -154,10 +154,15 @@ class RunningLimit:
     ----------
     carried : float
         Limit of the scans before, NaN = none yet.
+    most : float, optional
+        Hits that the whole scan has by definition: what was seen of it holds no more, whatever the
+        model expects. Without this bound a model that expects too much lowers the limit, finds
+        itself confirmed, and expects more.
     """
 
-    def __init__(self, carried: float) -> None:
+    def __init__(self, carried: float, most: float = math.inf) -> None:
         self.carried = carried
+        self._most = most
         self._ratings = np.empty(0)  # of all that was seen, ascending
         self._expected = 0.0
 
@@ -166,7 +171,7 @@ class RunningLimit:
         known = ~np.isnan(rating)
         self._ratings = np.concatenate([self._ratings, rating[known]])
         self._ratings.sort()
-        self._expected += float(probability[known].sum())
+        self._expected = min(self._expected + float(probability[known].sum()), self._most)
 
     def value(self, expected: float | None = None) -> float:
         """Return the limit, given the number of hits expected among what was seen."""

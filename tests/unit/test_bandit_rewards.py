@@ -50,6 +50,15 @@ class TestRunningLimit:
         value = limit.value()
         assert value == pytest.approx(8.2)
 
+    def test_no_more_are_hits_than_the_scan_can_have(self) -> None:
+        """100 ratings seen, of which the model expects 40 to be hits, in a scan that has 10."""
+        limit = RunningLimit(NAN, most=10.0)
+        ratings = np.arange(100.0)
+        for part in np.array_split(ratings, 4):
+            limit.observe(part, np.full(25, 0.4))
+        assert np.count_nonzero(ratings >= limit.value()) == 10
+        assert limit.chance(np.array([60.0, 99.0])) == pytest.approx([0.0, 1.0], abs=0.01)
+
     def test_what_was_carried_keeps_a_third_after_twenty_hits(self) -> None:
         """Carried 5, two expected hits at 8.2: exp(-2 / 20) of the one, the rest of the other."""
         limit = RunningLimit(5.0)
