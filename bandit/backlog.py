@@ -67,6 +67,11 @@ class Backlog:
         """Whether the mean is to move."""
         return self.surprise >= ENOUGH or self.n_arms >= MOST_ARMS
 
+    def is_much(self, n_observed: float) -> bool:
+        """Whether the precision is to know it, beside `n_observed` rewards learned from before."""
+        n = sum(float(counts.sum()) for _, _, counts in self.parts)
+        return n > MOST_SHARE * n_observed or self.n_arms >= MOST_ARMS
+
     def joined(self) -> tuple[NDArray[np.floating], Array, Array]:
         """Return all reports as one; there must be some."""
         context, reward, counts = zip(*self.parts, strict=True)

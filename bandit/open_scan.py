@@ -129,7 +129,7 @@ class OpenScan:
         self._ahead = np.empty(0, np.intp)  # best first, by the last draw
         self._noted_of: _Belief = (None, None)
         self._noted = np.empty(0, np.float32)  # probability of every arm
-        self._asked: tuple[Index, tuple[Moments, Moments], Prediction] | None = None
+        self._asked: tuple[Index, _Belief, Prediction] | None = None
         self.level = self._level()
 
     # -- choose ------------------------------------------------------------------------------
@@ -189,9 +189,8 @@ class OpenScan:
 
         Where nothing was learned since the last draw it serves again, as for one larger batch.
         """
-        belief = self.ranker.moments, self.pattern.moments
-        is_known = belief[0] is self._drawn_of[0] and belief[1] is self._drawn_of[1]
-        self._drawn_of = belief
+        is_known = _is_same(self._belief, self._drawn_of)
+        self._drawn_of = self._belief
         if boost is not None or is_free is not self.is_available:  # a user's wishes
             self._ahead = self._ahead[:0]
             return self._draw(is_free, k, boost)
@@ -219,6 +218,10 @@ class OpenScan:
         weights = mean + deviation * self._signal_bound(mean, deviation)
         rows = self.scores.contenders(is_free, k, ranker.moments, weights, scale, extra)
         return rows[top_k(self.scores.linear(rows, weights) + extra[rows], k, rng)]
+
+    @property
+    def _belief(self) -> _Belief:
+        return self.ranker.moments, self.pattern.moments
 
     def _signal_bound(self, mean: Array, deviation: Array) -> float:
         """Return the factor, at most 1, that keeps a draw from drowning what is believed.
@@ -253,17 +256,15 @@ class OpenScan:
 
     def predict(self, rows: Index) -> Prediction:
         """Predict the rewards of `rows` (positions, shape (m,)) from everything known now."""
-        belief = self.ranker.moments, self.pattern.moments
         if self._asked is not None:
             # A batch is predicted when it is chosen, and again when it is reported.
             asked, then, prediction = self._asked
-            is_same = belief[0] is then[0] and belief[1] is then[1]
-            if is_same and np.array_equal(rows, asked):
+            if _is_same(self._belief, then) and np.array_equal(rows, asked):
                 return prediction
         today = self.pattern.loadings.take(rows, axis=0) @ self.pattern.moments.mean
         logit = self._means_of(rows) + today
         prediction = Prediction(logit, expit(logit))
-        self._asked = rows.copy(), belief, prediction
+        self._asked = rows.copy(), self._belief, prediction
         return prediction
 
     def judge(self, rating: Array, is_signal: Array, probability: Array) -> Array:
@@ -430,11 +431,10 @@ class OpenScan:
         self._n_selects += 1
         every = 1 + len(self.arms) // _NOTE_ALL_UP_TO
         if isinstance(self.scores, DenseScores) and self._n_selects % every == 0:
-            belief = self.ranker.moments, self.pattern.moments
-            if belief[0] is not self._noted_of[0] or belief[1] is not self._noted_of[1]:
+            if not _is_same(self._belief, self._noted_of):
                 logit = self.scores.rough(self.ranker.moments.mean) + self._today()
                 self._noted = expit(logit + self._fixed + np.float32(self.level))
-                self._noted_of = belief
+                self._noted_of = self._belief
             self._expected_left.append(float(self._noted[~self.is_reported].sum(dtype=float)))
 
     def _recall_evidence(self) -> list[list[float]]:
@@ -477,3 +477,7 @@ class OpenScan:
             if abs(step) < 1e-6:
                 break
         return level
+
+
+def _is_same(one: _Belief, other: _Belief) -> bool:
+    return one[0] is other[0] and one[1] is other[1]

@@ -94,8 +94,7 @@ class TrackRecord:
     Notes
     -----
     Not thread safe. `view` returns fresh arrays that the caller owns. A scan's reports are checked
-    when they come, and entered together when somebody looks: each by itself takes four times as
-    long.
+    when they come, and entered together when somebody looks: each by itself takes twice as long.
 
     Examples
     --------

@@ -7,7 +7,8 @@ one. Asking for the limit takes 0.001 ms, setting it and lifting it again 0.005 
 
 from __future__ import annotations
 
-from contextlib import ContextDecorator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -22,24 +23,18 @@ def _libraries() -> tuple[Any, ...]:
     return tuple(library for library in found if library.user_api == "blas")
 
 
-class one_blas_thread(ContextDecorator):  # noqa: N801
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
     """Limit BLAS to one thread inside the block, also as a decorator; the old limit comes back.
 
     The limit is the process's, not the calling thread's: a scanner that multiplies large matrices
     on other threads is held to one thread for the milliseconds that the ranker needs.
     """
-
-    # A class, because a generator takes three times as long, twice a batch.
-    def __enter__(self) -> None:
-        """Set the limit."""
-        self._limited = [(lib, n) for lib in _libraries() if (n := lib.num_threads) != 1]
-        for library, _ in self._limited:
-            library.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        """Lift it again."""
-        for library, n in self._limited:
+    limited = [(library, n) for library in _libraries() if (n := library.num_threads) != 1]
+    for library, _ in limited:
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, n in limited:
             library.set_num_threads(n)
-
-    def _recreate_cm(self) -> one_blas_thread:
-        return one_blas_thread()  # each call of a decorated function has a limit of its own
