@@ -12,7 +12,6 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +20,18 @@ from scipy.special import expit
 from bandit import cells
 from bandit.arm_effects import effect_posterior
 from bandit.backlog import ENOUGH
+from bandit.checks import as_arms
 from bandit.choice import Choice, round_stochastically, sample, top_k
+from bandit.errors import InvalidInputError
 from bandit.explain import Contribution, Explanation, GroupWeight, contributions, group_weights
 from bandit.pattern import ScanPattern
 from bandit.propensity import batch_propensity
+from bandit.ranker import Ranker
 from bandit.recall import RecallEstimate
 from bandit.reward_model import Moments
 from bandit.rewards import RunningLimit, Threshold
 from bandit.scores import DENSE_UP_TO, ArmScores, BoundedScores, DenseScores
-
-if TYPE_CHECKING:
-    from bandit.ranker import Ranker
+from bandit.track_record import TrackView
 
 log = logging.getLogger("scanrank")
 
@@ -67,7 +67,7 @@ class Prediction:
 
 
 class OpenScan:
-    """A scan in progress over a fixed universe; made by `Ranker.open_scan`.
+    """A scan in progress over a fixed universe; made by `open`.
 
     Notes
     -----
@@ -131,6 +131,69 @@ class OpenScan:
         self._noted = np.empty(0, np.float32)  # probability of every arm
         self._asked: tuple[Index, _Belief, Prediction] | None = None
         self.level = self._level()
+
+    @classmethod
+    def open(
+        cls,
+        ranker: Ranker,
+        scan_id: str,
+        arms: Sequence[str],
+        context: NDArray[np.floating],
+        columns: Sequence[str],
+        *,
+        rng: np.random.Generator,
+        now: float,
+        loadings: NDArray[np.floating] | None = None,
+        blocks: Sequence[str] = (),
+        view: TrackView | None = None,
+    ) -> OpenScan:
+        """Open a scan over `arms` on a belief, which stays as it is.
+
+        Parameters
+        ----------
+        context : array, shape (n_arms, n_columns)
+            Sub-scores in [0, 100], NaN = unknown, named by `columns`.
+        now : float
+            Time of the scan, days since the epoch (UTC).
+        loadings, blocks : array (n_arms, q) and q names, optional
+            Similarity loadings for learning inside the scan, and each one's block.
+        view : TrackView, optional
+            The arms' track records, when the caller has them already.
+
+        Raises
+        ------
+        InvalidInputError
+            For an empty universe, repeated arms, or shapes that do not fit.
+        """
+        arms_ = as_arms(arms)
+        if not arms_:
+            raise InvalidInputError("the universe is empty; give at least one arm")
+        aligned = ranker.align(np.asarray(context), columns, len(arms_))
+        if loadings is None:
+            loadings = np.zeros((len(arms_), 0), np.float32)
+        if loadings.shape != (len(arms_), len(blocks)):
+            raise InvalidInputError(
+                f"loadings have shape {loadings.shape}, expected ({len(arms_)}, {len(blocks)}): "
+                "one row per arm, one block name per column"
+            )
+        if not np.isfinite(loadings).all():
+            row, column = np.argwhere(~np.isfinite(loadings))[0]
+            raise InvalidInputError(
+                f"loadings[{row}, {column}] is {loadings[row, column]}; expected finite numbers, "
+                "0 = unknown"
+            )
+        view = view or ranker.track.view(arms_, now=now)
+        return cls(
+            ranker,
+            scan_id,
+            arms_,
+            aligned,
+            loadings,
+            tuple(blocks),
+            rng,
+            view.residual,
+            view.information,
+        )
 
     # -- choose ------------------------------------------------------------------------------
 

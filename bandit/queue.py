@@ -81,8 +81,8 @@ class PriorityQueue:
     --------
     >>> from bandit.ranker import Ranker, RankerSettings
     >>> ranker = Ranker(RankerSettings({"factor.market": 1.0}, random_share=0.0))
-    >>> scan = ranker.open_scan(
-    ...     "scan", ["A", "B", "C"], np.array([[90.0], [50.0], [10.0]]), ["factor.market"],
+    >>> scan = OpenScan.open(
+    ...     ranker, "scan", ["A", "B", "C"], np.array([[90.0], [50.0], [10.0]]), ["factor.market"],
     ...     rng=np.random.default_rng(0), now=0.0,
     ... )
     >>> queue = PriorityQueue(scan)

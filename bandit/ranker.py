@@ -6,7 +6,7 @@
              the *state*
     fold     the state is a deterministic fold over the journal: `fold(entry)` is the only way to
              change it, live and in replay alike
-    choice   `open_scan` gives an `OpenScan`, which draws from the belief and hands out batches
+    choice   `bandit.open_scan` draws from the belief and hands out batches; nothing here knows it
 
 Arms are opaque strings, contexts are arrays of sub-scores; what they mean is not known here.
 """
@@ -26,11 +26,10 @@ from bandit import unsettled as unsettled_scans
 from bandit.arm_effects import effect_variance
 from bandit.backlog import Backlog
 from bandit.cells import CellLayout, CellWeights, level_of, sums
-from bandit.checks import as_arms, as_rewards
+from bandit.checks import as_rewards
 from bandit.coverage import Coverage
 from bandit.errors import IncompatibleStateError, InvalidInputError
 from bandit.expansion import Expansion, Kind
-from bandit.open_scan import OpenScan
 from bandit.pattern import PatternStrength
 from bandit.recall import RecallModel
 from bandit.reward_model import (
@@ -169,7 +168,7 @@ class Ranker:
         mean, variance = self._prior(self.columns)
         self._believe(WeightPosterior.from_prior(mean, variance))
 
-    # -- scan --------------------------------------------------------------------------------
+    # -- look up -----------------------------------------------------------------------------
 
     def view(
         self, arms: Sequence[str], *, now: float, groups: NDArray[np.intp] | None = None
@@ -199,67 +198,6 @@ class Ranker:
             elif known.any():
                 value[known] = 50.0 + 100.0 * (percentiles(key[known]) - 0.5) * kept[known]
         return tuple(f"row.{name}" for name in self.track.columns), values.T
-
-    def open_scan(
-        self,
-        scan_id: str,
-        arms: Sequence[str],
-        context: NDArray[np.floating],
-        columns: Sequence[str],
-        *,
-        rng: np.random.Generator,
-        now: float,
-        loadings: NDArray[np.floating] | None = None,
-        blocks: Sequence[str] = (),
-        view: TrackView | None = None,
-    ) -> OpenScan:
-        """Open a scan over `arms`; changes no belief.
-
-        Parameters
-        ----------
-        context : array, shape (n_arms, n_columns)
-            Sub-scores in [0, 100], NaN = unknown, named by `columns`.
-        now : float
-            Time of the scan, days since the epoch (UTC).
-        loadings, blocks : array (n_arms, q) and q names, optional
-            Similarity loadings for learning inside the scan, and each one's block.
-        view : TrackView, optional
-            The arms' track records, when the caller has them already.
-
-        Raises
-        ------
-        InvalidInputError
-            For an empty universe, repeated arms, or shapes that do not fit.
-        """
-        arms_ = as_arms(arms)
-        if not arms_:
-            raise InvalidInputError("the universe is empty; give at least one arm")
-        aligned = self._align(np.asarray(context), columns, len(arms_))
-        if loadings is None:
-            loadings = np.zeros((len(arms_), 0), np.float32)
-        if loadings.shape != (len(arms_), len(blocks)):
-            raise InvalidInputError(
-                f"loadings have shape {loadings.shape}, expected ({len(arms_)}, {len(blocks)}): "
-                "one row per arm, one block name per column"
-            )
-        if not np.isfinite(loadings).all():
-            row, column = np.argwhere(~np.isfinite(loadings))[0]
-            raise InvalidInputError(
-                f"loadings[{row}, {column}] is {loadings[row, column]}; expected finite numbers, "
-                "0 = unknown"
-            )
-        view = view or self.track.view(arms_, now=now)
-        return OpenScan(
-            self,
-            scan_id,
-            arms_,
-            aligned,
-            loadings,
-            tuple(blocks),
-            rng,
-            view.residual,
-            view.information,
-        )
 
     # -- fold --------------------------------------------------------------------------------
 
@@ -333,7 +271,7 @@ class Ranker:
             r, p, context, arms = r[ok], p[ok], context[ok], [arms[i] for i in ok.tolist()]
             rows = None if rows is None else np.asarray(rows)[ok]
             rating = None if rating is None else np.asarray(rating)[ok]
-        aligned = self._align(context, columns, ok.size)
+        aligned = self.align(context, columns, ok.size)
         residual = as_rewards(r, n=ok.size) - p
         is_fine = np.isfinite(residual)
         if not is_fine.all():
@@ -494,7 +432,7 @@ class Ranker:
         self.cells = self.cells.grow(self.layout.n_cells)
         self._believe(posterior)
 
-    def _align(
+    def align(
         self, context: NDArray[np.floating], columns: Sequence[str], n_arms: int
     ) -> NDArray[np.floating]:
         """Return `context` in the order of this ranker's columns; absent ones are unknown.

@@ -8,6 +8,8 @@ from -8 to 26 and one from 0 to 100 learn alike, and rewards never saturate.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -111,6 +113,48 @@ class TopShare:
     def judge(self, rating: Array, is_signal: Array, limit: float) -> Array:
         """Return 1 where the rating reaches the running limit."""
         return np.where(np.isnan(rating), np.nan, (rating >= limit).astype(np.float64))
+
+
+def rule_from_text(text: str) -> RewardRule:
+    """Read what counts as high-value.
+
+    Raises
+    ------
+    InvalidInputError
+        For anything but `signal`, `top:SHARE` and `rating:NUMBER`.
+
+    Examples
+    --------
+    >>> rule_from_text("top:0.05")
+    TopShare(share=0.05)
+    """
+    kind, _, number = text.partition(":")
+    numbered: dict[str, Callable[[float], RewardRule]] = {"top": TopShare, "rating": Threshold}
+    if text == "signal":
+        return Signal()
+    if kind in numbered and re.fullmatch(r"[+-]?\d+(\.\d+)?", number):
+        return numbered[kind](float(number))
+    raise InvalidInputError(
+        f"what counts as high-value is {text!r}; expected signal, top:0.05 or rating:70"
+    )
+
+
+def rule_text(rule: RewardRule) -> str:
+    """Return what counts as high-value as the command line writes it.
+
+    Examples
+    --------
+    >>> rule_text(TopShare(0.05)), rule_text(Threshold(70.0)), rule_text(Signal())
+    ('top:0.05', 'rating:70', 'signal')
+    """
+    match rule:
+        case TopShare(share=share):
+            return f"top:{share:g}"
+        case Threshold(minimum=minimum):
+            return f"rating:{minimum:g}"
+        case Signal():
+            return "signal"
+    return str(rule)
 
 
 def limit_above(ordered: Array, n_hits: float) -> float:

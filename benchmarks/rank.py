@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from bandit import Ranker, RankerSettings, Signal
+from bandit import OpenScan, Ranker, RankerSettings, Signal
 
 BATCH = 50
 LOADINGS = 10
@@ -103,7 +103,7 @@ def measure(n: int, n_columns: int, n_learned: int) -> dict[str, float | int | s
     if n < 4 * BATCH * STEPS:
         raise SystemExit(f"{n} arms are too few for {STEPS} steps of {BATCH}")
     began = perf_counter()
-    scan = ranker.open_scan(
+    scan = OpenScan.open(ranker,
         "bench", arms, context, columns, rng=rng, now=0.0,
         loadings=loadings, blocks=["component"] * LOADINGS,
     )  # fmt: skip

@@ -6,9 +6,7 @@ traceback is a defect of ours.
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +15,8 @@ from urllib.parse import quote
 import typer
 from rich.console import Console
 
-from bandit.errors import BanditError, InvalidInputError
-from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from bandit.errors import BanditError
+from bandit.rewards import TopShare, rule_from_text
 from features.errors import FeatureError
 from scanner_adapter import cli_factors, cli_serve, cli_store, cli_tune, cli_watch
 from scanner_adapter.cli_options import (
@@ -74,30 +72,6 @@ def main() -> None:
     except (BanditError, FeatureError, AdapterError, OSError) as err:
         print(f"scanrank: {' '.join(str(err).split())}", file=sys.stderr)
         sys.exit(2)
-
-
-def rule_from_text(text: str) -> RewardRule:
-    """Read what counts as high-value.
-
-    Raises
-    ------
-    InvalidInputError
-        For anything but `signal`, `top:SHARE` and `rating:NUMBER`.
-
-    Examples
-    --------
-    >>> rule_from_text("top:0.05")
-    TopShare(share=0.05)
-    """
-    kind, _, number = text.partition(":")
-    numbered: dict[str, Callable[[float], RewardRule]] = {"top": TopShare, "rating": Threshold}
-    if text == "signal":
-        return Signal()
-    if kind in numbered and re.fullmatch(r"[+-]?\d+(\.\d+)?", number):
-        return numbered[kind](float(number))
-    raise InvalidInputError(
-        f"what counts as high-value is {text!r}; expected signal, top:0.05 or rating:70"
-    )
 
 
 def _show_version(is_wanted: bool) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bandit.errors import InvalidInputError
+from bandit.rewards import rule_from_text
 from scanner_adapter.cli_options import (
     BarsFile,
     Budget,
@@ -79,7 +80,6 @@ def tune(
     second half is replayed once, with the best settings and the defaults; --out gets the best
     only if they are surely better there.
     """
-    from scanner_adapter.cli import rule_from_text
     from scanner_adapter.cli_replay import read_log, write_whole
     from scanner_adapter.replay.tune import tune as search
 

@@ -9,17 +9,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor, Future
-from typing import TYPE_CHECKING
 
 from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
 from scanner_adapter.outcomes import Outcome
 from scanner_adapter.pipeline import OnResult, Pipeline
 from scanner_adapter.prefetch import Prefetch, Prefetcher
 from scanner_adapter.progress import OnProgress, Progress
+from scanner_adapter.scan_protocol import RunnableScan
 from scanner_adapter.stop_rules import StopRule, seconds_left
-
-if TYPE_CHECKING:
-    from scanner_adapter.scan import Scan, ScanSummary
+from scanner_adapter.summary import ScanSummary
 
 __all__ = ["OnProgress", "OnResult", "Prefetch", "Progress", "ScanFunction", "run_scan"]
 
@@ -30,7 +28,7 @@ _TICK_S = 0.05
 
 
 def run_scan(
-    scan: Scan,
+    scan: RunnableScan,
     fn: ScanFunction,
     *,
     executor: Executor | None = None,
@@ -120,7 +118,7 @@ def run_scan(
     return scan.summary
 
 
-def _take(pipeline: Pipeline, evaluations: Evaluations, scan: Scan, wait_s: float) -> None:
+def _take(pipeline: Pipeline, evaluations: Evaluations, scan: RunnableScan, wait_s: float) -> None:
     """Wait for one result, at most `wait_s`, and hand it over."""
     result = evaluations.take(wait_s)
     if result is not None:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
 from scanner_adapter.outcomes import Outcome
 from scanner_adapter.pipeline import OnResult, Pipeline
 from scanner_adapter.progress import OnProgress
+from scanner_adapter.scan_protocol import RunnableScan
 from scanner_adapter.stop_rules import StopRule, seconds_left
-
-if TYPE_CHECKING:
-    from scanner_adapter.scan import Scan, ScanSummary
+from scanner_adapter.summary import ScanSummary
 
 AsyncScanFunction = Callable[[str], Awaitable[object]]
 
 
 async def run_scan_async(
-    scan: Scan,
+    scan: RunnableScan,
     fn: AsyncScanFunction,
     *,
     concurrency: int = 8,

@@ -17,7 +17,7 @@ import numpy as np
 
 from bandit.open_scan import OpenScan
 from bandit.queue import PriorityQueue
-from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from bandit.rewards import Threshold, TopShare
 from scanner_adapter.live_status import (
     FORMAT,
     MAX_HITS,
@@ -32,8 +32,8 @@ from scanner_adapter.live_status import (
     Reason,
     TierCount,
 )
-from scanner_adapter.progress import DEFAULT_TARGET
 from scanner_adapter.scan_ledger import ScanLedger
+from scanner_adapter.scan_protocol import DEFAULT_TARGET
 from scanner_adapter.strict_json import to_json
 
 # Of the interval of what is left; a bound of `RecallEstimate` is one-sided, hence the half.
@@ -260,24 +260,6 @@ class _Throttled:
             self._due = now + wait
             self.is_stale = False
         return self._value
-
-
-def rule_text(rule: RewardRule) -> str:
-    """Return what counts as high-value as the command line writes it.
-
-    Examples
-    --------
-    >>> rule_text(TopShare(0.05)), rule_text(Threshold(70.0)), rule_text(Signal())
-    ('top:0.05', 'rating:70', 'signal')
-    """
-    match rule:
-        case TopShare(share=share):
-            return f"top:{share:g}"
-        case Threshold(minimum=minimum):
-            return f"rating:{minimum:g}"
-        case Signal():
-            return "signal"
-    return str(rule)[:MAX_TEXT]
 
 
 def _limit(live: OpenScan) -> float | None:

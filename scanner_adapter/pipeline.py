@@ -20,15 +20,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.outcomes import Outcome
 from scanner_adapter.progress import OnProgress, progress_of
+from scanner_adapter.scan_protocol import RunnableScan
 from scanner_adapter.stop_rules import StopRule, recall_target, seconds_left, symbols_left
-
-if TYPE_CHECKING:
-    from scanner_adapter.scan import Scan
 
 OnResult = Callable[[str, Outcome], None]
 
@@ -58,7 +55,7 @@ class Pipeline:
 
     def __init__(
         self,
-        scan: Scan,
+        scan: RunnableScan,
         *,
         n_workers: int,
         batch_size: int | None,

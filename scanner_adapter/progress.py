@@ -8,17 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-if TYPE_CHECKING:
-    from scanner_adapter.scan import Scan
-
-# Aimed at where no stop rule names a recall.
-DEFAULT_TARGET = 0.95
+from scanner_adapter.scan_protocol import DEFAULT_TARGET, ScanView
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +46,7 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-def progress_of(scan: Scan, *, stage: str, target: float | None) -> Progress:
+def progress_of(scan: ScanView, *, stage: str, target: float | None) -> Progress:
     """Return how far `scan` is; costs a prediction of what remains, about a millisecond."""
     target = DEFAULT_TARGET if target is None else target
     seconds = time.monotonic() - scan.started

@@ -363,7 +363,7 @@ class SymbolRanker:
                 header |= origin_note(rng, self.learned.settings, names, facts, kept)
             _warn_of_going_back(self.learned, facts.as_of, scan_time)
             self.learned.event(scan_id, "open", header)
-        live = self.learned.ranker.open_scan(
+        live = OpenScan.open(self.learned.ranker,
             scan_id, names, values, columns, rng=rng, now=scan_time,
             loadings=facts.loadings, blocks=facts.blocks, view=view,
         )  # fmt: skip

@@ -26,7 +26,7 @@ from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterat
 from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,12 +40,15 @@ from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.compare import Comparison
 from scanner_adapter.context import factor_of
 from scanner_adapter.errors import ScanStateError
+from scanner_adapter.execution import OnResult, Prefetch, ScanFunction, run_scan
+from scanner_adapter.execution_async import AsyncScanFunction, run_scan_async
 from scanner_adapter.kept_loadings import KeptLoadings
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.live_status import LiveStatus
 from scanner_adapter.modes import ModeChoice
 from scanner_adapter.outcome_table import OutcomeTable, read_report
 from scanner_adapter.outcomes import Outcome, RowMap
+from scanner_adapter.progress import OnProgress
 from scanner_adapter.scan_closing import save_scan
 from scanner_adapter.scan_ledger import ScanLedger
 from scanner_adapter.scan_outside import ScanOutside, told_of
@@ -54,11 +57,6 @@ from scanner_adapter.shared_choice import choose_and_claim
 from scanner_adapter.shared_scan import WorkerShare
 from scanner_adapter.stop_rules import StopRule
 from scanner_adapter.summary import Batch, ScanSummary
-
-if TYPE_CHECKING:
-    from scanner_adapter.execution import OnResult, Prefetch, ScanFunction
-    from scanner_adapter.execution_async import AsyncScanFunction
-    from scanner_adapter.progress import OnProgress
 
 __all__ = ["SECONDS_PER_DAY", "Batch", "Scan", "ScanSummary"]
 
@@ -250,8 +248,6 @@ class Scan:
 
         See `scanner_adapter.execution.run_scan`.
         """
-        from scanner_adapter.execution import run_scan
-
         return run_scan(
             self,
             fn,
@@ -282,8 +278,6 @@ class Scan:
 
         See `scanner_adapter.execution_async.run_scan_async`.
         """
-        from scanner_adapter.execution_async import run_scan_async
-
         return await run_scan_async(
             self,
             fn,

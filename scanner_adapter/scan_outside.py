@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from bandit.queue import PriorityQueue
+from bandit.rewards import rule_text
 from scanner_adapter.context import factor_of
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.live_control import ScanControl, obey
 from scanner_adapter.live_link import LiveLink
-from scanner_adapter.live_view import LiveView, rule_text
+from scanner_adapter.live_view import LiveView
 from scanner_adapter.scan_ledger import ScanLedger
 
 log = logging.getLogger("scanrank")

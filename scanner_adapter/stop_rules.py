@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from scanner_adapter.errors import InvalidContextError
-
-if TYPE_CHECKING:
-    from scanner_adapter.scan import Scan
+from scanner_adapter.scan_protocol import ScanView
 
 
 class StopRule(Protocol):
     """Asked after every report; combine rules with `AnyOf` and `AllOf`."""
 
-    def reason(self, scan: Scan) -> str | None:
+    def reason(self, scan: ScanView) -> str | None:
         """Return why the scan should stop now, None to go on."""
 
 
@@ -41,7 +39,7 @@ class RecallReached:
         if not 0.5 <= self.confidence < 1.0:
             raise InvalidContextError(f"confidence {self.confidence} is outside [0.5, 1)")
 
-    def reason(self, scan: Scan) -> str | None:
+    def reason(self, scan: ScanView) -> str | None:
         """See `StopRule`."""
         if scan.n_scanned == 0:
             return None
@@ -64,7 +62,7 @@ class SymbolBudget:
     def __post_init__(self) -> None:
         _check_positive("symbol budget", self.n)
 
-    def reason(self, scan: Scan) -> str | None:
+    def reason(self, scan: ScanView) -> str | None:
         """See `StopRule`."""
         return f"{scan.n_scanned} symbols scanned" if scan.n_scanned >= self.n else None
 
@@ -78,7 +76,7 @@ class TimeBudget:
     def __post_init__(self) -> None:
         _check_positive("time budget", self.seconds)
 
-    def reason(self, scan: Scan) -> str | None:
+    def reason(self, scan: ScanView) -> str | None:
         """See `StopRule`."""
         elapsed = time.monotonic() - scan.started
         return f"{elapsed:.1f} s spent" if elapsed >= self.seconds else None
@@ -93,7 +91,7 @@ class HitsFound:
     def __post_init__(self) -> None:
         _check_positive("number of hits", self.n)
 
-    def reason(self, scan: Scan) -> str | None:
+    def reason(self, scan: ScanView) -> str | None:
         """See `StopRule`."""
         return f"{scan.n_hits:.0f} high-value results found" if scan.n_hits >= self.n else None
 
@@ -109,7 +107,7 @@ class DiminishingReturns:
         _check_positive("window", self.window)
         _check_positive("number of hits", self.min_hits)
 
-    def reason(self, scan: Scan) -> str | None:
+    def reason(self, scan: ScanView) -> str | None:
         """See `StopRule`."""
         # Without a judge of hits there are none to miss: that is no reason to stop.
         if scan.n_scanned < self.window or math.isnan(scan.n_hits):
@@ -132,7 +130,7 @@ class AnyOf:
     def __init__(self, *rules: StopRule) -> None:
         self.rules = _at_least_one(rules)
 
-    def reason(self, scan: Scan) -> str | None:
+    def reason(self, scan: ScanView) -> str | None:
         """Return the first reason that a rule gives."""
         return next((why for rule in self.rules if (why := rule.reason(scan))), None)
 
@@ -146,7 +144,7 @@ class AllOf:
     def __init__(self, *rules: StopRule) -> None:
         self.rules = _at_least_one(rules)
 
-    def reason(self, scan: Scan) -> str | None:
+    def reason(self, scan: ScanView) -> str | None:
         """Return all the reasons, once each rule gives one."""
         reasons = [rule.reason(scan) for rule in self.rules]
         known = [why for why in reasons if why]
@@ -156,7 +154,7 @@ class AllOf:
         return f"AllOf({', '.join(map(repr, self.rules))})"
 
 
-def symbols_left(rule: StopRule | None, scan: Scan, n_handed_out: int) -> float:
+def symbols_left(rule: StopRule | None, scan: ScanView, n_handed_out: int) -> float:
     """How many more symbols may be handed out before a symbol budget is spent."""
     match rule:
         case SymbolBudget(n=n):
@@ -168,7 +166,7 @@ def symbols_left(rule: StopRule | None, scan: Scan, n_handed_out: int) -> float:
     return math.inf
 
 
-def seconds_left(rule: StopRule | None, scan: Scan) -> float:
+def seconds_left(rule: StopRule | None, scan: ScanView) -> float:
     """Seconds until a time budget is spent: when to ask a rule before the next report."""
     match rule:
         case TimeBudget(seconds=seconds):

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from bandit.errors import BanditError, InvalidInputError, UnanswerableError
 from bandit.offpolicy import LoggedScan, Method, OffPolicyEstimate, estimate_recall
+from bandit.open_scan import OpenScan
 from bandit.ranker import Ranker, RankerSettings
 from bandit.stores import Entry
 from features.errors import FeatureError
@@ -214,7 +215,8 @@ def _beliefs(
     now = float(scan.opened["scan_time"])
     view = ranker.view(symbols, now=now, groups=facts.groups)
     columns, values = scan_context(ranker, facts, view)
-    live = ranker.open_scan(
+    live = OpenScan.open(
+        ranker,
         scan.scan_id,
         symbols,
         values,

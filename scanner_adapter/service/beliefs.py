@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from bandit.explain import Explanation, GroupWeight
+from bandit.open_scan import OpenScan
 from bandit.ranker import Ranker, RankerSettings
 from bandit.stores import Entry, RulesetStats, Store
 from bandit.stores.names import START, position_key
@@ -79,7 +80,7 @@ class Belief:
         """
         context = np.asarray(entry.arrays["context"], np.float64)[row : row + 1]
         with one_blas_thread():
-            scan = self.ranker.open_scan(
+            scan = OpenScan.open(self.ranker,
                 "explain", [entry.arms[row]], context, entry.header["columns"],
                 rng=np.random.default_rng(0), now=self.ranker.time,
             )  # fmt: skip
@@ -96,7 +97,7 @@ class Belief:
             return {}
         arms = list(rows)[:: 1 + len(rows) // WEIGHED]
         with one_blas_thread():
-            scan = self.ranker.open_scan(
+            scan = OpenScan.open(self.ranker,
                 "weigh", arms, np.array([rows[arm] for arm in arms]), columns,
                 rng=np.random.default_rng(0), now=self.ranker.time,
             )  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 
 from bandit.backlog import MOST_ARMS, MOST_SHARE
 from bandit.errors import InvalidInputError
+from bandit.open_scan import OpenScan
 from bandit.pattern import PatternStrength, ScanPattern
 from bandit.ranker import Ranker, RankerSettings
 from bandit.reward_model import laplace_update
@@ -210,7 +211,8 @@ def test_a_bad_reward_is_refused_though_it_would_wait(bad: float) -> None:
 def test_todays_pattern_waits_too_and_has_learned_everything_at_the_end() -> None:
     learner = ranker()
     rng = np.random.default_rng(0)
-    scan = learner.open_scan(
+    scan = OpenScan.open(
+        learner,
         "s",
         [str(i) for i in range(60)],
         rng.uniform(0, 100, (60, 3)),

@@ -73,7 +73,9 @@ def taught(n_scans: int = 4, **changes: Any) -> Ranker:
 def open_scan(ranker: Ranker, *, seed: int = 0, values: np.ndarray | None = None) -> OpenScan:
     values = context(99) if values is None else values
     arms = tuple(f"S{i:03}" for i in range(len(values)))
-    return ranker.open_scan("s", arms, values, COLUMNS, rng=np.random.default_rng(seed), now=110.0)
+    return OpenScan.open(
+        ranker, "s", arms, values, COLUMNS, rng=np.random.default_rng(seed), now=110.0
+    )
 
 
 def bits(ranker: Ranker) -> tuple[str, dict[str, bytes]]:
@@ -142,7 +144,7 @@ class TestRefusedScans:
 
         def refuse(message: str, arms: list[str], values: np.ndarray, **more: Any) -> None:
             with pytest.raises(InvalidInputError, match=message):
-                ranker.open_scan("s", arms, values, COLUMNS, rng=rng, now=1.0, **more)
+                OpenScan.open(ranker, "s", arms, values, COLUMNS, rng=rng, now=1.0, **more)
 
         two = np.zeros((2, 4))
         refuse("universe is empty", [], np.zeros((0, 4)))
@@ -498,7 +500,7 @@ class TestChoice:
         n = 80
         sector = np.zeros((n, 2))
         sector[np.arange(n), np.arange(n) % 2] = 1.0
-        scan = ranker.open_scan(
+        scan = OpenScan.open(ranker,
             "s", ARMS[:n], np.full((n, 4), 50.0), COLUMNS, rng=np.random.default_rng(0), now=1.0,
             loadings=sector, blocks=["sector", "sector"],
         )  # fmt: skip
@@ -513,8 +515,8 @@ def test_hits_of_a_whole_scan_are_its_best_share_whatever_earlier_scans_carried(
     """While it runs the limit leans on earlier days; at its end the ratings alone decide."""
     ranker = taught(rule=TopShare(0.1))
     ranker.limit = 1e6  # yesterday's scanner rated on another scale
-    scan = ranker.open_scan(
-        "whole", ARMS, context(5), COLUMNS, rng=np.random.default_rng(0), now=200.0
+    scan = OpenScan.open(
+        ranker, "whole", ARMS, context(5), COLUMNS, rng=np.random.default_rng(0), now=200.0
     )
     rating = np.random.default_rng(1).normal(size=len(ARMS))
     while (rows := scan.select(40).arms).size:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
+from bandit.rewards import rule_from_text
 from features.bars import Bars
-from scanner_adapter.cli import main, rule_from_text
+from scanner_adapter.cli import main
 from scanner_adapter.market_simulator import simulate
 from scanner_adapter.replay import Signal, Threshold, TopShare
 from scanner_adapter.scanners import rule_hits

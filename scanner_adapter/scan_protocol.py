@@ -1,0 +1,95 @@
+"""What stop rules, progress and runs ask of a scan: they need to know nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol
+
+from bandit.recall import RecallEstimate
+from scanner_adapter.outcomes import Outcome, RowMap
+from scanner_adapter.summary import Batch, ScanSummary
+
+# Aimed at where no stop rule names a recall.
+DEFAULT_TARGET = 0.95
+
+
+class ScanView(Protocol):
+    """A scan as it stands: what stop rules and progress look at."""
+
+    @property
+    def mode(self) -> str:
+        """On, shadow or off."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The universe."""
+
+    @property
+    def started(self) -> float:
+        """By the monotonic clock."""
+
+    @property
+    def n_scanned(self) -> int:
+        """Symbols reported so far."""
+
+    @property
+    def n_hits(self) -> float:
+        """High-value results so far."""
+
+    def estimate(self, confidence: float = 0.9) -> RecallEstimate:
+        """Share of the high-value results that was found."""
+
+    def hits_in_last(self, n: int) -> int:
+        """High-value results among the latest `n`."""
+
+    def symbols_to_recall(self, target: float) -> int:
+        """Symbols until a recall is expected."""
+
+
+class RunnableScan(ScanView, Protocol):
+    """A scan as a run drives it: asked for batches, told outcomes, closed."""
+
+    stopped: str | None
+    batch_size: int
+    overhead_s: float
+    row_map: RowMap | None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other workers scan the same universe."""
+
+    @property
+    def awaits_others(self) -> bool:
+        """Whether an empty batch is not the end."""
+
+    @property
+    def stop_asked(self) -> str | None:
+        """Why an operator wants it to end."""
+
+    @property
+    def summary(self) -> ScanSummary:
+        """What it did."""
+
+    def next_batch(self, k: int | None = None) -> Batch:
+        """Choose symbols."""
+
+    def report(self, rows: Mapping[str, Outcome]) -> None:
+        """Report outcomes."""
+
+    def listen(self) -> None:
+        """Hear operators."""
+
+    def show(self, *, workers: int, target: float | None) -> None:
+        """Publish how it is run."""
+
+    def __enter__(self) -> object:
+        """Open the block that closes it."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
