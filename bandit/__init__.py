@@ -4,6 +4,8 @@
 Arms are opaque strings, contexts plain arrays; what they mean is not known here.
 """
 
+from bandit.belief.belief import Ranker, RankerSettings
+from bandit.belief.recall import RecallEstimate
 from bandit.errors import (
     BanditError,
     CorruptStateError,
@@ -15,8 +17,6 @@ from bandit.errors import (
 )
 from bandit.estimator import FractionalLogistic
 from bandit.open_scan import OpenScan
-from bandit.ranker import Ranker, RankerSettings
-from bandit.recall import RecallEstimate
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from bandit.stores import Store, store_from_url
 

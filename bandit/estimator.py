@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
+from bandit.belief.weights import Moments, WeightPosterior, laplace_update
 from bandit.checks import as_matrix
 from bandit.errors import InvalidInputError
-from bandit.reward_model import Moments, WeightPosterior, laplace_update
 
 Array = NDArray[np.float64]
 
@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 class FractionalLogistic:
     """Fractional Bayesian logistic regression, learned batch by batch.
 
-    The posterior that scans use (`bandit.reward_model`), without expansion, track record or
+    The posterior that scans use (`bandit.belief.weights`), without expansion, track record or
     store. Follows scikit-learn's conventions (`get_params`, `partial_fit`, `predict`,
     `sklearn.base.clone`) and does not import it.
 
@@ -72,7 +72,7 @@ class FractionalLogistic:
         Raises
         ------
         InvalidInputError
-            See `bandit.reward_model.laplace_update`; nothing is changed.
+            See `bandit.belief.weights.laplace_update`; nothing is changed.
         """
         posterior = getattr(self, "posterior_", None)
         if posterior is None:

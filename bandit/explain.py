@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.belief.expansion import Expansion
+from bandit.belief.weights import Moments
 from bandit.errors import InvalidInputError
-from bandit.expansion import Expansion
-from bandit.reward_model import Moments
 
 Array = NDArray[np.float64]
 

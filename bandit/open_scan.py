@@ -17,21 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from bandit import cells
-from bandit.arm_effects import effect_posterior
-from bandit.backlog import ENOUGH
+from bandit.belief import cells
+from bandit.belief.arm_effects import effect_posterior
+from bandit.belief.backlog import ENOUGH
+from bandit.belief.belief import Ranker
+from bandit.belief.pattern import ScanPattern
+from bandit.belief.recall import RecallEstimate
+from bandit.belief.track_record import TrackView
+from bandit.belief.weights import Moments
 from bandit.checks import as_arms
 from bandit.choice import Choice, round_stochastically, sample, top_k
 from bandit.errors import InvalidInputError
 from bandit.explain import Contribution, Explanation, GroupWeight, contributions, group_weights
-from bandit.pattern import ScanPattern
 from bandit.propensity import batch_propensity
-from bandit.ranker import Ranker
-from bandit.recall import RecallEstimate
-from bandit.reward_model import Moments
 from bandit.rewards import RunningLimit, Threshold
 from bandit.scores import DENSE_UP_TO, ArmScores, BoundedScores, DenseScores
-from bandit.track_record import TrackView
 
 log = logging.getLogger("scanrank")
 
@@ -347,7 +347,7 @@ class OpenScan:
         """Let today's pattern learn from accepted rewards (NaN = the evaluation failed).
 
         Given the `probability` with which they were predicted, shape (m,), rewards that are hardly
-        surprising wait for others, as in `bandit.backlog`.
+        surprising wait for others, as in `bandit.belief.backlog`.
         """
         self.take(rows)
         self.is_reported[rows] = True
@@ -421,7 +421,7 @@ class OpenScan:
         return self._means()
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
-        """Estimate the hits found and left, see `bandit.recall`."""
+        """Estimate the hits found and left, see `bandit.belief.recall`."""
         return self.ranker.recall.estimate(
             n_hits=self.n_hits,
             probability=expit(self._means()[~self.is_reported]),

@@ -15,10 +15,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.belief.belief import percentiles
 from bandit.choice import Choice
 from bandit.errors import InvalidInputError
 from bandit.open_scan import OpenScan
-from bandit.ranker import percentiles
 
 Tier = Literal["high", "medium", "low"]
 
@@ -79,7 +79,7 @@ class PriorityQueue:
 
     Examples
     --------
-    >>> from bandit.ranker import Ranker, RankerSettings
+    >>> from bandit.belief.belief import Ranker, RankerSettings
     >>> ranker = Ranker(RankerSettings({"factor.market": 1.0}, random_share=0.0))
     >>> scan = OpenScan.open(
     ...     ranker, "scan", ["A", "B", "C"], np.array([[90.0], [50.0], [10.0]]), ["factor.market"],

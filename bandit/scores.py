@@ -22,8 +22,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.expansion import Expansion
-from bandit.reward_model import Moments
+from bandit.belief.expansion import Expansion
+from bandit.belief.weights import Moments
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]

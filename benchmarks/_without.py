@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.cells import CellWeights
-from bandit.expansion import Expansion
+from bandit.belief.cells import CellWeights
+from bandit.belief.expansion import Expansion
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import Configuration, Order, Ranked, ReplayLog
 from scanner_adapter.replay.scans import ReplayScan

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bandit.ranker import Ranker, RankerSettings
+from bandit.belief.belief import Ranker, RankerSettings
 from bandit.stores import Receipt, Store, store_from_url
 from bandit.stores.entries import Sealed
 from bandit.stores.memory import MemoryStore

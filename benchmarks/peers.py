@@ -30,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, hstack
 
+from bandit.belief.belief import Ranker, RankerSettings
 from bandit.choice import round_stochastically
-from bandit.ranker import Ranker, RankerSettings
 from scanner_adapter.context import MarketFacts, scan_context, seed_weights
 from scanner_adapter.replay.orders import Composite
 from scanner_adapter.replay.scans import ReplayScan

@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.ranker import RankerSettings
+from bandit.belief.belief import RankerSettings
 from bandit.rewards import TopShare
 from bandit.stores import Store, store_from_url
 from bandit.stores.spool import SpoolingStore

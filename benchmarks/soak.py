@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.ranker import Ranker, RankerSettings
+from bandit.belief.belief import Ranker, RankerSettings
 from bandit.rewards import TopShare
 from bandit.stores.redis import RedisStore
 from bandit.stores.redis_keys import ruleset_key, scan_key

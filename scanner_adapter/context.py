@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bandit.ranker import Ranker
+from bandit.belief.belief import Ranker
+from bandit.belief.track_record import TrackView
 from bandit.scores import DENSE_UP_TO
-from bandit.track_record import TrackView
 from features.bars import Bars
 from features.events import Events
 from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores

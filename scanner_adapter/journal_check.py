@@ -8,8 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from bandit.belief.belief import LEARNING_VERSION, Ranker, RankerSettings
 from bandit.errors import BanditError, InvalidInputError
-from bandit.ranker import LEARNING_VERSION, Ranker, RankerSettings
 from bandit.stores import Problem, Snapshot, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.belief.belief import Ranker, RankerSettings
 from bandit.errors import StoreRefusedError, StoreUnavailableError
-from bandit.ranker import Ranker, RankerSettings
 from bandit.stores import Entry, Receipt, Snapshot, Store
 from bandit.stores.memory import ForgetfulStore
 from bandit.stores.names import position_key

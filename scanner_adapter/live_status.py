@@ -30,7 +30,7 @@ MAX_TEXT = 200
 
 @dataclass(frozen=True)
 class LiveEstimate:
-    """What was found and what is left, so far as known; see `bandit.recall.RecallEstimate`.
+    """What was found and what is left, so far as known; see `bandit.belief.recall.RecallEstimate`.
 
     Parameters
     ----------

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bandit.belief.belief import RankerSettings
 from bandit.checks import as_arms
 from bandit.errors import InvalidInputError
 from bandit.open_scan import OpenScan
-from bandit.ranker import RankerSettings
 from bandit.rewards import RewardRule
 from bandit.stores import Store, store_from_url
 from features.bars import Bars

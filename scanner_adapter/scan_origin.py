@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.belief.belief import RankerSettings
 from bandit.errors import InvalidInputError
-from bandit.ranker import RankerSettings
 from scanner_adapter.context import MarketFacts
 from scanner_adapter.kept_loadings import KeptLoadings
 from scanner_adapter.modes import Mode, check_mode

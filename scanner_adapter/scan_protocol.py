@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol
 
-from bandit.recall import RecallEstimate
+from bandit.belief.recall import RecallEstimate
 from scanner_adapter.outcomes import Outcome, RowMap
 from scanner_adapter.summary import Batch, ScanSummary
 

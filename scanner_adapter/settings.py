@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from bandit.belief.belief import RankerSettings
 from bandit.errors import InvalidInputError
-from bandit.ranker import RankerSettings
 from bandit.rewards import RewardRule
 from features.factors import DEFAULT_WEIGHTS, FACTORS
 from scanner_adapter.context import CROSSED, seed_weights
@@ -46,7 +46,7 @@ class Settings:
     weights : mapping of factor to weight
         Where learning starts; scaled to sum to one.
     half_life_days, fast_days, slow_days, exploration, random_share : float
-        See `bandit.ranker.RankerSettings`.
+        See `bandit.belief.belief.RankerSettings`.
     batch_size : int
         Symbols per batch where the caller does not say.
     products : bool

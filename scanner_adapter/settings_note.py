@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bandit.ranker import LEARNING_VERSION, RankerSettings
+from bandit.belief.belief import LEARNING_VERSION, RankerSettings
 from bandit.rewards import RewardRule, Signal, TopShare
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.recall import RecallEstimate
+from bandit.belief.recall import RecallEstimate
 from scanner_adapter.compare import Comparison
 
 

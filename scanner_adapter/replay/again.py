@@ -17,8 +17,8 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
+from bandit.belief.belief import LEARNING_VERSION, RankerSettings
 from bandit.errors import BanditError, InvalidInputError
-from bandit.ranker import LEARNING_VERSION, RankerSettings
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from bandit.stores import Entry
 from bandit.stores.memory import MemoryStore

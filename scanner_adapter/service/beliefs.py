@@ -15,9 +15,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from bandit.belief.belief import Ranker, RankerSettings
 from bandit.explain import Explanation, GroupWeight
 from bandit.open_scan import OpenScan
-from bandit.ranker import Ranker, RankerSettings
 from bandit.stores import Entry, RulesetStats, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread

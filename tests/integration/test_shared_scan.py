@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 from servers import Server
 
+from bandit.belief.belief import RankerSettings
 from bandit.errors import InvalidInputError
-from bandit.ranker import RankerSettings
 from bandit.stores import Store, store_from_url
 from scanner_adapter import SymbolRanker
 from scanner_adapter.context import CROSSED, seed_weights

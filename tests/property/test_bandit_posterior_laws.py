@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bandit.expansion import Expansion
-from bandit.reward_model import Moments, WeightPosterior, laplace_update
+from bandit.belief.expansion import Expansion
+from bandit.belief.weights import Moments, WeightPosterior, laplace_update
 
 Problem = tuple[WeightPosterior, NDArray[np.float64], NDArray[np.float64]]
 

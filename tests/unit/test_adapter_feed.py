@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from bandit.ranker import RankerSettings
+from bandit.belief.belief import RankerSettings
 from bandit.stores import Receipt
 from bandit.stores.entries import Sealed
 from bandit.stores.memory import MemoryStore

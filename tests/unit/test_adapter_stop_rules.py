@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bandit.recall import RecallEstimate
+from bandit.belief.recall import RecallEstimate
 from scanner_adapter import (
     AllOf,
     AnyOf,

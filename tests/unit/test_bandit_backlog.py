@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.backlog import MOST_ARMS, MOST_SHARE
+from bandit.belief.backlog import MOST_ARMS, MOST_SHARE
+from bandit.belief.belief import Ranker, RankerSettings
+from bandit.belief.pattern import PatternStrength, ScanPattern
+from bandit.belief.weights import laplace_update
 from bandit.errors import InvalidInputError
 from bandit.open_scan import OpenScan
-from bandit.pattern import PatternStrength, ScanPattern
-from bandit.ranker import Ranker, RankerSettings
-from bandit.reward_model import laplace_update
 from bandit.rewards import Signal
 
 COLUMNS = ["factor.a", "a.x", "a.y"]
@@ -29,7 +29,7 @@ def ranker() -> Ranker:
 def report(seed: int, *, hits: int = 0, k: int = K, time: float = 100.0) -> tuple[Any, ...]:
     """A report of k arms with a chance of 1 in 20 each, of which the first `hits` are hits.
 
-    None of them is thinned out (`bandit.thinning`): lesser chances would be.
+    None of them is thinned out (`bandit.belief.thinning`): lesser chances would be.
     """
     arrays = {
         "context": np.random.default_rng(seed).uniform(0, 100, (k, 3)).astype(np.float32),

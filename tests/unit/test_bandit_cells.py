@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from bandit.cells import (
+from bandit.belief.cells import (
     PAIR,
     SINGLE,
     CellLayout,
@@ -16,7 +16,7 @@ from bandit.cells import (
     correction,
     level_of,
 )
-from bandit.reward_model import WeightPosterior, laplace_update
+from bandit.belief.weights import WeightPosterior, laplace_update
 
 Array = NDArray[np.float64]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bandit.belief.expansion import Expansion
+from bandit.belief.weights import Moments, WeightPosterior, laplace_update
 from bandit.errors import InvalidInputError
-from bandit.expansion import Expansion
 from bandit.explain import contributions, group_weights
-from bandit.reward_model import Moments, WeightPosterior, laplace_update
 
 COLUMNS = ["factor.a", "factor.b", "a.x", "b.y"]
 GROUPS = ["a", "b", "a", "b"]

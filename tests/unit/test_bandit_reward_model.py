@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from bandit import reward_model
+from bandit.belief import weights as reward_model
+from bandit.belief.weights import Moments, WeightPosterior, laplace_update, learn_prior_precision
 from bandit.errors import InvalidInputError
-from bandit.reward_model import Moments, WeightPosterior, laplace_update, learn_prior_precision
 
 
 def covariance_of(posterior: WeightPosterior) -> np.ndarray:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bandit.belief.recall import RecallModel
 from bandit.errors import InvalidInputError
-from bandit.recall import RecallModel
 from bandit.rewards import RunningLimit, Signal, Threshold, TopShare
 
 NAN = float("nan")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bandit import Ranker, RankerSettings, Signal
-from bandit.expansion import Expansion
+from bandit.belief.expansion import Expansion
 from bandit.open_scan import OpenScan
 from bandit.scores import CACHE_BYTES, BoundedScores, DenseScores
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit.reward_model import WeightPosterior, laplace_update
-from bandit.thinning import MOST_COUNTED, MOST_NOISE, thin
+from bandit.belief.thinning import MOST_COUNTED, MOST_NOISE, thin
+from bandit.belief.weights import WeightPosterior, laplace_update
 
 CHANCES = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=60).map(np.array)
 

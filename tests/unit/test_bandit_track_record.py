@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit.arm_effects import effect_posterior, effect_variance
+from bandit.belief.arm_effects import effect_posterior, effect_variance
+from bandit.belief.track_record import TrackRecord, TrackView, shrunken_means
 from bandit.errors import InvalidInputError
-from bandit.track_record import TrackRecord, TrackView, shrunken_means
 
 
 def record(reports: list[tuple[float, float]], *, now: float) -> TrackView:

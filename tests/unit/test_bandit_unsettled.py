@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bandit.belief.belief import Ranker, RankerSettings
+from bandit.belief.unsettled import MOST_ARMS, MOST_SCANS, UnsettledScan
 from bandit.errors import InvalidInputError
-from bandit.ranker import Ranker, RankerSettings
-from bandit.unsettled import MOST_ARMS, MOST_SCANS, UnsettledScan
 
 COLUMNS = ["factor.a", "a.x", "a.y"]
 K = 40

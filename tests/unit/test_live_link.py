@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from servers import wait_until
 
+from bandit.belief.belief import RankerSettings
 from bandit.errors import StoreUnavailableError
-from bandit.ranker import RankerSettings
 from bandit.stores.memory import MemoryStore
 from scanner_adapter import Outcome, ResultFeed, SymbolRanker
 from scanner_adapter.context import seed_weights

@@ -7,7 +7,7 @@ import time
 import numpy as np
 from fastapi import APIRouter
 
-from bandit.arm_effects import effect_posterior
+from bandit.belief.arm_effects import effect_posterior
 from bandit.stores import Entry, RulesetStats, ScanInfo, Store
 from bandit.stores.names import position_key
 from scanner_adapter.scan import SECONDS_PER_DAY

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.reward_model import Moments, WeightPosterior, laplace_step, parabola_at
+from bandit.belief.weights import Moments, WeightPosterior, laplace_step, parabola_at
 
 Array = NDArray[np.float64]
 

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from bandit.belief.weights import Moments, WeightPosterior, laplace_update
 from bandit.errors import IncompatibleStateError
-from bandit.reward_model import Moments, WeightPosterior, laplace_update
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]

@@ -22,27 +22,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit as to_logit
 
-from bandit import unsettled as unsettled_scans
-from bandit.arm_effects import effect_variance
-from bandit.backlog import Backlog
-from bandit.cells import CellLayout, CellWeights, level_of, sums
-from bandit.checks import as_rewards
-from bandit.coverage import Coverage
-from bandit.errors import IncompatibleStateError, InvalidInputError
-from bandit.expansion import Expansion, Kind
-from bandit.pattern import PatternStrength
-from bandit.recall import RecallModel
-from bandit.reward_model import (
+from bandit.belief import unsettled as unsettled_scans
+from bandit.belief.arm_effects import effect_variance
+from bandit.belief.backlog import Backlog
+from bandit.belief.cells import CellLayout, CellWeights, level_of, sums
+from bandit.belief.coverage import Coverage
+from bandit.belief.expansion import Expansion, Kind
+from bandit.belief.pattern import PatternStrength
+from bandit.belief.recall import RecallModel
+from bandit.belief.thinning import thin
+from bandit.belief.track_record import TrackRecord, TrackView
+from bandit.belief.unsettled import MOST_SCANS, UnsettledScan
+from bandit.belief.weights import (
     Moments,
     WeightPosterior,
     find_mode,
     learn_prior_precision,
     parabola_at,
 )
+from bandit.checks import as_rewards
+from bandit.errors import IncompatibleStateError, InvalidInputError
 from bandit.rewards import RewardRule, TopShare
-from bandit.thinning import thin
-from bandit.track_record import TrackRecord, TrackView
-from bandit.unsettled import MOST_SCANS, UnsettledScan
 
 Array = NDArray[np.float64]
 
@@ -91,7 +91,7 @@ class RankerSettings:
         Scale of the posterior draws (Chapelle and Li's posterior reshaping): 1 = the posterior
         itself, 0 = greedy. Over batches of 50 the whole posterior costs 1.5 points of recall on
         real scans and 0.3 costs 0.1: each batch already explores fifty symbols. Where scans run
-        to their end draws narrow further, see `bandit.coverage`.
+        to their end draws narrow further, see `bandit.belief.coverage`.
     random_share : float
         Share of each batch that is drawn uniformly from what remains.
     """

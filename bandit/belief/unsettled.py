@@ -35,10 +35,10 @@ class UnsettledScan:
     mean : array, shape (d,)
         Shared weights as they were expected when it was opened.
     worth : array, shape (n_cells,)
-        What cells add to its linear predictors (`bandit.cells`).
+        What cells add to its linear predictors (`bandit.belief.cells`).
     parts : tuple of mappings
         One for each report: context (k, n_columns) float32, reward, rating and counts (k,); see
-        `bandit.thinning`.
+        `bandit.belief.thinning`.
     n_arms : int
         Rows in all parts.
     """

@@ -1,0 +1,1 @@
+"""What do we believe about each arm? State, and the fold over the journal. Start in `belief`."""
