@@ -6,6 +6,7 @@ Arms are opaque strings, contexts plain arrays; what they mean is not known here
 
 from bandit.belief.belief import Ranker, RankerSettings
 from bandit.belief.recall import RecallEstimate
+from bandit.choice.open_scan import OpenScan
 from bandit.errors import (
     BanditError,
     CorruptStateError,
@@ -16,7 +17,6 @@ from bandit.errors import (
     StoreUnavailableError,
 )
 from bandit.estimator import FractionalLogistic
-from bandit.open_scan import OpenScan
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from bandit.stores import Store, store_from_url
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, hstack
 
 from bandit.belief.belief import Ranker, RankerSettings
-from bandit.choice import round_stochastically
+from bandit.choice.draw import round_stochastically
 from scanner_adapter.context import MarketFacts, scan_context, seed_weights
 from scanner_adapter.replay.orders import Composite
 from scanner_adapter.replay.scans import ReplayScan

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bandit.belief.belief import Ranker
 from bandit.belief.track_record import TrackView
-from bandit.scores import DENSE_UP_TO
+from bandit.choice.scores import DENSE_UP_TO
 from features.bars import Bars
 from features.events import Events
 from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
@@ -159,7 +159,7 @@ def scan_context(
 ) -> tuple[tuple[str, ...], NDArray[np.floating]]:
     """Return names and values (n_symbols, n_columns) of the whole context of a scan.
 
-    The values are float64, and float32 beyond `bandit.scores.DENSE_UP_TO` symbols, where memory
+    The values are float64, and float32 beyond `bandit.choice.scores.DENSE_UP_TO` symbols, where memory
     matters more than the 8th digit.
     """
     history = historical_sub_scores(

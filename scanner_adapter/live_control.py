@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bandit.queue import MAX_BOOST, PriorityQueue
+from bandit.choice.queue import MAX_BOOST, PriorityQueue
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.strict_json import from_json, to_json
 

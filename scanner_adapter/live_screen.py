@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bandit.queue import Tier
+from bandit.choice.queue import Tier
 from scanner_adapter.live_status import LiveStatus, LiveWeight, NextUp, TierCount
 
 # From this width on, what waits stands beside what was found.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bandit.queue import Tier
+from bandit.choice.queue import Tier
 from bandit.stores.notes import MAX_NOTE_BYTES
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.strict_json import from_json, to_json

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from bandit.open_scan import OpenScan
-from bandit.queue import PriorityQueue
+from bandit.choice.open_scan import OpenScan
+from bandit.choice.queue import PriorityQueue
 from bandit.rewards import Threshold, TopShare
 from scanner_adapter.live_status import (
     FORMAT,

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from bandit.belief.belief import RankerSettings
 from bandit.checks import as_arms
+from bandit.choice.open_scan import OpenScan
 from bandit.errors import InvalidInputError
-from bandit.open_scan import OpenScan
 from bandit.rewards import RewardRule
 from bandit.stores import Store, store_from_url
 from features.bars import Bars

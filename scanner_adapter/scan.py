@@ -33,9 +33,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.belief.recall import RecallEstimate
-from bandit.explain import Explanation, GroupWeight
-from bandit.open_scan import OpenScan
-from bandit.queue import PriorityQueue
+from bandit.choice.explain import Explanation, GroupWeight
+from bandit.choice.open_scan import OpenScan
+from bandit.choice.queue import PriorityQueue
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.compare import Comparison
 from scanner_adapter.context import factor_of

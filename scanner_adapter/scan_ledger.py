@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.choice import Choice
+from bandit.choice.draw import Choice
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.outcome_table import OutcomeTable
 from scanner_adapter.outcomes import Outcome

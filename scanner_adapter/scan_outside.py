@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from bandit.queue import PriorityQueue
+from bandit.choice.queue import PriorityQueue
 from bandit.rewards import rule_text
 from scanner_adapter.context import factor_of
 from scanner_adapter.learned_state import LearnedState

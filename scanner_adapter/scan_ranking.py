@@ -15,10 +15,10 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.choice import Choice
+from bandit.choice.draw import Choice
+from bandit.choice.open_scan import OpenScan
+from bandit.choice.queue import PriorityQueue
 from bandit.errors import InvalidInputError, StoreError
-from bandit.open_scan import OpenScan
-from bandit.queue import PriorityQueue
 from bandit.stores import Entry
 from scanner_adapter.compare import EARLY_SHARE
 from scanner_adapter.errors import AdapterError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bandit.choice import Choice
+from bandit.choice.draw import Choice
 from scanner_adapter.scan_ledger import ScanLedger
 from scanner_adapter.scan_ranking import ScanRanking
 from scanner_adapter.shared_scan import WorkerShare

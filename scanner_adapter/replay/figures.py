@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.choice.explain import GroupWeight
 from bandit.errors import InvalidInputError
-from bandit.explain import GroupWeight
 from bandit.metrics import bootstrap_interval
 from scanner_adapter.replay.report import BLOCK, ReplayReport
 from scanner_adapter.replay.watch import Watch

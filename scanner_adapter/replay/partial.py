@@ -18,9 +18,9 @@ from rich import box
 from rich.table import Table
 
 from bandit.belief.belief import Ranker, RankerSettings
+from bandit.choice.open_scan import OpenScan
 from bandit.errors import BanditError, InvalidInputError, UnanswerableError
 from bandit.offpolicy import LoggedScan, Method, OffPolicyEstimate, estimate_recall
-from bandit.open_scan import OpenScan
 from bandit.stores import Entry
 from features.errors import FeatureError
 from features.factors import combine

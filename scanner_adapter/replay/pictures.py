@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bandit.choice.explain import GroupWeight
 from bandit.errors import InvalidInputError
-from bandit.explain import GroupWeight
 from scanner_adapter.replay.figures import (
     SHARES,
     WINDOW,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bandit.explain import GroupWeight
+from bandit.choice.explain import GroupWeight
 from scanner_adapter.replay.scans import ReplayScan
 from scanner_adapter.scan import Scan
 

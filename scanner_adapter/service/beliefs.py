@@ -16,8 +16,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from bandit.belief.belief import Ranker, RankerSettings
-from bandit.explain import Explanation, GroupWeight
-from bandit.open_scan import OpenScan
+from bandit.choice.explain import Explanation, GroupWeight
+from bandit.choice.open_scan import OpenScan
 from bandit.stores import Entry, RulesetStats, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
@@ -29,7 +29,7 @@ MAX_KEPT = 8  # rulesets; 5,000 symbols take about 2 MB each
 MIN_AGE_S = 1.0  # a watched belief is brought up to date at most so often
 CONFIDENCE = 0.9  # of the intervals of weights
 RECENT_ENTRIES = 200  # reports whose contexts stand for the universe when factors are weighed
-WEIGHED = 1_000  # symbols of them, as in `bandit.open_scan`
+WEIGHED = 1_000  # symbols of them, as in `bandit.choice.open_scan`
 
 
 class Belief:

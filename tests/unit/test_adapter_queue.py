@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bandit.choice.queue import tier_of
 from bandit.errors import InvalidInputError
-from bandit.queue import tier_of
 from scanner_adapter import ScanStateError, SymbolRanker
 from scanner_adapter.scan import Scan
 

@@ -11,8 +11,8 @@ from bandit.belief.backlog import MOST_ARMS, MOST_SHARE
 from bandit.belief.belief import Ranker, RankerSettings
 from bandit.belief.pattern import PatternStrength, ScanPattern
 from bandit.belief.weights import laplace_update
+from bandit.choice.open_scan import OpenScan
 from bandit.errors import InvalidInputError
-from bandit.open_scan import OpenScan
 from bandit.rewards import Signal
 
 COLUMNS = ["factor.a", "a.x", "a.y"]

@@ -7,8 +7,8 @@ import pytest
 
 from bandit.belief.expansion import Expansion
 from bandit.belief.weights import Moments, WeightPosterior, laplace_update
+from bandit.choice.explain import contributions, group_weights
 from bandit.errors import InvalidInputError
-from bandit.explain import contributions, group_weights
 
 COLUMNS = ["factor.a", "factor.b", "a.x", "b.y"]
 GROUPS = ["a", "b", "a", "b"]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from bandit.belief.belief import Ranker, RankerSettings
-from bandit.choice import round_stochastically, sample, top_k
+from bandit.choice.draw import round_stochastically, sample, top_k
+from bandit.choice.open_scan import OpenScan
 from bandit.errors import IncompatibleStateError, InvalidInputError
-from bandit.open_scan import OpenScan
 from bandit.rewards import Signal, TopShare
 from bandit.stores.snapshots import decode_snapshot, encode_snapshot
 

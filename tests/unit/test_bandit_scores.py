@@ -7,8 +7,8 @@ import pytest
 
 from bandit import Ranker, RankerSettings, Signal
 from bandit.belief.expansion import Expansion
-from bandit.open_scan import OpenScan
-from bandit.scores import CACHE_BYTES, BoundedScores, DenseScores
+from bandit.choice.open_scan import OpenScan
+from bandit.choice.scores import CACHE_BYTES, BoundedScores, DenseScores
 
 N, COLUMNS = 3_000, ["factor.a", "factor.b", *(f"market.c{i}" for i in range(10))]
 SEEDS = {"factor.a": 0.6, "factor.b": 0.4}

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit.choice import round_stochastically
+from bandit.choice.draw import round_stochastically
+from bandit.choice.propensity import batch_propensity
 from bandit.errors import InvalidInputError
-from bandit.propensity import batch_propensity
 
 
 def test_by_counting_every_draw_of_the_quota() -> None:

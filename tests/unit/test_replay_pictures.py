@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bandit.choice.explain import GroupWeight
 from bandit.errors import InvalidInputError
-from bandit.explain import GroupWeight
 from scanner_adapter.replay import ReplayReport, bundled_log, replay
 from scanner_adapter.replay import pictures as drawn
 from scanner_adapter.replay import plotly_figures as plotted

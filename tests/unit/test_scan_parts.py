@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bandit.choice import Choice
+from bandit.choice.draw import Choice
 from scanner_adapter import Outcome
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.outcome_table import OutcomeTable, read_report

@@ -26,12 +26,18 @@ from bandit.belief.recall import RecallEstimate
 from bandit.belief.track_record import TrackView
 from bandit.belief.weights import Moments
 from bandit.checks import as_arms
-from bandit.choice import Choice, round_stochastically, sample, top_k
+from bandit.choice.draw import Choice, round_stochastically, sample, top_k
+from bandit.choice.explain import (
+    Contribution,
+    Explanation,
+    GroupWeight,
+    contributions,
+    group_weights,
+)
+from bandit.choice.propensity import batch_propensity
+from bandit.choice.scores import DENSE_UP_TO, ArmScores, BoundedScores, DenseScores
 from bandit.errors import InvalidInputError
-from bandit.explain import Contribution, Explanation, GroupWeight, contributions, group_weights
-from bandit.propensity import batch_propensity
 from bandit.rewards import RunningLimit, Threshold
-from bandit.scores import DENSE_UP_TO, ArmScores, BoundedScores, DenseScores
 
 log = logging.getLogger("scanrank")
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.belief.belief import percentiles
-from bandit.choice import Choice
+from bandit.choice.draw import Choice
+from bandit.choice.open_scan import OpenScan
 from bandit.errors import InvalidInputError
-from bandit.open_scan import OpenScan
 
 Tier = Literal["high", "medium", "low"]
 
