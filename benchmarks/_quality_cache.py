@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit.metrics import ScanMetrics
+from bandit.evaluation.metrics import ScanMetrics
 from benchmarks import _without, peers, peers_online
 from scanner_adapter.replay import ReplayReport
 from scanner_adapter.replay.report import OrderResult
@@ -26,7 +26,7 @@ _ROOT = Path(__file__).parents[1]
 # What every result depends on, and what else those of ours, without a part, and of peers do.
 _COMMON = ("features/*.py", "scanner_adapter/context.py", "scanner_adapter/replay/*.py",
            "scanner_adapter/scanner_rules.py", "benchmarks/_data.py", "bandit/belief/track_record.py",
-           "bandit/metrics.py")  # fmt: skip
+           "bandit/evaluation/metrics.py")  # fmt: skip
 _OURS = ("bandit/*.py", "scanner_adapter/*.py")
 _PARTS = ("benchmarks/_without.py",)
 _PEERS = ("benchmarks/peers.py",)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bandit.errors import UnanswerableError
-from bandit.offpolicy import BIAS, LoggedScan, Method, estimate_recall
+from bandit.evaluation.offpolicy import BIAS, LoggedScan, Method, estimate_recall
 from bandit.rewards import Threshold
 from scanner_adapter.context import MarketFacts
 from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_log

@@ -15,7 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.intervals import Interval, PairedDifference, bootstrap_interval, paired_difference
+from bandit.evaluation.intervals import (
+    Interval,
+    PairedDifference,
+    bootstrap_interval,
+    paired_difference,
+)
 from bandit.stores import Store
 
 # Results that come in this share of the universe count as early.

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from bandit.metrics import recall_curve
+from bandit.evaluation.metrics import recall_curve
 from bandit.rewards import Signal
 from bandit.stores import store_from_url
 from scanner_adapter.demo_market import DemoMarket, load_demo_market

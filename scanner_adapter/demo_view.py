@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bandit.metrics import scan_metrics
+from bandit.evaluation.metrics import scan_metrics
 from scanner_adapter.demo_scans import EVALUATION_S, ScanTrace
 from scanner_adapter.scanners import Row
 

@@ -17,7 +17,7 @@ from rich import box
 from rich.table import Table
 
 from bandit.errors import InvalidInputError
-from bandit.metrics import Interval
+from bandit.evaluation.metrics import Interval
 from scanner_adapter.replay.report import BLOCK, ReplayReport
 
 By = Literal["regime", "sector"]
@@ -166,7 +166,7 @@ def pooled_interval(
 ) -> Interval:
     """All that was found over all there was, with its interval over resampled scans.
 
-    Scans are resampled in blocks, as in `bandit.intervals.bootstrap_interval`; a resample without
+    Scans are resampled in blocks, as in `bandit.evaluation.intervals.bootstrap_interval`; a resample without
     a hit is left out.
 
     Examples

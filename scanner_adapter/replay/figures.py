@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bandit.choice.explain import GroupWeight
 from bandit.errors import InvalidInputError
-from bandit.metrics import bootstrap_interval
+from bandit.evaluation.metrics import bootstrap_interval
 from scanner_adapter.replay.report import BLOCK, ReplayReport
 from scanner_adapter.replay.watch import Watch
 

@@ -10,7 +10,7 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 
-from bandit.metrics import Interval
+from bandit.evaluation.metrics import Interval
 from scanner_adapter.replay.breakdown import By, GroupRow, breakdown
 from scanner_adapter.replay.figures import last_weights, reliability
 from scanner_adapter.replay.pictures import inline_svg, pictures

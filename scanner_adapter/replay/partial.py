@@ -1,7 +1,7 @@
 """Judge orders on scans that were stopped, from the propensities in the journal.
 
 A complete scan judges any order exactly (`replay`). Of a stopped one the journal shows only what
-its own order chose: `bandit.offpolicy` corrects for that by the logged propensities, or refuses
+its own order chose: `bandit.evaluation.offpolicy` corrects for that by the logged propensities, or refuses
 where the log never looked. Only orders that are fixed before a scan can be judged so: one that
 learns within the scan would have seen other outcomes.
 """
@@ -20,7 +20,7 @@ from rich.table import Table
 from bandit.belief.belief import Ranker, RankerSettings
 from bandit.choice.open_scan import OpenScan
 from bandit.errors import BanditError, InvalidInputError, UnanswerableError
-from bandit.offpolicy import LoggedScan, Method, OffPolicyEstimate, estimate_recall
+from bandit.evaluation.offpolicy import LoggedScan, Method, OffPolicyEstimate, estimate_recall
 from bandit.stores import Entry
 from features.errors import FeatureError
 from features.factors import combine
@@ -79,7 +79,7 @@ def judge_stopped(
         Out of `ORDERS`. "last rating" goes by what the journal itself has seen before the scan.
     shares : sequence of float
     methods : sequence of str
-        See `bandit.offpolicy.estimate_recall`.
+        See `bandit.evaluation.offpolicy.estimate_recall`.
 
     Raises
     ------

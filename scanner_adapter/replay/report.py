@@ -14,7 +14,7 @@ from rich import box
 from rich.table import Table
 
 from bandit.errors import InvalidInputError
-from bandit.metrics import (
+from bandit.evaluation.metrics import (
     Interval,
     PairedDifference,
     ScanMetrics,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from bandit.metrics import ScanMetrics, recall_curve, scan_metrics
+from bandit.evaluation.metrics import ScanMetrics, recall_curve, scan_metrics
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from scanner_adapter.replay.orders import (
     Composite,

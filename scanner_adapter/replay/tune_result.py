@@ -10,7 +10,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from bandit.metrics import PairedDifference, paired_difference
+from bandit.evaluation.metrics import PairedDifference, paired_difference
 from scanner_adapter.replay.report import ReplayReport
 from scanner_adapter.settings import Settings
 

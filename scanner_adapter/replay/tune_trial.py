@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.metrics import recall_at
+from bandit.evaluation.metrics import recall_at
 from scanner_adapter.replay.orders import Order
 from scanner_adapter.replay.ranked import Configuration, Ranked
 from scanner_adapter.replay.run import replay

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bandit.metrics import ScanMetrics
+from bandit.evaluation.metrics import ScanMetrics
 from benchmarks import _quality_cache, peers_online, report, soak
 from scanner_adapter.replay import ReplayReport
 from scanner_adapter.replay.report import OrderResult

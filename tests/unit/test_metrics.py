@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandit.errors import InvalidInputError
-from bandit.metrics import (
+from bandit.evaluation.metrics import (
     ScanMetrics,
     area_under_recall,
     average_time_to_discovery,

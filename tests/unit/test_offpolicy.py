@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bandit.errors import InvalidInputError, UnanswerableError
-from bandit.offpolicy import LoggedScan, Method, estimate_recall, inclusion_weights
+from bandit.evaluation.offpolicy import LoggedScan, Method, estimate_recall, inclusion_weights
 
 NAN = float("nan")
 METHODS: tuple[Method, ...] = ("ips", "snips", "dr")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bandit.choice.propensity import batch_propensity
-from bandit.offpolicy import LoggedScan, Method, estimate_recall
+from bandit.evaluation.offpolicy import LoggedScan, Method, estimate_recall
 from bandit.rewards import TopShare
 from scanner_adapter.replay.outcome_log import OutcomeLog
 

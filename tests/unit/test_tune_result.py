@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bandit.metrics import ScanMetrics
+from bandit.evaluation.metrics import ScanMetrics
 from scanner_adapter.replay.report import OrderResult, ReplayReport
 from scanner_adapter.replay.tune_result import DEFAULTS, TUNED, TuneResult
 from scanner_adapter.settings import Settings

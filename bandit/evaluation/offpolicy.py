@@ -5,7 +5,7 @@ orders that resemble it. The logged propensities undo that: an outcome that was 
 probability 0.1 stands for ten of its kind. Where the log never looked, no weight helps, and
 `estimate_recall` refuses to answer instead of guessing.
 
-Complete scans need none of this: judge any order on them exactly with `bandit.metrics`.
+Complete scans need none of this: judge any order on them exactly with `bandit.evaluation.metrics`.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def estimate_recall(
     -----
     The interval answers for the logged scans themselves: what was hidden is its only source of
     error. The ratio is linearised (Taylor); how the order would do in other weeks is a question
-    for `bandit.metrics.bootstrap_interval` over complete scans. Its width uses Student's t with
+    for `bandit.evaluation.metrics.bootstrap_interval` over complete scans. Its width uses Student's t with
     Satterthwaite's degrees of freedom.
 
     References

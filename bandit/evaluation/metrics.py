@@ -15,7 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bandit.errors import InvalidInputError
-from bandit.intervals import Interval, PairedDifference, bootstrap_interval, paired_difference
+from bandit.evaluation.intervals import (
+    Interval,
+    PairedDifference,
+    bootstrap_interval,
+    paired_difference,
+)
 
 __all__ = [
     "Interval",

@@ -1,0 +1,1 @@
+"""How good was an order? Measures per scan, intervals over scans, off-policy estimates."""
