@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.rewards import TopShare
-from bandit.stores.redis import RedisStore
+from bandit.stores.redis.store import RedisStore
 from benchmarks._server import own_server
 from benchmarks.made_bars import N_DAYS, made_features, symbol
 from features.factors import PANEL_NAMES

@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 
 from bandit.belief.belief import Ranker, RankerSettings
 from bandit.rewards import TopShare
-from bandit.stores.redis import RedisStore
-from bandit.stores.redis_keys import ruleset_key, scan_key
+from bandit.stores.redis.keys import ruleset_key, scan_key
+from bandit.stores.redis.store import RedisStore
 from bandit.stores.spool import SpoolingStore
 from benchmarks._server import Server, own_server
 from scanner_adapter import SymbolRanker

@@ -21,9 +21,9 @@ import numpy as np
 
 from bandit.stores import Store, store_from_url
 from bandit.stores.entries import seal_report
-from bandit.stores.redis import RedisStore
-from bandit.stores.redis_keys import scan_key
-from bandit.stores.redis_sizes import memory_question
+from bandit.stores.redis.keys import scan_key
+from bandit.stores.redis.sizes import memory_question
+from bandit.stores.redis.store import RedisStore
 
 N_ARMS = 50
 N_COLUMNS = 50

@@ -92,6 +92,6 @@ def store_from_url(url: str) -> SealedStore:
                 "or embedded:// alone for the user's data directory."
             )
         return EmbeddedStore(unquote(rest) if rest else default_directory())
-    from bandit.stores.redis import RedisStore
+    from bandit.stores.redis.store import RedisStore
 
     return RedisStore(url)

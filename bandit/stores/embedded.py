@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from bandit.errors import InvalidInputError, StoreRefusedError, StoreUnavailableError
-from bandit.stores.redis import RedisStore
+from bandit.stores.redis.store import RedisStore
 
 START_TIMEOUT_S = 30.0  # a large append-only file takes a while to load; an empty one 20 ms
 MAX_SOCKET_PATH = 100  # bytes; Linux allows 107, macOS 103

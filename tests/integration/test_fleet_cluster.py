@@ -11,7 +11,7 @@ import pytest
 from test_shared_scan import SYMBOLS, reports, work
 
 from bandit.stores import store_from_url
-from bandit.stores.redis import RedisStore
+from bandit.stores.redis.store import RedisStore
 from scanner_adapter.journal_check import Fold, check
 
 

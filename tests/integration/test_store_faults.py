@@ -21,7 +21,7 @@ from bandit.errors import (
     StoreUnavailableError,
 )
 from bandit.stores import Receipt, Store, store_from_url
-from bandit.stores.redis import RedisStore
+from bandit.stores.redis.store import RedisStore
 from bandit.stores.spool import SpoolingStore
 
 

@@ -17,7 +17,7 @@ import pytest
 from bandit.errors import StoreUnavailableError
 from bandit.stores import Receipt, Store
 from bandit.stores.memory import MemoryStore
-from bandit.stores.redis import RedisStore
+from bandit.stores.redis.store import RedisStore
 from bandit.stores.spool import SpoolingStore, default_spool_directory
 
 

@@ -14,7 +14,7 @@ from servers import Server
 from bandit.errors import CorruptStateError, IncompatibleStateError
 from bandit.stores import Problem, Receipt, Store, store_from_url
 from bandit.stores.codec import encode
-from bandit.stores.redis import RedisStore
+from bandit.stores.redis.store import RedisStore
 
 
 def report(store: Store, *arms: str, value: float = 0.0) -> Receipt:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from servers import Server
 
-from bandit.stores.redis import RedisStore
+from bandit.stores.redis.store import RedisStore
 
 N_ARMS = 600
 LEASE_S = 2.0  # many times what a batch takes, also on a busy machine
@@ -24,7 +24,7 @@ WORKER = textwrap.dedent(
     """
     import random, sys, time
     import numpy as np
-    from bandit.stores.redis import RedisStore
+    from bandit.stores.redis.store import RedisStore
     from bandit.stores.spool import SpoolingStore
 
     url, spool, name, n_arms, lease_s = sys.argv[1:]

@@ -14,7 +14,7 @@ import pytest
 
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
-from bandit.stores.redis_keys import ruleset_key
+from bandit.stores.redis.keys import ruleset_key
 from scanner_adapter import SymbolRanker
 from scanner_adapter.cli import main
 from scanner_adapter.journal_check import Fold, check, fold_journal, repair

@@ -14,7 +14,7 @@ from typing import Any
 from bandit.errors import CorruptStateError
 from bandit.stores.base import RulesetStats
 from bandit.stores.names import START
-from bandit.stores.redis_keys import piece_keys, ruleset_key
+from bandit.stores.redis.keys import piece_keys, ruleset_key
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from redis.cluster import RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
 from bandit.errors import CorruptStateError, StoreRefusedError
-from bandit.stores.redis_connection import address_of, connect, errors_of
-from bandit.stores.redis_keys import TYPES
+from bandit.stores.redis.connection import address_of, connect, errors_of
+from bandit.stores.redis.keys import TYPES
 
 OLDEST_SERVER = (6, 2)  # SMISMEMBER, exclusive stream ranges
 
@@ -26,7 +26,7 @@ def script(name: str) -> tuple[str, str]:
 
 
 class RedisCommands:
-    """A connected client; the base of `bandit.stores.redis.RedisStore`.
+    """A connected client; the base of `bandit.stores.redis.store.RedisStore`.
 
     Parameters
     ----------

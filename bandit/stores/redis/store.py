@@ -1,6 +1,6 @@
 """The store on Redis 6.2 or newer, or Valkey: standalone, behind Sentinel, or a cluster.
 
-What is where: `bandit.stores.redis_keys`. What happens atomically: the scripts in ``lua/``.
+What is where: `bandit.stores.redis.keys`. What happens atomically: the scripts in ``lua/``.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from bandit.stores.entries import Sealed, decode_entry
 from bandit.stores.journal import JournalWriter
 from bandit.stores.names import START, check_arms, check_bounds, check_name, position_key
 from bandit.stores.notes import Change, dump_note, load_note
-from bandit.stores.redis_commands import RedisCommands
-from bandit.stores.redis_connection import errors_of
-from bandit.stores.redis_keys import INDEX, lease_ms, piece_keys, ruleset_key, scan_key
-from bandit.stores.redis_sizes import (
+from bandit.stores.redis.commands import RedisCommands
+from bandit.stores.redis.connection import errors_of
+from bandit.stores.redis.keys import INDEX, lease_ms, piece_keys, ruleset_key, scan_key
+from bandit.stores.redis.sizes import (
     SnapshotMeta,
     memory_question,
     read_sizes,

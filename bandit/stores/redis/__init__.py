@@ -1,0 +1,1 @@
+"""The store on Redis or Valkey: for scanners on several hosts. Start in `store`."""
