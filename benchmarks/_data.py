@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.rewards import Signal, TopShare
-from features.bars import Bars
-from features.layouts import FIELDS
+from features.inputs.bars import Bars
+from features.inputs.layouts import FIELDS
 from scanner_adapter.replay.contexts import Contexts
 from scanner_adapter.replay.outcome_log import OutcomeLog
 from scanner_adapter.replay.scans import ReplayLog

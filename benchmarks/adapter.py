@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.rewards import TopShare
-from features.bars import Bars
+from features.inputs.bars import Bars
 from scanner_adapter.market_simulator import simulate
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.scanners import rule_hits

@@ -5,9 +5,7 @@ composite, for a whole universe at once and without a look past `as_of`. Start r
 `features.factors`.
 """
 
-from features.bars import Bars
 from features.errors import FeatureError, InvalidBarsError, InvalidEventsError
-from features.events import Events
 from features.factors import (
     DEFAULT_WEIGHTS,
     FACTORS,
@@ -19,7 +17,9 @@ from features.factors import (
     sub_score_panel,
 )
 from features.historical import HISTORICAL, historical_sub_scores
-from features.intraday import daily_bars
+from features.inputs.bars import Bars
+from features.inputs.events import Events
+from features.inputs.intraday import daily_bars
 from features.pieces import StoredFeatures, features_in_pieces
 from features.report import FactorReport, factor_report
 from features.similarity import Loadings, similarity_loadings

@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bars import Bars
 from features.indicators import Indicators, indicators
+from features.inputs.bars import Bars
 from features.windows import Array
 
 # Bars before the first wanted row that some sub-score reads: the 250-day high, and a margin for

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_ndtr
 
-from features.bars import Bars, as_day
 from features.blocks import blocks
 from features.errors import FeatureError
+from features.inputs.bars import Bars, as_day
 from features.patterns import (
     CALIBRATION,
     HORIZON,

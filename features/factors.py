@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from features.bars import Bars, as_day
 from features.blocks import blocks
 from features.errors import FeatureError
-from features.events import Events
 from features.fundamental import FUNDAMENTAL, earnings_reaction, fundamental_measures
 from features.historical import HISTORICAL, historical_sub_scores
+from features.inputs.bars import Bars, as_day
+from features.inputs.events import Events
 from features.market import market_measures
 from features.scores import DEFAULT_WEIGHTS, FACTORS, FactorScores, combine
 from features.technical import technical_measures

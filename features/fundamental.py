@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import nbdtr, ndtri
 
-from features.bars import Bars
-from features.events import Events, EventTable, decayed_sum
+from features.inputs.bars import Bars
+from features.inputs.events import Events, EventTable, decayed_sum
 from features.windows import Array
 
 # Half-lives in calendar days. Prices drift after a surprise for about a quarter, after a change

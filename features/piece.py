@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bars import Bars
 from features.errors import FeatureError, InvalidBarsError
-from features.events import Events
 from features.factors import sub_score_panel
-from features.layouts import FIELDS, as_pandas, read_table
+from features.inputs.bars import Bars
+from features.inputs.events import Events
+from features.inputs.layouts import FIELDS, as_pandas, read_table
 
 # Bars, a file of bars, or a function that returns bars, a data frame, or None where there are none.
 Piece = Bars | str | Path | Callable[[], object]

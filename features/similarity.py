@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bars import Bars
 from features.components import components
+from features.inputs.bars import Bars
 
 # Symbols that a sector or an industry needs to get a column of its own.
 _LEAST_GROUP = 5

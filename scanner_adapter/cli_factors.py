@@ -14,9 +14,9 @@ import typer
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import TopShare
-from features.bars import Bars
-from features.events import Events
 from features.factors import Panel, sub_score_panel
+from features.inputs.bars import Bars
+from features.inputs.events import Events
 from features.report import FactorReport, factor_report
 from scanner_adapter.cli_options import EventFiles
 from scanner_adapter.events_input import read_events

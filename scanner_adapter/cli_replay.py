@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from bandit.stores import Entry
-from features.bars import Bars
-from features.events import Events
+from features.inputs.bars import Bars
+from features.inputs.events import Events
 from scanner_adapter.context import market_facts
 from scanner_adapter.events_input import read_events
 from scanner_adapter.journal_export import is_journal, is_parquet, read_journal

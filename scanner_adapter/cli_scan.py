@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bandit.rewards import RewardRule, Signal, TopShare
-from features.bars import Bars
-from features.events import Events
+from features.inputs.bars import Bars
+from features.inputs.events import Events
 from scanner_adapter.bars_input import BarsBySymbol, bars_on
 from scanner_adapter.events_input import read_events
 from scanner_adapter.live_terminal import shown

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from features.bars import Bars
-from features.events import Events
+from features.inputs.bars import Bars
+from features.inputs.events import Events
 from scanner_adapter.bars_input import find_market_data
 from scanner_adapter.market_simulator import simulate
 

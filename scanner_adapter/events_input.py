@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from bandit.errors import InvalidInputError
-from features.events import Events
-from features.layouts import read_table
+from features.inputs.events import Events
+from features.inputs.layouts import read_table
 
 EventFrames = Mapping[str, pd.DataFrame]
-"""Tables by kind: keyword arguments of `features.events.Events.from_frames`."""
+"""Tables by kind: keyword arguments of `features.inputs.events.Events.from_frames`."""
 
 # What only this kind has. A scanner's own log, which is called ratings as well, has none of them.
 KINDS = {"earnings": {"eps_estimate", "eps_actual"}, "ratings": {"action"}, "news": {"count"}}

@@ -24,9 +24,9 @@ from bandit.choice.open_scan import OpenScan
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from bandit.stores import Store, store_from_url
-from features.bars import Bars
 from features.errors import FeatureError
-from features.events import Events
+from features.inputs.bars import Bars
+from features.inputs.events import Events
 from features.similarity import Loadings
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.compare import Comparison, ScanLog

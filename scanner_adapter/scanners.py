@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from features.bars import Bars
+from features.inputs.bars import Bars
 from scanner_adapter.bars_input import COLUMNS
 from scanner_adapter.scanner_rules import AVOID_TO, RULES, Series
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bandit.rewards import TopShare
-from features.bars import Bars
+from features.inputs.bars import Bars
 from scanner_adapter.market_simulator import simulate
 from scanner_adapter.replay import ReplayLog
 from scanner_adapter.replay.contexts import Contexts

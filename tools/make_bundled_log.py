@@ -17,7 +17,7 @@ import pandas as pd
 
 from bandit.rewards import TopShare
 from benchmarks._data import data_folder
-from features.bars import Bars
+from features.inputs.bars import Bars
 from features.similarity import Loadings
 from scanner_adapter.replay.bundled import NAME, bundled_log, write_log
 from scanner_adapter.replay.contexts import Contexts

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.bars import Bars
-from features.events import Events
 from features.factors import sub_score_panel
+from features.inputs.bars import Bars
+from features.inputs.events import Events
 from features.similarity import Loadings, similarity_loadings
 from scanner_adapter.events_input import EventFrames
 from scanner_adapter.replay.disk_cache import DiskCache, fingerprint
@@ -57,7 +57,7 @@ class Contexts:
         ----------
         bars : Bars
         events : mapping of str to DataFrame, optional
-            Keyword arguments of `features.events.Events.from_frames`.
+            Keyword arguments of `features.inputs.events.Events.from_frames`.
         sectors : mapping of str to str, optional
             Sector of each symbol; symbols may be missing.
         cached : bool

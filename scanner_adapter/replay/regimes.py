@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bars import Bars
+from features.inputs.bars import Bars
 
 VOLATILITY_DAYS = 20  # a trading month: long enough to be stable, short enough to notice a storm
 TREND_DAYS = 60  # a trading quarter

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule, TopShare
-from features.bars import Bars
+from features.inputs.bars import Bars
 from features.similarity import Loadings
 from scanner_adapter.events_input import EventFrames
 from scanner_adapter.outcome_table import OutcomeTable
@@ -153,7 +153,7 @@ class ReplayLog:
         Parameters
         ----------
         bars, ratings : path
-            See `features.bars.Bars.read` and `OutcomeLog.from_frame`.
+            See `features.inputs.bars.Bars.read` and `OutcomeLog.from_frame`.
         rule : RewardRule, optional
             Default `TopShare(0.05)`.
         events, sectors, cached

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from bandit.stores import Entry, Store
 from bandit.stores.memory import MemoryStore
-from features.bars import Bars
+from features.inputs.bars import Bars
 from features.similarity import Loadings
 from scanner_adapter.context import MarketFacts, market_facts
 from scanner_adapter.journal_check import fold_journal

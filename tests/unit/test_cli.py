@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from bandit.rewards import rule_from_text
-from features.bars import Bars
+from features.inputs.bars import Bars
 from scanner_adapter.cli import main
 from scanner_adapter.market_simulator import simulate
 from scanner_adapter.replay import Signal, Threshold, TopShare

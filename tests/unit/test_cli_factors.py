@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.bars import Bars
 from features.factors import sub_score_panel
+from features.inputs.bars import Bars
 from scanner_adapter.cli import main
 from scanner_adapter.market_simulator import simulate
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from features import Bars, InvalidBarsError, sub_score_panel
-from features.layouts import FIELDS
+from features.inputs.layouts import FIELDS
 
 
 def tidy() -> pd.DataFrame:

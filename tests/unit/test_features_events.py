@@ -9,7 +9,7 @@ from scipy.special import ndtr
 from scipy.stats import nbinom
 
 from features import Bars, Events, InvalidEventsError, sub_score_panel
-from features.events import decayed_sum
+from features.inputs.events import decayed_sum
 
 
 def calm_bars(n_days: int = 200, symbols: tuple[str, ...] = ("A", "B")) -> Bars:

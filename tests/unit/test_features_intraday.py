@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from features import Bars, InvalidBarsError
-from features.intraday import daily_bars
+from features.inputs.intraday import daily_bars
 
 PROFILE = {9: 0.4, 11: 0.2, 13: 0.1, 15: 0.3}
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from features import Bars, Events, FeatureError, InvalidBarsError, features_in_pieces
 from features.in_order import in_order
-from features.layouts import FIELDS
+from features.inputs.layouts import FIELDS
 from scanner_adapter import SymbolRanker
 from scanner_adapter.context import MarketFacts, market_facts
 

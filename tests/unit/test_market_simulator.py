@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.bars import Bars
+from features.inputs.bars import Bars
 from scanner_adapter.market_simulator import REPORT_EVERY, SimulatedMarket, simulate
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import TopShare
-from features.bars import Bars
+from features.inputs.bars import Bars
 from scanner_adapter.market_simulator import simulate
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import (

@@ -10,7 +10,7 @@ import pytest
 from bandit.rewards import TopShare
 from benchmarks import quality
 from benchmarks.peers import Peer, standardised
-from features.bars import Bars
+from features.inputs.bars import Bars
 from scanner_adapter.market_simulator import simulate
 from scanner_adapter.replay import Ranked, ReplayLog, ReplayReport, replay
 from scanner_adapter.replay.contexts import Contexts

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from features.bars import Bars
+from features.inputs.bars import Bars
 from scanner_adapter.cli import main
 from scanner_adapter.journal_export import export_journal
 from scanner_adapter.market_simulator import simulate

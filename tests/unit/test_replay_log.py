@@ -10,8 +10,8 @@ import pytest
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import Signal, Threshold, TopShare
-from features.bars import Bars
 from features.factors import sub_score_panel
+from features.inputs.bars import Bars
 from features.similarity import similarity_loadings
 from scanner_adapter.market_simulator import simulate
 from scanner_adapter.replay import ReplayLog, contexts

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import Signal
-from features.bars import Bars
+from features.inputs.bars import Bars
 from scanner_adapter.replay import RecordedLog, ReplayReport, bundled_log, replay
 from scanner_adapter.replay.breakdown import (
     breakdown,

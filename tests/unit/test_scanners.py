@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bandit.errors import InvalidInputError
-from features.bars import Bars
+from features.inputs.bars import Bars
 from scanner_adapter.bars_input import BarsBySymbol, find_market_data
 from scanner_adapter.market_simulator import simulate
 from scanner_adapter.scanner_rules import RULES

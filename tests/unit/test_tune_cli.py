@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from sweep_log import small_log
 
-from features.bars import Bars
 from features.factors import FACTORS, combine, factor_scores
+from features.inputs.bars import Bars
 from scanner_adapter import cli_replay
 from scanner_adapter.cli import main
 from scanner_adapter.market_simulator import simulate

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import InvalidEventsError
-from features.layouts import as_pandas
+from features.inputs.layouts import as_pandas
 
 # Reports of a company on file before its own spread of surprises counts most.
 _PAST_REPORTS = 8

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from features.errors import InvalidBarsError
-from features.layouts import tidy
+from features.inputs.layouts import tidy
 
 # Days of the symbol's own past that its volume profile is taken from.
 _PROFILE_DAYS = 20

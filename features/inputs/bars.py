@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import InvalidBarsError
-from features.layouts import FIELDS, read_table, tidy
+from features.inputs.layouts import FIELDS, read_table, tidy
 
 # Vendors round the four prices apart from each other; a high under the close by less than this
 # share of the price is rounding and is widened, more is refused.
@@ -277,7 +277,7 @@ def _check_order(
         at = by_symbol[bad[0]]
         raise InvalidBarsError(
             f"two bars of {names[codes[at]]} on {dates[rows[at]]}; keep one a day "
-            "(intraday bars: features.intraday.daily_bars)"
+            "(intraday bars: features.inputs.intraday.daily_bars)"
         )
 
 
