@@ -20,7 +20,7 @@ from features.historical import HISTORICAL, historical_sub_scores
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.inputs.intraday import daily_bars
-from features.pieces import StoredFeatures, features_in_pieces
+from features.large.pieces import StoredFeatures, features_in_pieces
 from features.report import FactorReport, factor_report
 from features.similarity import Loadings, similarity_loadings
 

@@ -22,8 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features import Bars, Events, FeatureError, InvalidBarsError, features_in_pieces
-from features.in_order import in_order
 from features.inputs.layouts import FIELDS
+from features.large.in_order import in_order
 from scanner_adapter import SymbolRanker
 from scanner_adapter.context import MarketFacts, market_facts
 
@@ -198,7 +198,7 @@ def test_the_market_of_many_days_is_read_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bars = market(150, 40)  # relative strength reaches back 120 days
-    monkeypatch.setattr("features.closes._READ_SIZE", 40 * 7)  # seven days at a time
+    monkeypatch.setattr("features.large.closes._READ_SIZE", 40 * 7)  # seven days at a time
     found = features_in_pieces(cut(bars, 3), tmp_path / "found.npy")
     whole = market_facts(bars.symbols, bars=bars)
     assert found.values.tobytes() == whole.values.tobytes()

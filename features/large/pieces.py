@@ -20,15 +20,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from features.closes import StoredCloses
 from features.components import components_in_pieces
 from features.errors import FeatureError, InvalidBarsError
 from features.factors import PANEL_NAMES
-from features.in_order import in_order
 from features.inputs.bars import as_day
 from features.inputs.events import Events
-from features.piece import Piece, PieceCloses, piece_closes, piece_scores
-from features.rows import Rows
+from features.large.closes import StoredCloses
+from features.large.in_order import in_order
+from features.large.piece import Piece, PieceCloses, piece_closes, piece_scores
+from features.large.rows import Rows
 from features.similarity import Loadings, loadings_of
 
 
