@@ -3,7 +3,7 @@
     python -m benchmarks.features                     # the speed table
     python -m benchmarks.features --memory            # peak memory, in a process of its own
     python -m benchmarks.features --calibration DIR   # reliability table, picture into DIR
-    python -m benchmarks.features --fit-patterns      # refit the constants of features.patterns
+    python -m benchmarks.features --fit-patterns      # refit the constants of features.measures.patterns
     python -m benchmarks.features --earnings          # what reports do to volume, with intervals
 
 The speed table runs on random walks of the stated size; the rest on real bars (SCANRANK_DATA, or
@@ -31,12 +31,12 @@ import pandas as pd
 import talib
 
 from features import Bars, Events, Panel, factor_scores, sub_score_panel
-from features.blocks import blocks
 from features.calibration import LEAST_CASES, fit_calibration, plot_reliability, reliability
-from features.candles import PATTERNS
-from features.market import market_measures
+from features.measures.blocks import blocks
+from features.measures.candles import PATTERNS
+from features.measures.market import market_measures
+from features.measures.technical import technical_measures
 from features.report import factor_report
-from features.technical import technical_measures
 from scanner_adapter.scanners import rule_hits
 
 # The size of a US universe, and what a daily scan keeps: above the 280 days that a score reads.

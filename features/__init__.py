@@ -16,11 +16,11 @@ from features.factors import (
     factor_scores,
     sub_score_panel,
 )
-from features.historical import HISTORICAL, historical_sub_scores
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.inputs.intraday import daily_bars
 from features.large.pieces import StoredFeatures, features_in_pieces
+from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.report import FactorReport, factor_report
 from features.similarity import Loadings, similarity_loadings
 

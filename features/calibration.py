@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_ndtr
 
-from features.blocks import blocks
 from features.errors import FeatureError
 from features.inputs.bars import Bars, as_day
-from features.patterns import (
+from features.measures.blocks import blocks
+from features.measures.patterns import (
     CALIBRATION,
     HORIZON,
     barrier_distance,
     completion_probability,
     pattern_barriers,
 )
-from features.windows import Array
+from features.measures.windows import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from features.blocks import blocks
 from features.errors import FeatureError
-from features.fundamental import FUNDAMENTAL, earnings_reaction, fundamental_measures
-from features.historical import HISTORICAL, historical_sub_scores
 from features.inputs.bars import Bars, as_day
 from features.inputs.events import Events
-from features.market import market_measures
+from features.measures.blocks import blocks
+from features.measures.fundamental import FUNDAMENTAL, earnings_reaction, fundamental_measures
+from features.measures.historical import HISTORICAL, historical_sub_scores
+from features.measures.market import market_measures
+from features.measures.technical import technical_measures
 from features.scores import DEFAULT_WEIGHTS, FACTORS, FactorScores, combine
-from features.technical import technical_measures
 
 __all__ = [
     "DEFAULT_WEIGHTS",
@@ -126,7 +126,7 @@ def sub_score_panel(
         The days wanted, each a day of `bars`; all of them by default.
     market : ndarray, shape (n_days of the bars,), optional
         Log level of the whole market, where the bars are a piece of it, see
-        `features.blocks.market_level`; by default that of the bars.
+        `features.measures.blocks.market_level`; by default that of the bars.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def factor_scores(
     as_of : date, datetime64 or ISO text
     events : Events, optional
     track_record : mapping, optional
-        See `features.historical.historical_sub_scores`; arrays in the order of `bars.symbols`.
+        See `features.measures.historical.historical_sub_scores`; arrays in the order of `bars.symbols`.
     weights : mapping of factor to weight, optional
         `DEFAULT_WEIGHTS` by default.
 

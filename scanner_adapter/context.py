@@ -19,9 +19,9 @@ from bandit.belief.belief import Ranker
 from bandit.belief.track_record import TrackView
 from bandit.choice.scores import DENSE_UP_TO
 from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
-from features.historical import HISTORICAL, historical_sub_scores
 from features.inputs.bars import Bars
 from features.inputs.events import Events
+from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.kept_loadings import half_precision

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from features.blocks import market_level, median_moves
+from features.measures.blocks import market_level, median_moves
 
 # Numbers read at a time for the medians of some days: 16 MiB of float64, of which four copies live.
 _READ_SIZE = 1 << 21

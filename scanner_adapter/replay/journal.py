@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule, TopShare
 from bandit.stores import Entry
-from features.historical import HISTORICAL
+from features.measures.historical import HISTORICAL
 from features.similarity import Loadings
 from scanner_adapter.context import MarketFacts
 from scanner_adapter.journal_rows import outcome_again

@@ -23,7 +23,7 @@ from features import (
     similarity_loadings,
     sub_score_panel,
 )
-from features.candles import PATTERNS
+from features.measures.candles import PATTERNS
 
 
 def walk(n_days: int = 300, n_symbols: int = 30, seed: int = 0) -> Bars:

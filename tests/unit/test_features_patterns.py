@@ -9,7 +9,6 @@ import pytest
 from scipy.special import ndtr
 
 from features import Bars, FeatureError
-from features.blocks import blocks
 from features.calibration import (
     LEAST_CASES,
     fit_calibration,
@@ -17,8 +16,14 @@ from features.calibration import (
     plot_reliability,
     reliability,
 )
-from features.levels import nearest_levels
-from features.patterns import CALIBRATION, HORIZON, completion_probability, pattern_barriers
+from features.measures.blocks import blocks
+from features.measures.levels import nearest_levels
+from features.measures.patterns import (
+    CALIBRATION,
+    HORIZON,
+    completion_probability,
+    pattern_barriers,
+)
 
 
 def bars_of(close: np.ndarray, spread: float = 0.5) -> Bars:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from features.windows import (
+from features.measures.windows import (
     bars_since,
     deviation,
     highest,

@@ -14,7 +14,7 @@ from scipy.special import nbdtr, ndtri
 
 from features.inputs.bars import Bars
 from features.inputs.events import Events, EventTable, decayed_sum
-from features.windows import Array
+from features.measures.windows import Array
 
 # Half-lives in calendar days. Prices drift after a surprise for about a quarter, after a change
 # of rating for about a month (Bernard and Thomas 1989; Womack 1996).

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.blocks import Block
-from features.windows import (
+from features.measures.blocks import Block
+from features.measures.windows import (
     Array,
     bars_since,
     highest,

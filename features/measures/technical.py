@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from features.blocks import Block
-from features.candles import candle_balance
-from features.levels import nearest_levels
-from features.patterns import pattern_completion
-from features.windows import Array, deviation, lag, mean
+from features.measures.blocks import Block
+from features.measures.candles import candle_balance
+from features.measures.levels import nearest_levels
+from features.measures.patterns import pattern_completion
+from features.measures.windows import Array, deviation, lag, mean
 
 
 def technical_measures(block: Block) -> dict[str, Array]:

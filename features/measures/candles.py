@@ -7,8 +7,8 @@ import inspect
 import numpy as np
 import talib
 
-from features.blocks import Block
-from features.windows import Array, lag
+from features.measures.blocks import Block
+from features.measures.windows import Array, lag
 
 # Patterns of one to three bars that say a direction; TA-Lib returns +100 for up, -100 for down.
 PATTERNS = (

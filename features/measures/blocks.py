@@ -13,9 +13,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from features.indicators import Indicators, indicators
 from features.inputs.bars import Bars
-from features.windows import Array
+from features.measures.indicators import Indicators, indicators
+from features.measures.windows import Array
 
 # Bars before the first wanted row that some sub-score reads: the 250-day high, and a margin for
 # windows of windows.

@@ -17,9 +17,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from features.blocks import Block
-from features.levels import PIVOT_SPAN, pivots
-from features.windows import Array, highest, lag, lowest, mean
+from features.measures.blocks import Block
+from features.measures.levels import PIVOT_SPAN, pivots
+from features.measures.windows import Array, highest, lag, lowest, mean
 
 # Bars within which a pattern has to complete.
 HORIZON = 10

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.blocks import Block
-from features.windows import Array, highest, lag, lowest
+from features.measures.blocks import Block
+from features.measures.windows import Array, highest, lag, lowest
 
 # A pivot is the extreme of the 5 bars on either side, hence known 5 bars late.
 PIVOT_SPAN = 5
