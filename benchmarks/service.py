@@ -181,7 +181,7 @@ def processes(args: argparse.Namespace) -> Iterator[tuple[int, subprocess.Popen[
     with own_server() as redis:
         service = subprocess.Popen(  # noqa: S603
             [
-                *(sys.executable, "-m", "scanner_adapter.cli", "serve", "--store", redis.url),
+                *(sys.executable, "-m", "scanner_adapter.cli.app", "serve", "--store", redis.url),
                 *("--port", str(port), "--requests-per-s", "100000"),
             ],
             env=environment, stderr=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """The directive `commands`: the command line's reference, read from the program itself.
 
-    ```{commands} scanner_adapter.cli:app
+    ```{commands} scanner_adapter.cli.app:app
     ```
 
 One section per command with its help, its usage line, its arguments and its options.

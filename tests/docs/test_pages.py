@@ -14,7 +14,7 @@ import pytest
 import typer
 from pages import Page, blocks
 
-from scanner_adapter.cli import app
+from scanner_adapter.cli.app import app
 from scanner_adapter.market_simulator import simulate
 
 DOCS = Path(__file__).parents[2] / "docs"

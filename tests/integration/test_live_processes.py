@@ -17,7 +17,7 @@ from servers import Server, wait_until
 
 from bandit.stores import Store, store_from_url
 from scanner_adapter import SymbolRanker
-from scanner_adapter.cli import main
+from scanner_adapter.cli.app import main
 from scanner_adapter.live_control import with_exclusions, with_pins, with_stop
 from scanner_adapter.live_status import LiveStatus
 from scanner_adapter.scan_watcher import ScanWatcher
@@ -205,7 +205,7 @@ def test_the_command_shows_a_dead_server_coming_to_life(server: Server) -> None:
     server.kill()
     terminal, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "scanner_adapter.cli", "watch", "--store", server.url],
+        [sys.executable, "-m", "scanner_adapter.cli.app", "watch", "--store", server.url],
         stdin=theirs, stdout=theirs, stderr=theirs,
         env=os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
         start_new_session=True,

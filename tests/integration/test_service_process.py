@@ -18,11 +18,11 @@ from serving import free_port, open_scan, status_note
 
 from bandit.errors import InvalidInputError
 from bandit.stores import store_from_url
-from scanner_adapter.cli import main
+from scanner_adapter.cli.app import main
 from scanner_adapter.service.server import serve
 from scanner_adapter.service.settings import ServiceSettings
 
-COMMAND = [sys.executable, "-m", "scanner_adapter.cli", "serve"]
+COMMAND = [sys.executable, "-m", "scanner_adapter.cli.app", "serve"]
 
 
 def test_it_ends_at_once_though_streams_are_open_and_tells_no_secret(

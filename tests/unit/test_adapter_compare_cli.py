@@ -9,7 +9,7 @@ import pytest
 
 from bandit.errors import InvalidInputError
 from scanner_adapter import SymbolRanker
-from scanner_adapter.cli_compare import run_compare
+from scanner_adapter.cli.compare import run_compare
 
 SYMBOLS = [f"S{i}" for i in range(100)]
 

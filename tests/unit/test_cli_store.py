@@ -16,7 +16,7 @@ from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from bandit.stores.redis.keys import ruleset_key
 from scanner_adapter import SymbolRanker
-from scanner_adapter.cli import main
+from scanner_adapter.cli.app import main
 from scanner_adapter.journal_check import Fold, check, fold_journal, repair
 from scanner_adapter.journal_export import (
     export_journal,

@@ -14,9 +14,9 @@ from bandit.errors import InvalidInputError
 from bandit.stores import store_from_url
 from features import Bars, Events, InvalidEventsError
 from features.factors import sub_score_panel
-from scanner_adapter import cli_replay
-from scanner_adapter.cli import main
-from scanner_adapter.cli_factors import report_on_files
+from scanner_adapter.cli.app import main
+from scanner_adapter.cli.app import replay as cli_replay
+from scanner_adapter.cli.factors import report_on_files
 from scanner_adapter.events_input import read_events
 from scanner_adapter.market_simulator import simulate
 from scanner_adapter.replay import ReplayLog, TopShare

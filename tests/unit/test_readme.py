@@ -11,7 +11,7 @@ import pages
 import pytest
 import typer
 
-from scanner_adapter.cli import app
+from scanner_adapter.cli.app import app
 from scanner_adapter.scanners import SCANNERS
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from features.inputs.bars import Bars
-from scanner_adapter.cli import main
+from scanner_adapter.cli.app import main
 from scanner_adapter.journal_export import export_journal
 from scanner_adapter.market_simulator import simulate
 from scanner_adapter.ranker import SymbolRanker

@@ -18,8 +18,12 @@ from rich.console import Console
 from bandit.errors import BanditError
 from bandit.rewards import TopShare, rule_from_text
 from features.errors import FeatureError
-from scanner_adapter import cli_factors, cli_serve, cli_store, cli_tune, cli_watch
-from scanner_adapter.cli_options import (
+from scanner_adapter.cli.app import factors as cli_factors
+from scanner_adapter.cli.app import serve as cli_serve
+from scanner_adapter.cli.app import store as cli_store
+from scanner_adapter.cli.app import tune as cli_tune
+from scanner_adapter.cli.app import watch as cli_watch
+from scanner_adapter.cli.options import (
     BarsFile,
     Budget,
     EventFiles,
@@ -154,7 +158,7 @@ def scan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Scan your own bars, the most promising symbols first."""
-    from scanner_adapter.cli_scan import ScanRequest, run_scan
+    from scanner_adapter.cli.scan import ScanRequest, run_scan
 
     is_complete = run_scan(
         ScanRequest(
@@ -186,7 +190,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Compare prioritised scans with those in the given order, from the journal."""
-    from scanner_adapter.cli_compare import run_compare
+    from scanner_adapter.cli.compare import run_compare
 
     run_compare(store, ruleset, as_json=as_json)
 
@@ -257,7 +261,7 @@ def replay(
     ] = None,
 ) -> None:
     """Replay a scanner's logged ratings: what would prioritising have been worth?"""
-    from scanner_adapter.cli_replay import ReplayRequest, run_replay
+    from scanner_adapter.cli.replay import ReplayRequest, run_replay
     from scanner_adapter.replay.breakdown import group_kind
     from scanner_adapter.replay.pace import Pace
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import rule_from_text
-from scanner_adapter.cli_options import (
+from scanner_adapter.cli.options import (
     BarsFile,
     Budget,
     EventFiles,
@@ -80,7 +80,7 @@ def tune(
     second half is replayed once, with the best settings and the defaults; --out gets the best
     only if they are surely better there.
     """
-    from scanner_adapter.cli_replay import read_log, write_whole
+    from scanner_adapter.cli.replay import read_log, write_whole
     from scanner_adapter.replay.tune import tune as search
 
     if out is not None and not out.absolute().parent.is_dir():

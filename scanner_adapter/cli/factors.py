@@ -18,7 +18,7 @@ from features.factors import Panel, sub_score_panel
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.report import FactorReport, factor_report
-from scanner_adapter.cli_options import EventFiles
+from scanner_adapter.cli.options import EventFiles
 from scanner_adapter.events_input import read_events
 from scanner_adapter.replay.outcome_log import OutcomeLog
 
