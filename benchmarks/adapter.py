@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bandit.rewards import TopShare
 from features.inputs.bars import Bars
-from scanner_adapter.market_simulator import simulate
+from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.scanners import rule_hits
 

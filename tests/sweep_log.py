@@ -6,7 +6,7 @@ import numpy as np
 
 from bandit.rewards import TopShare
 from features.inputs.bars import Bars
-from scanner_adapter.market_simulator import simulate
+from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.replay import ReplayLog
 from scanner_adapter.replay.contexts import Contexts
 from scanner_adapter.replay.outcome_log import OutcomeLog

@@ -108,7 +108,7 @@ def demo(
     ),
 ) -> None:
     """Scan about 1,000 symbols on ten days, in file order and prioritised (60 to 90 s)."""
-    from scanner_adapter.demo import FULL, QUICK, run_demo
+    from scanner_adapter.demo.run import FULL, QUICK, run_demo
 
     url = store or "embedded://" + quote(str(Path(".scanrank/store").resolve()))
     run_demo(QUICK if quick else FULL, store=url, out=out, console=Console(highlight=False))

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from scanner_adapter import SymbolRanker
-from scanner_adapter.market_simulator import simulate
+from scanner_adapter.demo.simulator import simulate
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "journal.md"
 

@@ -15,7 +15,7 @@ import typer
 from pages import Page, blocks
 
 from scanner_adapter.cli.app import app
-from scanner_adapter.market_simulator import simulate
+from scanner_adapter.demo.simulator import simulate
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted([*(DOCS / "how-to").glob("*.md"), *(DOCS / "reference").glob("*.md")])

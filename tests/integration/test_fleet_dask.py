@@ -20,8 +20,8 @@ from bandit.stores import store_from_url
 from features import features_in_pieces
 from scanner_adapter import SymbolRanker, TimeBudget
 from scanner_adapter.context import market_facts
+from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.journal_check import Fold, check
-from scanner_adapter.market_simulator import simulate
 
 distributed = pytest.importorskip("distributed")
 

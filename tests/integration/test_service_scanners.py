@@ -15,7 +15,7 @@ import pytest
 from servers import Server, wait_until
 from serving import EventClient, Serving
 
-from scanner_adapter.market_simulator import simulate
+from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.service.scanners_file import read_scanners
 
 MODULE = """

@@ -14,7 +14,7 @@ import pytest
 from bandit.rewards import rule_from_text
 from features.inputs.bars import Bars
 from scanner_adapter.cli.app import main
-from scanner_adapter.market_simulator import simulate
+from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.replay import Signal, Threshold, TopShare
 from scanner_adapter.scanners import rule_hits
 

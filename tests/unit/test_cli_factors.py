@@ -14,7 +14,7 @@ import pytest
 from features.factors import sub_score_panel
 from features.inputs.bars import Bars
 from scanner_adapter.cli.app import main
-from scanner_adapter.market_simulator import simulate
+from scanner_adapter.demo.simulator import simulate
 
 
 class Files(NamedTuple):

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from scanner_adapter import demo_market, demo_scans
-from scanner_adapter.demo import Plan, run_demo
-from scanner_adapter.demo_scans import ScanTrace
-from scanner_adapter.demo_view import comparison
+from scanner_adapter.demo.run import Plan, run_demo
+from scanner_adapter.demo.run import market as demo_market
+from scanner_adapter.demo.run import scans as demo_scans
+from scanner_adapter.demo.scans import ScanTrace
+from scanner_adapter.demo.view import comparison
 
 PLAN = Plan(n_symbols=60, n_days=2)
 

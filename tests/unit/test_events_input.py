@@ -17,8 +17,8 @@ from features.factors import sub_score_panel
 from scanner_adapter.cli.app import main
 from scanner_adapter.cli.app import replay as cli_replay
 from scanner_adapter.cli.factors import report_on_files
+from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.events_input import read_events
-from scanner_adapter.market_simulator import simulate
 from scanner_adapter.replay import ReplayLog, TopShare
 from scanner_adapter.replay.contexts import Contexts
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from features.inputs.bars import Bars
-from scanner_adapter.market_simulator import REPORT_EVERY, SimulatedMarket, simulate
+from scanner_adapter.demo.simulator import REPORT_EVERY, SimulatedMarket, simulate
 
 
 @pytest.fixture(scope="module")

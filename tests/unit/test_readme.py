@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 PREAMBLE = """
 from types import SimpleNamespace
-from scanner_adapter.market_simulator import simulate
+from scanner_adapter.demo.simulator import simulate
 
 bars = simulate(n_symbols=120, n_days=80, seed=1, start="2019-09-12").bars
 symbols = bars["symbol"].unique().tolist()

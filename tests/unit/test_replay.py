@@ -13,7 +13,7 @@ from rich.console import Console
 from bandit.errors import InvalidInputError
 from bandit.rewards import TopShare
 from features.inputs.bars import Bars
-from scanner_adapter.market_simulator import simulate
+from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import (
     BASELINES,

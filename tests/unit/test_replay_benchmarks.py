@@ -11,7 +11,7 @@ from bandit.rewards import TopShare
 from benchmarks import quality
 from benchmarks.peers import Peer, standardised
 from features.inputs.bars import Bars
-from scanner_adapter.market_simulator import simulate
+from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.replay import Ranked, ReplayLog, ReplayReport, replay
 from scanner_adapter.replay.contexts import Contexts
 from scanner_adapter.replay.orders import Composite

@@ -13,8 +13,8 @@ import pytest
 
 from features.inputs.bars import Bars
 from scanner_adapter.cli.app import main
+from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.journal_export import export_journal
-from scanner_adapter.market_simulator import simulate
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import Configuration, Ranked, bundled_log
 

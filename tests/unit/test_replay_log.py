@@ -13,7 +13,7 @@ from bandit.rewards import Signal, Threshold, TopShare
 from features.factors import sub_score_panel
 from features.inputs.bars import Bars
 from features.similarity import similarity_loadings
-from scanner_adapter.market_simulator import simulate
+from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.replay import ReplayLog, contexts
 from scanner_adapter.replay.contexts import Contexts
 from scanner_adapter.replay.disk_cache import KEEP, DiskCache

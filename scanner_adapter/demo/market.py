@@ -10,7 +10,7 @@ import pandas as pd
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from scanner_adapter.bars_input import find_market_data
-from scanner_adapter.market_simulator import simulate
+from scanner_adapter.demo.simulator import simulate
 
 # The demo walks through the last year of the bars; what lies before is history for the features.
 N_SCAN_DAYS = 250

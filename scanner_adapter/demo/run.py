@@ -21,15 +21,15 @@ from rich.console import Console
 from bandit.evaluation.metrics import recall_curve
 from bandit.rewards import Signal
 from bandit.stores import store_from_url
-from scanner_adapter.demo_market import DemoMarket, load_demo_market
-from scanner_adapter.demo_scans import (
+from scanner_adapter.demo.market import DemoMarket, load_demo_market
+from scanner_adapter.demo.scans import (
     EVALUATION_S,
     ScanTrace,
     padded_scanner,
     scan_in_file_order,
     scan_prioritised,
 )
-from scanner_adapter.demo_view import DemoView, comparison
+from scanner_adapter.demo.view import DemoView, comparison
 from scanner_adapter.plots import mean_recall, write_recall_png
 from scanner_adapter.ranker import SymbolRanker
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bandit.evaluation.metrics import scan_metrics
-from scanner_adapter.demo_scans import EVALUATION_S, ScanTrace
+from scanner_adapter.demo.scans import EVALUATION_S, ScanTrace
 from scanner_adapter.scanners import Row
 
 # High-value results on the screen at a time: enough to see them come in, few enough for 24 lines.

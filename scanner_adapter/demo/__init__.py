@@ -1,0 +1,1 @@
+"""The demonstration: `scanrank demo`. Start in `run`."""
