@@ -37,7 +37,7 @@ from bandit.stores.spool import SpoolingStore
 from bandit.stores.wrapper import WrappedStore
 from benchmarks._server import Server, own_server
 from scanner_adapter import SymbolRanker
-from scanner_adapter.context import CROSSED, seed_weights
+from scanner_adapter.inputs.context import CROSSED, seed_weights
 from scanner_adapter.journal_check import fold_journal
 
 RULES = "rules"

@@ -20,7 +20,7 @@ from rich.table import Table
 from bandit.errors import UnanswerableError
 from bandit.evaluation.offpolicy import BIAS, LoggedScan, Method, estimate_recall
 from bandit.rewards import Threshold
-from scanner_adapter.context import MarketFacts
+from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_log
 from scanner_adapter.replay.journal import FactsOf
 from scanner_adapter.replay.partial import METHODS, ORDERS, SHARES, logged_scans

@@ -32,7 +32,7 @@ from scipy.sparse import csc_array, hstack
 
 from bandit.belief.belief import Ranker, RankerSettings
 from bandit.choice.draw import round_stochastically
-from scanner_adapter.context import MarketFacts, scan_context, seed_weights
+from scanner_adapter.inputs.context import MarketFacts, scan_context, seed_weights
 from scanner_adapter.replay.orders import Composite
 from scanner_adapter.replay.scans import ReplayScan
 

@@ -35,7 +35,7 @@ from bandit.stores.redis.store import RedisStore
 from bandit.stores.spool import SpoolingStore
 from benchmarks._server import Server, own_server
 from scanner_adapter import SymbolRanker
-from scanner_adapter.context import CROSSED, seed_weights
+from scanner_adapter.inputs.context import CROSSED, seed_weights
 from scanner_adapter.journal_export import export_journal, read_journal
 
 RULES = "soak"

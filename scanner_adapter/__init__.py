@@ -13,7 +13,7 @@ from scanner_adapter.errors import (  # noqa: E402
     ScanStateError,
 )
 from scanner_adapter.feed import ResultFeed  # noqa: E402
-from scanner_adapter.outcomes import TECHNIC_ROWS, Outcome, RowMap  # noqa: E402
+from scanner_adapter.inputs.outcomes import TECHNIC_ROWS, Outcome, RowMap  # noqa: E402
 from scanner_adapter.progress import (  # noqa: E402
     Progress,
     five_arguments,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 
 from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.pipeline import OnResult, Pipeline
 from scanner_adapter.prefetch import Prefetch, Prefetcher
 from scanner_adapter.progress import OnProgress, Progress

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.pipeline import OnResult, Pipeline
 from scanner_adapter.progress import OnProgress
 from scanner_adapter.scan_protocol import RunnableScan

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from scanner_adapter.errors import AdapterError, ScanStateError
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.inputs.outcomes import Outcome
 
 if TYPE_CHECKING:
     from scanner_adapter.ranker import SymbolRanker

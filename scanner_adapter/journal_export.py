@@ -6,7 +6,7 @@ One row per reported symbol, and one per opening or closing of a scan, in journa
     symbol, reward, rating, probability, propensity, is_random, is_signal    null in other kinds
     batch, place     number of its batch, place in the universe; null in scans of format 1
     context, rows    lists; their names stand in the header as `columns` and `row_columns`
-    group, loading   lists; see `scanner_adapter.kept_loadings`
+    group, loading   lists; see `scanner_adapter.inputs.loadings`
 
 Nothing is left out: imported into an empty ruleset, the journal folds to the same belief, bit for
 bit. Numbers are stored at least as precisely as the journal has them. Format 1 had no batch, place,

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.stores import Entry
-from scanner_adapter.outcome_table import OutcomeTable
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.inputs.outcome_table import OutcomeTable
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.scan_ledger import ScanLedger
 
 

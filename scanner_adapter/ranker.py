@@ -30,12 +30,12 @@ from features.inputs.events import Events
 from features.similarity import Loadings
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.compare import Comparison, ScanLog
-from scanner_adapter.context import MarketFacts, market_facts, scan_context
 from scanner_adapter.errors import AdapterError, InvalidContextError
-from scanner_adapter.kept_loadings import KeptLoadings
+from scanner_adapter.inputs.context import MarketFacts, market_facts, scan_context
+from scanner_adapter.inputs.loadings import KeptLoadings
+from scanner_adapter.inputs.outcomes import RowMap
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.modes import MODES, Mode, ModeChoice, check_mode, check_rollout, choose_mode
-from scanner_adapter.outcomes import RowMap
 from scanner_adapter.scan import SECONDS_PER_DAY, Scan
 from scanner_adapter.scan_origin import ScanOrigin, origin_note
 from scanner_adapter.settings import Settings

@@ -38,16 +38,16 @@ from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.compare import Comparison
-from scanner_adapter.context import factor_of
 from scanner_adapter.errors import ScanStateError
 from scanner_adapter.execution import OnResult, Prefetch, ScanFunction, run_scan
 from scanner_adapter.execution_async import AsyncScanFunction, run_scan_async
-from scanner_adapter.kept_loadings import KeptLoadings
+from scanner_adapter.inputs.context import factor_of
+from scanner_adapter.inputs.loadings import KeptLoadings
+from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
+from scanner_adapter.inputs.outcomes import Outcome, RowMap
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.live_status import LiveStatus
 from scanner_adapter.modes import ModeChoice
-from scanner_adapter.outcome_table import OutcomeTable, read_report
-from scanner_adapter.outcomes import Outcome, RowMap
 from scanner_adapter.progress import OnProgress
 from scanner_adapter.scan_closing import save_scan
 from scanner_adapter.scan_ledger import ScanLedger

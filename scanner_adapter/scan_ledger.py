@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bandit.choice.draw import Choice
 from scanner_adapter.errors import InvalidOutcomeError
-from scanner_adapter.outcome_table import OutcomeTable
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.inputs.outcome_table import OutcomeTable
+from scanner_adapter.inputs.outcomes import Outcome
 
 Places = NDArray[np.intp]
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from bandit.belief.belief import RankerSettings
 from bandit.errors import InvalidInputError
-from scanner_adapter.context import MarketFacts
-from scanner_adapter.kept_loadings import KeptLoadings
+from scanner_adapter.inputs.context import MarketFacts
+from scanner_adapter.inputs.loadings import KeptLoadings
 from scanner_adapter.modes import Mode, check_mode
 from scanner_adapter.settings_note import settings_note
 

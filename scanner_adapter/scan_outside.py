@@ -8,7 +8,7 @@ from typing import Any
 
 from bandit.choice.queue import PriorityQueue
 from bandit.rewards import rule_text
-from scanner_adapter.context import factor_of
+from scanner_adapter.inputs.context import factor_of
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.live_control import ScanControl, obey
 from scanner_adapter.live_link import LiveLink

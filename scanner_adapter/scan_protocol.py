@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Protocol
 
 from bandit.belief.recall import RecallEstimate
-from scanner_adapter.outcomes import Outcome, RowMap
+from scanner_adapter.inputs.outcomes import Outcome, RowMap
 from scanner_adapter.summary import Batch, ScanSummary
 
 # Aimed at where no stop rule names a recall.

@@ -22,10 +22,10 @@ from bandit.errors import InvalidInputError, StoreError
 from bandit.stores import Entry
 from scanner_adapter.compare import EARLY_SHARE
 from scanner_adapter.errors import AdapterError
+from scanner_adapter.inputs.loadings import KeptLoadings
+from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.journal_rows import choice_arrays, outcome_of, report_arrays
-from scanner_adapter.kept_loadings import KeptLoadings
 from scanner_adapter.learned_state import LearnedState
-from scanner_adapter.outcome_table import OutcomeTable
 from scanner_adapter.scan_ledger import Places, ScanLedger
 from scanner_adapter.shared_scan import WorkerShare
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
 from features.inputs.bars import Bars
-from scanner_adapter.bars_input import COLUMNS
+from scanner_adapter.inputs.bars import COLUMNS
 from scanner_adapter.scanner_rules import AVOID_TO, RULES, Series
 
 Row = Mapping[str, object]

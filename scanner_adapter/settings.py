@@ -18,7 +18,7 @@ from bandit.belief.belief import RankerSettings
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from features.factors import DEFAULT_WEIGHTS, FACTORS
-from scanner_adapter.context import CROSSED, seed_weights
+from scanner_adapter.inputs.context import CROSSED, seed_weights
 
 FORMAT = 1
 
@@ -50,7 +50,7 @@ class Settings:
     batch_size : int
         Symbols per batch where the caller does not say.
     products : bool
-        Whether products of the columns in `scanner_adapter.context.CROSSED` are features too.
+        Whether products of the columns in `scanner_adapter.inputs.context.CROSSED` are features too.
     similarity : bool
         Whether a scan learns over sectors and components of returns as well.
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.live_screen import line_text, screen
 from scanner_adapter.live_status import LiveStatus
-from scanner_adapter.outcomes import Outcome
 
 if TYPE_CHECKING:
     from scanner_adapter.pipeline import OnResult

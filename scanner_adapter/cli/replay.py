@@ -17,8 +17,8 @@ from bandit.rewards import RewardRule
 from bandit.stores import Entry
 from features.inputs.bars import Bars
 from features.inputs.events import Events
-from scanner_adapter.context import market_facts
-from scanner_adapter.events_input import read_events
+from scanner_adapter.inputs.context import market_facts
+from scanner_adapter.inputs.events import read_events
 from scanner_adapter.journal_export import is_journal, is_parquet, read_journal
 from scanner_adapter.replay import Configuration, Log, ReplayLog, bundled_log, replay
 from scanner_adapter.replay.again import again_table, replay_again

@@ -12,10 +12,10 @@ from pathlib import Path
 from bandit.rewards import RewardRule, Signal, TopShare
 from features.inputs.bars import Bars
 from features.inputs.events import Events
-from scanner_adapter.bars_input import BarsBySymbol, bars_on
 from scanner_adapter.cli.live_display import shown
 from scanner_adapter.cli.scan_table import Finding, as_json, known, show
-from scanner_adapter.events_input import read_events
+from scanner_adapter.inputs.bars import BarsBySymbol, bars_on
+from scanner_adapter.inputs.events import read_events
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.scan import Scan
 from scanner_adapter.scanners import SCANNERS, scanner_from_name

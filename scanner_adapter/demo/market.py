@@ -9,8 +9,8 @@ import pandas as pd
 
 from features.inputs.bars import Bars
 from features.inputs.events import Events
-from scanner_adapter.bars_input import find_market_data
 from scanner_adapter.demo.simulator import simulate
+from scanner_adapter.inputs.bars import find_market_data
 
 # The demo walks through the last year of the bars; what lies before is history for the features.
 N_SCAN_DAYS = 250

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from scanner_adapter.bars_input import BarsBySymbol
 from scanner_adapter.demo.market import DemoMarket
+from scanner_adapter.inputs.bars import BarsBySymbol
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.scanners import SCANNERS, Row
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
 from scanner_adapter.feed import ResultFeed
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.ranker import SymbolRanker
 
 

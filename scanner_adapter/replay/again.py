@@ -24,8 +24,8 @@ from bandit.stores import Entry
 from bandit.stores.memory import MemoryStore
 from features.errors import FeatureError
 from features.similarity import Loadings
-from scanner_adapter.context import MarketFacts
 from scanner_adapter.errors import AdapterError
+from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.journal_rows import outcome_again
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay.journal import FactsOf, JournalScan, journal_scans

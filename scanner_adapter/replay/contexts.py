@@ -18,7 +18,7 @@ from features.factors import sub_score_panel
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.similarity import Loadings, similarity_loadings
-from scanner_adapter.events_input import EventFrames
+from scanner_adapter.inputs.events import EventFrames
 from scanner_adapter.replay.disk_cache import DiskCache, fingerprint
 
 

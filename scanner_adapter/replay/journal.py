@@ -21,10 +21,10 @@ from bandit.rewards import RewardRule, TopShare
 from bandit.stores import Entry
 from features.measures.historical import HISTORICAL
 from features.similarity import Loadings
-from scanner_adapter.context import MarketFacts
+from scanner_adapter.inputs.context import MarketFacts
+from scanner_adapter.inputs.loadings import loadings_of
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.journal_rows import outcome_again
-from scanner_adapter.kept_loadings import loadings_of
-from scanner_adapter.outcomes import Outcome
 from scanner_adapter.replay.recorded import RecordedLog, RecordedScan
 from scanner_adapter.scan import SECONDS_PER_DAY
 from scanner_adapter.scan_origin import ScanOrigin, digest

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner_adapter.errors import InvalidOutcomeError
-from scanner_adapter.outcome_table import OutcomeTable
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.inputs.outcome_table import OutcomeTable
+from scanner_adapter.inputs.outcomes import Outcome
 
 
 class LoggedOutcomes(Sequence[Outcome]):

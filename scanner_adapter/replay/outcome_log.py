@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.journal_export import is_journal, logged_ratings
-from scanner_adapter.outcomes import Outcome
 
 REQUIRED = ("date", "symbol", "rating")
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.pipeline import Pipeline
 from scanner_adapter.scan import Scan
 from scanner_adapter.stop_rules import AnyOf, StopRule, SymbolBudget

@@ -24,8 +24,8 @@ from bandit.evaluation.offpolicy import LoggedScan, Method, OffPolicyEstimate, e
 from bandit.stores import Entry
 from features.errors import FeatureError
 from features.factors import combine
-from scanner_adapter.context import MarketFacts, scan_context
 from scanner_adapter.errors import AdapterError
+from scanner_adapter.inputs.context import MarketFacts, scan_context
 from scanner_adapter.replay.journal import FactsOf, JournalScan, journal_scans
 from scanner_adapter.replay.orders import by_value
 from scanner_adapter.settings_note import settings_from_note

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from features.similarity import Loadings
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logged_outcomes import LoggedOutcomes
 from scanner_adapter.replay.outcome_log import high_value, true_hits
 from scanner_adapter.replay.regimes import UNKNOWN, Regime

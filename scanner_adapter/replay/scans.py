@@ -16,9 +16,9 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule, TopShare
 from features.inputs.bars import Bars
 from features.similarity import Loadings
-from scanner_adapter.events_input import EventFrames
-from scanner_adapter.outcome_table import OutcomeTable
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.inputs.events import EventFrames
+from scanner_adapter.inputs.outcome_table import OutcomeTable
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.contexts import Contexts
 from scanner_adapter.replay.logged_outcomes import LoggedOutcomes
 from scanner_adapter.replay.outcome_log import OutcomeLog

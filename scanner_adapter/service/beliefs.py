@@ -21,7 +21,7 @@ from bandit.choice.open_scan import OpenScan
 from bandit.stores import Entry, RulesetStats, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
-from scanner_adapter.context import CROSSED, factor_of, seed_weights
+from scanner_adapter.inputs.context import CROSSED, factor_of, seed_weights
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.settings_note import settings_from_note
 

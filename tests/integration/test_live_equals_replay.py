@@ -19,11 +19,11 @@ from bandit.stores import Entry, Store
 from bandit.stores.memory import MemoryStore
 from features.inputs.bars import Bars
 from features.similarity import Loadings
-from scanner_adapter.context import MarketFacts, market_facts
 from scanner_adapter.demo.simulator import simulate
+from scanner_adapter.inputs.context import MarketFacts, market_facts
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.journal_check import fold_journal
 from scanner_adapter.journal_export import export_journal, import_journal, read_journal
-from scanner_adapter.outcomes import Outcome
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import Configuration, Ranked
 from scanner_adapter.replay.again import Verdict, replay_again

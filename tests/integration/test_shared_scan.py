@@ -20,8 +20,8 @@ from bandit.belief.belief import RankerSettings
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from scanner_adapter import SymbolRanker
-from scanner_adapter.context import CROSSED, seed_weights
 from scanner_adapter.errors import InvalidContextError
+from scanner_adapter.inputs.context import CROSSED, seed_weights
 from scanner_adapter.journal_check import Fold, check
 
 N = 300

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scanner_adapter.bars_input import find_market_data
+from scanner_adapter.inputs.bars import find_market_data
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from bandit.stores import Receipt
 from bandit.stores.entries import Sealed
 from bandit.stores.memory import MemoryStore
 from scanner_adapter import InvalidOutcomeError, ResultFeed, SymbolRanker
-from scanner_adapter.context import seed_weights
+from scanner_adapter.inputs.context import seed_weights
 from scanner_adapter.integrations.callbacks import run_ordered
 
 SYMBOLS = [f"S{i}" for i in range(1000)]

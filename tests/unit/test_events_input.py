@@ -18,7 +18,7 @@ from scanner_adapter.cli.app import main
 from scanner_adapter.cli.app import replay as cli_replay
 from scanner_adapter.cli.factors import report_on_files
 from scanner_adapter.demo.simulator import simulate
-from scanner_adapter.events_input import read_events
+from scanner_adapter.inputs.events import read_events
 from scanner_adapter.replay import ReplayLog, TopShare
 from scanner_adapter.replay.contexts import Contexts
 

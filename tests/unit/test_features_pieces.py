@@ -25,7 +25,7 @@ from features import Bars, Events, FeatureError, InvalidBarsError, features_in_p
 from features.inputs.layouts import FIELDS
 from features.large.in_order import in_order
 from scanner_adapter import SymbolRanker
-from scanner_adapter.context import MarketFacts, market_facts
+from scanner_adapter.inputs.context import MarketFacts, market_facts
 
 # Loadings have mean square one. The components of all bars at once are computed in single
 # precision, which leaves this much open in the weaker ones; in pieces it is double.

@@ -18,7 +18,7 @@ from bandit.belief.belief import RankerSettings
 from bandit.errors import StoreUnavailableError
 from bandit.stores.memory import MemoryStore
 from scanner_adapter import Outcome, ResultFeed, SymbolRanker
-from scanner_adapter.context import seed_weights
+from scanner_adapter.inputs.context import seed_weights
 from scanner_adapter.live_control import with_exclusions, with_pins, with_stop
 from scanner_adapter.live_status import LiveStatus
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from scanner_adapter.errors import InvalidOutcomeError
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.inputs.outcomes import Outcome
 
 
 @dataclass

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bandit.errors import InvalidInputError
-from scanner_adapter.outcomes import Outcome
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_log, replay
 from scanner_adapter.replay.figures import reliability

@@ -11,7 +11,7 @@ import pytest
 from bandit.choice.draw import Choice
 from scanner_adapter import Outcome
 from scanner_adapter.errors import InvalidOutcomeError
-from scanner_adapter.outcome_table import OutcomeTable, read_report
+from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.replay.logged_outcomes import LoggedOutcomes
 from scanner_adapter.scan_ledger import ScanLedger
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bandit.errors import IncompatibleStateError, InvalidInputError
 from features.similarity import Loadings
-from scanner_adapter.context import CROSSED
 from scanner_adapter.errors import InvalidContextError
+from scanner_adapter.inputs.context import CROSSED
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.settings import FORMAT, Settings, _checked
 

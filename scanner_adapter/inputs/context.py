@@ -24,7 +24,7 @@ from features.inputs.events import Events
 from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
 from scanner_adapter.errors import InvalidContextError
-from scanner_adapter.kept_loadings import half_precision
+from scanner_adapter.inputs.loadings import half_precision
 
 # Columns worth more together than apart, such as a new high on high volume: what breaks out, how
 # far it ran, how stretched it is, and what the scanner said last.

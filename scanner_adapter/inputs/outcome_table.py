@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scanner_adapter.outcomes import Outcome, RowMap
+from scanner_adapter.inputs.outcomes import Outcome, RowMap
 
 
 @dataclass(frozen=True, slots=True, eq=False)
