@@ -46,12 +46,12 @@ from scanner_adapter.inputs.loadings import KeptLoadings
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
 from scanner_adapter.learned_state import LearnedState
-from scanner_adapter.live_status import LiveStatus
+from scanner_adapter.live.operators import ScanOutside, told_of
+from scanner_adapter.live.status import LiveStatus
 from scanner_adapter.modes import ModeChoice
 from scanner_adapter.progress import OnProgress
 from scanner_adapter.scan_closing import save_scan
 from scanner_adapter.scan_ledger import ScanLedger
-from scanner_adapter.scan_outside import ScanOutside, told_of
 from scanner_adapter.scan_ranking import ScanRanking
 from scanner_adapter.shared_choice import choose_and_claim
 from scanner_adapter.shared_scan import WorkerShare
@@ -488,7 +488,7 @@ class Scan:
             self._ranking.read_back()
 
     def _status(self) -> dict[str, Any]:
-        """What is told outside, as `scanner_adapter.live_status.LiveStatus` reads it."""
+        """What is told outside, as `scanner_adapter.live.status.LiveStatus` reads it."""
         with self._lock, one_blas_thread():
             return self._outside.view.note(
                 self._ranking.live,

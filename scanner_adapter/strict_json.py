@@ -33,7 +33,7 @@ def from_json(kind: type[T], value: object, where: str) -> T:
 
     Examples
     --------
-    >>> from scanner_adapter.live_status import TierCount
+    >>> from scanner_adapter.live.status import TierCount
     >>> from_json(TierCount, {"waiting": 3, "scanned": 2, "new": 1}, "tier")
     TierCount(waiting=3, scanned=2)
     >>> from_json(TierCount, {"waiting": "3", "scanned": 2}, "tier")

@@ -17,7 +17,7 @@ import numpy as np
 from servers import wait_until
 
 from bandit.stores import Store
-from scanner_adapter.live_status import LiveEstimate, LiveHit, LiveStatus, NextUp, Reason, TierCount
+from scanner_adapter.live.status import LiveEstimate, LiveHit, LiveStatus, NextUp, Reason, TierCount
 from scanner_adapter.service.app import create_app
 from scanner_adapter.service.server import make_server
 from scanner_adapter.service.settings import ServiceSettings

@@ -12,8 +12,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.live_screen import line_text, screen
-from scanner_adapter.live_status import LiveStatus
+from scanner_adapter.live.screen import line_text, screen
+from scanner_adapter.live.status import LiveStatus
 
 if TYPE_CHECKING:
     from scanner_adapter.pipeline import OnResult

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from bandit.errors import StoreUnavailableError
-from scanner_adapter.live_screen import line_text, printable, screen
-from scanner_adapter.scan_watcher import ScanWatcher, Sight
+from scanner_adapter.live.screen import line_text, printable, screen
+from scanner_adapter.live.watcher import ScanWatcher, Sight
 
 LOOK_S = 0.25
 # Between two lines of a log, where nothing but counters has changed.

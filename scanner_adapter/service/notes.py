@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from bandit.stores import ScanInfo, Store
 from bandit.stores.names import position_key
 from scanner_adapter.errors import InvalidNoteError
-from scanner_adapter.live_control import ScanControl
+from scanner_adapter.live.control import ScanControl
 from scanner_adapter.service.schemas import Scan, ScanBrief, Status, Stop, Wishes
 
 # How far back a scan without status is looked for.

@@ -10,7 +10,7 @@ import hashlib
 import secrets
 from typing import Any
 
-from scanner_adapter.live_control import Change
+from scanner_adapter.live.control import Change
 from scanner_adapter.service.problems import REPLAYED, ProblemError
 
 FIELD = "applied"  # of the control note: digest of a key -> who applied it

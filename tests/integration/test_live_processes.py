@@ -18,9 +18,9 @@ from servers import Server, wait_until
 from bandit.stores import Store, store_from_url
 from scanner_adapter import SymbolRanker
 from scanner_adapter.cli.app import main
-from scanner_adapter.live_control import with_exclusions, with_pins, with_stop
-from scanner_adapter.live_status import LiveStatus
-from scanner_adapter.scan_watcher import ScanWatcher
+from scanner_adapter.live.control import with_exclusions, with_pins, with_stop
+from scanner_adapter.live.status import LiveStatus
+from scanner_adapter.live.watcher import ScanWatcher
 
 SCANNER = """
 import json, sys, time

@@ -19,8 +19,8 @@ from bandit.errors import StoreUnavailableError
 from bandit.stores.memory import MemoryStore
 from scanner_adapter import Outcome, ResultFeed, SymbolRanker
 from scanner_adapter.inputs.context import seed_weights
-from scanner_adapter.live_control import with_exclusions, with_pins, with_stop
-from scanner_adapter.live_status import LiveStatus
+from scanner_adapter.live.control import with_exclusions, with_pins, with_stop
+from scanner_adapter.live.status import LiveStatus
 
 SYMBOLS = [f"S{i}" for i in range(200)]
 

@@ -11,7 +11,7 @@ import pytest
 from bandit.stores.memory import MemoryStore
 from bandit.stores.notes import MAX_NOTE_BYTES, dump_note
 from scanner_adapter.errors import InvalidNoteError
-from scanner_adapter.live_control import (
+from scanner_adapter.live.control import (
     ScanControl,
     Stop,
     with_exclusions,
@@ -21,7 +21,7 @@ from scanner_adapter.live_control import (
     without_pins,
     without_stop,
 )
-from scanner_adapter.live_status import (
+from scanner_adapter.live.status import (
     LiveEstimate,
     LiveHit,
     LiveStatus,

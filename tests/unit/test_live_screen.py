@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from scanner_adapter.live_screen import because, line_text, missing_text, screen
-from scanner_adapter.live_status import (
+from scanner_adapter.live.screen import because, line_text, missing_text, screen
+from scanner_adapter.live.status import (
     LiveEstimate,
     LiveHit,
     LiveStatus,

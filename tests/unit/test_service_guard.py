@@ -167,7 +167,7 @@ def test_a_replayed_write_is_refused_and_changes_nothing(make: Callable[..., Ask
 
 def test_a_write_whose_answer_was_lost_is_not_taken_for_a_replay() -> None:
     """`update_control` may ask for the change again on a note that has it already."""
-    from scanner_adapter.live_control import with_pins
+    from scanner_adapter.live.control import with_pins
     from scanner_adapter.service.once import KEPT, once
 
     change = once("key", with_pins(["A"]))

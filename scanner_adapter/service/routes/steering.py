@@ -7,7 +7,7 @@ import time
 from fastapi import APIRouter
 
 from bandit.stores import Store
-from scanner_adapter.live_control import (
+from scanner_adapter.live.control import (
     Change,
     with_exclusions,
     with_pins,

@@ -1,6 +1,6 @@
 """What a running scan tells the world: the status note that the page, the API and `watch` show.
 
-The scanner writes it (`scanner_adapter.live_link`), anybody may read it from the store::
+The scanner writes it (`scanner_adapter.live.publisher`), anybody may read it from the store::
 
     LiveStatus.from_json(store.get_status(ruleset, scan_id))
 """

@@ -10,9 +10,9 @@ from bandit.choice.queue import PriorityQueue
 from bandit.rewards import rule_text
 from scanner_adapter.inputs.context import factor_of
 from scanner_adapter.learned_state import LearnedState
-from scanner_adapter.live_control import ScanControl, obey
-from scanner_adapter.live_link import LiveLink
-from scanner_adapter.live_view import LiveView
+from scanner_adapter.live.control import ScanControl, obey
+from scanner_adapter.live.publisher import LiveLink
+from scanner_adapter.live.status_builder import LiveView
 from scanner_adapter.scan_ledger import ScanLedger
 
 log = logging.getLogger("scanrank")

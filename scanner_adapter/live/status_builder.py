@@ -18,7 +18,7 @@ import numpy as np
 from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
 from bandit.rewards import Threshold, TopShare
-from scanner_adapter.live_status import (
+from scanner_adapter.live.status import (
     FORMAT,
     MAX_HITS,
     MAX_NAMES,

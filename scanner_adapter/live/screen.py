@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bandit.choice.queue import Tier
-from scanner_adapter.live_status import LiveStatus, LiveWeight, NextUp, TierCount
+from scanner_adapter.live.status import LiveStatus, LiveWeight, NextUp, TierCount
 
 # From this width on, what waits stands beside what was found.
 WIDE = 100
@@ -61,7 +61,7 @@ def found_text(status: LiveStatus) -> str:
 
     Examples
     --------
-    >>> from scanner_adapter.live_status import LiveEstimate
+    >>> from scanner_adapter.live.status import LiveEstimate
     >>> status = LiveStatus(
     ...     "s1", "demo", "on", "scanning", None, 0.0, 8.0, 0.0, 1, 200, 80, 0, 38.0, 10.0, 0.95,
     ...     6.0, "top:0.05", 17.25,

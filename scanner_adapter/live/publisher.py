@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from bandit.errors import CorruptStateError, InvalidInputError, StoreError
 from bandit.stores import Store
 from scanner_adapter.errors import InvalidNoteError
-from scanner_adapter.live_control import ScanControl, without_stop
-from scanner_adapter.live_status import fitted
+from scanner_adapter.live.control import ScanControl, without_stop
+from scanner_adapter.live.status import fitted
 
 if TYPE_CHECKING:
     from bandit.stores.spool import SpoolStatus

@@ -9,8 +9,8 @@ from bandit.errors import InvalidInputError, StoreError, StoreUnavailableError
 from bandit.stores import ScanInfo, Store, store_from_url
 from bandit.stores.names import position_key
 from scanner_adapter.errors import InvalidNoteError
-from scanner_adapter.live_screen import clock, duration
-from scanner_adapter.live_status import LiveStatus
+from scanner_adapter.live.screen import clock, duration
+from scanner_adapter.live.status import LiveStatus
 
 # Between two searches for a newer scan, which take two commands a ruleset.
 SEARCH_S = 2.0
