@@ -22,8 +22,8 @@ from bandit.evaluation.offpolicy import BIAS, LoggedScan, Method, estimate_recal
 from bandit.rewards import Threshold
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_log
-from scanner_adapter.replay.journal import FactsOf
-from scanner_adapter.replay.partial import METHODS, ORDERS, SHARES, logged_scans
+from scanner_adapter.replay.journals.journal_scan import FactsOf
+from scanner_adapter.replay.journals.off_policy import METHODS, ORDERS, SHARES, logged_scans
 
 LIMIT = 13.0  # reached by one rating in eleven
 N_SCANS, SEEDS = 40, 6

@@ -1,7 +1,7 @@
 """What a scan's choices came from, beside the belief: noted in its open entry for replays.
 
 With the contexts of its symbols, which stand in the reports, the same belief and this note make
-the same choices again, bit for bit (`scanner_adapter.replay.journal`).
+the same choices again, bit for bit (`scanner_adapter.replay.journals.journal_scan`).
 """
 
 from __future__ import annotations

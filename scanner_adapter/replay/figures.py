@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from bandit.choice.explain import GroupWeight
 from bandit.errors import InvalidInputError
 from bandit.evaluation.metrics import bootstrap_interval
+from scanner_adapter.replay.recorder import Watch
 from scanner_adapter.replay.report import BLOCK, ReplayReport
-from scanner_adapter.replay.watch import Watch
 
 Array = NDArray[np.float64]
 

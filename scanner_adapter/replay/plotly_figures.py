@@ -24,8 +24,8 @@ from scanner_adapter.replay.figures import (
     weight_histories,
 )
 from scanner_adapter.replay.pictures import FACTOR_COLOURS, INK, colour_of
+from scanner_adapter.replay.recorder import Watch
 from scanner_adapter.replay.report import ReplayReport
-from scanner_adapter.replay.watch import Watch
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

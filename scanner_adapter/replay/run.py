@@ -23,9 +23,9 @@ from scanner_adapter.replay.orders import (
 )
 from scanner_adapter.replay.pace import Pace
 from scanner_adapter.replay.ranked import Configuration, Ranked
+from scanner_adapter.replay.recorder import Watch
 from scanner_adapter.replay.report import OrderResult, ReplayReport
 from scanner_adapter.replay.scans import Log
-from scanner_adapter.replay.watch import Watch
 
 BASELINES = ("random", "file order", "composite", "last rating", "oracle")
 ORDERS = ("scanrank", *BASELINES)

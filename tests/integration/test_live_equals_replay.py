@@ -26,8 +26,8 @@ from scanner_adapter.journal_check import fold_journal
 from scanner_adapter.journal_export import export_journal, import_journal, read_journal
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import Configuration, Ranked
-from scanner_adapter.replay.again import Verdict, replay_again
-from scanner_adapter.replay.journal import journal_scans, recorded_log
+from scanner_adapter.replay.journals.journal_scan import journal_scans, recorded_log
+from scanner_adapter.replay.journals.reproduce import Verdict, replay_again
 from scanner_adapter.settings import Settings
 
 FIRST = datetime(2024, 3, 4, 21, 0, 0, 123457, tzinfo=UTC)

@@ -12,7 +12,7 @@ from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_l
 from scanner_adapter.replay.figures import reliability
 from scanner_adapter.replay.pace import Pace, evaluate
 from scanner_adapter.replay.pictures import pictures
-from scanner_adapter.replay.watch import Watch
+from scanner_adapter.replay.recorder import Watch
 from scanner_adapter.scan import Scan
 from scanner_adapter.stop_rules import HitsFound
 

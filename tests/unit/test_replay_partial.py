@@ -16,9 +16,9 @@ from bandit.stores import Entry
 from bandit.stores.memory import MemoryStore
 from benchmarks.offpolicy import facts_of_days
 from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_log
-from scanner_adapter.replay.journal import FactsOf, journal_scans, recorded_log
+from scanner_adapter.replay.journals.journal_scan import FactsOf, journal_scans, recorded_log
+from scanner_adapter.replay.journals.off_policy import judge_stopped, judgement_table
 from scanner_adapter.replay.orders import Composite, by_value
-from scanner_adapter.replay.partial import judge_stopped, judgement_table
 
 N_SCANS, STOP, QUOTA = 40, 0.4, 0.15
 

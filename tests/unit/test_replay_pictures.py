@@ -27,7 +27,7 @@ from scanner_adapter.replay.figures import (
 )
 from scanner_adapter.replay.page import page, verdict
 from scanner_adapter.replay.pictures import pictures, write_pictures
-from scanner_adapter.replay.watch import Check, Watch
+from scanner_adapter.replay.recorder import Check, Watch
 
 
 @pytest.fixture(scope="module")

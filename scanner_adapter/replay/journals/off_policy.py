@@ -26,7 +26,7 @@ from features.errors import FeatureError
 from features.factors import combine
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.context import MarketFacts, scan_context
-from scanner_adapter.replay.journal import FactsOf, JournalScan, journal_scans
+from scanner_adapter.replay.journals.journal_scan import FactsOf, JournalScan, journal_scans
 from scanner_adapter.replay.orders import by_value
 from scanner_adapter.settings_note import settings_from_note
 

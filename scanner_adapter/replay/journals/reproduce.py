@@ -28,7 +28,7 @@ from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.journal_rows import outcome_again
 from scanner_adapter.ranker import SymbolRanker
-from scanner_adapter.replay.journal import FactsOf, JournalScan, journal_scans
+from scanner_adapter.replay.journals.journal_scan import FactsOf, JournalScan, journal_scans
 from scanner_adapter.scan_origin import ScanOrigin
 from scanner_adapter.settings_note import settings_from_note
 
