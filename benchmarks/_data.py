@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from bandit.rewards import Signal, TopShare
 from features.inputs.bars import Bars
 from features.inputs.layouts import FIELDS
-from scanner_adapter.replay.contexts import Contexts
-from scanner_adapter.replay.outcome_log import OutcomeLog
-from scanner_adapter.replay.scans import ReplayLog
+from scanner_adapter.replay.logs.contexts import Contexts
+from scanner_adapter.replay.logs.outcome_log import OutcomeLog
+from scanner_adapter.replay.logs.scans import ReplayLog
 from scanner_adapter.scanner_rules import RULES, Series
 
 N_SCANS = 629  # the last trading days of the data, as in the published comparison

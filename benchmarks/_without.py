@@ -11,7 +11,7 @@ from bandit.belief.cells import CellWeights
 from bandit.belief.expansion import Expansion
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import Configuration, Order, Ranked, ReplayLog
-from scanner_adapter.replay.scans import ReplayScan
+from scanner_adapter.replay.logs.scans import ReplayScan
 
 PREFIX = "without "  # of the names of these orders
 

@@ -33,8 +33,8 @@ from scipy.sparse import csc_array, hstack
 from bandit.belief.belief import Ranker, RankerSettings
 from bandit.choice.draw import round_stochastically
 from scanner_adapter.inputs.context import MarketFacts, scan_context, seed_weights
+from scanner_adapter.replay.logs.scans import ReplayScan
 from scanner_adapter.replay.orders import Composite
-from scanner_adapter.replay.scans import ReplayScan
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]

@@ -8,8 +8,8 @@ from bandit.rewards import TopShare
 from features.inputs.bars import Bars
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.replay import ReplayLog
-from scanner_adapter.replay.contexts import Contexts
-from scanner_adapter.replay.outcome_log import OutcomeLog
+from scanner_adapter.replay.logs.contexts import Contexts
+from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 from scanner_adapter.scanners import rule_hits
 
 

@@ -19,11 +19,11 @@ from bandit.rewards import TopShare
 from benchmarks._data import data_folder
 from features.inputs.bars import Bars
 from features.similarity import Loadings
-from scanner_adapter.replay.bundled import NAME, bundled_log, write_log
-from scanner_adapter.replay.contexts import Contexts
-from scanner_adapter.replay.outcome_log import OutcomeLog
-from scanner_adapter.replay.recorded import RecordedLog, RecordedScan
-from scanner_adapter.replay.scans import ReplayLog
+from scanner_adapter.replay.logs.bundled import NAME, bundled_log, write_log
+from scanner_adapter.replay.logs.contexts import Contexts
+from scanner_adapter.replay.logs.outcome_log import OutcomeLog
+from scanner_adapter.replay.logs.recorded import RecordedLog, RecordedScan
+from scanner_adapter.replay.logs.scans import ReplayLog
 
 N_SCANS = 120  # the last trading days of the data
 LOADINGS_EVERY = 20  # scans: they change slowly, and are most of what cannot be compressed

@@ -20,7 +20,7 @@ from features.inputs.events import Events
 from features.report import FactorReport, factor_report
 from scanner_adapter.cli.options import EventFiles
 from scanner_adapter.inputs.events import read_events
-from scanner_adapter.replay.outcome_log import OutcomeLog
+from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 
 app = typer.Typer(help="What the sub-scores are worth on your own data.", no_args_is_help=True)
 

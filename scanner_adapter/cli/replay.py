@@ -22,10 +22,10 @@ from scanner_adapter.inputs.events import read_events
 from scanner_adapter.journal_export import is_journal, is_parquet, read_journal
 from scanner_adapter.replay import Configuration, Log, ReplayLog, bundled_log, replay
 from scanner_adapter.replay.breakdown import By, breakdown, breakdown_table
-from scanner_adapter.replay.bundled import WARMUP
 from scanner_adapter.replay.journals.journal_scan import FactsOf, journal_scans, recorded_log
 from scanner_adapter.replay.journals.off_policy import judge_stopped, judgement_table
 from scanner_adapter.replay.journals.reproduce import again_table, replay_again
+from scanner_adapter.replay.logs.bundled import WARMUP
 from scanner_adapter.replay.pace import Pace
 from scanner_adapter.replay.page import page
 from scanner_adapter.replay.pictures import check_installed, write_pictures

@@ -1,14 +1,14 @@
 """See the gain before switching it on: replays of logged scans through the code that runs live."""
 
 from bandit.rewards import Signal, Threshold, TopShare
-from scanner_adapter.replay.bundled import bundled_log
+from scanner_adapter.replay.logs.bundled import bundled_log
+from scanner_adapter.replay.logs.recorded import RecordedLog, RecordedScan
+from scanner_adapter.replay.logs.regimes import Regime
+from scanner_adapter.replay.logs.scans import Log, ReplayLog, ReplayScan
 from scanner_adapter.replay.orders import Order
 from scanner_adapter.replay.ranked import Configuration, Ranked
-from scanner_adapter.replay.recorded import RecordedLog, RecordedScan
-from scanner_adapter.replay.regimes import Regime
 from scanner_adapter.replay.report import OrderResult, ReplayReport
 from scanner_adapter.replay.run import BASELINES, ORDERS, replay
-from scanner_adapter.replay.scans import Log, ReplayLog, ReplayScan
 
 __all__ = [
     "BASELINES",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.factors import combine
-from scanner_adapter.replay.scans import ReplayScan
+from scanner_adapter.replay.logs.scans import ReplayScan
 
 
 class Order(Protocol):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bandit.choice.explain import GroupWeight
-from scanner_adapter.replay.scans import ReplayScan
+from scanner_adapter.replay.logs.scans import ReplayScan
 from scanner_adapter.scan import Scan
 
 # Shares of the universe after which the recall estimate is compared with the truth.

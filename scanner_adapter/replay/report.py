@@ -21,8 +21,8 @@ from bandit.evaluation.metrics import (
     bootstrap_interval,
     paired_difference,
 )
+from scanner_adapter.replay.logs.regimes import Regime
 from scanner_adapter.replay.recorder import Watch
-from scanner_adapter.replay.regimes import Regime
 
 T = TypeVar("T")
 Row = dict[str, str | int | float | None]

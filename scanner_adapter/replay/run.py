@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bandit.errors import InvalidInputError
 from bandit.evaluation.metrics import ScanMetrics, recall_curve, scan_metrics
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from scanner_adapter.replay.logs.scans import Log
 from scanner_adapter.replay.orders import (
     Composite,
     FileOrder,
@@ -25,7 +26,6 @@ from scanner_adapter.replay.pace import Pace
 from scanner_adapter.replay.ranked import Configuration, Ranked
 from scanner_adapter.replay.recorder import Watch
 from scanner_adapter.replay.report import OrderResult, ReplayReport
-from scanner_adapter.replay.scans import Log
 
 BASELINES = ("random", "file order", "composite", "last rating", "oracle")
 ORDERS = ("scanrank", *BASELINES)

@@ -21,7 +21,7 @@ from scanner_adapter.replay.run import replay
 from scanner_adapter.settings import Settings
 
 if TYPE_CHECKING:
-    from scanner_adapter.replay.scans import Log
+    from scanner_adapter.replay.logs.scans import Log
 
 
 # Arrays from this size on are memory-mapped for workers on this machine instead of sent with every

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from scanner_adapter.replay.disk_cache import fingerprint
+from scanner_adapter.replay.logs.disk_cache import fingerprint
 from scanner_adapter.replay.ranked import Configuration
 from scanner_adapter.replay.run import describe
 from scanner_adapter.replay.sweep import SharedLog, joblib_module, sweep
@@ -31,7 +31,7 @@ from scanner_adapter.replay.tune_trial import rungs
 from scanner_adapter.settings import Settings
 
 if TYPE_CHECKING:
-    from scanner_adapter.replay.scans import Log
+    from scanner_adapter.replay.logs.scans import Log
 
 # With fewer scans to search on, the best of many trials is the luckiest.
 LEAST_SCANS = 20

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.evaluation.metrics import recall_at
+from scanner_adapter.replay.logs.scans import ReplayScan
 from scanner_adapter.replay.orders import Order
 from scanner_adapter.replay.ranked import Configuration, Ranked
 from scanner_adapter.replay.run import replay
-from scanner_adapter.replay.scans import ReplayScan
 from scanner_adapter.replay.sweep import SharedLog
 from scanner_adapter.settings import Settings
 

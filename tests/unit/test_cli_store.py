@@ -24,7 +24,7 @@ from scanner_adapter.journal_export import (
     logged_ratings,
     read_journal,
 )
-from scanner_adapter.replay.outcome_log import OutcomeLog
+from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 
 N = 60
 SYMBOLS = [f"S{n}" for n in range(N)]

@@ -20,7 +20,7 @@ from scanner_adapter.cli.factors import report_on_files
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.replay import ReplayLog, TopShare
-from scanner_adapter.replay.contexts import Contexts
+from scanner_adapter.replay.logs.contexts import Contexts
 
 EARNINGS = pd.DataFrame(
     {"symbol": "A", "Date": ["2022-02-01"], "eps_estimate": 1.0, "EPS_actual": 1.2}

@@ -24,9 +24,9 @@ from scanner_adapter.replay import (
     ReplayScan,
     replay,
 )
-from scanner_adapter.replay.contexts import Contexts
+from scanner_adapter.replay.logs.contexts import Contexts
+from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 from scanner_adapter.replay.orders import Composite, LastRating, Oracle, by_value
-from scanner_adapter.replay.outcome_log import OutcomeLog
 from scanner_adapter.scanners import rule_hits
 from scanner_adapter.stop_rules import RecallReached, SymbolBudget
 

@@ -13,9 +13,9 @@ from benchmarks.peers import Peer, standardised
 from features.inputs.bars import Bars
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.replay import Ranked, ReplayLog, ReplayReport, replay
-from scanner_adapter.replay.contexts import Contexts
+from scanner_adapter.replay.logs.contexts import Contexts
+from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 from scanner_adapter.replay.orders import Composite
-from scanner_adapter.replay.outcome_log import OutcomeLog
 from scanner_adapter.scanners import rule_hits
 
 

@@ -11,7 +11,7 @@ import pytest
 from bandit.choice.propensity import batch_propensity
 from bandit.evaluation.offpolicy import LoggedScan, Method, estimate_recall
 from bandit.rewards import TopShare
-from scanner_adapter.replay.outcome_log import OutcomeLog
+from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 
 METHODS: tuple[Method, ...] = ("ips", "snips", "dr")
 N_SCANS = 24

@@ -24,8 +24,8 @@ from scanner_adapter.replay.breakdown import (
     group_kind,
     pooled_interval,
 )
-from scanner_adapter.replay.bundled import write_log
-from scanner_adapter.replay.regimes import market_regimes, market_returns
+from scanner_adapter.replay.logs.bundled import write_log
+from scanner_adapter.replay.logs.regimes import market_regimes, market_returns
 
 
 @pytest.fixture(scope="module")

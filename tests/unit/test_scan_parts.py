@@ -12,7 +12,7 @@ from bandit.choice.draw import Choice
 from scanner_adapter import Outcome
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
-from scanner_adapter.replay.logged_outcomes import LoggedOutcomes
+from scanner_adapter.replay.logs.logged_outcomes import LoggedOutcomes
 from scanner_adapter.scan_ledger import ScanLedger
 
 

@@ -17,10 +17,10 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from features.similarity import Loadings
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.replay.logged_outcomes import LoggedOutcomes
-from scanner_adapter.replay.outcome_log import high_value, true_hits
-from scanner_adapter.replay.regimes import UNKNOWN, Regime
-from scanner_adapter.replay.scans import ReplayScan, rows_between
+from scanner_adapter.replay.logs.logged_outcomes import LoggedOutcomes
+from scanner_adapter.replay.logs.outcome_log import high_value, true_hits
+from scanner_adapter.replay.logs.regimes import UNKNOWN, Regime
+from scanner_adapter.replay.logs.scans import ReplayScan, rows_between
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class RecordedScan:
 
 @dataclass(frozen=True)
 class RecordedLog:
-    """Recorded scans in order of time; see `scanner_adapter.replay.scans.Log`.
+    """Recorded scans in order of time; see `scanner_adapter.replay.logs.scans.Log`.
 
     Attributes
     ----------

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule, TopShare
 from features.similarity import Loadings
-from scanner_adapter.replay.recorded import RecordedLog, RecordedScan
-from scanner_adapter.replay.regimes import Regime
+from scanner_adapter.replay.logs.recorded import RecordedLog, RecordedScan
+from scanner_adapter.replay.logs.regimes import Regime
 
 FORMAT = 1
 NAME = "scans-2019.parquet"

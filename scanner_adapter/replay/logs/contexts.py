@@ -19,7 +19,7 @@ from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.similarity import Loadings, similarity_loadings
 from scanner_adapter.inputs.events import EventFrames
-from scanner_adapter.replay.disk_cache import DiskCache, fingerprint
+from scanner_adapter.replay.logs.disk_cache import DiskCache, fingerprint
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from features.similarity import Loadings
 from scanner_adapter.inputs.events import EventFrames
 from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.replay.contexts import Contexts
-from scanner_adapter.replay.logged_outcomes import LoggedOutcomes
-from scanner_adapter.replay.outcome_log import OutcomeLog
-from scanner_adapter.replay.regimes import Regime, market_regimes
+from scanner_adapter.replay.logs.contexts import Contexts
+from scanner_adapter.replay.logs.logged_outcomes import LoggedOutcomes
+from scanner_adapter.replay.logs.outcome_log import OutcomeLog
+from scanner_adapter.replay.logs.regimes import Regime, market_regimes
 
 # Scans run after the close of their day; only differences between scans matter to the ranker.
 _SCAN_TIME = time(21, 0, tzinfo=UTC)

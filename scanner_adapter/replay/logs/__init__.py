@@ -1,0 +1,1 @@
+"""Where a replay's scans come from: a scanner's log with bars, the bundled log, or a journal."""
