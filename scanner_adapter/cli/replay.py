@@ -27,8 +27,8 @@ from scanner_adapter.replay.journals.off_policy import judge_stopped, judgement_
 from scanner_adapter.replay.journals.reproduce import again_table, replay_again
 from scanner_adapter.replay.logs.bundled import WARMUP
 from scanner_adapter.replay.pace import Pace
-from scanner_adapter.replay.page import page
-from scanner_adapter.replay.pictures import check_installed, write_pictures
+from scanner_adapter.replay.pictures.page import page
+from scanner_adapter.replay.pictures.pictures import check_installed, write_pictures
 from scanner_adapter.settings import Settings
 
 BUNDLED = "bundled"

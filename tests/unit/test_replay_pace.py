@@ -9,9 +9,9 @@ from bandit.errors import InvalidInputError
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_log, replay
-from scanner_adapter.replay.figures import reliability
 from scanner_adapter.replay.pace import Pace, evaluate
-from scanner_adapter.replay.pictures import pictures
+from scanner_adapter.replay.pictures.figures import reliability
+from scanner_adapter.replay.pictures.pictures import pictures
 from scanner_adapter.replay.recorder import Watch
 from scanner_adapter.scan import Scan
 from scanner_adapter.stop_rules import HitsFound

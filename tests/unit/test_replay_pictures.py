@@ -13,9 +13,7 @@ import pytest
 from bandit.choice.explain import GroupWeight
 from bandit.errors import InvalidInputError
 from scanner_adapter.replay import ReplayReport, bundled_log, replay
-from scanner_adapter.replay import pictures as drawn
-from scanner_adapter.replay import plotly_figures as plotted
-from scanner_adapter.replay.figures import (
+from scanner_adapter.replay.pictures.figures import (
     SHARES,
     WINDOW,
     first_hits,
@@ -25,8 +23,10 @@ from scanner_adapter.replay.figures import (
     reliability,
     weight_histories,
 )
-from scanner_adapter.replay.page import page, verdict
-from scanner_adapter.replay.pictures import pictures, write_pictures
+from scanner_adapter.replay.pictures.page import page, verdict
+from scanner_adapter.replay.pictures.pictures import pictures, write_pictures
+from scanner_adapter.replay.pictures.pictures import pictures as drawn
+from scanner_adapter.replay.pictures.pictures import plotly_figures as plotted
 from scanner_adapter.replay.recorder import Check, Watch
 
 

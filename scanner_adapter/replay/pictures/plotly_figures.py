@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from scanner_adapter.replay.figures import (
+from scanner_adapter.replay.pictures.figures import (
     SHARES,
     WINDOW,
     first_hits,
@@ -23,7 +23,7 @@ from scanner_adapter.replay.figures import (
     reliability,
     weight_histories,
 )
-from scanner_adapter.replay.pictures import FACTOR_COLOURS, INK, colour_of
+from scanner_adapter.replay.pictures.pictures import FACTOR_COLOURS, INK, colour_of
 from scanner_adapter.replay.recorder import Watch
 from scanner_adapter.replay.report import ReplayReport
 

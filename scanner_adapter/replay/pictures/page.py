@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 
 from bandit.evaluation.metrics import Interval
 from scanner_adapter.replay.breakdown import By, GroupRow, breakdown
-from scanner_adapter.replay.figures import last_weights, reliability
-from scanner_adapter.replay.pictures import inline_svg, pictures
+from scanner_adapter.replay.pictures.figures import last_weights, reliability
+from scanner_adapter.replay.pictures.pictures import inline_svg, pictures
 from scanner_adapter.replay.report import ReplayReport
 
 # Dark counterparts of the colours in `pictures`, whose names they carry.

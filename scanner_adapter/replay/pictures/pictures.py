@@ -18,7 +18,7 @@ import numpy as np
 
 from bandit.choice.explain import GroupWeight
 from bandit.errors import InvalidInputError
-from scanner_adapter.replay.figures import (
+from scanner_adapter.replay.pictures.figures import (
     SHARES,
     WINDOW,
     Band,
