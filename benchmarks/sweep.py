@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks import _data
 from scanner_adapter.replay import Configuration, ReplayLog
-from scanner_adapter.replay.sweep import in_parallel, n_bytes, sweep
+from scanner_adapter.replay.tuning.sweep import in_parallel, n_bytes, sweep
 
 N_CONFIGURATIONS = 64
 N_SCANS = 4  # of all symbols; a sweep takes minutes otherwise

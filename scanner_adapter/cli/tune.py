@@ -28,8 +28,8 @@ from scanner_adapter.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from scanner_adapter.replay.tune import TuneProgress
-    from scanner_adapter.replay.tune_result import TuneResult
+    from scanner_adapter.replay.tuning.result import TuneResult
+    from scanner_adapter.replay.tuning.tune import TuneProgress
 
 
 def tune(
@@ -81,7 +81,7 @@ def tune(
     only if they are surely better there.
     """
     from scanner_adapter.cli.replay import read_log, write_whole
-    from scanner_adapter.replay.tune import tune as search
+    from scanner_adapter.replay.tuning.tune import tune as search
 
     if out is not None and not out.absolute().parent.is_dir():
         raise InvalidInputError(f"--out {out}: there is no such folder")

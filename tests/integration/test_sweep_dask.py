@@ -10,8 +10,8 @@ import pytest
 from sweep_log import small_log
 
 from scanner_adapter.replay import Configuration, ReplayLog
-from scanner_adapter.replay.sweep import SharedLog, in_parallel, sweep
-from scanner_adapter.replay.tune import tune
+from scanner_adapter.replay.tuning.sweep import SharedLog, in_parallel, sweep
+from scanner_adapter.replay.tuning.tune import tune
 
 distributed = pytest.importorskip("distributed")
 

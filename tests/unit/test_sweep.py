@@ -13,7 +13,7 @@ from sweep_log import small_log
 
 from bandit.errors import InvalidInputError
 from scanner_adapter.replay import Configuration, ReplayLog, ReplayReport, bundled_log, replay
-from scanner_adapter.replay.sweep import SharedLog, in_parallel, n_bytes, sweep
+from scanner_adapter.replay.tuning.sweep import SharedLog, in_parallel, n_bytes, sweep
 
 CONFIGURATIONS = [
     Configuration("default"),

@@ -20,12 +20,12 @@ from sweep_log import small_log
 from bandit.errors import InvalidInputError
 from bandit.rewards import Threshold
 from scanner_adapter.replay import Configuration, ReplayLog, replay
-from scanner_adapter.replay import tune_search as searching
-from scanner_adapter.replay.tune import TuneProgress, tune
-from scanner_adapter.replay.tune_search import Search
-from scanner_adapter.replay.tune_space import parameters_of, suggest
-from scanner_adapter.replay.tune_study import finished, open_study
-from scanner_adapter.replay.tune_trial import TrialOutcome, is_promising, run_trial, rungs
+from scanner_adapter.replay.tuning import search as searching
+from scanner_adapter.replay.tuning.search import Search
+from scanner_adapter.replay.tuning.space import parameters_of, suggest
+from scanner_adapter.replay.tuning.study import finished, open_study
+from scanner_adapter.replay.tuning.trial import TrialOutcome, is_promising, run_trial, rungs
+from scanner_adapter.replay.tuning.tune import TuneProgress, tune
 from scanner_adapter.settings import Settings
 
 optuna = pytest.importorskip("optuna")
@@ -115,7 +115,7 @@ class TestTrial:
 
 
 def _shared(log: ReplayLog) -> Any:
-    from scanner_adapter.replay.sweep import SharedLog
+    from scanner_adapter.replay.tuning.sweep import SharedLog
 
     return SharedLog(log)
 
@@ -162,7 +162,7 @@ class TestTune:
     def test_it_finds_a_hill(self, log: ReplayLog, monkeypatch: pytest.MonkeyPatch) -> None:
         """Scores fall off with the distance from a half-life of 30 days: 50 trials come near."""
         _score_by(monkeypatch, lambda settings: -abs(math.log(settings.half_life_days / 30.0)))
-        monkeypatch.setattr("scanner_adapter.replay.tune.sweep", lambda *_, **__: None)
+        monkeypatch.setattr("scanner_adapter.replay.tuning.tune.sweep", lambda *_, **__: None)
         result = tune(log, trials=50, warmup=WARMUP)
         assert 20.0 < result.found.half_life_days < 45.0
         assert result.train_gain == pytest.approx(
@@ -230,7 +230,7 @@ RESUMED = """
 import sys
 sys.path.insert(0, {folder!r})
 from sweep_log import small_log
-from scanner_adapter.replay.tune import tune
+from scanner_adapter.replay.tuning.tune import tune
 tune(small_log(), trials=200, warmup=5, batch_size=10, study=sys.argv[1])
 """
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bandit.evaluation.metrics import ScanMetrics
 from scanner_adapter.replay.report import OrderResult, ReplayReport
-from scanner_adapter.replay.tune_result import DEFAULTS, TUNED, TuneResult
+from scanner_adapter.replay.tuning.result import DEFAULTS, TUNED, TuneResult
 from scanner_adapter.settings import Settings
 
 FOUND = Settings(half_life_days=33.0, products=False)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bandit.errors import InvalidInputError
-from scanner_adapter.replay.sweep import SharedLog, in_parallel
-from scanner_adapter.replay.tune_space import parameters_of, suggest
-from scanner_adapter.replay.tune_study import ask, finished, optuna_module
-from scanner_adapter.replay.tune_trial import TrialOutcome, run_trial
+from scanner_adapter.replay.tuning.space import parameters_of, suggest
+from scanner_adapter.replay.tuning.study import ask, finished, optuna_module
+from scanner_adapter.replay.tuning.sweep import SharedLog, in_parallel
+from scanner_adapter.replay.tuning.trial import TrialOutcome, run_trial
 from scanner_adapter.settings import Settings
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from scanner_adapter.replay.logs.scans import ReplayScan
 from scanner_adapter.replay.orders import Order
 from scanner_adapter.replay.ranked import Configuration, Ranked
 from scanner_adapter.replay.run import replay
-from scanner_adapter.replay.sweep import SharedLog
+from scanner_adapter.replay.tuning.sweep import SharedLog
 from scanner_adapter.settings import Settings
 
 # What is maximised: the mean of the recall after these shares of the universe.

@@ -23,11 +23,11 @@ from bandit.errors import InvalidInputError
 from scanner_adapter.replay.logs.disk_cache import fingerprint
 from scanner_adapter.replay.ranked import Configuration
 from scanner_adapter.replay.run import describe
-from scanner_adapter.replay.sweep import SharedLog, joblib_module, sweep
-from scanner_adapter.replay.tune_result import DEFAULTS, TUNED, TuneResult
-from scanner_adapter.replay.tune_search import Search
-from scanner_adapter.replay.tune_study import open_study, optuna_module
-from scanner_adapter.replay.tune_trial import rungs
+from scanner_adapter.replay.tuning.result import DEFAULTS, TUNED, TuneResult
+from scanner_adapter.replay.tuning.search import Search
+from scanner_adapter.replay.tuning.study import open_study, optuna_module
+from scanner_adapter.replay.tuning.sweep import SharedLog, joblib_module, sweep
+from scanner_adapter.replay.tuning.trial import rungs
 from scanner_adapter.settings import Settings
 
 if TYPE_CHECKING:
