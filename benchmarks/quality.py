@@ -30,7 +30,7 @@ from rich.table import Table
 from benchmarks import _data, _quality_cache, _without, peers, peers_online
 from scanner_adapter.replay import Configuration, Order, Ranked, ReplayLog, ReplayReport, replay
 from scanner_adapter.replay.report import OrderResult, Row
-from scanner_adapter.stop_rules import RecallReached
+from scanner_adapter.run.stop_rules import RecallReached
 
 BATCH_SIZE = 50
 TARGET_RECALL, CONFIDENCE = 0.95, 0.9  # of the stop rule, whose promise is checked

@@ -39,8 +39,6 @@ from bandit.choice.queue import PriorityQueue
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.compare import Comparison
 from scanner_adapter.errors import ScanStateError
-from scanner_adapter.execution import OnResult, Prefetch, ScanFunction, run_scan
-from scanner_adapter.execution_async import AsyncScanFunction, run_scan_async
 from scanner_adapter.inputs.context import factor_of
 from scanner_adapter.inputs.loadings import KeptLoadings
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
@@ -49,13 +47,15 @@ from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.live.operators import ScanOutside, told_of
 from scanner_adapter.live.status import LiveStatus
 from scanner_adapter.modes import ModeChoice
-from scanner_adapter.progress import OnProgress
+from scanner_adapter.run.coroutines import AsyncScanFunction, run_scan_async
+from scanner_adapter.run.executor import OnResult, Prefetch, ScanFunction, run_scan
+from scanner_adapter.run.progress import OnProgress
+from scanner_adapter.run.stop_rules import StopRule
 from scanner_adapter.scan_closing import save_scan
 from scanner_adapter.scan_ledger import ScanLedger
 from scanner_adapter.scan_ranking import ScanRanking
 from scanner_adapter.shared_choice import choose_and_claim
 from scanner_adapter.shared_scan import WorkerShare
-from scanner_adapter.stop_rules import StopRule
 from scanner_adapter.summary import Batch, ScanSummary
 
 __all__ = ["SECONDS_PER_DAY", "Batch", "Scan", "ScanSummary"]
@@ -246,7 +246,7 @@ class Scan:
     ) -> ScanSummary:
         """Scan everything with `fn`, or until a stop rule says so; closes the scan.
 
-        See `scanner_adapter.execution.run_scan`.
+        See `scanner_adapter.run.executor.run_scan`.
         """
         return run_scan(
             self,
@@ -276,7 +276,7 @@ class Scan:
     ) -> ScanSummary:
         """Scan with a coroutine function, `concurrency` at a time; closes the scan.
 
-        See `scanner_adapter.execution_async.run_scan_async`.
+        See `scanner_adapter.run.coroutines.run_scan_async`.
         """
         return await run_scan_async(
             self,

@@ -16,7 +16,7 @@ from scanner_adapter.live.screen import line_text, screen
 from scanner_adapter.live.status import LiveStatus
 
 if TYPE_CHECKING:
-    from scanner_adapter.pipeline import OnResult
+    from scanner_adapter.run.pipeline import OnResult
     from scanner_adapter.scan import Scan
 
 # Between two lines of a log.

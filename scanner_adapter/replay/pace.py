@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.pipeline import Pipeline
+from scanner_adapter.run.pipeline import Pipeline
+from scanner_adapter.run.stop_rules import AnyOf, StopRule, SymbolBudget
 from scanner_adapter.scan import Scan
-from scanner_adapter.stop_rules import AnyOf, StopRule, SymbolBudget
 
 
 @dataclass(frozen=True, slots=True)

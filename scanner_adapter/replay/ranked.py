@@ -16,8 +16,8 @@ from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay.logs.scans import ReplayScan
 from scanner_adapter.replay.pace import Pace, evaluate
 from scanner_adapter.replay.recorder import Watch
+from scanner_adapter.run.stop_rules import StopRule
 from scanner_adapter.scan import Scan
-from scanner_adapter.stop_rules import StopRule
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pages import blocks
 from servers import Server, wait_until
 
 from scanner_adapter import Scan, SymbolBudget, SymbolRanker
-from scanner_adapter.stop_rules import StopRule
+from scanner_adapter.run.stop_rules import StopRule
 
 ray = pytest.importorskip("ray")
 

@@ -22,7 +22,7 @@ from scanner_adapter import (
     Threshold,
     TimeBudget,
 )
-from scanner_adapter.stop_rules import recall_target, seconds_left, symbols_left
+from scanner_adapter.run.stop_rules import recall_target, seconds_left, symbols_left
 
 
 @dataclass

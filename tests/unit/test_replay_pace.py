@@ -13,8 +13,8 @@ from scanner_adapter.replay.pace import Pace, evaluate
 from scanner_adapter.replay.pictures.figures import reliability
 from scanner_adapter.replay.pictures.pictures import pictures
 from scanner_adapter.replay.recorder import Watch
+from scanner_adapter.run.stop_rules import HitsFound
 from scanner_adapter.scan import Scan
-from scanner_adapter.stop_rules import HitsFound
 
 SYMBOLS = [f"S{i}" for i in range(40)]
 OUTCOMES = {symbol: Outcome(rating=float(i % 7)) for i, symbol in enumerate(SYMBOLS)}

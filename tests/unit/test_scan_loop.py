@@ -19,8 +19,8 @@ from bandit.stores import Store, store_from_url
 from features.factors import combine
 from scanner_adapter import RecallReached, SymbolRanker
 from scanner_adapter.errors import InvalidOutcomeError, ScanStateError
+from scanner_adapter.run.stop_rules import HitsFound, SymbolBudget
 from scanner_adapter.scan import Scan
-from scanner_adapter.stop_rules import HitsFound, SymbolBudget
 
 SYMBOLS = tuple(f"S{i:03}" for i in range(90))
 DAY = datetime(2026, 1, 5, 21, tzinfo=UTC)

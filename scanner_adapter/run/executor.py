@@ -12,11 +12,11 @@ from concurrent.futures import CancelledError, Executor, Future
 
 from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.pipeline import OnResult, Pipeline
-from scanner_adapter.prefetch import Prefetch, Prefetcher
-from scanner_adapter.progress import OnProgress, Progress
-from scanner_adapter.scan_protocol import RunnableScan
-from scanner_adapter.stop_rules import StopRule, seconds_left
+from scanner_adapter.run.pipeline import OnResult, Pipeline
+from scanner_adapter.run.prefetch import Prefetch, Prefetcher
+from scanner_adapter.run.progress import OnProgress, Progress
+from scanner_adapter.run.protocol import RunnableScan
+from scanner_adapter.run.stop_rules import StopRule, seconds_left
 from scanner_adapter.summary import ScanSummary
 
 __all__ = ["OnProgress", "OnResult", "Prefetch", "Progress", "ScanFunction", "run_scan"]

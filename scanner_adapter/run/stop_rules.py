@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from scanner_adapter.errors import InvalidContextError
-from scanner_adapter.scan_protocol import ScanView
+from scanner_adapter.run.protocol import ScanView
 
 
 class StopRule(Protocol):

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from scanner_adapter.scan_protocol import DEFAULT_TARGET, ScanView
+from scanner_adapter.run.protocol import DEFAULT_TARGET, ScanView
 
 
 @dataclass(frozen=True, slots=True)

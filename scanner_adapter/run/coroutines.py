@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 
 from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.pipeline import OnResult, Pipeline
-from scanner_adapter.progress import OnProgress
-from scanner_adapter.scan_protocol import RunnableScan
-from scanner_adapter.stop_rules import StopRule, seconds_left
+from scanner_adapter.run.pipeline import OnResult, Pipeline
+from scanner_adapter.run.progress import OnProgress
+from scanner_adapter.run.protocol import RunnableScan
+from scanner_adapter.run.stop_rules import StopRule, seconds_left
 from scanner_adapter.summary import ScanSummary
 
 AsyncScanFunction = Callable[[str], Awaitable[object]]
@@ -30,7 +30,7 @@ async def run_scan_async(
 ) -> ScanSummary:
     """Scan symbols with `fn`, `concurrency` at a time, and close the scan.
 
-    Parameters are those of `scanner_adapter.execution.run_scan`. Choosing and learning run in the
+    Parameters are those of `scanner_adapter.run.executor.run_scan`. Choosing and learning run in the
     event loop, some milliseconds per batch. Unlike a thread, a coroutine that times out is
     cancelled and gives its place back; so is everything under way when the scan stops. Cancelling
     the task that awaits this closes the scan, and keeps what was learned.

@@ -23,9 +23,9 @@ from collections.abc import Callable
 
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.progress import OnProgress, progress_of
-from scanner_adapter.scan_protocol import RunnableScan
-from scanner_adapter.stop_rules import StopRule, recall_target, seconds_left, symbols_left
+from scanner_adapter.run.progress import OnProgress, progress_of
+from scanner_adapter.run.protocol import RunnableScan
+from scanner_adapter.run.stop_rules import StopRule, recall_target, seconds_left, symbols_left
 
 OnResult = Callable[[str, Outcome], None]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
-from scanner_adapter.pipeline import Pipeline
+from scanner_adapter.run.pipeline import Pipeline
 
 Prefetch = Callable[[tuple[str, ...]], object]
 
