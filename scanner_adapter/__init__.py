@@ -31,7 +31,7 @@ from scanner_adapter.run.stop_rules import (  # noqa: E402
     SymbolBudget,
     TimeBudget,
 )
-from scanner_adapter.scan import Batch, Scan, ScanSummary  # noqa: E402
+from scanner_adapter.scan.scan import Batch, Scan, ScanSummary  # noqa: E402
 
 __all__ = [
     "TECHNIC_ROWS",

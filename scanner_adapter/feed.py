@@ -14,7 +14,7 @@ from scanner_adapter.inputs.outcomes import Outcome
 
 if TYPE_CHECKING:
     from scanner_adapter.ranker import SymbolRanker
-    from scanner_adapter.scan import Scan, ScanSummary
+    from scanner_adapter.scan.scan import Scan, ScanSummary
 
 log = logging.getLogger("scanrank")
 

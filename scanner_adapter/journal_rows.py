@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bandit.stores import Entry
 from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.scan_ledger import ScanLedger
+from scanner_adapter.scan.ledger import ScanLedger
 
 
 def report_arrays(

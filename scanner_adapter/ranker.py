@@ -36,10 +36,10 @@ from scanner_adapter.inputs.loadings import KeptLoadings
 from scanner_adapter.inputs.outcomes import RowMap
 from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.modes import MODES, Mode, ModeChoice, check_mode, check_rollout, choose_mode
-from scanner_adapter.scan import SECONDS_PER_DAY, Scan
+from scanner_adapter.scan.scan import SECONDS_PER_DAY, Scan
+from scanner_adapter.scan.worker import WorkerShare
 from scanner_adapter.scan_origin import ScanOrigin, origin_note
 from scanner_adapter.settings import Settings
-from scanner_adapter.shared_scan import WorkerShare
 
 if TYPE_CHECKING:
     from bandit.stores.journal import SealedStore

@@ -17,7 +17,7 @@ from scanner_adapter.live.status import LiveStatus
 
 if TYPE_CHECKING:
     from scanner_adapter.run.pipeline import OnResult
-    from scanner_adapter.scan import Scan
+    from scanner_adapter.scan.scan import Scan
 
 # Between two lines of a log.
 LINE_S = 10.0

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
-from scanner_adapter.scan import ScanSummary
+from scanner_adapter.scan.scan import ScanSummary
 
 # Rows of the table for people; JSON has them all.
 N_SHOWN = 20

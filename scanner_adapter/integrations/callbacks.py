@@ -8,7 +8,7 @@ from typing import Any
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.feed import ResultFeed
 from scanner_adapter.ranker import SymbolRanker
-from scanner_adapter.summary import ScanSummary
+from scanner_adapter.scan.batch import ScanSummary
 
 RunScanner = Callable[[Sequence[str], Callable[..., None]], object]
 

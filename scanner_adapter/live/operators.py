@@ -13,7 +13,7 @@ from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.live.control import ScanControl, obey
 from scanner_adapter.live.publisher import LiveLink
 from scanner_adapter.live.status_builder import LiveView
-from scanner_adapter.scan_ledger import ScanLedger
+from scanner_adapter.scan.ledger import ScanLedger
 
 log = logging.getLogger("scanrank")
 

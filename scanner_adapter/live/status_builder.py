@@ -33,7 +33,7 @@ from scanner_adapter.live.status import (
     TierCount,
 )
 from scanner_adapter.run.protocol import DEFAULT_TARGET
-from scanner_adapter.scan_ledger import ScanLedger
+from scanner_adapter.scan.ledger import ScanLedger
 from scanner_adapter.strict_json import to_json
 
 # Of the interval of what is left; a bound of `RecallEstimate` is one-sided, hence the half.

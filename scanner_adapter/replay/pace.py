@@ -20,7 +20,7 @@ from bandit.errors import InvalidInputError
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.run.pipeline import Pipeline
 from scanner_adapter.run.stop_rules import AnyOf, StopRule, SymbolBudget
-from scanner_adapter.scan import Scan
+from scanner_adapter.scan.scan import Scan
 
 
 @dataclass(frozen=True, slots=True)

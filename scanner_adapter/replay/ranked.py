@@ -17,7 +17,7 @@ from scanner_adapter.replay.logs.scans import ReplayScan
 from scanner_adapter.replay.pace import Pace, evaluate
 from scanner_adapter.replay.recorder import Watch
 from scanner_adapter.run.stop_rules import StopRule
-from scanner_adapter.scan import Scan
+from scanner_adapter.scan.scan import Scan
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from bandit.choice.explain import GroupWeight
 from scanner_adapter.replay.logs.scans import ReplayScan
-from scanner_adapter.scan import Scan
+from scanner_adapter.scan.scan import Scan
 
 # Shares of the universe after which the recall estimate is compared with the truth.
 CHECKED_AT = (0.05, 0.10, 0.15, 0.25, 0.50)

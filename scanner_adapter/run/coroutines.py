@@ -11,7 +11,7 @@ from scanner_adapter.run.pipeline import OnResult, Pipeline
 from scanner_adapter.run.progress import OnProgress
 from scanner_adapter.run.protocol import RunnableScan
 from scanner_adapter.run.stop_rules import StopRule, seconds_left
-from scanner_adapter.summary import ScanSummary
+from scanner_adapter.scan.batch import ScanSummary
 
 AsyncScanFunction = Callable[[str], Awaitable[object]]
 

@@ -23,7 +23,7 @@ from scanner_adapter import (
     log_progress,
     rich_progress,
 )
-from scanner_adapter.scan import Scan
+from scanner_adapter.scan.scan import Scan
 
 SYMBOLS = ["AAPL", "MSFT", "IBM"]
 

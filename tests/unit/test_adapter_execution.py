@@ -20,7 +20,7 @@ from scanner_adapter import (
     SymbolRanker,
     TimeBudget,
 )
-from scanner_adapter.scan import Scan
+from scanner_adapter.scan.scan import Scan
 
 SYMBOLS = [f"S{i}" for i in range(230)]
 

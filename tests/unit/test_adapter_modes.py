@@ -12,7 +12,7 @@ import pytest
 from bandit.errors import StoreUnavailableError
 from scanner_adapter import InvalidContextError, SymbolRanker, compare
 from scanner_adapter.modes import MODE_VARIABLE, choose_mode
-from scanner_adapter.scan import Scan
+from scanner_adapter.scan.scan import Scan
 
 SYMBOLS = [f"S{i}" for i in range(200)]
 

@@ -8,7 +8,7 @@ import pytest
 from bandit.choice.queue import tier_of
 from bandit.errors import InvalidInputError
 from scanner_adapter import ScanStateError, SymbolRanker
-from scanner_adapter.scan import Scan
+from scanner_adapter.scan.scan import Scan
 
 SYMBOLS = [f"S{i}" for i in range(100)]
 

@@ -10,7 +10,7 @@ import pytest
 from scanner_adapter import Outcome, Signal, SymbolRanker, Threshold
 from scanner_adapter.live.status import MAX_HITS, MAX_NEXT, MAX_POINTS
 from scanner_adapter.live.status_builder import _Throttled
-from scanner_adapter.scan import Scan
+from scanner_adapter.scan.scan import Scan
 
 SYMBOLS = [f"S{i}" for i in range(100)]
 

@@ -14,7 +14,7 @@ from scanner_adapter.replay.pictures.figures import reliability
 from scanner_adapter.replay.pictures.pictures import pictures
 from scanner_adapter.replay.recorder import Watch
 from scanner_adapter.run.stop_rules import HitsFound
-from scanner_adapter.scan import Scan
+from scanner_adapter.scan.scan import Scan
 
 SYMBOLS = [f"S{i}" for i in range(40)]
 OUTCOMES = {symbol: Outcome(rating=float(i % 7)) for i, symbol in enumerate(SYMBOLS)}

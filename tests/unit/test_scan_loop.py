@@ -20,7 +20,7 @@ from features.factors import combine
 from scanner_adapter import RecallReached, SymbolRanker
 from scanner_adapter.errors import InvalidOutcomeError, ScanStateError
 from scanner_adapter.run.stop_rules import HitsFound, SymbolBudget
-from scanner_adapter.scan import Scan
+from scanner_adapter.scan.scan import Scan
 
 SYMBOLS = tuple(f"S{i:03}" for i in range(90))
 DAY = datetime(2026, 1, 5, 21, tzinfo=UTC)

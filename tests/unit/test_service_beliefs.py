@@ -11,7 +11,7 @@ import pytest
 from bandit.rewards import TopShare
 from bandit.stores import Store
 from scanner_adapter import SymbolRanker
-from scanner_adapter.scan import Scan
+from scanner_adapter.scan.scan import Scan
 from scanner_adapter.service import beliefs as module
 from scanner_adapter.service.beliefs import Belief, Beliefs, past
 

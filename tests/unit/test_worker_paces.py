@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scanner_adapter.worker_paces import WorkerPaces
+from scanner_adapter.scan.pacing import WorkerPaces
 
 
 def reports(pace: WorkerPaces, worker: str, times_ms: list[int], n: int) -> None:

@@ -26,8 +26,8 @@ from scanner_adapter.inputs.loadings import KeptLoadings
 from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.journal_rows import choice_arrays, outcome_of, report_arrays
 from scanner_adapter.learned_state import LearnedState
-from scanner_adapter.scan_ledger import Places, ScanLedger
-from scanner_adapter.shared_scan import WorkerShare
+from scanner_adapter.scan.ledger import Places, ScanLedger
+from scanner_adapter.scan.worker import WorkerShare
 
 log = logging.getLogger("scanrank")
 

@@ -15,7 +15,7 @@ from collections.abc import Container, Iterable, Sequence
 from bandit.errors import InvalidInputError, StoreRefusedError, StoreUnavailableError
 from bandit.stores import Store
 from bandit.stores.names import check_name
-from scanner_adapter.worker_paces import WorkerPaces
+from scanner_adapter.scan.pacing import WorkerPaces
 
 log = logging.getLogger("scanrank")
 

@@ -51,12 +51,12 @@ from scanner_adapter.run.coroutines import AsyncScanFunction, run_scan_async
 from scanner_adapter.run.executor import OnResult, Prefetch, ScanFunction, run_scan
 from scanner_adapter.run.progress import OnProgress
 from scanner_adapter.run.stop_rules import StopRule
-from scanner_adapter.scan_closing import save_scan
-from scanner_adapter.scan_ledger import ScanLedger
-from scanner_adapter.scan_ranking import ScanRanking
-from scanner_adapter.shared_choice import choose_and_claim
-from scanner_adapter.shared_scan import WorkerShare
-from scanner_adapter.summary import Batch, ScanSummary
+from scanner_adapter.scan.batch import Batch, ScanSummary
+from scanner_adapter.scan.claims import choose_and_claim
+from scanner_adapter.scan.closing import save_scan
+from scanner_adapter.scan.ledger import ScanLedger
+from scanner_adapter.scan.session import ScanRanking
+from scanner_adapter.scan.worker import WorkerShare
 
 __all__ = ["SECONDS_PER_DAY", "Batch", "Scan", "ScanSummary"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from bandit.choice.draw import Choice
-from scanner_adapter.scan_ledger import ScanLedger
-from scanner_adapter.scan_ranking import ScanRanking
-from scanner_adapter.shared_scan import WorkerShare
+from scanner_adapter.scan.ledger import ScanLedger
+from scanner_adapter.scan.session import ScanRanking
+from scanner_adapter.scan.worker import WorkerShare
 
 
 def choose_and_claim(

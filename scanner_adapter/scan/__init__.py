@@ -1,0 +1,1 @@
+"""One scan: batches handed out, outcomes taken in, learned from and closed. Start in `scan`."""
