@@ -16,7 +16,7 @@ from features.inputs.layouts import FIELDS
 from scanner_adapter.replay.logs.contexts import Contexts
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 from scanner_adapter.replay.logs.scans import ReplayLog
-from scanner_adapter.scanner_rules import RULES, Series
+from scanner_adapter.scanners.rules import RULES, Series
 
 N_SCANS = 629  # the last trading days of the data, as in the published comparison
 WARMUP = 60  # scans learned from before the first is measured

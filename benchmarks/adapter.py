@@ -27,7 +27,7 @@ from bandit.rewards import TopShare
 from features.inputs.bars import Bars
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.ranker import SymbolRanker
-from scanner_adapter.scanners import rule_hits
+from scanner_adapter.scanners.registry import rule_hits
 
 EVALUATION_S = 0.017
 N_DAYS = 300

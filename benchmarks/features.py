@@ -37,7 +37,7 @@ from features.measures.candles import PATTERNS
 from features.measures.market import market_measures
 from features.measures.technical import technical_measures
 from features.report import factor_report
-from scanner_adapter.scanners import rule_hits
+from scanner_adapter.scanners.registry import rule_hits
 
 # The size of a US universe, and what a daily scan keeps: above the 280 days that a score reads.
 SYMBOLS, DAYS = 5277, 300

@@ -10,7 +10,7 @@ from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.replay import ReplayLog
 from scanner_adapter.replay.logs.contexts import Contexts
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
-from scanner_adapter.scanners import rule_hits
+from scanner_adapter.scanners.registry import rule_hits
 
 
 def small_log(n_symbols: int = 20, n_days: int = 100) -> ReplayLog:

@@ -19,7 +19,7 @@ from scanner_adapter.inputs.events import read_events
 from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.run.stop_rules import AnyOf, RecallReached, StopRule, SymbolBudget
 from scanner_adapter.scan.scan import Scan
-from scanner_adapter.scanners import SCANNERS, scanner_from_name
+from scanner_adapter.scanners.registry import SCANNERS, scanner_from_name
 from scanner_adapter.settings import Settings
 
 INTERRUPTED = "interrupted"

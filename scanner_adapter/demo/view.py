@@ -18,7 +18,7 @@ from rich.text import Text
 
 from bandit.evaluation.metrics import scan_metrics
 from scanner_adapter.demo.scans import EVALUATION_S, ScanTrace
-from scanner_adapter.scanners import Row
+from scanner_adapter.scanners.registry import Row
 
 # High-value results on the screen at a time: enough to see them come in, few enough for 24 lines.
 N_SHOWN = 6

@@ -16,7 +16,7 @@ from features.inputs.bars import Bars
 from scanner_adapter.cli.app import main
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.replay import Signal, Threshold, TopShare
-from scanner_adapter.scanners import rule_hits
+from scanner_adapter.scanners.registry import rule_hits
 
 DAY = "2022-05-05"  # the last but one of 90 trading days
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from scanner_adapter.cli.app import app
-from scanner_adapter.scanners import SCANNERS
+from scanner_adapter.scanners.registry import SCANNERS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

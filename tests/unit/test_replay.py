@@ -28,7 +28,7 @@ from scanner_adapter.replay.logs.contexts import Contexts
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 from scanner_adapter.replay.orders import Composite, LastRating, Oracle, by_value
 from scanner_adapter.run.stop_rules import RecallReached, SymbolBudget
-from scanner_adapter.scanners import rule_hits
+from scanner_adapter.scanners.registry import rule_hits
 
 N_SYMBOLS = 60
 

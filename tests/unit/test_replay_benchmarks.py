@@ -16,7 +16,7 @@ from scanner_adapter.replay import Ranked, ReplayLog, ReplayReport, replay
 from scanner_adapter.replay.logs.contexts import Contexts
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 from scanner_adapter.replay.orders import Composite
-from scanner_adapter.scanners import rule_hits
+from scanner_adapter.scanners.registry import rule_hits
 
 
 @pytest.fixture(scope="module")

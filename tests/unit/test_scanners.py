@@ -13,8 +13,8 @@ from bandit.errors import InvalidInputError
 from features.inputs.bars import Bars
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.inputs.bars import BarsBySymbol, find_market_data
-from scanner_adapter.scanner_rules import RULES
-from scanner_adapter.scanners import SCANNERS, rule_hits, scanner_from_name
+from scanner_adapter.scanners.registry import SCANNERS, rule_hits, scanner_from_name
+from scanner_adapter.scanners.rules import RULES
 
 
 def frame(close: list[float], volume: list[float] | None = None) -> pd.DataFrame:

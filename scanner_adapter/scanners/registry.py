@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bandit.errors import InvalidInputError
 from features.inputs.bars import Bars
 from scanner_adapter.inputs.bars import COLUMNS
-from scanner_adapter.scanner_rules import AVOID_TO, RULES, Series
+from scanner_adapter.scanners.rules import AVOID_TO, RULES, Series
 
 Row = Mapping[str, object]
 Scanner = Callable[[str, pd.DataFrame], Row]

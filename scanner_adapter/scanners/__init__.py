@@ -1,0 +1,1 @@
+"""The built-in reference scanners, and the way from a scanner's name to its function."""
