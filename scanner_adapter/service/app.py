@@ -17,8 +17,8 @@ from bandit.stores import Store
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.service.context import Service
 from scanner_adapter.service.examples import finish
-from scanner_adapter.service.guard import Guard
-from scanner_adapter.service.headers import AnswerHeaders
+from scanner_adapter.service.guard.guard import Guard
+from scanner_adapter.service.guard.headers import AnswerHeaders
 from scanner_adapter.service.problems import (
     DEFECT,
     INVALID,

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from scanner_adapter.service.context import Asked
-from scanner_adapter.service.guard import address_of, check_pause
+from scanner_adapter.service.guard.guard import address_of, check_pause
+from scanner_adapter.service.guard.sessions import COOKIE, SESSION_S
 from scanner_adapter.service.problems import UNAUTHORISED, ProblemError
 from scanner_adapter.service.routes.names import refusals
 from scanner_adapter.service.schemas import LoginRequest
-from scanner_adapter.service.sessions import COOKIE, SESSION_S
 
 router = APIRouter(tags=["session"], responses=refusals())
 

@@ -21,7 +21,9 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from scanner_adapter.service.body_limit import read_body
+from scanner_adapter.service.guard.body_limit import read_body
+from scanner_adapter.service.guard.rate_limit import RateLimit
+from scanner_adapter.service.guard.sessions import Sessions
 from scanner_adapter.service.problems import (
     MALFORMED,
     TOO_FAST,
@@ -31,8 +33,6 @@ from scanner_adapter.service.problems import (
     ProblemError,
     problem_response,
 )
-from scanner_adapter.service.rate_limit import RateLimit
-from scanner_adapter.service.sessions import Sessions
 
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _OPEN_PATHS = ("/", "/login", "/logout", "/health", "/ready")
