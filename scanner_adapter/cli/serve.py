@@ -43,7 +43,7 @@ def serve(
 ) -> None:  # fmt: skip
     """Show running scans in the browser and over HTTP; reads and writes the store only."""
     try:
-        from scanner_adapter.service.scanners_file import read_scanners
+        from scanner_adapter.service.launching.scanners_file import read_scanners
         from scanner_adapter.service.server import serve as serve_
         from scanner_adapter.service.settings import ServiceSettings, check_hosts, read_token
     except ModuleNotFoundError as err:

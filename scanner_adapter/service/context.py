@@ -11,7 +11,7 @@ from bandit.stores import Store
 from scanner_adapter.service.beliefs import Beliefs
 from scanner_adapter.service.guard.rate_limit import RateLimit
 from scanner_adapter.service.guard.sessions import Sessions
-from scanner_adapter.service.launcher import Launcher
+from scanner_adapter.service.launching.launcher import Launcher
 from scanner_adapter.service.metrics import Metrics
 from scanner_adapter.service.settings import ServiceSettings
 from scanner_adapter.service.store_access import StoreAccess

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bandit.errors import InvalidInputError
-from scanner_adapter.service.scanners_file import ConfiguredScanner
+from scanner_adapter.service.launching.scanners_file import ConfiguredScanner
 
 TOKEN_VARIABLE = "SCANRANK_TOKEN"  # noqa: S105  (the name of the variable)
 STORE_VARIABLE = "SCANRANK_STORE"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bandit.errors import InvalidInputError
-from scanner_adapter.service.scanners_file import read_scanners
+from scanner_adapter.service.launching.scanners_file import read_scanners
 
 
 def write(folder: Path, text: str) -> Path:

@@ -1,0 +1,1 @@
+"""Scans started over HTTP: what an operator allows, and the processes."""
