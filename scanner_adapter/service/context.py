@@ -8,15 +8,15 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from bandit.stores import Store
-from scanner_adapter.service.beliefs import Beliefs
 from scanner_adapter.service.guard.rate_limit import RateLimit
 from scanner_adapter.service.guard.sessions import Sessions
 from scanner_adapter.service.launching.launcher import Launcher
 from scanner_adapter.service.metrics import Metrics
 from scanner_adapter.service.settings import ServiceSettings
 from scanner_adapter.service.store_access import StoreAccess
-from scanner_adapter.service.streams import Streams
-from scanner_adapter.service.watched import WatchedScans
+from scanner_adapter.service.watching.beliefs import Beliefs
+from scanner_adapter.service.watching.scan_cache import WatchedScans
+from scanner_adapter.service.watching.streams import Streams
 
 
 @dataclass(frozen=True)

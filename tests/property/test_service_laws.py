@@ -18,8 +18,8 @@ from bandit.stores import Store, store_from_url
 from bandit.stores.names import check_arms, check_name
 from scanner_adapter.service.app import create_app
 from scanner_adapter.service.guard.sessions import Sessions
-from scanner_adapter.service.scan_log import ScanLog
 from scanner_adapter.service.settings import ServiceSettings
+from scanner_adapter.service.watching.scan_log import ScanLog
 
 TOKEN = "0123456789abcdefghijklmnopqrstuv"  # noqa: S105
 

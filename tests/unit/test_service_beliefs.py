@@ -12,8 +12,8 @@ from bandit.rewards import TopShare
 from bandit.stores import Store
 from scanner_adapter import SymbolRanker
 from scanner_adapter.scan.scan import Scan
-from scanner_adapter.service import beliefs as module
-from scanner_adapter.service.beliefs import Belief, Beliefs, past
+from scanner_adapter.service.watching import beliefs as module
+from scanner_adapter.service.watching.beliefs import Belief, Beliefs, past
 
 SYMBOLS = [f"S{n}" for n in range(60)]
 COLUMNS = ("market.a", "technical.b")

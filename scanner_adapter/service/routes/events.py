@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from bandit.errors import StoreError
 from bandit.stores.names import position_key
-from scanner_adapter.service.channel import end_position
 from scanner_adapter.service.context import Asked
 from scanner_adapter.service.routes.names import (
     POSITION_PATTERN,
@@ -18,8 +17,9 @@ from scanner_adapter.service.routes.names import (
     ScanId,
     refusals,
 )
-from scanner_adapter.service.streams import EventStream
-from scanner_adapter.service.watched import no_scan
+from scanner_adapter.service.watching.channel import end_position
+from scanner_adapter.service.watching.scan_cache import no_scan
+from scanner_adapter.service.watching.streams import EventStream
 
 router = APIRouter(prefix="/api/v1/rulesets/{ruleset}/scans", tags=["scans"], responses=refusals())
 

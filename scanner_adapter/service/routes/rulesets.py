@@ -11,7 +11,6 @@ from bandit.belief.arm_effects import effect_posterior
 from bandit.stores import Entry, RulesetStats, ScanInfo, Store
 from bandit.stores.names import position_key
 from scanner_adapter.scan.scan import SECONDS_PER_DAY
-from scanner_adapter.service.beliefs import CONFIDENCE, Belief, Beliefs, past
 from scanner_adapter.service.context import Asked
 from scanner_adapter.service.notes import read_newest_scans, seconds_of
 from scanner_adapter.service.numbers import known
@@ -27,6 +26,7 @@ from scanner_adapter.service.schemas import (
     Symbol,
     Track,
 )
+from scanner_adapter.service.watching.beliefs import CONFIDENCE, Belief, Beliefs, past
 
 router = APIRouter(prefix="/api/v1/rulesets", tags=["rulesets"], responses=refusals())
 

@@ -8,13 +8,11 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from bandit.stores import Store
-from scanner_adapter.service.beliefs import Beliefs, past
 from scanner_adapter.service.context import Asked
 from scanner_adapter.service.notes import read_scans
 from scanner_adapter.service.problems import NOT_FOUND, ProblemError
 from scanner_adapter.service.routes.names import RulesetName, ScanId, SymbolName, refusals
 from scanner_adapter.service.routes.rulesets import known_stats
-from scanner_adapter.service.scan_log import ScanLog
 from scanner_adapter.service.schemas import (
     Queue,
     Reason,
@@ -24,7 +22,9 @@ from scanner_adapter.service.schemas import (
     SymbolInScan,
     Waiting,
 )
-from scanner_adapter.service.watched import WatchedScan
+from scanner_adapter.service.watching.beliefs import Beliefs, past
+from scanner_adapter.service.watching.scan_cache import WatchedScan
+from scanner_adapter.service.watching.scan_log import ScanLog
 
 router = APIRouter(prefix="/api/v1/rulesets/{ruleset}/scans", tags=["scans"], responses=refusals())
 

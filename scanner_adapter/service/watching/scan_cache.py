@@ -13,9 +13,9 @@ from collections import OrderedDict
 from bandit.stores import ScanInfo, Store
 from scanner_adapter.service.notes import find_scan, read_status, scan_of
 from scanner_adapter.service.problems import NOT_FOUND, ProblemError
-from scanner_adapter.service.scan_log import ScanLog
 from scanner_adapter.service.schemas import Scan
 from scanner_adapter.service.store_access import StoreAccess
+from scanner_adapter.service.watching.scan_log import ScanLog
 
 MAX_AGE_S = 0.1
 STALE_S = 0.5  # what is older is not told, even while a newer answer is on its way

@@ -26,10 +26,10 @@ from pydantic import BaseModel
 from bandit.errors import StoreError
 from bandit.stores.names import START, position_key
 from scanner_adapter.service.metrics import Metrics
-from scanner_adapter.service.scan_log import ScanLog
 from scanner_adapter.service.schemas import ClosedEvent, DisconnectedEvent, Scan
 from scanner_adapter.service.store_access import StoreAccess
-from scanner_adapter.service.watched import WatchedScan
+from scanner_adapter.service.watching.scan_cache import WatchedScan
+from scanner_adapter.service.watching.scan_log import ScanLog
 
 HEARTBEAT_S = 10.0  # of silence; proxies drop a connection after 30 to 60
 AWAY_PAUSE_S = 0.5  # between looks while the store is away

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from scanner_adapter.service.channel import Channel
 from scanner_adapter.service.metrics import Metrics
 from scanner_adapter.service.problems import TOO_MANY, ProblemError
 from scanner_adapter.service.store_access import StoreAccess
-from scanner_adapter.service.watched import WatchedScans
+from scanner_adapter.service.watching.channel import Channel
+from scanner_adapter.service.watching.scan_cache import WatchedScans
 
 RETRY_MS = 1000  # after which a browser connects again
 SEND_S = 20.0  # a client that takes nothing for so long is dropped; it may come back
