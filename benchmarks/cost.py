@@ -19,7 +19,7 @@ import numpy as np
 from bandit.stores.memory import MemoryStore
 from benchmarks.scale import RULES, SETTINGS, World
 from scanner_adapter import SymbolRanker
-from scanner_adapter.journal_check import fold_journal
+from scanner_adapter.state.check import fold_journal
 
 BATCHES = (25, 50, 100, 250)
 ARM_SCANS_A_DAY = 100e6

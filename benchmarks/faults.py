@@ -38,7 +38,7 @@ from bandit.stores.wrapper import WrappedStore
 from benchmarks._server import Server, own_server
 from scanner_adapter import SymbolRanker
 from scanner_adapter.inputs.context import CROSSED, seed_weights
-from scanner_adapter.journal_check import fold_journal
+from scanner_adapter.state.check import fold_journal
 
 RULES = "rules"
 START = datetime(2024, 1, 1, 21, tzinfo=UTC)

@@ -43,7 +43,7 @@ from bandit.stores.spool import SpoolingStore
 from benchmarks._server import Server, own_server
 from scanner_adapter import SymbolRanker
 from scanner_adapter.inputs.context import CROSSED, seed_weights
-from scanner_adapter.journal_check import Fold, check
+from scanner_adapter.state.check import Fold, check
 
 RULES = "scale"
 TOP = 0.05

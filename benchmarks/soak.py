@@ -36,7 +36,7 @@ from bandit.stores.spool import SpoolingStore
 from benchmarks._server import Server, own_server
 from scanner_adapter import SymbolRanker
 from scanner_adapter.inputs.context import CROSSED, seed_weights
-from scanner_adapter.journal_export import export_journal, read_journal
+from scanner_adapter.state.parquet import export_journal, read_journal
 
 RULES = "soak"
 START = datetime(2010, 1, 4, 21, tzinfo=UTC)

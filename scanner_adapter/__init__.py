@@ -5,7 +5,6 @@ from scanner_adapter._import_check import check_bandit_is_ours
 check_bandit_is_ours()
 
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare  # noqa: E402
-from scanner_adapter.compare import Comparison, compare  # noqa: E402
 from scanner_adapter.errors import (  # noqa: E402
     AdapterError,
     InvalidContextError,
@@ -32,6 +31,7 @@ from scanner_adapter.run.stop_rules import (  # noqa: E402
     TimeBudget,
 )
 from scanner_adapter.scan.scan import Batch, Scan, ScanSummary  # noqa: E402
+from scanner_adapter.state.comparison import Comparison, compare  # noqa: E402
 
 __all__ = [
     "TECHNIC_ROWS",

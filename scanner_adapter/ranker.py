@@ -29,17 +29,17 @@ from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.similarity import Loadings
 from scanner_adapter.blas_threads import one_blas_thread
-from scanner_adapter.compare import Comparison, ScanLog
 from scanner_adapter.errors import AdapterError, InvalidContextError
 from scanner_adapter.inputs.context import MarketFacts, market_facts, scan_context
 from scanner_adapter.inputs.loadings import KeptLoadings
 from scanner_adapter.inputs.outcomes import RowMap
-from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.modes import MODES, Mode, ModeChoice, check_mode, check_rollout, choose_mode
 from scanner_adapter.scan.scan import SECONDS_PER_DAY, Scan
 from scanner_adapter.scan.worker import WorkerShare
-from scanner_adapter.scan_origin import ScanOrigin, origin_note
 from scanner_adapter.settings import Settings
+from scanner_adapter.state.comparison import Comparison, ScanLog
+from scanner_adapter.state.learned_state import LearnedState
+from scanner_adapter.state.provenance import ScanOrigin, origin_note
 
 if TYPE_CHECKING:
     from bandit.stores.journal import SealedStore

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bandit.errors import InvalidInputError
 from bandit.stores import store_from_url
-from scanner_adapter.compare import compare
+from scanner_adapter.state.comparison import compare
 
 
 def run_compare(store: str, ruleset: str, *, as_json: bool) -> None:

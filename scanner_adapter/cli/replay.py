@@ -19,7 +19,6 @@ from features.inputs.bars import Bars
 from features.inputs.events import Events
 from scanner_adapter.inputs.context import market_facts
 from scanner_adapter.inputs.events import read_events
-from scanner_adapter.journal_export import is_journal, is_parquet, read_journal
 from scanner_adapter.replay import Configuration, Log, ReplayLog, bundled_log, replay
 from scanner_adapter.replay.breakdown import By, breakdown, breakdown_table
 from scanner_adapter.replay.journals.journal_scan import FactsOf, journal_scans, recorded_log
@@ -30,6 +29,7 @@ from scanner_adapter.replay.pace import Pace
 from scanner_adapter.replay.pictures.page import page
 from scanner_adapter.replay.pictures.pictures import check_installed, write_pictures
 from scanner_adapter.settings import Settings
+from scanner_adapter.state.parquet import is_journal, is_parquet, read_journal
 
 BUNDLED = "bundled"
 

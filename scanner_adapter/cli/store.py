@@ -13,8 +13,8 @@ import typer
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from bandit.stores.names import START, position_key
-from scanner_adapter.journal_check import Verdict, check, repair
-from scanner_adapter.journal_export import export_journal, import_journal
+from scanner_adapter.state.check import Verdict, check, repair
+from scanner_adapter.state.parquet import export_journal, import_journal
 
 store_app = typer.Typer(help="Look after what was learned.", no_args_is_help=True)
 journal_app = typer.Typer(help="Take a journal out of a store, or into one.", no_args_is_help=True)

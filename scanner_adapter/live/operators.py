@@ -9,11 +9,11 @@ from typing import Any
 from bandit.choice.queue import PriorityQueue
 from bandit.rewards import rule_text
 from scanner_adapter.inputs.context import factor_of
-from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.live.control import ScanControl, obey
 from scanner_adapter.live.publisher import LiveLink
 from scanner_adapter.live.status_builder import LiveView
 from scanner_adapter.scan.ledger import ScanLedger
+from scanner_adapter.state.learned_state import LearnedState
 
 log = logging.getLogger("scanrank")
 

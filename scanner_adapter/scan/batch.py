@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.belief.recall import RecallEstimate
-from scanner_adapter.compare import Comparison
+from scanner_adapter.state.comparison import Comparison
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def save_scan(
 def _close_note(
     ranking: ScanRanking, ledger: ScanLedger, rollout: float | None
 ) -> dict[str, object]:
-    """What the close entry says; `scanner_adapter.compare` reads what was found early."""
+    """What the close entry says; `scanner_adapter.state.comparison` reads what was found early."""
     n_left = len(ledger.symbols) - ledger.n_reported
     hits, by_start = ranking.are_hits(ledger.order), ranking.early_by_start
     return {

@@ -37,13 +37,11 @@ from bandit.choice.explain import Explanation, GroupWeight
 from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
 from scanner_adapter.blas_threads import one_blas_thread
-from scanner_adapter.compare import Comparison
 from scanner_adapter.errors import ScanStateError
 from scanner_adapter.inputs.context import factor_of
 from scanner_adapter.inputs.loadings import KeptLoadings
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
-from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.live.operators import ScanOutside, told_of
 from scanner_adapter.live.status import LiveStatus
 from scanner_adapter.modes import ModeChoice
@@ -57,6 +55,8 @@ from scanner_adapter.scan.closing import save_scan
 from scanner_adapter.scan.ledger import ScanLedger
 from scanner_adapter.scan.session import ScanRanking
 from scanner_adapter.scan.worker import WorkerShare
+from scanner_adapter.state.comparison import Comparison
+from scanner_adapter.state.learned_state import LearnedState
 
 __all__ = ["SECONDS_PER_DAY", "Batch", "Scan", "ScanSummary"]
 

@@ -20,14 +20,14 @@ from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
 from bandit.errors import InvalidInputError, StoreError
 from bandit.stores import Entry
-from scanner_adapter.compare import EARLY_SHARE
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.loadings import KeptLoadings
 from scanner_adapter.inputs.outcome_table import OutcomeTable
-from scanner_adapter.journal_rows import choice_arrays, outcome_of, report_arrays
-from scanner_adapter.learned_state import LearnedState
 from scanner_adapter.scan.ledger import Places, ScanLedger
 from scanner_adapter.scan.worker import WorkerShare
+from scanner_adapter.state.comparison import EARLY_SHARE
+from scanner_adapter.state.learned_state import LearnedState
+from scanner_adapter.state.rows import choice_arrays, outcome_of, report_arrays
 
 log = logging.getLogger("scanrank")
 
@@ -59,7 +59,7 @@ class ScanRanking:
     session : str
         Tells own journal entries from those of others.
     n_early : int
-        Symbols in the first share of the universe that `scanner_adapter.compare` looks at.
+        Symbols in the first share of the universe that `scanner_adapter.state.comparison` looks at.
     early_by_start : array of int or None
         In shadow, the places that the order of the start would have scanned so early.
 

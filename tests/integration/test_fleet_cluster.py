@@ -12,7 +12,7 @@ from test_shared_scan import SYMBOLS, reports, work
 
 from bandit.stores import store_from_url
 from bandit.stores.redis.store import RedisStore
-from scanner_adapter.journal_check import Fold, check
+from scanner_adapter.state.check import Fold, check
 
 
 @pytest.fixture

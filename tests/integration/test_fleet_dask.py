@@ -21,7 +21,7 @@ from features import features_in_pieces
 from scanner_adapter import SymbolRanker, TimeBudget
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.inputs.context import market_facts
-from scanner_adapter.journal_check import Fold, check
+from scanner_adapter.state.check import Fold, check
 
 distributed = pytest.importorskip("distributed")
 

@@ -22,7 +22,7 @@ from bandit.stores import Store, store_from_url
 from scanner_adapter import SymbolRanker
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.inputs.context import CROSSED, seed_weights
-from scanner_adapter.journal_check import Fold, check
+from scanner_adapter.state.check import Fold, check
 
 N = 300
 SYMBOLS = [f"S{n}" for n in range(N)]

@@ -17,14 +17,14 @@ from bandit.stores import Store, store_from_url
 from bandit.stores.redis.keys import ruleset_key
 from scanner_adapter import SymbolRanker
 from scanner_adapter.cli.app import main
-from scanner_adapter.journal_check import Fold, check, fold_journal, repair
-from scanner_adapter.journal_export import (
+from scanner_adapter.replay.logs.outcome_log import OutcomeLog
+from scanner_adapter.state.check import Fold, check, fold_journal, repair
+from scanner_adapter.state.parquet import (
     export_journal,
     import_journal,
     logged_ratings,
     read_journal,
 )
-from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 
 N = 60
 SYMBOLS = [f"S{n}" for n in range(N)]

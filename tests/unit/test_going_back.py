@@ -12,8 +12,8 @@ import pytest
 from features import Bars
 from scanner_adapter import SymbolRanker
 from scanner_adapter.demo.simulator import simulate
-from scanner_adapter.journal_check import Fold, check
 from scanner_adapter.scan.scan import Scan
+from scanner_adapter.state.check import Fold, check
 
 BARS = Bars.from_frame(simulate(n_symbols=12, n_days=60, seed=2, start="2022-01-03").bars)
 MONDAY, TUESDAY = "2022-03-14", "2022-03-15"

@@ -24,10 +24,10 @@ from features.similarity import Loadings
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.inputs.loadings import loadings_of
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.journal_rows import outcome_again
 from scanner_adapter.replay.logs.recorded import RecordedLog, RecordedScan
 from scanner_adapter.scan.scan import SECONDS_PER_DAY
-from scanner_adapter.scan_origin import ScanOrigin, digest
+from scanner_adapter.state.provenance import ScanOrigin, digest
+from scanner_adapter.state.rows import outcome_again
 
 # Gives the market facts of these symbols as of a day, as `start_scan` computed them live.
 FactsOf = Callable[[Sequence[str], str], MarketFacts]

@@ -28,7 +28,7 @@ from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.context import MarketFacts, scan_context
 from scanner_adapter.replay.journals.journal_scan import FactsOf, JournalScan, journal_scans
 from scanner_adapter.replay.orders import by_value
-from scanner_adapter.settings_note import settings_from_note
+from scanner_adapter.state.fingerprint import settings_from_note
 
 ORDERS = ("last rating", "composite", "file order")
 SHARES = (0.10, 0.25)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.journal_export import is_journal, logged_ratings
+from scanner_adapter.state.parquet import is_journal, logged_ratings
 
 REQUIRED = ("date", "symbol", "rating")
 

@@ -22,8 +22,8 @@ from bandit.stores import Entry, RulesetStats, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.inputs.context import CROSSED, factor_of, seed_weights
-from scanner_adapter.learned_state import LearnedState
-from scanner_adapter.settings_note import settings_from_note
+from scanner_adapter.state.fingerprint import settings_from_note
+from scanner_adapter.state.learned_state import LearnedState
 
 MAX_KEPT = 8  # rulesets; 5,000 symbols take about 2 MB each
 MIN_AGE_S = 1.0  # a watched belief is brought up to date at most so often

@@ -19,7 +19,7 @@ from bandit.errors import StoreRefusedError, StoreUnavailableError
 from bandit.stores import Entry, Receipt, Snapshot, Store
 from bandit.stores.memory import ForgetfulStore
 from bandit.stores.names import position_key
-from scanner_adapter.settings_note import settings_note
+from scanner_adapter.state.fingerprint import settings_note
 
 log = logging.getLogger("scanrank")
 

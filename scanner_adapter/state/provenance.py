@@ -20,7 +20,7 @@ from bandit.errors import InvalidInputError
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.inputs.loadings import KeptLoadings
 from scanner_adapter.modes import Mode, check_mode
-from scanner_adapter.settings_note import settings_note
+from scanner_adapter.state.fingerprint import settings_note
 
 _NONE = "none"
 

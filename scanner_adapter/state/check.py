@@ -13,7 +13,7 @@ from bandit.errors import BanditError, InvalidInputError
 from bandit.stores import Problem, Snapshot, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
-from scanner_adapter.settings_note import settings_from_note
+from scanner_adapter.state.fingerprint import settings_from_note
 
 _NOTES = ("settings", "fold_since", "as_of")  # beside the belief in a snapshot's header
 

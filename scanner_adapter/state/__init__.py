@@ -1,0 +1,1 @@
+"""The journal and what was learned from it: kept in step, checked, compared, exported."""
