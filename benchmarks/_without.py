@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from bandit.belief.cells import CellWeights
 from bandit.belief.expansion import Expansion
-from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import Configuration, Order, Ranked, ReplayLog
 from scanner_adapter.replay.logs.scans import ReplayScan
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 PREFIX = "without "  # of the names of these orders
 

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from bandit.rewards import TopShare
 from features.inputs.bars import Bars
 from scanner_adapter.demo.simulator import simulate
-from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.scanners.registry import rule_hits
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 EVALUATION_S = 0.017
 N_DAYS = 300

@@ -13,7 +13,6 @@ from scanner_adapter.errors import (  # noqa: E402
 )
 from scanner_adapter.feed import ResultFeed  # noqa: E402
 from scanner_adapter.inputs.outcomes import TECHNIC_ROWS, Outcome, RowMap  # noqa: E402
-from scanner_adapter.ranker import SymbolRanker  # noqa: E402
 from scanner_adapter.run.progress import (  # noqa: E402
     Progress,
     five_arguments,
@@ -32,6 +31,7 @@ from scanner_adapter.run.stop_rules import (  # noqa: E402
 )
 from scanner_adapter.scan.scan import Batch, Scan, ScanSummary  # noqa: E402
 from scanner_adapter.state.comparison import Comparison, compare  # noqa: E402
+from scanner_adapter.symbol_ranker import SymbolRanker  # noqa: E402
 
 __all__ = [
     "TECHNIC_ROWS",

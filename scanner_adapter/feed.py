@@ -13,8 +13,8 @@ from scanner_adapter.errors import AdapterError, ScanStateError
 from scanner_adapter.inputs.outcomes import Outcome
 
 if TYPE_CHECKING:
-    from scanner_adapter.ranker import SymbolRanker
     from scanner_adapter.scan.scan import Scan, ScanSummary
+    from scanner_adapter.symbol_ranker import SymbolRanker
 
 log = logging.getLogger("scanrank")
 

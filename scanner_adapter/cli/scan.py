@@ -16,11 +16,11 @@ from scanner_adapter.cli.live_display import shown
 from scanner_adapter.cli.scan_table import Finding, as_json, known, show
 from scanner_adapter.inputs.bars import BarsBySymbol, bars_on
 from scanner_adapter.inputs.events import read_events
-from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.run.stop_rules import AnyOf, RecallReached, StopRule, SymbolBudget
 from scanner_adapter.scan.scan import Scan
 from scanner_adapter.scanners.registry import SCANNERS, scanner_from_name
 from scanner_adapter.settings import Settings
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 INTERRUPTED = "interrupted"
 

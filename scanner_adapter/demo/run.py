@@ -31,7 +31,7 @@ from scanner_adapter.demo.scans import (
 )
 from scanner_adapter.demo.view import DemoView, comparison
 from scanner_adapter.plots import mean_recall, write_recall_png
-from scanner_adapter.ranker import SymbolRanker
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 N_THREADS = 5
 

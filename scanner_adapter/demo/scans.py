@@ -13,8 +13,8 @@ import numpy as np
 
 from scanner_adapter.demo.market import DemoMarket
 from scanner_adapter.inputs.bars import BarsBySymbol
-from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.scanners.registry import SCANNERS, Row
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 BATCH_SIZE = 50
 # What one evaluation costs in the scanner that we measured: 17 ms at the least. The built-in rating

@@ -7,8 +7,8 @@ from typing import Any
 
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.feed import ResultFeed
-from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.scan.batch import ScanSummary
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 RunScanner = Callable[[Sequence[str], Callable[..., None]], object]
 

@@ -21,7 +21,7 @@ from typing import Any
 from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
 from scanner_adapter.feed import ResultFeed
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.ranker import SymbolRanker
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 
 class PairOrder:

@@ -26,7 +26,7 @@ from freqtrade.plugins.pairlist.IPairList import IPairList, SupportsBacktesting
 
 from bandit.rewards import Threshold
 from scanner_adapter.integrations.freqtrade import PairOrder
-from scanner_adapter.ranker import SymbolRanker
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 
 class ScanrankPairList(IPairList):  # type: ignore[misc] # freqtrade may be absent when this is checked

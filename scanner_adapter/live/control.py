@@ -15,7 +15,7 @@ from typing import Any
 
 from bandit.choice.queue import MAX_BOOST, PriorityQueue
 from scanner_adapter.errors import InvalidNoteError
-from scanner_adapter.strict_json import from_json, to_json
+from scanner_adapter.jsonio import from_json, to_json
 
 log = logging.getLogger("scanrank")
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from bandit.choice.queue import Tier
 from bandit.stores.notes import MAX_NOTE_BYTES
 from scanner_adapter.errors import InvalidNoteError
-from scanner_adapter.strict_json import from_json, to_json
+from scanner_adapter.jsonio import from_json, to_json
 
 FORMAT = 1
 

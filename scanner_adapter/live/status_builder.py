@@ -18,6 +18,7 @@ import numpy as np
 from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
 from bandit.rewards import Threshold, TopShare
+from scanner_adapter.jsonio import to_json
 from scanner_adapter.live.status import (
     FORMAT,
     MAX_HITS,
@@ -34,7 +35,6 @@ from scanner_adapter.live.status import (
 )
 from scanner_adapter.run.protocol import DEFAULT_TARGET
 from scanner_adapter.scan.ledger import ScanLedger
-from scanner_adapter.strict_json import to_json
 
 # Of the interval of what is left; a bound of `RecallEstimate` is one-sided, hence the half.
 CONFIDENCE = 0.95

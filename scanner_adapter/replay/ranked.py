@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from bandit.rewards import RewardRule
 from bandit.stores.memory import ForgetfulStore, MemoryStore
-from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay.logs.scans import ReplayScan
 from scanner_adapter.replay.pace import Pace, evaluate
 from scanner_adapter.replay.recorder import Watch
 from scanner_adapter.run.stop_rules import StopRule
 from scanner_adapter.scan.scan import Scan
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 
 @dataclass(frozen=True)

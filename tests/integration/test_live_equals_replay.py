@@ -22,13 +22,13 @@ from features.similarity import Loadings
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.inputs.context import MarketFacts, market_facts
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import Configuration, Ranked
 from scanner_adapter.replay.journals.journal_scan import journal_scans, recorded_log
 from scanner_adapter.replay.journals.reproduce import Verdict, replay_again
 from scanner_adapter.settings import Settings
 from scanner_adapter.state.check import fold_journal
 from scanner_adapter.state.parquet import export_journal, import_journal, read_journal
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 FIRST = datetime(2024, 3, 4, 21, 0, 0, 123457, tzinfo=UTC)
 SUB_SCORES = ("market.worth", "technical.noise", "fundamental.rare")

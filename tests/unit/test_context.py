@@ -12,7 +12,7 @@ from features.similarity import Loadings
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.inputs.context import market_facts, seed_weights
-from scanner_adapter.ranker import SymbolRanker
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 SYMBOLS = ("B", "A", "C")
 

@@ -9,7 +9,7 @@ import pytest
 
 from bandit.errors import InvalidInputError
 from bandit.stores.memory import ForgetfulStore, MemoryStore
-from scanner_adapter.ranker import SymbolRanker
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 SYMBOLS = [f"S{i:02}" for i in range(30)]
 CONTEXT = (["market.x"], np.linspace(0.0, 100.0, 30)[:, None])

@@ -14,7 +14,6 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import TopShare
 from features.inputs.bars import Bars
 from scanner_adapter.demo.simulator import simulate
-from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import (
     BASELINES,
     Configuration,
@@ -29,6 +28,7 @@ from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 from scanner_adapter.replay.orders import Composite, LastRating, Oracle, by_value
 from scanner_adapter.run.stop_rules import RecallReached, SymbolBudget
 from scanner_adapter.scanners.registry import rule_hits
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 N_SYMBOLS = 60
 

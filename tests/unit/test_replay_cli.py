@@ -14,9 +14,9 @@ import pytest
 from features.inputs.bars import Bars
 from scanner_adapter.cli.app import main
 from scanner_adapter.demo.simulator import simulate
-from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import Configuration, Ranked, bundled_log
 from scanner_adapter.state.parquet import export_journal
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 BUNDLED_PERIOD = ("--from", "2019-12-02", "--warmup", "8")
 

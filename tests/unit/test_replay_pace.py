@@ -7,7 +7,6 @@ import pytest
 
 from bandit.errors import InvalidInputError
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_log, replay
 from scanner_adapter.replay.pace import Pace, evaluate
 from scanner_adapter.replay.pictures.figures import reliability
@@ -15,6 +14,7 @@ from scanner_adapter.replay.pictures.pictures import pictures
 from scanner_adapter.replay.recorder import Watch
 from scanner_adapter.run.stop_rules import HitsFound
 from scanner_adapter.scan.scan import Scan
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 SYMBOLS = [f"S{i}" for i in range(40)]
 OUTCOMES = {symbol: Outcome(rating=float(i % 7)) for i, symbol in enumerate(SYMBOLS)}

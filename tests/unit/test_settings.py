@@ -15,8 +15,8 @@ from bandit.errors import IncompatibleStateError, InvalidInputError
 from features.similarity import Loadings
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.inputs.context import CROSSED
-from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.settings import FORMAT, Settings, _checked
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 OTHER = Settings(
     weights={"historical": 0.1, "market": 0.2, "fundamental": 0.3, "technical": 0.4},

@@ -26,11 +26,11 @@ from features.errors import FeatureError
 from features.similarity import Loadings
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.context import MarketFacts
-from scanner_adapter.ranker import SymbolRanker
 from scanner_adapter.replay.journals.journal_scan import FactsOf, JournalScan, journal_scans
 from scanner_adapter.state.fingerprint import settings_from_note
 from scanner_adapter.state.provenance import ScanOrigin
 from scanner_adapter.state.rows import outcome_again
+from scanner_adapter.symbol_ranker import SymbolRanker
 
 _RULESET = "replay"
 # What a replay cannot and need not repeat: clocks, names of processes, where facts came from.
