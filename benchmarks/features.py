@@ -3,7 +3,7 @@
     python -m benchmarks.features                     # the speed table
     python -m benchmarks.features --memory            # peak memory, in a process of its own
     python -m benchmarks.features --calibration DIR   # reliability table, picture into DIR
-    python -m benchmarks.features --fit-patterns      # refit the constants of features.measures.patterns
+    python -m benchmarks.features --fit-patterns      # refit features.measures.patterns
     python -m benchmarks.features --earnings          # what reports do to volume, with intervals
 
 The speed table runs on random walks of the stated size; the rest on real bars (SCANRANK_DATA, or

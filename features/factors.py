@@ -181,7 +181,7 @@ def factor_scores(
     as_of : date, datetime64 or ISO text
     events : Events, optional
     track_record : mapping, optional
-        See `features.measures.historical.historical_sub_scores`; arrays in the order of `bars.symbols`.
+        See `historical.historical_sub_scores`; arrays in the order of `bars.symbols`.
     weights : mapping of factor to weight, optional
         `DEFAULT_WEIGHTS` by default.
 

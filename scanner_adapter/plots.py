@@ -20,7 +20,7 @@ def mean_recall(curves: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     Parameters
     ----------
     curves : list of ndarray, each of shape (n_scanned + 1,)
-        Recall after 0, 1, 2, ... symbols of a complete scan, as `bandit.evaluation.metrics.recall_curve`.
+        Recall after 0, 1, 2, ... symbols of a complete scan, as `metrics.recall_curve`.
 
     Returns
     -------

@@ -50,7 +50,7 @@ class Settings:
     batch_size : int
         Symbols per batch where the caller does not say.
     products : bool
-        Whether products of the columns in `scanner_adapter.inputs.context.CROSSED` are features too.
+        Whether products of the columns in `inputs.context.CROSSED` are features too.
     similarity : bool
         Whether a scan learns over sectors and components of returns as well.
 

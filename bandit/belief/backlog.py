@@ -34,7 +34,7 @@ class Backlog:
     Parameters
     ----------
     parts : tuple of (context, reward, counts)
-        Arrays of shapes (k, n_columns), (k,) and (k,), for each report; see `bandit.belief.thinning`.
+        Arrays of shapes (k, n_columns), (k,) and (k,), for each report; see `thinning`.
     surprise : float
         Sum of |reward - prediction| of what was reported since the mean moved.
     features : array, shape (n_known, d), optional

@@ -6,7 +6,7 @@
              the *state*
     fold     the state is a deterministic fold over the journal: `fold(entry)` is the only way to
              change it, live and in replay alike
-    choice   `bandit.choice.open_scan` draws from the belief and hands out batches; nothing here knows it
+    choice   `bandit.choice.open_scan` draws from the belief and hands out batches; unknown here
 
 Arms are opaque strings, contexts are arrays of sub-scores; what they mean is not known here.
 """

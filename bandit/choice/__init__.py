@@ -1,1 +1,1 @@
-"""Which arms come next? One scan over a belief: draw, top k, queue, propensity. Start in `open_scan`."""
+"""Which arms come next? One scan over a belief: draw, top k, queue. Start in `open_scan`."""

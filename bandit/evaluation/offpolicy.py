@@ -190,7 +190,7 @@ def estimate_recall(
     -----
     The interval answers for the logged scans themselves: what was hidden is its only source of
     error. The ratio is linearised (Taylor); how the order would do in other weeks is a question
-    for `bandit.evaluation.metrics.bootstrap_interval` over complete scans. Its width uses Student's t with
+    for `metrics.bootstrap_interval` over complete scans. Its width uses Student's t with
     Satterthwaite's degrees of freedom.
 
     References

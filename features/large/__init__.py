@@ -1,1 +1,1 @@
-"""Features of a universe that does not fit into memory, computed piece by piece. Start in `pieces`."""
+"""Features of a universe too large for memory, computed piece by piece. Start in `pieces`."""

@@ -18,11 +18,11 @@ from rich.console import Console
 from bandit.errors import BanditError
 from bandit.rewards import TopShare, rule_from_text
 from features.errors import FeatureError
-from scanner_adapter.cli.app import factors as cli_factors
-from scanner_adapter.cli.app import serve as cli_serve
-from scanner_adapter.cli.app import store as cli_store
-from scanner_adapter.cli.app import tune as cli_tune
-from scanner_adapter.cli.app import watch as cli_watch
+from scanner_adapter.cli import factors as cli_factors
+from scanner_adapter.cli import serve as cli_serve
+from scanner_adapter.cli import store as cli_store
+from scanner_adapter.cli import tune as cli_tune
+from scanner_adapter.cli import watch as cli_watch
 from scanner_adapter.cli.options import (
     BarsFile,
     Budget,

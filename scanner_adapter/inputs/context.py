@@ -159,7 +159,7 @@ def scan_context(
 ) -> tuple[tuple[str, ...], NDArray[np.floating]]:
     """Return names and values (n_symbols, n_columns) of the whole context of a scan.
 
-    The values are float64, and float32 beyond `bandit.choice.scores.DENSE_UP_TO` symbols, where memory
+    The values are float64, and float32 beyond `scores.DENSE_UP_TO` symbols, where memory
     matters more than the 8th digit.
     """
     history = historical_sub_scores(

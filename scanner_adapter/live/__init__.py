@@ -1,1 +1,1 @@
-"""A running scan seen from outside: its status is published, what operators ask of it comes back."""
+"""A running scan seen from outside: its status goes out, what operators ask comes back."""

@@ -166,7 +166,7 @@ def pooled_interval(
 ) -> Interval:
     """All that was found over all there was, with its interval over resampled scans.
 
-    Scans are resampled in blocks, as in `bandit.evaluation.intervals.bootstrap_interval`; a resample without
+    Scans are resampled in blocks, as in `intervals.bootstrap_interval`; a resample without
     a hit is left out.
 
     Examples

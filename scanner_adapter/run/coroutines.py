@@ -30,7 +30,7 @@ async def run_scan_async(
 ) -> ScanSummary:
     """Scan symbols with `fn`, `concurrency` at a time, and close the scan.
 
-    Parameters are those of `scanner_adapter.run.executor.run_scan`. Choosing and learning run in the
+    Parameters are those of `executor.run_scan`. Choosing and learning run in the
     event loop, some milliseconds per batch. Unlike a thread, a coroutine that times out is
     cancelled and gives its place back; so is everything under way when the scan stops. Cancelling
     the task that awaits this closes the scan, and keeps what was learned.

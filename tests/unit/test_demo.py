@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from scanner_adapter.demo import market as demo_market
+from scanner_adapter.demo import scans as demo_scans
 from scanner_adapter.demo.run import Plan, run_demo
-from scanner_adapter.demo.run import market as demo_market
-from scanner_adapter.demo.run import scans as demo_scans
 from scanner_adapter.demo.scans import ScanTrace
 from scanner_adapter.demo.view import comparison
 

@@ -14,8 +14,8 @@ from bandit.errors import InvalidInputError
 from bandit.stores import store_from_url
 from features import Bars, Events, InvalidEventsError
 from features.factors import sub_score_panel
+from scanner_adapter.cli import replay as cli_replay
 from scanner_adapter.cli.app import main
-from scanner_adapter.cli.app import replay as cli_replay
 from scanner_adapter.cli.factors import report_on_files
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.inputs.events import read_events

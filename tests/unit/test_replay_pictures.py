@@ -13,6 +13,7 @@ import pytest
 from bandit.choice.explain import GroupWeight
 from bandit.errors import InvalidInputError
 from scanner_adapter.replay import ReplayReport, bundled_log, replay
+from scanner_adapter.replay.pictures import plotly_figures as plotted
 from scanner_adapter.replay.pictures.figures import (
     SHARES,
     WINDOW,
@@ -26,7 +27,6 @@ from scanner_adapter.replay.pictures.figures import (
 from scanner_adapter.replay.pictures.page import page, verdict
 from scanner_adapter.replay.pictures.pictures import pictures, write_pictures
 from scanner_adapter.replay.pictures.pictures import pictures as drawn
-from scanner_adapter.replay.pictures.pictures import plotly_figures as plotted
 from scanner_adapter.replay.recorder import Check, Watch
 
 

@@ -14,8 +14,8 @@ from sweep_log import small_log
 
 from features.factors import FACTORS, combine, factor_scores
 from features.inputs.bars import Bars
+from scanner_adapter.cli import replay as cli_replay
 from scanner_adapter.cli.app import main
-from scanner_adapter.cli.app import replay as cli_replay
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.replay import ReplayLog
 from scanner_adapter.settings import Settings

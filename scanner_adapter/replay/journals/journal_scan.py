@@ -283,7 +283,7 @@ def recorded_log(
     Raises
     ------
     InvalidInputError
-        If there is none: scans that were stopped are judged by `scanner_adapter.replay.journals.off_policy`.
+        If there is none: scans that were stopped are judged by `off_policy`.
     """
     complete = sorted((s for s in scans if s.is_complete and s.reports), key=lambda s: s.now)
     if not complete:

@@ -1,7 +1,7 @@
 """Judge orders on scans that were stopped, from the propensities in the journal.
 
 A complete scan judges any order exactly (`replay`). Of a stopped one the journal shows only what
-its own order chose: `bandit.evaluation.offpolicy` corrects for that by the logged propensities, or refuses
+its own order chose: `evaluation.offpolicy` corrects for that by the logged propensities, or refuses
 where the log never looked. Only orders that are fixed before a scan can be judged so: one that
 learns within the scan would have seen other outcomes.
 """

@@ -12,11 +12,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+import features
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +44,9 @@ def fingerprint(parts: Iterable[bytes | str | NDArray[np.generic]]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for library in _LIBRARIES:
         digest.update(f"{library} {metadata.version(library)};".encode())
-    sources = [f for f in resources.files("features").iterdir() if f.name.endswith(".py")]
-    for source in sorted(sources, key=lambda f: f.name):
-        digest.update(source.name.encode() + source.read_bytes())
+    root = Path(features.__file__).parent
+    for source in sorted(root.rglob("*.py")):
+        digest.update(source.relative_to(root).as_posix().encode() + source.read_bytes())
     for part in parts:
         if isinstance(part, np.ndarray):
             digest.update(f"{part.dtype.str}{part.shape}".encode())
