@@ -1,10 +1,10 @@
 """What do we believe about each arm, and which do we choose next?
 
-`Ranker` holds the belief and folds the journal into it; `OpenScan` is one scan in progress.
+`Belief` holds the belief and folds the journal into it; `OpenScan` is one scan in progress.
 Arms are opaque strings, contexts plain arrays; what they mean is not known here.
 """
 
-from bandit.belief.belief import Ranker, RankerSettings
+from bandit.belief.belief import Belief, BeliefSettings
 from bandit.belief.recall import RecallEstimate
 from bandit.choice.open_scan import OpenScan
 from bandit.errors import (
@@ -22,13 +22,13 @@ from bandit.stores import Store, store_from_url
 
 __all__ = [
     "BanditError",
+    "Belief",
+    "BeliefSettings",
     "CorruptStateError",
     "FractionalLogistic",
     "IncompatibleStateError",
     "InvalidInputError",
     "OpenScan",
-    "Ranker",
-    "RankerSettings",
     "RecallEstimate",
     "RewardRule",
     "Signal",

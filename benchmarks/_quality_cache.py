@@ -24,7 +24,8 @@ from scanner_adapter.replay.report import OrderResult
 
 _ROOT = Path(__file__).parents[1]
 # What every result depends on, and what else those of ours, without a part, and of peers do.
-_COMMON = ("features/**/*.py", "scanner_adapter/inputs/context.py", "scanner_adapter/replay/**/*.py",
+_COMMON = ("features/**/*.py", "scanner_adapter/inputs/context.py",
+           "scanner_adapter/replay/**/*.py",
            "scanner_adapter/scanners/rules.py", "benchmarks/_data.py",
            "bandit/belief/track_record.py", "bandit/evaluation/metrics.py")  # fmt: skip
 _OURS = ("bandit/**/*.py", "scanner_adapter/**/*.py")

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bandit.belief.belief import Ranker, RankerSettings
+from bandit.belief.belief import Belief, BeliefSettings
 from bandit.stores import Receipt, Store, store_from_url
 from bandit.stores.entries import Sealed
 from bandit.stores.memory import MemoryStore
@@ -42,7 +42,7 @@ from scanner_adapter.state.check import fold_journal
 
 RULES = "rules"
 START = datetime(2024, 1, 1, 21, tzinfo=UTC)
-SETTINGS = RankerSettings(seed_weights=seed_weights(None), crossed=CROSSED)
+SETTINGS = BeliefSettings(seed_weights=seed_weights(None), crossed=CROSSED)
 _FORK = multiprocessing.get_context("fork")
 
 
@@ -84,7 +84,7 @@ def _ranker(store: Store, ruleset: str = RULES) -> SymbolRanker:
     return SymbolRanker(store, ruleset=ruleset, settings=SETTINGS, seed=os.getpid())
 
 
-def _digest(ranker: Ranker) -> str:
+def _digest(ranker: Belief) -> str:
     header, arrays = ranker.state()
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, hstack
 
-from bandit.belief.belief import Ranker, RankerSettings
+from bandit.belief.belief import Belief, BeliefSettings
 from bandit.choice.draw import round_stochastically
 from scanner_adapter.inputs.context import MarketFacts, scan_context, seed_weights
 from scanner_adapter.replay.logs.scans import ReplayScan
@@ -89,7 +89,7 @@ class Peer:
         self._random_share = random_share
         self._loadings = loadings
         # Only its track record is used: what the peer itself has seen.
-        self._memory = Ranker(RankerSettings(seed_weights=seed_weights(None)))
+        self._memory = Belief(BeliefSettings(seed_weights=seed_weights(None)))
         self._n_scans = 0
 
     def visit(self, scan: ReplayScan, n_visits: int) -> Index:

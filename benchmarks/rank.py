@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from bandit import OpenScan, Ranker, RankerSettings, Signal
+from bandit import Belief, BeliefSettings, OpenScan, Signal
 
 BATCH = 50
 LOADINGS = 10
@@ -92,7 +92,7 @@ def measure(n: int, n_columns: int, n_learned: int) -> dict[str, float | int | s
     context = rng.random((n, n_columns), np.float32) * np.float32(100)
     loadings = rng.standard_normal((n, LOADINGS)).astype(np.float32)
     columns = [*SEEDS, *(f"market.c{i}" for i in range(n_columns - len(SEEDS)))]
-    ranker = Ranker(RankerSettings(seed_weights=SEEDS, rule=Signal()))
+    ranker = Belief(BeliefSettings(seed_weights=SEEDS, rule=Signal()))
     truth = rng.normal(0.0, 0.5, n_columns)
     ranker.fold("open", {"scan_time": 0.0, "columns": columns}, (), {})
     for _ in range(0, n_learned, BATCH):
@@ -168,7 +168,7 @@ def _reference(n: int, rng: np.random.Generator) -> Callable[[], None]:
     return step
 
 
-def _state_bytes(ranker: Ranker) -> float:
+def _state_bytes(ranker: Belief) -> float:
     arrays = ranker.track.state().values()
     return sum(array.nbytes for array in arrays) / max(len(ranker.track), 1)
 

@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.belief.belief import RankerSettings
+from bandit.belief.belief import BeliefSettings
 from bandit.rewards import TopShare
 from bandit.stores import Store, store_from_url
 from bandit.stores.spool import SpoolingStore
@@ -48,7 +48,7 @@ from scanner_adapter.state.check import Fold, check
 RULES = "scale"
 TOP = 0.05
 START = datetime(2024, 1, 1, 21, tzinfo=UTC)
-SETTINGS = RankerSettings(seed_weights=seed_weights(None), rule=TopShare(TOP), crossed=CROSSED)
+SETTINGS = BeliefSettings(seed_weights=seed_weights(None), rule=TopShare(TOP), crossed=CROSSED)
 COLUMNS = tuple(f"{factor}.c{n}" for factor in ("market", "technical") for n in range(15))
 _FORK = multiprocessing.get_context("fork")
 

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.belief.belief import Ranker, RankerSettings
+from bandit.belief.belief import Belief, BeliefSettings
 from bandit.rewards import TopShare
 from bandit.stores.redis.keys import ruleset_key, scan_key
 from bandit.stores.redis.store import RedisStore
@@ -40,7 +40,7 @@ from scanner_adapter.state.parquet import export_journal, read_journal
 
 RULES = "soak"
 START = datetime(2010, 1, 4, 21, tzinfo=UTC)
-SETTINGS = RankerSettings(seed_weights=seed_weights(None), rule=TopShare(0.05), crossed=CROSSED)
+SETTINGS = BeliefSettings(seed_weights=seed_weights(None), rule=TopShare(0.05), crossed=CROSSED)
 COLUMNS = tuple(f"{factor}.c{n}" for factor in ("market", "technical") for n in range(10))
 BATCH = 50
 REMEMBERED_DAYS = 30  # as `bandit.stores.base.SCAN_TTL_S`
@@ -113,7 +113,7 @@ def soak(
         store = RedisStore(server.url)
         spooling = SpoolingStore(store, Path(folder) / "spool")
         ranker = SymbolRanker(spooling, ruleset=RULES, settings=SETTINGS, seed=0)
-        market, series, reference = Market(n_symbols), Series(), Ranker(SETTINGS)
+        market, series, reference = Market(n_symbols), Series(), Belief(SETTINGS)
         began, n_outcomes, n_exports, n_forgotten = time.monotonic(), 0, 0, 0
         for number in range(n_scans):
             now = _day(number)
@@ -204,7 +204,7 @@ def _resident_mib(server: Server | None = None) -> float:
     return int(Path(f"/proc/{who}/statm").read_text().split()[1]) * _PAGE_KIB / 1024
 
 
-def _same(one: Ranker, other: Ranker) -> bool:
+def _same(one: Belief, other: Belief) -> bool:
     (head, arrays), (other_head, other_arrays) = one.state(), other.state()
     return head == other_head and all(
         array.tobytes() == other_arrays[name].tobytes() for name, array in arrays.items()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from bandit.belief.belief import RankerSettings
+from bandit.belief.belief import BeliefSettings
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from features.factors import DEFAULT_WEIGHTS, FACTORS
@@ -22,7 +22,7 @@ from scanner_adapter.inputs.context import CROSSED, seed_weights
 
 FORMAT = 1
 
-_DEFAULT = RankerSettings()
+_DEFAULT = BeliefSettings()
 
 # What the file says of each setting, next to it.
 _MEANING = {
@@ -46,7 +46,7 @@ class Settings:
     weights : mapping of factor to weight
         Where learning starts; scaled to sum to one.
     half_life_days, fast_days, slow_days, exploration, random_share : float
-        See `bandit.belief.belief.RankerSettings`.
+        See `bandit.belief.belief.BeliefSettings`.
     batch_size : int
         Symbols per batch where the caller does not say.
     products : bool
@@ -80,9 +80,9 @@ class Settings:
             raise InvalidInputError(f"batch_size is {self.batch_size}; expected at least 1")
         self.ranker_settings()
 
-    def ranker_settings(self, rule: RewardRule | None = None) -> RankerSettings:
+    def ranker_settings(self, rule: RewardRule | None = None) -> BeliefSettings:
         """Return what `bandit` takes of these settings, with what counts as high-value."""
-        return RankerSettings(
+        return BeliefSettings(
             seed_weights=seed_weights(self.weights),
             rule=rule or _DEFAULT.rule,
             crossed=CROSSED if self.products else (),

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bandit.belief.belief import RankerSettings
+from bandit.belief.belief import BeliefSettings
 from bandit.checks import as_arms
 from bandit.choice.open_scan import OpenScan
 from bandit.errors import InvalidInputError
@@ -31,15 +31,15 @@ from features.similarity import Loadings
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import AdapterError, InvalidContextError
 from scanner_adapter.inputs.context import MarketFacts, market_facts, scan_context
-from scanner_adapter.inputs.loadings import KeptLoadings
+from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcomes import RowMap
 from scanner_adapter.modes import MODES, Mode, ModeChoice, check_mode, check_rollout, choose_mode
 from scanner_adapter.scan.scan import SECONDS_PER_DAY, Scan
-from scanner_adapter.scan.worker import WorkerShare
+from scanner_adapter.scan.worker import WorkerLeases
 from scanner_adapter.settings import Settings
 from scanner_adapter.state.comparison import Comparison, ScanLog
 from scanner_adapter.state.learned_state import LearnedState
-from scanner_adapter.state.provenance import ScanOrigin, origin_note
+from scanner_adapter.state.provenance import Provenance, origin_note
 
 if TYPE_CHECKING:
     from bandit.stores.journal import SealedStore
@@ -70,7 +70,7 @@ class SymbolRanker:
         store: Store,
         *,
         ruleset: str,
-        settings: RankerSettings,
+        settings: BeliefSettings,
         mode: Mode = "on",
         rollout: float | None = None,
         row_map: RowMap | None = None,
@@ -192,7 +192,7 @@ class SymbolRanker:
         shared: bool = False,
         worker: str | None = None,
         lease_s: float = 60.0,
-        origin: ScanOrigin | None = None,
+        origin: Provenance | None = None,
     ) -> Scan:
         """Start a scan over `symbols`.
 
@@ -227,7 +227,7 @@ class SymbolRanker:
         lease_s : float
             In a shared scan, after how long the symbols of a worker that died are scanned by
             others. A worker that lives keeps its own, however long it takes.
-        origin : ScanOrigin, optional
+        origin : Provenance, optional
             Mode and random numbers of a scan in a journal, to make its choices again.
 
         Raises
@@ -262,7 +262,7 @@ class SymbolRanker:
                 )
             if shared:
                 name = worker or uuid.uuid4().hex
-                share = WorkerShare(self.store, self.ruleset, scan_id, name, lease_s)
+                share = WorkerLeases(self.store, self.ruleset, scan_id, name, lease_s)
             if choice.mode != "off":
                 facts = {
                     "bars": bars, "events": events, "as_of": as_of, "sectors": sectors,
@@ -340,15 +340,15 @@ class SymbolRanker:
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
-        mode: Mode | None, origin: ScanOrigin | None = None,
-    ) -> tuple[OpenScan, KeptLoadings | None]:  # fmt: skip
+        mode: Mode | None, origin: Provenance | None = None,
+    ) -> tuple[OpenScan, LoadingCodec | None]:  # fmt: skip
         """Open a scan; with a mode, announce it in the journal."""
         if not self.similarity:
             facts = replace(facts, loadings=facts.loadings[:, :0], loading_names=())
         rng = self._rng.spawn(1)[0] if origin is None else origin.rng()
         kept = None
         if self.learned.keeps_journal:
-            kept = KeptLoadings(facts.loading_names, facts.loadings)
+            kept = LoadingCodec(facts.loading_names, facts.loadings)
         view = self.learned.ranker.view(names, now=scan_time, groups=facts.groups)
         columns, values = scan_context(self.learned.ranker, facts, view)
         if mode is not None:

@@ -71,7 +71,7 @@ _ROW_HALF_LIFE_DAYS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
-class RankerSettings:
+class BeliefSettings:
     """What a user may set; everything else is learned.
 
     Parameters
@@ -138,7 +138,7 @@ def percentiles(values: NDArray[np.floating | np.integer]) -> Array:
     return result
 
 
-class Ranker:
+class Belief:
     """Belief about which arms pay, learned from reports.
 
     Notes
@@ -146,8 +146,8 @@ class Ranker:
     Not thread safe. `fold` either applies a whole entry or raises and changes nothing.
     """
 
-    def __init__(self, settings: RankerSettings | None = None) -> None:
-        self.settings = settings or RankerSettings()
+    def __init__(self, settings: BeliefSettings | None = None) -> None:
+        self.settings = settings or BeliefSettings()
         self.columns: tuple[str, ...] = tuple(self.settings.seed_weights)
         self.track = TrackRecord(
             fast_days=self.settings.fast_days, slow_days=self.settings.slow_days
@@ -513,10 +513,10 @@ class Ranker:
     @classmethod
     def from_state(
         cls,
-        settings: RankerSettings,
+        settings: BeliefSettings,
         header: Mapping[str, Any],
         arrays: Mapping[str, NDArray[Any]],
-    ) -> Ranker:
+    ) -> Belief:
         """Rebuild a ranker from what `state` returned.
 
         Raises

@@ -20,7 +20,7 @@ from scipy.special import expit
 from bandit.belief import cells
 from bandit.belief.arm_effects import effect_posterior
 from bandit.belief.backlog import ENOUGH
-from bandit.belief.belief import Ranker
+from bandit.belief.belief import Belief
 from bandit.belief.pattern import ScanPattern
 from bandit.belief.recall import RecallEstimate
 from bandit.belief.track_record import TrackView
@@ -82,7 +82,7 @@ class OpenScan:
 
     def __init__(
         self,
-        ranker: Ranker,
+        ranker: Belief,
         scan_id: str,
         arms: tuple[str, ...],
         context: NDArray[np.floating],
@@ -141,7 +141,7 @@ class OpenScan:
     @classmethod
     def open(
         cls,
-        ranker: Ranker,
+        ranker: Belief,
         scan_id: str,
         arms: Sequence[str],
         context: NDArray[np.floating],

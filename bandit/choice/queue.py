@@ -79,8 +79,8 @@ class PriorityQueue:
 
     Examples
     --------
-    >>> from bandit.belief.belief import Ranker, RankerSettings
-    >>> ranker = Ranker(RankerSettings({"factor.market": 1.0}, random_share=0.0))
+    >>> from bandit.belief.belief import Belief, BeliefSettings
+    >>> ranker = Belief(BeliefSettings({"factor.market": 1.0}, random_share=0.0))
     >>> scan = OpenScan.open(
     ...     ranker, "scan", ["A", "B", "C"], np.array([[90.0], [50.0], [10.0]]), ["factor.market"],
     ...     rng=np.random.default_rng(0), now=0.0,

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bandit.belief.belief import Ranker
+from bandit.belief.belief import Belief
 from bandit.belief.track_record import TrackView
 from bandit.choice.scores import DENSE_UP_TO
 from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
@@ -155,7 +155,7 @@ def market_facts(
 
 
 def scan_context(
-    ranker: Ranker, facts: MarketFacts, view: TrackView
+    ranker: Belief, facts: MarketFacts, view: TrackView
 ) -> tuple[tuple[str, ...], NDArray[np.floating]]:
     """Return names and values (n_symbols, n_columns) of the whole context of a scan.
 

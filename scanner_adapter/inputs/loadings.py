@@ -38,7 +38,7 @@ def half_precision(values: NDArray[np.floating]) -> NDArray[np.float32]:
     return rounded
 
 
-class KeptLoadings:
+class LoadingCodec:
     """Loadings of a scan's symbols, ready to be written with their reports.
 
     Parameters
@@ -89,7 +89,7 @@ def loadings_of(
     Examples
     --------
     >>> values = np.array([[2.0, 0.0, 0.5], [0.0, 3.0, -1.0], [0.0, 0.0, 0.0]], np.float32)
-    >>> kept = KeptLoadings(["sector.A", "sector.B", "component.1"], values)
+    >>> kept = LoadingCodec(["sector.A", "sector.B", "component.1"], values)
     >>> bool((loadings_of(kept.note(), kept.rows(np.arange(3)), 3) == values).all())
     True
     """

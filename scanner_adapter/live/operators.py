@@ -10,20 +10,20 @@ from bandit.choice.queue import PriorityQueue
 from bandit.rewards import rule_text
 from scanner_adapter.inputs.context import factor_of
 from scanner_adapter.live.control import ScanControl, obey
-from scanner_adapter.live.publisher import LiveLink
-from scanner_adapter.live.status_builder import LiveView
-from scanner_adapter.scan.ledger import ScanLedger
+from scanner_adapter.live.publisher import StatusPublisher
+from scanner_adapter.live.status_builder import StatusBuilder
+from scanner_adapter.scan.ledger import Ledger
 from scanner_adapter.state.learned_state import LearnedState
 
 log = logging.getLogger("scanrank")
 
 
-class ScanOutside:
+class OperatorLine:
     """The view of a scan from outside, and the line to those who look and steer.
 
     Parameters
     ----------
-    ledger : ScanLedger
+    ledger : Ledger
     columns : tuple of str
         Of the context.
     told : dict
@@ -31,16 +31,16 @@ class ScanOutside:
 
     Attributes
     ----------
-    view : LiveView
-    link : LiveLink or None
+    view : StatusBuilder
+    link : StatusPublisher or None
         None where nobody can look: in mode off nothing is told, and a store inside this process
         nobody else can read.
     """
 
-    def __init__(self, ledger: ScanLedger, columns: tuple[str, ...], told: dict[str, Any]) -> None:
-        self.view = LiveView(ledger, factor_of(columns))
+    def __init__(self, ledger: Ledger, columns: tuple[str, ...], told: dict[str, Any]) -> None:
+        self.view = StatusBuilder(ledger, factor_of(columns))
         self.view.told = told
-        self.link: LiveLink | None = None
+        self.link: StatusPublisher | None = None
         self._ledger = ledger
         self._obeyed = ScanControl()
 
@@ -48,9 +48,9 @@ class ScanOutside:
         self, learned: LearnedState, scan_id: str, status: Callable[[], dict[str, Any]], *,
         is_shared: bool,
     ) -> None:  # fmt: skip
-        """Open the line, through the store; `status` is a bound method, see `LiveLink`."""
+        """Open the line, through the store; `status` is a bound method, see `StatusPublisher`."""
         if learned.store.address != "memory://":
-            self.link = LiveLink(
+            self.link = StatusPublisher(
                 learned.store, learned.ruleset, scan_id, status, is_shared=is_shared
             )
 

@@ -43,7 +43,7 @@ _OTHERS_STAND_S = 2.5 * HEARTBEAT_S
 Note = dict[str, Any]
 
 
-class LiveLink:
+class StatusPublisher:
     """Sends a scan's status and fetches wishes, at most four times a second.
 
     Parameters

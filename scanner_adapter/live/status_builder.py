@@ -34,7 +34,7 @@ from scanner_adapter.live.status import (
     TierCount,
 )
 from scanner_adapter.run.protocol import DEFAULT_TARGET
-from scanner_adapter.scan.ledger import ScanLedger
+from scanner_adapter.scan.ledger import Ledger
 
 # Of the interval of what is left; a bound of `RecallEstimate` is one-sided, hence the half.
 CONFIDENCE = 0.95
@@ -54,12 +54,12 @@ _LAST_S = 0.02
 Part = dict[str, Any]
 
 
-class LiveView:
+class StatusBuilder:
     """The view of one scan from outside.
 
     Parameters
     ----------
-    ledger : ScanLedger
+    ledger : Ledger
         What was reported; read, never written.
     groups : sequence of str
         Factor of each context column.
@@ -78,7 +78,7 @@ class LiveView:
     Not thread-safe: called under the scan's lock.
     """
 
-    def __init__(self, ledger: ScanLedger, groups: Sequence[str]) -> None:
+    def __init__(self, ledger: Ledger, groups: Sequence[str]) -> None:
         self.told: dict[str, Any] = {}
         self.workers: int | None = None
         self.target = DEFAULT_TARGET

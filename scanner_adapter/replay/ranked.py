@@ -14,7 +14,7 @@ from bandit.rewards import RewardRule
 from bandit.stores.memory import ForgetfulStore, MemoryStore
 from scanner_adapter.replay.logs.scans import ReplayScan
 from scanner_adapter.replay.pace import Pace, evaluate
-from scanner_adapter.replay.recorder import Watch
+from scanner_adapter.replay.recorder import Recorder
 from scanner_adapter.run.stop_rules import StopRule
 from scanner_adapter.scan.scan import Scan
 from scanner_adapter.symbol_ranker import SymbolRanker
@@ -64,7 +64,7 @@ class Ranked:
     pace : Pace, optional
         Several workers and late results; by default every batch is chosen with all results
         before it.
-    watch : Watch, optional
+    watch : Recorder, optional
         Notes weights and recall estimates.
     """
 
@@ -76,7 +76,7 @@ class Ranked:
         batch_size: int = 50,
         until: StopRule | None = None,
         pace: Pace | None = None,
-        watch: Watch | None = None,
+        watch: Recorder | None = None,
     ) -> None:
         self.ranker = ranker
         self.name = name

@@ -45,7 +45,7 @@ class Check:
 
 
 @dataclass
-class Watch:
+class Recorder:
     """Notes of one order over a replay.
 
     Attributes

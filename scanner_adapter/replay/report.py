@@ -22,7 +22,7 @@ from bandit.evaluation.metrics import (
     paired_difference,
 )
 from scanner_adapter.replay.logs.regimes import Regime
-from scanner_adapter.replay.recorder import Watch
+from scanner_adapter.replay.recorder import Recorder
 
 T = TypeVar("T")
 Row = dict[str, str | int | float | None]
@@ -107,7 +107,7 @@ class ReplayReport:
         The market before each scan.
     symbols : tuple of str
     sectors : mapping of symbol to sector
-    watch : Watch or None
+    watch : Recorder or None
         What was noted of the ranker, if asked for.
     """
 
@@ -118,7 +118,7 @@ class ReplayReport:
     regimes: tuple[Regime, ...] = ()
     symbols: tuple[str, ...] = ()
     sectors: Mapping[str, str] = field(default_factory=dict)
-    watch: Watch | None = None
+    watch: Recorder | None = None
 
     def between(self, from_: str | None = None, to: str | None = None) -> ReplayReport:
         """The same replay, measured on the scans of a period only (both days included).

@@ -24,7 +24,7 @@ from scanner_adapter.replay.orders import (
 )
 from scanner_adapter.replay.pace import Pace
 from scanner_adapter.replay.ranked import Configuration, Ranked
-from scanner_adapter.replay.recorder import Watch
+from scanner_adapter.replay.recorder import Recorder
 from scanner_adapter.replay.report import OrderResult, ReplayReport
 
 BASELINES = ("random", "file order", "composite", "last rating", "oracle")
@@ -88,7 +88,7 @@ def replay(
     """
     days = log.days(from_, to)
     _check(batch_size, budget, warmup, len(days))
-    notes = Watch() if watch else None
+    notes = Recorder() if watch else None
     contenders = _open(orders, log, configuration or Configuration(), batch_size, pace, notes)
     hit_places: list[NDArray[np.intp]] = []
     tallies = {order.name: _Tally() for order in contenders}
@@ -177,7 +177,7 @@ def _open(
     configuration: Configuration,
     batch_size: int,
     pace: Pace | None,
-    watch: Watch | None,
+    watch: Recorder | None,
 ) -> list[Order]:
     make: dict[str, Callable[[], Order]] = {
         "scanrank": lambda: Ranked(

@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from bandit.choice.draw import Choice
-from scanner_adapter.scan.ledger import ScanLedger
-from scanner_adapter.scan.session import ScanRanking
-from scanner_adapter.scan.worker import WorkerShare
+from scanner_adapter.scan.ledger import Ledger
+from scanner_adapter.scan.session import ScanSession
+from scanner_adapter.scan.worker import WorkerLeases
 
 
-def choose_and_claim(
-    ranking: ScanRanking, ledger: ScanLedger, share: WorkerShare, k: int
-) -> Choice:
+def choose_and_claim(ranking: ScanSession, ledger: Ledger, share: WorkerLeases, k: int) -> Choice:
     """Choose up to `k` places by everything that all workers have reported so far.
 
     What others hold counts as not remaining until it is free again, so that propensities are

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from scanner_adapter.scan.ledger import ScanLedger
-from scanner_adapter.scan.session import ScanRanking
-from scanner_adapter.scan.worker import WorkerShare
+from scanner_adapter.scan.ledger import Ledger
+from scanner_adapter.scan.session import ScanSession
+from scanner_adapter.scan.worker import WorkerLeases
 
 log = logging.getLogger("scanrank")
 
@@ -15,7 +15,7 @@ _MOST_LEFT = 20_000
 
 
 def save_scan(
-    ranking: ScanRanking, ledger: ScanLedger, share: WorkerShare | None, rollout: float | None
+    ranking: ScanSession, ledger: Ledger, share: WorkerLeases | None, rollout: float | None
 ) -> tuple[str, bool]:
     """Journal the end, learn from the scan as a whole, and write a snapshot.
 
@@ -45,9 +45,7 @@ def save_scan(
     return learned.store_trouble() or ("saved" if is_first else "saved by another worker"), is_last
 
 
-def _close_note(
-    ranking: ScanRanking, ledger: ScanLedger, rollout: float | None
-) -> dict[str, object]:
+def _close_note(ranking: ScanSession, ledger: Ledger, rollout: float | None) -> dict[str, object]:
     """What the close entry says; `scanner_adapter.state.comparison` reads what was found early."""
     n_left = len(ledger.symbols) - ledger.n_reported
     hits, by_start = ranking.are_hits(ledger.order), ranking.early_by_start

@@ -16,7 +16,7 @@ from scanner_adapter.inputs.outcomes import Outcome
 Places = NDArray[np.intp]
 
 
-class ScanLedger:
+class Ledger:
     """The books of one scan.
 
     Parameters

@@ -26,7 +26,7 @@ _PATIENCE = 4.0
 _LEAST_SHARE = 0.125
 
 
-class WorkerPaces:
+class Pacing:
     """Reports of the workers of one scan.
 
     Notes
@@ -38,7 +38,7 @@ class WorkerPaces:
     Two workers report 10 symbols each, one twice as often; 90 are left, and 10 of them are the
     other's batch:
 
-    >>> pace = WorkerPaces()
+    >>> pace = Pacing()
     >>> for ms in (1000, 2000, 3000):
     ...     pace.note("quick", f"{ms}-0", 10)
     >>> for ms in (1000, 3000):

@@ -39,10 +39,10 @@ from bandit.choice.queue import PriorityQueue
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import ScanStateError
 from scanner_adapter.inputs.context import factor_of
-from scanner_adapter.inputs.loadings import KeptLoadings
+from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
-from scanner_adapter.live.operators import ScanOutside, told_of
+from scanner_adapter.live.operators import OperatorLine, told_of
 from scanner_adapter.live.status import LiveStatus
 from scanner_adapter.modes import ModeChoice
 from scanner_adapter.run.coroutines import AsyncScanFunction, run_scan_async
@@ -52,9 +52,9 @@ from scanner_adapter.run.stop_rules import StopRule
 from scanner_adapter.scan.batch import Batch, ScanSummary
 from scanner_adapter.scan.claims import choose_and_claim
 from scanner_adapter.scan.closing import save_scan
-from scanner_adapter.scan.ledger import ScanLedger
-from scanner_adapter.scan.session import ScanRanking
-from scanner_adapter.scan.worker import WorkerShare
+from scanner_adapter.scan.ledger import Ledger
+from scanner_adapter.scan.session import ScanSession
+from scanner_adapter.scan.worker import WorkerLeases
 from scanner_adapter.state.comparison import Comparison
 from scanner_adapter.state.learned_state import LearnedState
 
@@ -89,8 +89,8 @@ class Scan:
         row_map: RowMap | None = None,
         failure: BaseException | None = None,
         compare: Callable[[], Comparison] | None = None,
-        share: WorkerShare | None = None,
-        kept: KeptLoadings | None = None,
+        share: WorkerLeases | None = None,
+        kept: LoadingCodec | None = None,
         batch_size: int = 50,
     ) -> None:
         self.scan_id = scan_id
@@ -106,15 +106,15 @@ class Scan:
         self._compare = compare
         self._share = share
         self._columns = context_names
-        self._ledger = ScanLedger(symbols, started)
-        self._ranking = ScanRanking(
+        self._ledger = Ledger(symbols, started)
+        self._ranking = ScanSession(
             scan_id, mode.mode, self._ledger, learned=learned, live=live, kept=kept,
             columns=context_names, scan_time=scan_time, share=share,
         )  # fmt: skip
         if failure is not None:
             self._ranking.give_way(failure)
         told = told_of(scan_id, mode.mode, scan_time * SECONDS_PER_DAY, learned)
-        self._outside = ScanOutside(self._ledger, context_names, told)
+        self._outside = OperatorLine(self._ledger, context_names, told)
         if learned is not None:
             self._outside.connect(learned, scan_id, self._status, is_shared=self.is_shared)
         self._summary: ScanSummary | None = None

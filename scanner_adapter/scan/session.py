@@ -21,10 +21,10 @@ from bandit.choice.queue import PriorityQueue
 from bandit.errors import InvalidInputError, StoreError
 from bandit.stores import Entry
 from scanner_adapter.errors import AdapterError
-from scanner_adapter.inputs.loadings import KeptLoadings
+from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable
-from scanner_adapter.scan.ledger import Places, ScanLedger
-from scanner_adapter.scan.worker import WorkerShare
+from scanner_adapter.scan.ledger import Ledger, Places
+from scanner_adapter.scan.worker import WorkerLeases
 from scanner_adapter.state.comparison import EARLY_SHARE
 from scanner_adapter.state.learned_state import LearnedState
 from scanner_adapter.state.rows import choice_arrays, outcome_of, report_arrays
@@ -32,24 +32,24 @@ from scanner_adapter.state.rows import choice_arrays, outcome_of, report_arrays
 log = logging.getLogger("scanrank")
 
 
-class ScanRanking:
+class ScanSession:
     """The order of one scan, drawn from the belief; the given one where nothing ranks (any more).
 
     Parameters
     ----------
     scan_id, mode : str
-    ledger : ScanLedger
+    ledger : Ledger
     learned : LearnedState or None
         None in mode off.
     live : OpenScan or None
         None in mode off, and where the scan could not be opened.
-    kept : KeptLoadings or None
+    kept : LoadingCodec or None
         What the journal keeps of the similarity loadings.
     columns : tuple of str
         Of the context.
     scan_time : float
         Days since the epoch.
-    share : WorkerShare or None
+    share : WorkerLeases or None
         This worker's part in a shared scan.
 
     Attributes
@@ -72,14 +72,14 @@ class ScanRanking:
         self,
         scan_id: str,
         mode: str,
-        ledger: ScanLedger,
+        ledger: Ledger,
         *,
         learned: LearnedState | None,
         live: OpenScan | None,
-        kept: KeptLoadings | None,
+        kept: LoadingCodec | None,
         columns: tuple[str, ...],
         scan_time: float,
-        share: WorkerShare | None,
+        share: WorkerLeases | None,
     ) -> None:
         self.learned = learned
         self.live = live
@@ -171,7 +171,7 @@ class ScanRanking:
         learned.report(self.scan_id, table.symbols, header, arrays, self._on_entry)
         ledger.sizes = []
 
-    def hear_others(self, share: WorkerShare) -> None:
+    def hear_others(self, share: WorkerLeases) -> None:
         """Take in what other workers reported since the last batch."""
         try:
             if self.live is None or self.learned is None:  # after a failure nothing is folded

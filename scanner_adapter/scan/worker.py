@@ -15,7 +15,7 @@ from collections.abc import Container, Iterable, Sequence
 from bandit.errors import InvalidInputError, StoreRefusedError, StoreUnavailableError
 from bandit.stores import Store
 from bandit.stores.names import check_name
-from scanner_adapter.scan.pacing import WorkerPaces
+from scanner_adapter.scan.pacing import Pacing
 
 log = logging.getLogger("scanrank")
 
@@ -27,7 +27,7 @@ _RETRY_S = 0.2
 _IDLE_S = 0.05
 
 
-class WorkerShare:
+class WorkerLeases:
     """What one worker holds of a shared scan, and what it was refused.
 
     Parameters
@@ -57,7 +57,7 @@ class WorkerShare:
         self._lease_s = lease_s
         self._held: set[str] = set()
         self._refused: set[str] = set()  # held by others when we looked last
-        self.paces = WorkerPaces()
+        self.paces = Pacing()
         self._lock = threading.Lock()  # of `_held`, which the heartbeat reads
         self._is_over = threading.Event()
         self._has_warned = False

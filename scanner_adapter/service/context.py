@@ -15,7 +15,7 @@ from scanner_adapter.service.metrics import Metrics
 from scanner_adapter.service.settings import ServiceSettings
 from scanner_adapter.service.store_access import StoreAccess
 from scanner_adapter.service.watching.beliefs import Beliefs
-from scanner_adapter.service.watching.scan_cache import WatchedScans
+from scanner_adapter.service.watching.scan_cache import ScanCache
 from scanner_adapter.service.watching.streams import Streams
 
 
@@ -28,7 +28,7 @@ class Service:
     metrics: Metrics
     sessions: Sessions
     rate: RateLimit
-    watched: WatchedScans
+    watched: ScanCache
     streams: Streams
     beliefs: Beliefs
     launcher: Launcher
@@ -38,7 +38,7 @@ class Service:
         """Put the parts together; nothing is asked of the store yet."""
         access = StoreAccess(settings.store, store)
         metrics = Metrics(access)
-        watched = WatchedScans(access)
+        watched = ScanCache(access)
         return cls(
             settings=settings,
             access=access,

@@ -8,12 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from bandit.belief.belief import LEARNING_VERSION, Ranker, RankerSettings
+from bandit.belief.belief import LEARNING_VERSION, Belief, BeliefSettings
 from bandit.errors import BanditError, InvalidInputError
 from bandit.stores import Problem, Snapshot, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
-from scanner_adapter.state.fingerprint import settings_from_note
+from scanner_adapter.state.fingerprint import settings_from_fingerprint
 
 _NOTES = ("settings", "fold_since", "as_of")  # beside the belief in a snapshot's header
 
@@ -95,7 +95,7 @@ def _compare(
             "there is not what a fold from zero gives today"
         )
     try:
-        settings = settings_from_note(snapshot.header["settings"])
+        settings = settings_from_fingerprint(snapshot.header["settings"])
         folded = fold_journal(store, ruleset, settings, until=snapshot.position)
     except (BanditError, KeyError, TypeError, ValueError) as err:
         return Fold.DIFFERENT, f"the journal cannot be folded ({type(err).__name__}: {err})"
@@ -107,10 +107,10 @@ def _compare(
 
 @one_blas_thread()  # several sum in another order, and the last bits would differ
 def fold_journal(
-    store: Store, ruleset: str, settings: RankerSettings, *, until: str | None = None
-) -> Ranker:
+    store: Store, ruleset: str, settings: BeliefSettings, *, until: str | None = None
+) -> Belief:
     """Fold a ruleset's journal from its first entry up to a position, the end by default."""
-    ranker = Ranker(settings)
+    ranker = Belief(settings)
     for entry in store.read(ruleset):
         if until is not None and position_key(entry.position) > position_key(until):
             break
@@ -118,7 +118,7 @@ def fold_journal(
     return ranker
 
 
-def differences(ranker: Ranker, snapshot: Snapshot) -> list[str]:
+def differences(ranker: Belief, snapshot: Snapshot) -> list[str]:
     """Return the names of what is not the same, bit for bit, in a belief and a snapshot."""
     header, arrays = ranker.state()
     noted: dict[str, Any] = {
@@ -178,7 +178,7 @@ def repair(store: Store, verdict: Verdict, folder: Path) -> list[str]:
         return done
     header, arrays = dict(snapshot.header), dict(snapshot.arrays)
     if verdict.fold is Fold.DIFFERENT:
-        settings = settings_from_note(header["settings"])
+        settings = settings_from_fingerprint(header["settings"])
         folded = fold_journal(store, verdict.ruleset, settings, until=snapshot.position)
         belief, arrays = folded.state()
         header |= belief

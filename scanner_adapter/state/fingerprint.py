@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bandit.belief.belief import LEARNING_VERSION, RankerSettings
+from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
 from bandit.rewards import RewardRule, Signal, TopShare
 
 
-def settings_note(settings: RankerSettings) -> dict[str, Any]:
+def fingerprint(settings: BeliefSettings) -> dict[str, Any]:
     """Return what the fold depends on, as JSON takes it.
 
     Of the reward rule that is its expected share: rewards themselves stand in the journal. Its
@@ -31,18 +31,18 @@ def settings_note(settings: RankerSettings) -> dict[str, Any]:
     }
 
 
-def settings_from_note(note: Mapping[str, Any]) -> RankerSettings:
+def settings_from_fingerprint(note: Mapping[str, Any]) -> BeliefSettings:
     """Return settings that fold a journal as the noted ones do.
 
     Examples
     --------
-    >>> noted = settings_note(RankerSettings(half_life_days=30.0))
-    >>> settings_note(settings_from_note(noted)) == noted
+    >>> noted = fingerprint(BeliefSettings(half_life_days=30.0))
+    >>> fingerprint(settings_from_fingerprint(noted)) == noted
     True
     """
     share = note["expected_share"]
     rule: RewardRule = Signal() if share is None else TopShare(float(share))
-    return RankerSettings(
+    return BeliefSettings(
         seed_weights={str(name): float(weight) for name, weight in note["seed_weights"].items()},
         rule=rule,
         crossed=tuple(note["crossed"]),

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.belief.belief import Ranker, RankerSettings
+from bandit.belief.belief import Belief, BeliefSettings
 from bandit.errors import StoreRefusedError, StoreUnavailableError
 from bandit.stores import Entry, Receipt, Snapshot, Store
 from bandit.stores.memory import ForgetfulStore
 from bandit.stores.names import position_key
-from scanner_adapter.state.fingerprint import settings_note
+from scanner_adapter.state.fingerprint import fingerprint
 
 log = logging.getLogger("scanrank")
 
@@ -35,7 +35,7 @@ class LearnedState:
     ----------
     store : Store
     ruleset : str
-    settings : RankerSettings
+    settings : BeliefSettings
 
     Raises
     ------
@@ -43,13 +43,13 @@ class LearnedState:
         See `bandit.errors`; nothing was changed.
     """
 
-    def __init__(self, store: Store, ruleset: str, settings: RankerSettings) -> None:
+    def __init__(self, store: Store, ruleset: str, settings: BeliefSettings) -> None:
         self.store = store
         self.ruleset = ruleset
         self.settings = settings
         # Else only what is learned from is made of a report, and nothing to read it by later.
         self.keeps_journal = not isinstance(store, ForgetfulStore)
-        self.ranker: Ranker
+        self.ranker: Belief
         self.position: str
         self.as_of: str | None  # newest day whose facts a scan saw, YYYY-MM-DD; None = none did
         self._snapshot_version: int
@@ -62,10 +62,10 @@ class LearnedState:
         """Start from the newest snapshot and fold the entries after it."""
         snapshot = self.store.load_snapshot(self.ruleset)
         if snapshot is None:
-            self.ranker, self.position, self._snapshot_version = Ranker(self.settings), "0-0", 0
+            self.ranker, self.position, self._snapshot_version = Belief(self.settings), "0-0", 0
             self.as_of = None
         else:
-            self.ranker = Ranker.from_state(self.settings, snapshot.header, snapshot.arrays)
+            self.ranker = Belief.from_state(self.settings, snapshot.header, snapshot.arrays)
             self.position, self._snapshot_version = snapshot.position, snapshot.version
             self._fold_since = self._since(snapshot)
             self.as_of = snapshot.header.get("as_of")  # older snapshots have none
@@ -74,7 +74,7 @@ class LearnedState:
 
     def _since(self, snapshot: Snapshot) -> str:
         """Position from which on the journal was folded with the present settings."""
-        noted, now = snapshot.header.get("settings", {}), settings_note(self.settings)
+        noted, now = snapshot.header.get("settings", {}), fingerprint(self.settings)
         if noted == now:
             return str(snapshot.header["fold_since"])
         for name in [name for name in now if name in noted and noted[name] != now[name]]:
@@ -198,7 +198,7 @@ class LearnedState:
 
     def _save(self) -> bool:
         header, arrays = self.ranker.state()
-        header["settings"] = settings_note(self.settings)
+        header["settings"] = fingerprint(self.settings)
         header["fold_since"] = self._fold_since
         header["as_of"] = self.as_of
         return self.store.save_snapshot(

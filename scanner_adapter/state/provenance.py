@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.belief.belief import RankerSettings
+from bandit.belief.belief import BeliefSettings
 from bandit.errors import InvalidInputError
 from scanner_adapter.inputs.context import MarketFacts
-from scanner_adapter.inputs.loadings import KeptLoadings
+from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.modes import Mode, check_mode
-from scanner_adapter.state.fingerprint import settings_note
+from scanner_adapter.state.fingerprint import fingerprint
 
 _NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
-class ScanOrigin:
+class Provenance:
     """Mode and generator of a scan.
 
     Parameters
@@ -40,7 +40,7 @@ class ScanOrigin:
     seed: str
 
     @classmethod
-    def of(cls, header: Mapping[str, Any]) -> ScanOrigin:
+    def of(cls, header: Mapping[str, Any]) -> Provenance:
         """Read it from an open entry.
 
         Raises
@@ -61,7 +61,7 @@ class ScanOrigin:
         Examples
         --------
         >>> child = np.random.default_rng(7).spawn(2)[1]
-        >>> again = ScanOrigin("on", seed_note(child)).rng()
+        >>> again = Provenance("on", seed_note(child)).rng()
         >>> bool(again.random() == child.random())
         True
         """
@@ -106,16 +106,16 @@ def seed_note(rng: np.random.Generator) -> str:
 
 def origin_note(
     rng: np.random.Generator,
-    settings: RankerSettings,
+    settings: BeliefSettings,
     symbols: Sequence[str],
     facts: MarketFacts,
-    kept: KeptLoadings,
+    kept: LoadingCodec,
 ) -> dict[str, Any]:
     """Return what the open entry says for replays; about 1 kB a scan."""
     return {
         "seed": seed_note(rng),
         "settings": {
-            **settings_note(settings),
+            **fingerprint(settings),
             "exploration": settings.exploration,
             "random_share": settings.random_share,
         },

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bandit.stores import Entry
 from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.scan.ledger import ScanLedger
+from scanner_adapter.scan.ledger import Ledger
 
 
 def report_arrays(
@@ -44,7 +44,7 @@ def report_arrays(
 
 
 def choice_arrays(
-    table: OutcomeTable, places: NDArray[np.intp], ledger: ScanLedger
+    table: OutcomeTable, places: NDArray[np.intp], ledger: Ledger
 ) -> dict[str, NDArray[Any]]:
     """Return the other arrays of a report's entry: what was said, and how it was chosen."""
     return {

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from servers import Server
 
-from bandit.belief.belief import RankerSettings
+from bandit.belief.belief import BeliefSettings
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from scanner_adapter import SymbolRanker
@@ -37,7 +37,7 @@ def rating(symbol: str) -> float:
 
 @contextmanager
 def ranker_on(store: Store, **options: object) -> Iterator[SymbolRanker]:
-    settings = RankerSettings(seed_weights=seed_weights(None), crossed=CROSSED)
+    settings = BeliefSettings(seed_weights=seed_weights(None), crossed=CROSSED)
     yield SymbolRanker(store, ruleset="rules", settings=settings, **options)  # type: ignore[arg-type]
 
 

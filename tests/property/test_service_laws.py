@@ -19,7 +19,7 @@ from bandit.stores.names import check_arms, check_name
 from scanner_adapter.service.app import create_app
 from scanner_adapter.service.guard.sessions import Sessions
 from scanner_adapter.service.settings import ServiceSettings
-from scanner_adapter.service.watching.scan_log import ScanLog
+from scanner_adapter.service.watching.scan_log import ScanResults
 
 TOKEN = "0123456789abcdefghijklmnopqrstuv"  # noqa: S105
 
@@ -29,11 +29,11 @@ reports = st.lists(
 )
 
 
-def logged(sizes: list[tuple[int, float, bool]], *, steps: int = 1) -> tuple[Store, ScanLog]:
+def logged(sizes: list[tuple[int, float, bool]], *, steps: int = 1) -> tuple[Store, ScanResults]:
     """A scan reported in entries of these sizes, another scan's between them."""
     store = store_from_url("memory://")
     open_scan(store)
-    log = ScanLog("demo", "s1")
+    log = ScanResults("demo", "s1")
     for number, (k, reward, has_other) in enumerate(sizes):
         if has_other:
             report(store, [f"X{number}"], scan_id="s2")

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from bandit.belief.belief import RankerSettings
+from bandit.belief.belief import BeliefSettings
 from bandit.stores import Receipt
 from bandit.stores.entries import Sealed
 from bandit.stores.memory import MemoryStore
@@ -81,7 +81,7 @@ class ForgetfulStore(MemoryStore):
 def test_memory_stays_flat_over_a_hundred_scans() -> None:
     """Growth from the 40th to the 100th scan is less than a third of what one scan holds."""
     store = ForgetfulStore()
-    feed = ResultFeed(SymbolRanker(store, ruleset="t", settings=RankerSettings(seed_weights(None))))
+    feed = ResultFeed(SymbolRanker(store, ruleset="t", settings=BeliefSettings(seed_weights(None))))
     sizes = []
     tracemalloc.start()
     for _ in range(100):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bandit.belief.backlog import MOST_ARMS, MOST_SHARE
-from bandit.belief.belief import Ranker, RankerSettings
+from bandit.belief.belief import Belief, BeliefSettings
 from bandit.belief.pattern import PatternStrength, ScanPattern
 from bandit.belief.weights import laplace_update
 from bandit.choice.open_scan import OpenScan
@@ -19,9 +19,9 @@ COLUMNS = ["factor.a", "a.x", "a.y"]
 K = 8
 
 
-def ranker() -> Ranker:
-    settings = RankerSettings(seed_weights={"factor.a": 1.0}, rule=Signal())
-    learner = Ranker(settings)
+def ranker() -> Belief:
+    settings = BeliefSettings(seed_weights={"factor.a": 1.0}, rule=Signal())
+    learner = Belief(settings)
     learner.fold("open", {"scan_time": 100.0, "columns": COLUMNS}, (), {}, scan_id="s")
     return learner
 
@@ -43,7 +43,7 @@ def report(seed: int, *, hits: int = 0, k: int = K, time: float = 100.0) -> tupl
 CLOSE = ("close", {"limit": None}, (), {})
 
 
-def assert_same_state(one: Ranker, other: Ranker) -> None:
+def assert_same_state(one: Belief, other: Belief) -> None:
     (header, arrays), (header_, arrays_) = one.state(), other.state()
     assert header == header_
     assert arrays.keys() == arrays_.keys()
@@ -110,7 +110,7 @@ def test_it_takes_so_many_arms_at_most() -> None:
     assert learner.posterior.n_observed == pytest.approx(k, rel=0.01)
 
 
-def experienced(n_scans: int = 40) -> Ranker:
+def experienced(n_scans: int = 40) -> Belief:
     """One that has learned from so much that a report hardly counts beside it."""
     learner = ranker()
     for number in range(n_scans):
@@ -159,7 +159,7 @@ class TestPrecisionWaits:
         assert learner.backlog.n_known == K
         assert learner.backlog.n_arms == 2 * K
         header, arrays = learner.state()
-        restored = Ranker.from_state(learner.settings, header, arrays)
+        restored = Belief.from_state(learner.settings, header, arrays)
         np.testing.assert_array_equal(restored.moments.mean, learner.moments.mean)
         for each in (learner, restored):
             each.fold(*report(1_002, hits=2), scan_id="s")
@@ -189,7 +189,7 @@ def test_a_state_saved_meanwhile_goes_on_bit_for_bit() -> None:
     learner.fold(*report(2), scan_id="s")
     header, arrays = learner.state()
     assert arrays["backlog_reward"].size == 2 * K
-    restored = Ranker.from_state(learner.settings, header, arrays)
+    restored = Belief.from_state(learner.settings, header, arrays)
     for each in (learner, restored):
         each.fold(*report(3, hits=2), scan_id="s")
         each.fold(*CLOSE, scan_id="s")

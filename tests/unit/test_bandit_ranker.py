@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.belief.belief import Ranker, RankerSettings
+from bandit.belief.belief import Belief, BeliefSettings
 from bandit.choice.draw import round_stochastically, sample, top_k
 from bandit.choice.open_scan import OpenScan
 from bandit.errors import IncompatibleStateError, InvalidInputError
@@ -22,8 +22,8 @@ COLUMNS = (*SEED, "a.x", "a.y")
 ARMS = tuple(f"S{i:03}" for i in range(120))
 
 
-def settings(**changes: Any) -> RankerSettings:
-    return RankerSettings(seed_weights=SEED, crossed=("a.x", "a.y"), **changes)
+def settings(**changes: Any) -> BeliefSettings:
+    return BeliefSettings(seed_weights=SEED, crossed=("a.x", "a.y"), **changes)
 
 
 def context(seed: int, n: int = len(ARMS)) -> np.ndarray:
@@ -61,8 +61,8 @@ def closed(**changes: Any) -> dict[str, Any]:
     return {"kind": "close", "header": header, "arms": (), "arrays": {}}
 
 
-def taught(n_scans: int = 4, **changes: Any) -> Ranker:
-    ranker = Ranker(settings(**changes))
+def taught(n_scans: int = 4, **changes: Any) -> Belief:
+    ranker = Belief(settings(**changes))
     for seed in range(n_scans):
         ranker.fold(**opened(100.0 + seed))
         ranker.fold(**entry(seed))
@@ -70,7 +70,7 @@ def taught(n_scans: int = 4, **changes: Any) -> Ranker:
     return ranker
 
 
-def open_scan(ranker: Ranker, *, seed: int = 0, values: np.ndarray | None = None) -> OpenScan:
+def open_scan(ranker: Belief, *, seed: int = 0, values: np.ndarray | None = None) -> OpenScan:
     values = context(99) if values is None else values
     arms = tuple(f"S{i:03}" for i in range(len(values)))
     return OpenScan.open(
@@ -78,7 +78,7 @@ def open_scan(ranker: Ranker, *, seed: int = 0, values: np.ndarray | None = None
     )
 
 
-def bits(ranker: Ranker) -> tuple[str, dict[str, bytes]]:
+def bits(ranker: Belief) -> tuple[str, dict[str, bytes]]:
     header, arrays = ranker.state()
     return repr(header), {name: array.tobytes() for name, array in arrays.items()}
 
@@ -171,11 +171,11 @@ class TestRefusedScans:
 
 
 class TestState:
-    def through_the_codec(self, ranker: Ranker) -> Ranker:
+    def through_the_codec(self, ranker: Belief) -> Belief:
         header, arrays = ranker.state()
         blob = encode_snapshot(1, "5-0", header, arrays)
         snapshot = decode_snapshot(blob, where="a test")
-        return Ranker.from_state(ranker.settings, snapshot.header, snapshot.arrays)
+        return Belief.from_state(ranker.settings, snapshot.header, snapshot.arrays)
 
     def test_saved_and_loaded_it_chooses_and_learns_the_same_bits(self) -> None:
         ranker = taught()
@@ -194,14 +194,14 @@ class TestState:
             assert bits(copy) == bits(ranker)
 
     def test_an_empty_belief_travels_too(self) -> None:
-        ranker = Ranker(settings())
+        ranker = Belief(settings())
         assert bits(self.through_the_codec(ranker)) == bits(ranker)
 
     def test_a_state_written_by_format_1_still_loads(self) -> None:
         """The golden file holds `taught()` as it was when format 1 was made; 6 digits recorded."""
         blob = (GOLDEN / "ranker-state-format-1.bin").read_bytes()
         snapshot = decode_snapshot(blob, where="golden")
-        ranker = Ranker.from_state(settings(), snapshot.header, snapshot.arrays)
+        ranker = Belief.from_state(settings(), snapshot.header, snapshot.arrays)
         assert (ranker.n_scans, ranker.n_reports, len(ranker.track)) == (4, 120, 76)
         assert ranker.limit == 3.5
         np.testing.assert_allclose(
@@ -221,17 +221,17 @@ class TestState:
         header, arrays = taught().state()
         header["format"] += 1
         with pytest.raises(IncompatibleStateError, match="upgrade scanrank, or use another rulese"):
-            Ranker.from_state(settings(), header, arrays)
+            Belief.from_state(settings(), header, arrays)
 
     def test_other_seed_columns_are_refused_with_the_way_out(self) -> None:
         header, arrays = taught().state()
-        other = RankerSettings(seed_weights={"factor.z": 1.0})
+        other = BeliefSettings(seed_weights={"factor.z": 1.0})
         with pytest.raises(IncompatibleStateError, match=r"factor\.z.*use another ruleset name"):
-            Ranker.from_state(other, header, arrays)
+            Belief.from_state(other, header, arrays)
 
     def test_changed_seed_weights_take_effect(self) -> None:
         header, arrays = taught().state()
-        other = RankerSettings(seed_weights={"factor.a": 0.1, "factor.b": 0.9}, crossed=())
+        other = BeliefSettings(seed_weights={"factor.a": 0.1, "factor.b": 0.9}, crossed=())
         header["columns"] = list(SEED)
         keep = slice(0, 3)
         for name in ("prior_mean", "prior_precision", "data_shift"):
@@ -240,7 +240,7 @@ class TestState:
         for name in ("cell_precision", "cell_shift"):
             arrays[name] = arrays[name][:0]
         arrays["data_precision"] = arrays["data_precision"][keep, keep]
-        loaded = Ranker.from_state(other, header, arrays)
+        loaded = Belief.from_state(other, header, arrays)
         assert loaded.posterior.prior_mean[2] > loaded.posterior.prior_mean[1]
 
 
@@ -294,7 +294,7 @@ class TestFold:
 class TestChoice:
     def test_cold_start_is_the_weighted_sum(self) -> None:
         values = context(3)
-        ranker = Ranker(settings(exploration=0.0, random_share=0.0))
+        ranker = Belief(settings(exploration=0.0, random_share=0.0))
         ranker.fold(**opened(1.0))
         scan = open_scan(ranker, values=values)
         order = np.concatenate([scan.select(9).arms for _ in range(14)])
@@ -311,7 +311,7 @@ class TestChoice:
 
         An odd number: a matrix product may round the last rows of a block otherwise.
         """
-        ranker = Ranker(settings(exploration=0.0, random_share=0.0))
+        ranker = Belief(settings(exploration=0.0, random_share=0.0))
         ranker.fold(**opened(1.0))
         alike = np.tile([61.7, 33.3, 81.1, 12.9], (123, 1))
         counts = np.zeros(123)
@@ -341,7 +341,7 @@ class TestChoice:
         assert n_ranked == [20, 80, 80, 20]
 
     def test_what_comes_back_is_chosen_again_though_others_were_ranked_before(self) -> None:
-        ranker = Ranker(settings(exploration=0.0, random_share=0.0))
+        ranker = Belief(settings(exploration=0.0, random_share=0.0))
         ranker.fold(**opened(1.0))
         scan = open_scan(ranker, values=context(1, 400))
         _, second, third = (scan.select(20).arms for _ in range(3))
@@ -351,7 +351,7 @@ class TestChoice:
 
     def test_wishes_hold_though_others_were_ranked_before(self) -> None:
         """What is excluded after it was ranked does not come; once included it comes first."""
-        ranker = Ranker(settings(exploration=0.0, random_share=0.0))
+        ranker = Belief(settings(exploration=0.0, random_share=0.0))
         ranker.fold(**opened(1.0))
         values = context(1, 400)
         expected = open_scan(ranker, values=values).select(100).arms
@@ -384,7 +384,7 @@ class TestChoice:
 
     def test_a_random_quota_is_never_silently_zero(self) -> None:
         """2 % of batches of 10 is 0.2 symbols; 100 batches expect 20 of them, sd 4."""
-        ranker = Ranker(settings())
+        ranker = Belief(settings())
         ranker.fold(**opened(1.0))
         scan = open_scan(ranker, values=context(1, 1_000))
         choices = [scan.select(10) for _ in range(100)]
@@ -400,7 +400,7 @@ class TestChoice:
 
     def test_propensities_of_the_quota_are_exact(self) -> None:
         """Greedy, 40 arms, batches of 10, quota 2: behind the ten best, 2 / 40 each."""
-        ranker = Ranker(settings(exploration=0.0, random_share=0.2))
+        ranker = Belief(settings(exploration=0.0, random_share=0.2))
         ranker.fold(**opened(1.0))
         values = context(1, 40)
         best = set(np.argsort(-(0.7 * values[:, 0] + 0.3 * values[:, 1]))[:10].tolist())
@@ -443,15 +443,15 @@ class TestChoice:
         about 7 are shared, after 60 reports of one rule more.
         """
 
-        def shared(ranker: Ranker) -> float:
+        def shared(ranker: Belief) -> float:
             tops = [
                 set(open_scan(ranker, seed=seed).select(10).arms.tolist()) for seed in range(40)
             ]
             return float(np.mean([len(a & b) for a, b in zip(tops[::2], tops[1::2], strict=True)]))
 
-        young = Ranker(settings(exploration=1.0, random_share=0.0, half_life_days=1e6))
+        young = Belief(settings(exploration=1.0, random_share=0.0, half_life_days=1e6))
         young.fold(**opened(1.0))
-        old = Ranker(young.settings)
+        old = Belief(young.settings)
         old.fold(**opened(1.0))
         for seed in range(60):
             values = context(seed, 30)
@@ -495,7 +495,7 @@ class TestChoice:
 
     def test_todays_pattern_lifts_the_sector_that_pays(self) -> None:
         """Two sectors alike in every score: the one that pays in the first batch rises."""
-        ranker = Ranker(settings(exploration=0.0, random_share=0.0, rule=Signal()))
+        ranker = Belief(settings(exploration=0.0, random_share=0.0, rule=Signal()))
         ranker.fold(**opened(1.0))
         n = 80
         sector = np.zeros((n, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bandit import Ranker, RankerSettings, Signal
+from bandit import Belief, BeliefSettings, Signal
 from bandit.belief.expansion import Expansion
 from bandit.choice.open_scan import OpenScan
 from bandit.choice.scores import CACHE_BYTES, BoundedScores, DenseScores
@@ -19,7 +19,7 @@ TRUTH = RNG.normal(0.0, 1.0, len(COLUMNS))
 OPENED = {"scan_time": 1.0, "columns": COLUMNS}
 
 
-def report(ranker: Ranker, rows: np.ndarray, seed: int) -> np.ndarray:
+def report(ranker: Belief, rows: np.ndarray, seed: int) -> np.ndarray:
     """Fold a report of `rows` whose rewards follow TRUTH; return the rewards."""
     x = CONTEXT[rows]
     chance = 1.0 / (1.0 + np.exp(2.0 - (x - 50.0) / 50.0 @ TRUTH))
@@ -29,8 +29,8 @@ def report(ranker: Ranker, rows: np.ndarray, seed: int) -> np.ndarray:
     return rewards
 
 
-def taught(n_reports: int) -> Ranker:
-    ranker = Ranker(RankerSettings(seed_weights=SEEDS, rule=Signal()))
+def taught(n_reports: int) -> Belief:
+    ranker = Belief(BeliefSettings(seed_weights=SEEDS, rule=Signal()))
     ranker.fold("open", OPENED, (), {})
     for seed in range(n_reports):
         report(ranker, np.random.default_rng(seed).choice(N, 50, replace=False), seed)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit.belief.belief import Ranker, RankerSettings
+from bandit.belief.belief import Belief, BeliefSettings
 from bandit.belief.unsettled import MOST_ARMS, MOST_SCANS, UnsettledScan
 from bandit.errors import InvalidInputError
 
@@ -15,8 +15,8 @@ COLUMNS = ["factor.a", "a.x", "a.y"]
 K = 40
 
 
-def ranker() -> Ranker:
-    return Ranker(RankerSettings(seed_weights={"factor.a": 1.0}, crossed=("a.x", "a.y")))
+def ranker() -> Belief:
+    return Belief(BeliefSettings(seed_weights={"factor.a": 1.0}, crossed=("a.x", "a.y")))
 
 
 def opened(scan_id: str, time: float = 100.0) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def closed(scan_id: str, **changes: Any) -> dict[str, Any]:
     return {"kind": "close", "header": header, "arms": (), "arrays": {}, "scan_id": scan_id}
 
 
-def same_state(one: Ranker, other: Ranker) -> None:
+def same_state(one: Belief, other: Belief) -> None:
     (header, arrays), (header_, arrays_) = one.state(), other.state()
     assert header == header_
     assert arrays.keys() == arrays_.keys()
@@ -100,7 +100,7 @@ def test_a_snapshot_in_mid_scan_loses_nothing() -> None:
     learner.fold(**opened("other"))
     learner.fold(**opened("one"))
     learner.fold(**reported("one", 1))
-    loaded = Ranker.from_state(learner.settings, *learner.state())
+    loaded = Belief.from_state(learner.settings, *learner.state())
     same_state(loaded, learner)
     for each in (learner, loaded):
         each.fold(**reported("one", 2))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from servers import wait_until
 
-from bandit.belief.belief import RankerSettings
+from bandit.belief.belief import BeliefSettings
 from bandit.errors import StoreUnavailableError
 from bandit.stores.memory import MemoryStore
 from scanner_adapter import Outcome, ResultFeed, SymbolRanker
@@ -59,7 +59,7 @@ def store() -> SharedStore:
 
 
 def ranker(store: SharedStore, **options: Any) -> SymbolRanker:
-    settings = RankerSettings(seed_weights=seed_weights(None), random_share=0.0, exploration=0.0)
+    settings = BeliefSettings(seed_weights=seed_weights(None), random_share=0.0, exploration=0.0)
     return SymbolRanker(store, ruleset="t", settings=settings, seed=1, **options)
 
 

@@ -11,7 +11,7 @@ from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_l
 from scanner_adapter.replay.pace import Pace, evaluate
 from scanner_adapter.replay.pictures.figures import reliability
 from scanner_adapter.replay.pictures.pictures import pictures
-from scanner_adapter.replay.recorder import Watch
+from scanner_adapter.replay.recorder import Recorder
 from scanner_adapter.run.stop_rules import HitsFound
 from scanner_adapter.scan.scan import Scan
 from scanner_adapter.symbol_ranker import SymbolRanker
@@ -143,7 +143,7 @@ def test_looking_changes_no_choice() -> None:
         Ranked(
             Configuration(seed=3).open(log.rule), batch_size=30, pace=Pace(workers=4), watch=watch
         ).visit(scan, 200)
-        for watch in (Watch(), None)
+        for watch in (Recorder(), None)
     )
     np.testing.assert_array_equal(seen, unseen)
 

@@ -27,7 +27,7 @@ from scanner_adapter.replay.pictures.figures import (
 from scanner_adapter.replay.pictures.page import page, verdict
 from scanner_adapter.replay.pictures.pictures import pictures, write_pictures
 from scanner_adapter.replay.pictures.pictures import pictures as drawn
-from scanner_adapter.replay.recorder import Check, Watch
+from scanner_adapter.replay.recorder import Check, Recorder
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,9 @@ class TestFigures:
             return GroupWeight(0.4, learned, learned - 0.1, learned + 0.1)
 
         silent = GroupWeight(0.0, 0.0, 0.0, 0.0)
-        watch = Watch([(0, {"a": weight(0.5), "b": silent}), (5, {"a": weight(0.6), "b": silent})])
+        watch = Recorder(
+            [(0, {"a": weight(0.5), "b": silent}), (5, {"a": weight(0.6), "b": silent})]
+        )
         history = weight_histories(watch)
         assert list(history) == list(last_weights(watch)) == ["a"]
         np.testing.assert_array_equal(history["a"].scans, [0, 5])
@@ -80,12 +82,12 @@ class TestFigures:
         """20 looks at an estimate of 0.8, all truly 0.9: above the lower bound, below the upper
         one in half of them. A single look elsewhere says nothing; it counts for the bounds only."""
         checks = [Check(i, 0.1, 0.8, 0.7, 0.85 + 0.1 * (i % 2), 0.9) for i in range(20)]
-        found = reliability(Watch(checks=[*checks, Check(20, 0.1, 0.3, 0.2, 1.0, 0.1)]))
+        found = reliability(Recorder(checks=[*checks, Check(20, 0.1, 0.3, 0.2, 1.0, 0.1)]))
         np.testing.assert_allclose(found.true, [0.9])
         np.testing.assert_array_equal(found.n, [20])
         assert found.above_low == pytest.approx(20 / 21)
         assert found.below_high == pytest.approx(11 / 21)
-        assert reliability(Watch(checks=checks), warmup=15).n.size == 0
+        assert reliability(Recorder(checks=checks), warmup=15).n.size == 0
 
     def test_the_watch_looks_without_changing_the_choice(self, report: ReplayReport) -> None:
         log = bundled_log()

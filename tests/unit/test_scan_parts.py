@@ -13,7 +13,7 @@ from scanner_adapter import Outcome
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.replay.logs.logged_outcomes import LoggedOutcomes
-from scanner_adapter.scan.ledger import ScanLedger
+from scanner_adapter.scan.ledger import Ledger
 
 
 def batch(*places: int, random: int = 0) -> Choice:
@@ -99,10 +99,10 @@ class TestLoggedOutcomes:
 
 class TestScanLedger:
     @pytest.fixture
-    def ledger(self) -> ScanLedger:
-        return ScanLedger(("A", "B", "C", "D", "E"), started=0.0)
+    def ledger(self) -> Ledger:
+        return Ledger(("A", "B", "C", "D", "E"), started=0.0)
 
-    def test_the_given_order_passes_over_what_was_handed_out(self, ledger: ScanLedger) -> None:
+    def test_the_given_order_passes_over_what_was_handed_out(self, ledger: Ledger) -> None:
         assert ledger.hand_out(batch(1, 0), is_counted=True) == ("B", "A")
         assert ledger.given_order(2).arms.tolist() == [2, 3]
         # Others held D and gave it back; C is handed out, so that it stays where it is.
@@ -110,7 +110,7 @@ class TestScanLedger:
         assert ledger.put_back(np.array([2, 3])).tolist() == [3]
         assert ledger.given_order(9).arms.tolist() == [3, 4]
 
-    def test_only_what_was_handed_out_can_be_reported(self, ledger: ScanLedger) -> None:
+    def test_only_what_was_handed_out_can_be_reported(self, ledger: Ledger) -> None:
         ledger.hand_out(batch(1, 0), is_counted=True)
         assert ledger.check(["A", "B"]).tolist() == [0, 1]
         with pytest.raises(InvalidOutcomeError, match="'X' is not part of this scan of 5 symbols"):
@@ -118,7 +118,7 @@ class TestScanLedger:
         with pytest.raises(InvalidOutcomeError, match="'C' was not handed out yet"):
             ledger.check(["A", "C"])
 
-    def test_the_first_outcome_of_a_symbol_stands(self, ledger: ScanLedger) -> None:
+    def test_the_first_outcome_of_a_symbol_stands(self, ledger: Ledger) -> None:
         ledger.hand_out(batch(1, 0, random=1), is_counted=True)
         failed = OutcomeTable.of({"B": Outcome(1.0), "A": Outcome.failed("no data")})
         ledger.note(failed, ledger.check(failed.symbols))
@@ -136,7 +136,7 @@ class TestScanLedger:
         assert ledger.at[2] == 5.0
         assert ledger.left == ["C", "D"]
 
-    def test_batches_are_numbered_and_their_chances_kept(self, ledger: ScanLedger) -> None:
+    def test_batches_are_numbered_and_their_chances_kept(self, ledger: Ledger) -> None:
         ledger.hand_out(batch(1, 0, random=1), is_counted=True)
         ledger.hand_out(batch(4), is_counted=True)
         ledger.hand_out(batch(), is_counted=False)  # a worker that found nothing free

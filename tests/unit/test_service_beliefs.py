@@ -13,7 +13,7 @@ from bandit.stores import Store
 from scanner_adapter import SymbolRanker
 from scanner_adapter.scan.scan import Scan
 from scanner_adapter.service.watching import beliefs as module
-from scanner_adapter.service.watching.beliefs import Belief, Beliefs, past
+from scanner_adapter.service.watching.beliefs import Beliefs, FoldedBelief, past
 
 SYMBOLS = [f"S{n}" for n in range(60)]
 COLUMNS = ("market.a", "technical.b")
@@ -38,12 +38,12 @@ def start(ranker: SymbolRanker, n_batches: int) -> Scan:
     return scan
 
 
-def belief_of(beliefs: Beliefs, store: Store) -> Belief:
+def belief_of(beliefs: Beliefs, store: Store) -> FoldedBelief:
     with beliefs.of(store, "demo", store.stats("demo")) as belief:
         return belief
 
 
-def same(belief: Belief, ranker: SymbolRanker) -> None:
+def same(belief: FoldedBelief, ranker: SymbolRanker) -> None:
     mine, theirs = belief.ranker.state(), ranker.learned.ranker.state()
     assert mine[0] == theirs[0]
     for name, array in theirs[1].items():

@@ -18,7 +18,7 @@ from bandit.errors import InvalidInputError
 from bandit.stores import store_from_url
 from scanner_adapter.service import schemas
 from scanner_adapter.service.app import create_app
-from scanner_adapter.service.guard.guard import body_limit
+from scanner_adapter.service.guard import body_limit
 from scanner_adapter.service.guard.rate_limit import RateLimit
 from scanner_adapter.service.guard.sessions import COOKIE, SESSION_S, Sessions
 from scanner_adapter.service.settings import (

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from scanner_adapter.scan.pacing import WorkerPaces
+from scanner_adapter.scan.pacing import Pacing
 
 
-def reports(pace: WorkerPaces, worker: str, times_ms: list[int], n: int) -> None:
+def reports(pace: Pacing, worker: str, times_ms: list[int], n: int) -> None:
     for ms in times_ms:
         pace.note(worker, f"{ms}-0", n)
 
 
 def test_alone_every_batch_is_whole() -> None:
-    pace = WorkerPaces()
+    pace = Pacing()
     reports(pace, "a", [1000, 2000], 25)
     assert pace.batch("a", 25, n_left=3) == 25
 
 
 def test_while_much_is_left_every_batch_is_whole() -> None:
-    pace = WorkerPaces()
+    pace = Pacing()
     for worker in "abcd":
         reports(pace, worker, [1000, 2000], 25)
     assert pace.batch("a", 25, n_left=1000) == 25
@@ -25,7 +25,7 @@ def test_while_much_is_left_every_batch_is_whole() -> None:
 
 def test_the_last_batches_shrink_to_half_a_share_and_no_further_than_an_eighth() -> None:
     """4 alike, 155 left, 75 with the others: 80 free, half of a quarter of them is 10."""
-    pace = WorkerPaces()
+    pace = Pacing()
     for worker in "abcd":
         reports(pace, worker, [1000, 2000], 25)
     assert pace.batch("a", 25, n_left=155) == 10
@@ -35,7 +35,7 @@ def test_the_last_batches_shrink_to_half_a_share_and_no_further_than_an_eighth()
 
 def test_a_slow_worker_takes_its_part_by_pace() -> None:
     """One report of 5 in 10 s beside 3 of 25 every second: 0.5 of 75.5 a second."""
-    pace = WorkerPaces()
+    pace = Pacing()
     for worker in "abc":
         reports(pace, worker, [1000, 2000, 3000, 4000, 5000, 6000], 25)
     pace.note("slow", "11000-0", 5)
@@ -48,7 +48,7 @@ def test_a_slow_worker_takes_its_part_by_pace() -> None:
 
 
 def test_what_was_noted_before_changes_nothing() -> None:
-    pace = WorkerPaces()
+    pace = Pacing()
     for worker in "ab":
         reports(pace, worker, [1000, 2000], 25)
     before = pace.batch("a", 25, n_left=60)
@@ -58,7 +58,7 @@ def test_what_was_noted_before_changes_nothing() -> None:
 
 
 def test_a_worker_that_is_silent_for_long_counts_no_more() -> None:
-    pace = WorkerPaces()
+    pace = Pacing()
     reports(pace, "gone", [1000, 2000], 25)
     reports(pace, "a", [1000, 2000, 3000, 4000, 5000, 6000, 7000], 25)
     assert pace.batch("a", 25, n_left=30) == 25

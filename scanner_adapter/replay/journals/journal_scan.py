@@ -26,7 +26,7 @@ from scanner_adapter.inputs.loadings import loadings_of
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logs.recorded import RecordedLog, RecordedScan
 from scanner_adapter.scan.scan import SECONDS_PER_DAY
-from scanner_adapter.state.provenance import ScanOrigin, digest
+from scanner_adapter.state.provenance import Provenance, digest
 from scanner_adapter.state.rows import outcome_again
 
 # Gives the market facts of these symbols as of a day, as `start_scan` computed them live.
@@ -207,9 +207,9 @@ class JournalScan:
             return "it was interrupted and continued"
         return None
 
-    def origin(self) -> ScanOrigin:
-        """Its mode and random numbers; raises as `ScanOrigin.of`."""
-        return ScanOrigin.of(self.opened)
+    def origin(self) -> Provenance:
+        """Its mode and random numbers; raises as `Provenance.of`."""
+        return Provenance.of(self.opened)
 
     def recorded(self) -> RecordedScan:
         """The complete scan, for replays in other orders."""

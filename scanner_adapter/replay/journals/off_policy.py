@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 
-from bandit.belief.belief import Ranker, RankerSettings
+from bandit.belief.belief import Belief, BeliefSettings
 from bandit.choice.open_scan import OpenScan
 from bandit.errors import BanditError, InvalidInputError, UnanswerableError
 from bandit.evaluation.offpolicy import LoggedScan, Method, OffPolicyEstimate, estimate_recall
@@ -28,7 +28,7 @@ from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.context import MarketFacts, scan_context
 from scanner_adapter.replay.journals.journal_scan import FactsOf, JournalScan, journal_scans
 from scanner_adapter.replay.orders import by_value
-from scanner_adapter.state.fingerprint import settings_from_note
+from scanner_adapter.state.fingerprint import settings_from_fingerprint
 
 ORDERS = ("last rating", "composite", "file order")
 SHARES = (0.10, 0.25)
@@ -167,11 +167,11 @@ def logged_scans(journal: list[Entry], facts_of: FactsOf | None) -> Iterator[Sto
     """Yield reported scans over their whole universes; raises as `judge_stopped`."""
     scans = {scan.scan_id: scan for scan in journal_scans(journal)}
     last: dict[str, float] = {}
-    ranker: Ranker | None = None
+    ranker: Belief | None = None
     for entry in journal:
         scan = scans[entry.scan_id]
         if ranker is None:
-            ranker = Ranker(_settings(scan))
+            ranker = Belief(_settings(scan))
         ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays, scan_id=entry.scan_id)
         if entry.kind == "open" and scan.reports:
             yield _over_universe(scan, ranker, last, facts_of)
@@ -185,7 +185,7 @@ def logged_scans(journal: list[Entry], facts_of: FactsOf | None) -> Iterator[Sto
 
 
 def _over_universe(
-    scan: JournalScan, ranker: Ranker, last: dict[str, float], facts_of: FactsOf | None
+    scan: JournalScan, ranker: Belief, last: dict[str, float], facts_of: FactsOf | None
 ) -> StoppedScan:
     symbols = scan.universe()
     n = len(symbols)
@@ -209,7 +209,7 @@ def _over_universe(
 
 
 def _beliefs(
-    scan: JournalScan, symbols: tuple[str, ...], facts: MarketFacts, ranker: Ranker
+    scan: JournalScan, symbols: tuple[str, ...], facts: MarketFacts, ranker: Belief
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The composite, and the expected reward of every symbol before the scan began."""
     now = float(scan.opened["scan_time"])
@@ -250,10 +250,10 @@ def _judge(
         return Judgement(order, share, method, None, str(refusal))
 
 
-def _settings(scan: JournalScan) -> RankerSettings:
+def _settings(scan: JournalScan) -> BeliefSettings:
     if "settings" not in scan.opened:
         raise InvalidInputError(
             f"scan {scan.scan_id} was journaled without its settings (scanrank 0.1.0 or earlier "
             "wrote it); replay its ratings with bars (--bars)"
         )
-    return settings_from_note(scan.opened["settings"])
+    return settings_from_fingerprint(scan.opened["settings"])

@@ -17,7 +17,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from bandit.belief.belief import LEARNING_VERSION, RankerSettings
+from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
 from bandit.errors import BanditError, InvalidInputError
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from bandit.stores import Entry
@@ -27,8 +27,8 @@ from features.similarity import Loadings
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.replay.journals.journal_scan import FactsOf, JournalScan, journal_scans
-from scanner_adapter.state.fingerprint import settings_from_note
-from scanner_adapter.state.provenance import ScanOrigin
+from scanner_adapter.state.fingerprint import settings_from_fingerprint
+from scanner_adapter.state.provenance import Provenance
 from scanner_adapter.state.rows import outcome_again
 from scanner_adapter.symbol_ranker import SymbolRanker
 
@@ -123,7 +123,7 @@ class _Stage:
         self._rule = rule
         self._so_far = MemoryStore()  # what was read
         self._played: SymbolRanker | None = None  # what was played again, as far as it is the same
-        self._settings: RankerSettings | None = None
+        self._settings: BeliefSettings | None = None
         self._is_ahead = 0  # entries that were played and are still to be read
 
     def learn(self, entry: Entry) -> None:
@@ -161,7 +161,7 @@ class _Stage:
         self._is_ahead = len(own)
         return verdict(True)
 
-    def _ranker(self, settings: RankerSettings) -> SymbolRanker:
+    def _ranker(self, settings: BeliefSettings) -> SymbolRanker:
         if self._played is None:
             store = MemoryStore()
             for entry in self._so_far.read(_RULESET):
@@ -178,7 +178,7 @@ class _Stage:
 def _play(
     ranker: SymbolRanker,
     scan: JournalScan,
-    origin: ScanOrigin,
+    origin: Provenance,
     symbols: Sequence[str],
     facts: MarketFacts,
 ) -> str | None:
@@ -235,10 +235,10 @@ def _append(store: Any, entry: Entry) -> None:
         store.append_event(_RULESET, entry.scan_id, entry.kind, header=entry.header, arrays={})
 
 
-def _settings_of(scan: JournalScan, rule: RewardRule | None) -> RankerSettings:
+def _settings_of(scan: JournalScan, rule: RewardRule | None) -> BeliefSettings:
     note = scan.opened["settings"]
     return replace(
-        settings_from_note(note),
+        settings_from_fingerprint(note),
         rule=rule or rule_of(note),
         exploration=float(note["exploration"]),
         random_share=float(note["random_share"]),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bandit.choice.explain import GroupWeight
 from bandit.errors import InvalidInputError
 from bandit.evaluation.metrics import bootstrap_interval
-from scanner_adapter.replay.recorder import Watch
+from scanner_adapter.replay.recorder import Recorder
 from scanner_adapter.replay.report import BLOCK, ReplayReport
 
 Array = NDArray[np.float64]
@@ -140,7 +140,7 @@ def gains(
     return found
 
 
-def weight_histories(watch: Watch) -> dict[str, WeightHistory]:
+def weight_histories(watch: Recorder) -> dict[str, WeightHistory]:
     """Each factor's learned weight over the replay, with its credible interval.
 
     A factor of which the log knows nothing moves no score and is left out. The seed share is that
@@ -165,13 +165,13 @@ def weight_histories(watch: Watch) -> dict[str, WeightHistory]:
     }
 
 
-def last_weights(watch: Watch) -> dict[str, GroupWeight]:
+def last_weights(watch: Recorder) -> dict[str, GroupWeight]:
     """The factors' weights at the end, prior beside learned, where they move anything."""
     final = watch.weights[-1][1] if watch.weights else {}
     return {name: weight for name, weight in final.items() if weight.prior or weight.learned}
 
 
-def reliability(watch: Watch, *, warmup: int = 0) -> Reliability:
+def reliability(watch: Recorder, *, warmup: int = 0) -> Reliability:
     """Compare the recall estimates of the scans after the warm-up with the truth."""
     checks = [check for check in watch.checks if check.scan >= warmup]
     estimated = np.array([check.estimated for check in checks])

@@ -24,7 +24,7 @@ from scanner_adapter.replay.pictures.figures import (
     weight_histories,
 )
 from scanner_adapter.replay.pictures.pictures import FACTOR_COLOURS, INK, colour_of
-from scanner_adapter.replay.recorder import Watch
+from scanner_adapter.replay.recorder import Recorder
 from scanner_adapter.replay.report import ReplayReport
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def first_hit_figure(report: ReplayReport) -> Figure:
     return _axes(figure, "symbols scanned", "scans with a hit, %")
 
 
-def _watch(report: ReplayReport) -> Watch:
+def _watch(report: ReplayReport) -> Recorder:
     if report.watch is None:
         raise InvalidInputError(
             "the replay noted nothing of the ranker; run it with replay(..., watch=True)"

@@ -26,7 +26,7 @@ from scanner_adapter.service.schemas import (
     Symbol,
     Track,
 )
-from scanner_adapter.service.watching.beliefs import CONFIDENCE, Belief, Beliefs, past
+from scanner_adapter.service.watching.beliefs import CONFIDENCE, Beliefs, FoldedBelief, past
 
 router = APIRouter(prefix="/api/v1/rulesets", tags=["rulesets"], responses=refusals())
 
@@ -129,7 +129,7 @@ def _read_symbol(store: Store, beliefs: Beliefs, ruleset: str, symbol: str) -> S
     )  # fmt: skip
 
 
-def _track(belief: Belief, symbol: str) -> tuple[Track, Effect]:
+def _track(belief: FoldedBelief, symbol: str) -> tuple[Track, Effect]:
     view = belief.ranker.view([symbol], now=time.time() / SECONDS_PER_DAY)
     mean, variance = effect_posterior(
         view.residual, view.information, belief.ranker.effect_variance

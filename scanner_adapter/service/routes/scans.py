@@ -23,8 +23,8 @@ from scanner_adapter.service.schemas import (
     Waiting,
 )
 from scanner_adapter.service.watching.beliefs import Beliefs, past
-from scanner_adapter.service.watching.scan_cache import WatchedScan
-from scanner_adapter.service.watching.scan_log import ScanLog
+from scanner_adapter.service.watching.scan_cache import CachedScan
+from scanner_adapter.service.watching.scan_log import ScanResults
 
 router = APIRouter(prefix="/api/v1/rulesets/{ruleset}/scans", tags=["scans"], responses=refusals())
 
@@ -125,10 +125,8 @@ def _explain_waiting(waiting: Waiting) -> SymbolInScan:
     )  # fmt: skip
 
 
-def _explain_scanned(
-    store: Store, beliefs: Beliefs, watched: WatchedScan, row: int
-) -> SymbolInScan:
-    log: ScanLog = watched.log
+def _explain_scanned(store: Store, beliefs: Beliefs, watched: CachedScan, row: int) -> SymbolInScan:
+    log: ScanResults = watched.log
     logged = log.entry_of(row)
     result = log.result(row, logged, watched.hit_limit)
     reasons: dict[str, Reason] = {}

@@ -15,14 +15,14 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from bandit.belief.belief import Ranker, RankerSettings
+from bandit.belief.belief import Belief, BeliefSettings
 from bandit.choice.explain import Explanation, GroupWeight
 from bandit.choice.open_scan import OpenScan
 from bandit.stores import Entry, RulesetStats, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.inputs.context import CROSSED, factor_of, seed_weights
-from scanner_adapter.state.fingerprint import settings_from_note
+from scanner_adapter.state.fingerprint import settings_from_fingerprint
 from scanner_adapter.state.learned_state import LearnedState
 
 MAX_KEPT = 8  # rulesets; 5,000 symbols take about 2 MB each
@@ -32,7 +32,7 @@ RECENT_ENTRIES = 200  # reports whose contexts stand for the universe when facto
 WEIGHED = 1_000  # symbols of them, as in `bandit.choice.open_scan`
 
 
-class Belief:
+class FoldedBelief:
     """One ruleset's belief, up to journal `position`; lent to one thread at a time."""
 
     def __init__(self, store: Store, ruleset: str, stats: RulesetStats) -> None:
@@ -45,7 +45,7 @@ class Belief:
         self._remember_latest(store)
 
     @property
-    def ranker(self) -> Ranker:
+    def ranker(self) -> Belief:
         """The belief itself."""
         return self._learned.ranker
 
@@ -122,11 +122,11 @@ class Beliefs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, Belief] = OrderedDict()
+        self._kept: OrderedDict[str, FoldedBelief] = OrderedDict()
         self._loading: dict[str, threading.Lock] = {}
 
     @contextmanager
-    def of(self, store: Store, ruleset: str, stats: RulesetStats) -> Iterator[Belief]:
+    def of(self, store: Store, ruleset: str, stats: RulesetStats) -> Iterator[FoldedBelief]:
         """Lend the belief of a ruleset, brought up to date, to one thread at a time.
 
         Raises
@@ -140,7 +140,7 @@ class Beliefs:
             belief = self._kept.get(ruleset)
             if belief is None or not belief.fits(stats):
                 with one_blas_thread():
-                    belief = Belief(store, ruleset, stats)
+                    belief = FoldedBelief(store, ruleset, stats)
                 with self._lock:
                     self._kept[ruleset] = belief
                     while len(self._kept) > MAX_KEPT:
@@ -152,12 +152,12 @@ class Beliefs:
             yield belief
 
 
-def _settings(store: Store, ruleset: str) -> RankerSettings:
+def _settings(store: Store, ruleset: str) -> BeliefSettings:
     """Return settings that fold this ruleset as its scanners do; the defaults before a snapshot."""
     snapshot = store.load_snapshot(ruleset)
     if snapshot is None or "settings" not in snapshot.header:
-        return RankerSettings(seed_weights=seed_weights(None), crossed=CROSSED)
-    return settings_from_note(snapshot.header["settings"])
+        return BeliefSettings(seed_weights=seed_weights(None), crossed=CROSSED)
+    return settings_from_fingerprint(snapshot.header["settings"])
 
 
 def past(position: str) -> str:

@@ -28,8 +28,8 @@ from bandit.stores.names import START, position_key
 from scanner_adapter.service.metrics import Metrics
 from scanner_adapter.service.schemas import ClosedEvent, DisconnectedEvent, Scan
 from scanner_adapter.service.store_access import StoreAccess
-from scanner_adapter.service.watching.scan_cache import WatchedScan
-from scanner_adapter.service.watching.scan_log import ScanLog
+from scanner_adapter.service.watching.scan_cache import CachedScan
+from scanner_adapter.service.watching.scan_log import ScanResults
 
 HEARTBEAT_S = 10.0  # of silence; proxies drop a connection after 30 to 60
 AWAY_PAUSE_S = 0.5  # between looks while the store is away
@@ -40,11 +40,11 @@ CLOSING_S = 1.0  # how long the status "done" may follow the closing of a scan i
 log = logging.getLogger("scanrank.service")
 
 
-class Channel:
+class ScanEvents:
     """The events of one scan, for any number of listeners on one event loop."""
 
     def __init__(
-        self, watched: WatchedScan, access: StoreAccess, metrics: Metrics, poll_s: float
+        self, watched: CachedScan, access: StoreAccess, metrics: Metrics, poll_s: float
     ) -> None:
         self.watched = watched
         self.version = 0  # of `piece`
@@ -217,7 +217,7 @@ class Channel:
             self._metrics.event_delay.observe(max(0.0, now - entry.key[0] / 1000))
 
 
-def end_position(log_: ScanLog) -> str:
+def end_position(log_: ScanResults) -> str:
     """Return the position that stands for the end of a scan: just behind its last entry."""
     milliseconds, sequence = position_key(log_.entries[-1].position if log_.entries else START)
     return f"{milliseconds}-{sequence + 1}"

@@ -15,7 +15,7 @@ from scanner_adapter.service.notes import find_scan, read_status, scan_of
 from scanner_adapter.service.problems import NOT_FOUND, ProblemError
 from scanner_adapter.service.schemas import Scan
 from scanner_adapter.service.store_access import StoreAccess
-from scanner_adapter.service.watching.scan_log import ScanLog
+from scanner_adapter.service.watching.scan_log import ScanResults
 
 MAX_AGE_S = 0.1
 STALE_S = 0.5  # what is older is not told, even while a newer answer is on its way
@@ -25,7 +25,7 @@ QUIET_S, INFO_AGE_S = 12.0, 2.0
 MAX_KEPT = 16  # scans nobody streams, of which results are kept in memory
 
 
-class WatchedScan:
+class CachedScan:
     """One scan: its notes, its results, and the notes as JSON bytes.
 
     `look` asks the store if what is known is older than `max_age_s`; questions at the same time
@@ -34,7 +34,7 @@ class WatchedScan:
 
     def __init__(self, access: StoreAccess, ruleset: str, scan_id: str) -> None:
         self.ruleset, self.scan_id = ruleset, scan_id
-        self.log = ScanLog(ruleset, scan_id)
+        self.log = ScanResults(ruleset, scan_id)
         self.scan: Scan | None = None
         self.json = b""
         self.n_users = 0  # event channels that need it
@@ -103,19 +103,19 @@ class WatchedScan:
         return None if status is None else status.hit_limit
 
 
-class WatchedScans:
+class ScanCache:
     """The scans asked for lately; those nobody streams are forgotten, the oldest first."""
 
     def __init__(self, access: StoreAccess) -> None:
         self._access = access
-        self._scans: OrderedDict[tuple[str, str], WatchedScan] = OrderedDict()
+        self._scans: OrderedDict[tuple[str, str], CachedScan] = OrderedDict()
 
-    def get(self, ruleset: str, scan_id: str) -> WatchedScan:
+    def get(self, ruleset: str, scan_id: str) -> CachedScan:
         """Return the place of a scan, whether or not there is one of this id."""
         key = (ruleset, scan_id)
         watched = self._scans.get(key)
         if watched is None:
-            watched = self._scans[key] = WatchedScan(self._access, ruleset, scan_id)
+            watched = self._scans[key] = CachedScan(self._access, ruleset, scan_id)
             idle = [key for key, kept in self._scans.items() if not kept.n_users]
             for old in idle[:-MAX_KEPT]:
                 del self._scans[old]
@@ -124,7 +124,7 @@ class WatchedScans:
 
     async def known(
         self, ruleset: str, scan_id: str, *, with_log: bool = False, max_age_s: float = MAX_AGE_S
-    ) -> tuple[WatchedScan, Scan]:
+    ) -> tuple[CachedScan, Scan]:
         """Return a scan's place and the scan.
 
         Raises

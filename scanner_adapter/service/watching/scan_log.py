@@ -35,7 +35,7 @@ class LoggedEntry:
     reported_at: float
 
 
-class ScanLog:
+class ScanResults:
     """Results of a scan in journal order. Not thread-safe; reads may run beside one `refresh`.
 
     `refresh` appends results first and the entry that makes them visible last, so that a reader in

@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 from scanner_adapter.service.metrics import Metrics
 from scanner_adapter.service.problems import TOO_MANY, ProblemError
 from scanner_adapter.service.store_access import StoreAccess
-from scanner_adapter.service.watching.channel import Channel
-from scanner_adapter.service.watching.scan_cache import WatchedScans
+from scanner_adapter.service.watching.channel import ScanEvents
+from scanner_adapter.service.watching.scan_cache import ScanCache
 
 RETRY_MS = 1000  # after which a browser connects again
 SEND_S = 20.0  # a client that takes nothing for so long is dropped; it may come back
@@ -23,7 +23,7 @@ class Streams:
 
     def __init__(
         self,
-        watched: WatchedScans,
+        watched: ScanCache,
         access: StoreAccess,
         metrics: Metrics,
         *,
@@ -32,7 +32,7 @@ class Streams:
     ) -> None:
         self._watched, self._access, self._metrics = watched, access, metrics
         self._poll_s, self._max = poll_s, max_streams
-        self._channels: dict[tuple[str, str], tuple[Channel, int]] = {}
+        self._channels: dict[tuple[str, str], tuple[ScanEvents, int]] = {}
         self._n = 0
 
     def check_room(self) -> None:
@@ -49,12 +49,12 @@ class Streams:
                 {"Retry-After": "5"},
             )
 
-    def enter(self, ruleset: str, scan_id: str) -> Channel:
+    def enter(self, ruleset: str, scan_id: str) -> ScanEvents:
         """Return the channel of a scan for one more listener."""
         key = (ruleset, scan_id)
         kept = self._channels.get(key)
         if kept is None or kept[0].is_over:
-            channel = Channel(
+            channel = ScanEvents(
                 self._watched.get(ruleset, scan_id), self._access, self._metrics, self._poll_s
             )
             channel.start()
@@ -64,7 +64,7 @@ class Streams:
         self._metrics.event_clients.set(self._n)
         return kept[0]
 
-    async def leave(self, channel: Channel) -> None:
+    async def leave(self, channel: ScanEvents) -> None:
         """One listener less; without any, nobody looks at the scan."""
         self._n -= 1
         self._metrics.event_clients.set(self._n)
@@ -129,7 +129,7 @@ class EventStream(Response):
         finally:
             await self._streams.leave(channel)
 
-    async def _tell(self, channel: Channel, send: Send) -> None:
+    async def _tell(self, channel: ScanEvents, send: Send) -> None:
         async def say(piece: bytes, *, more: bool = True) -> None:
             async with asyncio.timeout(SEND_S):
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
