@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import pytest
-from test_shared_scan import SYMBOLS, reports, work
+from shared_scans import SYMBOLS, reports, work
 
 from bandit.stores import store_from_url
 from bandit.stores.redis.store import RedisStore

@@ -90,7 +90,7 @@ def test_ctrl_c_commits_what_was_learned(tmp_path: Path) -> None:
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "running\n"

@@ -16,7 +16,7 @@ from bandit.errors import IncompatibleStateError, InvalidInputError
 from bandit.rewards import Signal, TopShare
 from bandit.stores.snapshots import decode_snapshot, encode_snapshot
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[3] / "golden"
 SEED = {"factor.a": 0.7, "factor.b": 0.3}
 COLUMNS = (*SEED, "a.x", "a.y")
 ARMS = tuple(f"S{i:03}" for i in range(120))

@@ -23,7 +23,7 @@ def test_freqtrade_itself_reads_our_list_and_loads_our_handler(tmp_path: Path) -
     python = os.environ.get("SCANRANK_FREQTRADE_PYTHON")
     if not python:
         pytest.skip("SCANRANK_FREQTRADE_PYTHON names no Python that has freqtrade")
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     result = subprocess.run(
         [python, str(Path(__file__).with_name("freqtrade_check.py")), str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(root)},

@@ -241,7 +241,7 @@ class TestStudyFile:
     ) -> None:
         """Killed with SIGKILL at some moment; then continued to a few more trials."""
         killed, whole = tmp_path / "killed", tmp_path / "whole"
-        code = RESUMED.format(folder=str(Path(__file__).parents[1]))
+        code = RESUMED.format(folder=str(Path(__file__).parents[4]))
         search = subprocess.Popen([sys.executable, "-c", code, str(killed)])
         try:
             deadline = time.monotonic() + 120

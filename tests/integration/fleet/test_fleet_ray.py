@@ -21,7 +21,7 @@ from scanner_adapter.run.stop_rules import StopRule
 ray = pytest.importorskip("ray")
 
 SYMBOLS = [f"S{n}" for n in range(60)]
-GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "run-on-a-cluster.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "how-to" / "run-on-a-cluster.md"
 LOST = "S9"  # whatever evaluates this symbol dies
 
 

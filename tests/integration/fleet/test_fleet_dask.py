@@ -72,7 +72,7 @@ def client() -> Iterator[Any]:
     """Two worker processes on this machine."""
     # The workers import this module by its name: where it lies, they look too.
     here = Path(__file__).parent
-    path = os.pathsep.join([str(here), str(here.parent)])
+    path = os.pathsep.join([str(here), str(here.parents[1])])
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = path + (os.pathsep + before if before else "")
     try:
