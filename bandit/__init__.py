@@ -17,7 +17,7 @@ from bandit.errors import (
     StoreUnavailableError,
 )
 from bandit.estimator import FractionalLogistic
-from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from bandit.rewards import HitIf, RewardRule, Signal, Threshold, TopShare
 from bandit.stores import Store, store_from_url
 
 __all__ = [

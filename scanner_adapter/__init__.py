@@ -4,7 +4,7 @@ from scanner_adapter._import_check import check_bandit_is_ours
 
 check_bandit_is_ours()
 
-from bandit.rewards import RewardRule, Signal, Threshold, TopShare  # noqa: E402
+from bandit.rewards import HitIf, RewardRule, Signal, Threshold, TopShare  # noqa: E402
 from scanner_adapter.errors import (  # noqa: E402
     AdapterError,
     InvalidContextError,
@@ -41,6 +41,7 @@ __all__ = [
     "Batch",
     "Comparison",
     "DiminishingReturns",
+    "HitIf",
     "HitsFound",
     "InvalidContextError",
     "InvalidOutcomeError",

@@ -160,7 +160,7 @@ def scan(
     """Scan your own bars, the most promising symbols first."""
     from scanner_adapter.cli.scan import ScanRequest, run_scan
 
-    is_complete = run_scan(
+    code = run_scan(
         ScanRequest(
             bars=bars,
             scanner=scanner,
@@ -177,8 +177,8 @@ def scan(
         ),
         is_json=as_json,
     )
-    if not is_complete:
-        raise typer.Exit(130)  # what a shell expects of a command that was ended by Ctrl-C
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()
