@@ -49,7 +49,7 @@ from scanner_adapter.run.coroutines import AsyncScanFunction, run_scan_async
 from scanner_adapter.run.executor import OnResult, Prefetch, ScanFunction, run_scan
 from scanner_adapter.run.progress import OnProgress
 from scanner_adapter.run.stop_rules import StopRule
-from scanner_adapter.scan.batch import Batch, ScanSummary
+from scanner_adapter.scan.batch import SECONDS_PER_DAY, Batch, ScanSummary
 from scanner_adapter.scan.claims import choose_and_claim
 from scanner_adapter.scan.closing import save_scan
 from scanner_adapter.scan.ledger import Ledger
@@ -58,9 +58,8 @@ from scanner_adapter.scan.worker import WorkerLeases
 from scanner_adapter.state.comparison import Comparison
 from scanner_adapter.state.learned_state import LearnedState
 
-__all__ = ["SECONDS_PER_DAY", "Batch", "Scan", "ScanSummary"]
+__all__ = ["Batch", "Scan", "ScanSummary"]
 
-SECONDS_PER_DAY = 86_400.0
 
 log = logging.getLogger("scanrank")
 
