@@ -20,10 +20,10 @@ from bandit.checks import as_arms
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from features.errors import FeatureError
+from scanner_adapter.batch import SECONDS_PER_DAY
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import AdapterError, InvalidContextError
 from scanner_adapter.modes import MODES, Mode, ModeChoice, check_mode, check_rollout, choose_mode
-from scanner_adapter.scan.batch import SECONDS_PER_DAY
 
 # What a scan needs is imported when the first one opens: scipy and the features take as long to
 # import as numpy and pandas together, and many a program imports this class long before.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
+from scanner_adapter.batch import ScanSummary
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.feed import ResultFeed
 from scanner_adapter.inputs.context import ScanOptions
-from scanner_adapter.scan.batch import ScanSummary
 from scanner_adapter.symbol_ranker import SymbolRanker
 
 RunScanner = Callable[[Sequence[str], Callable[..., None]], object]
