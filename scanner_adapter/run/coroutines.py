@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from scanner_adapter.batch import ScanSummary
 from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.run.pipeline import OnResult, Pipeline
 from scanner_adapter.run.progress import OnProgress
 from scanner_adapter.run.protocol import RunnableScan
 from scanner_adapter.run.stop_rules import StopRule, seconds_left
-from scanner_adapter.scan.batch import ScanSummary
 
 AsyncScanFunction = Callable[[str], Awaitable[object]]
 
@@ -51,7 +51,7 @@ async def run_scan_async(
                 try:
                     async with asyncio.timeout(timeout_s):
                         value = await fn(symbol)
-                    return symbol, Outcome.of(value, symbol=symbol, row_map=scan.row_map)
+                    return symbol, scan.read(symbol, value)
                 except InvalidOutcomeError as error:
                     return symbol, Outcome.failed(error)
                 except Exception as error:
