@@ -33,7 +33,7 @@ from scanner_adapter.replay import ReplayLog
 
 Array = NDArray[np.float64]
 
-SCANNERS = ("ratings", "technical_rating", "breakout", "volume_surge", "reversal", "squeeze")
+SCANNERS = (_data.RATING, "technical_rating", "breakout", "volume_surge", "reversal", "squeeze")
 SHARES = (0.10, 0.25)
 # Of the regression: prior precision of a weight, Newton steps, and symbols' own history: names,
 # and what a scan's hit keeps of its say from scan to scan.
