@@ -153,13 +153,19 @@ def logged_ratings(path: Path) -> pd.DataFrame:
 
     The journal keeps whether a signal was high-value, not its word: it is "Long" or nothing.
 
-    Of a symbol scanned twice on one day (UTC) the first rating stands, as within a scan; failed
+    A scan is of the day that it was given as `as_of`, else of the day of its time (UTC): an
+    evening scan in New York is already the next day in UTC, and belongs to the bars that it saw.
+    Of a symbol scanned twice on one day the first rating stands, as within a scan; failed
     evaluations have none and are left out.
     """
     parts = []
+    as_of: dict[str, str] = {}
     for entry in read_journal(path):
+        if entry.kind == "open" and entry.header.get("as_of"):
+            as_of[entry.scan_id] = entry.header["as_of"]
         if entry.kind == "report":
-            day = np.datetime64(0, "D") + int(entry.header["scan_time"] // 1)
+            utc = np.datetime64(0, "D") + int(entry.header["scan_time"] // 1)
+            day = np.datetime64(as_of.get(entry.scan_id, str(utc)), "D")
             part = pd.DataFrame(
                 entry.arrays["rows"].astype(np.float64), columns=entry.header["row_columns"]
             )
