@@ -114,8 +114,10 @@ class Pipeline:
         k = min(self._batch_size, symbols_left(self._until, self.scan, self._n_handed_out))
         batch = self.scan.next_batch(int(k)).symbols if k >= 1 else ()
         if not batch:
-            # In a shared scan, what other workers hold may still come back.
-            self.is_ending = k < 1 or not self.scan.awaits_others
+            self._heed()  # an operator's stop arrives with the batch that it empties
+            # In a shared scan, what other workers hold may still come back: `next_batch` has
+            # waited for it unless results of this worker's own are due.
+            self.is_ending |= k < 1 or not self.scan.awaits_others or not self.in_flight
             return ()
         self._n_handed_out += len(batch)
         self.in_flight.update(batch)
@@ -170,6 +172,11 @@ class Pipeline:
             self._on_progress(
                 progress_of(self.scan, stage=stage, target=recall_target(self._until))
             )
+        self._heed()
+        return not self.is_ending
+
+    def _heed(self) -> None:
+        """Stop where an operator or the rule says so."""
         # At the end too: a symbol budget ends the choosing before its last results are in.
         is_whole = self.scan.n_scanned == len(self.scan.symbols)
         if not self.is_stopped and not is_whole:
@@ -178,7 +185,6 @@ class Pipeline:
                 reason = self._until.reason(self.scan)
             if reason is not None:
                 self.stop(reason)
-        return not self.is_ending
 
     def _adapt(self, overhead_s: float) -> None:
         """Let the next batch be as large as this one's overhead is worth."""
