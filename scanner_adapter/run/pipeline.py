@@ -21,11 +21,17 @@ import math
 import time
 from collections.abc import Callable
 
-from scanner_adapter.errors import InvalidContextError
+from bandit.checks import as_count, as_function, as_number
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.run.progress import OnProgress, progress_of
 from scanner_adapter.run.protocol import RunnableScan
-from scanner_adapter.run.stop_rules import StopRule, recall_target, seconds_left, symbols_left
+from scanner_adapter.run.stop_rules import (
+    StopRule,
+    check_stop_rule,
+    recall_target,
+    seconds_left,
+    symbols_left,
+)
 
 OnResult = Callable[[str, Outcome], None]
 
@@ -35,6 +41,19 @@ FIRST_BATCH = 50
 OVERHEAD_SHARE = 0.004
 # But never more than this share of the universe: the scan is to learn while it runs.
 LARGEST_SHARE = 0.1
+
+
+def check_run(fn: object, *, timeout_s: float | None, retries: int) -> None:
+    """Refuse what no run can use.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    as_function(fn, "fn", "a symbol and returns its result")
+    if timeout_s is not None:
+        as_number(timeout_s, "timeout_s", "a positive number of seconds", above=0.0)
+    as_count(retries, "retries", least=0)
 
 
 class Pipeline:
@@ -64,9 +83,16 @@ class Pipeline:
         on_progress: OnProgress | None,
         overlaps: bool = False,
     ) -> None:
-        for name, value in (("batch_size", batch_size), ("workers", n_workers)):
-            if value is not None and value < 1:
-                raise InvalidContextError(f"{name} is {value}; expected at least 1")
+        if batch_size is not None:
+            as_count(batch_size, "batch_size")
+        if until is not None:
+            check_stop_rule(until, "until")
+        for name, callback, takes in (
+            ("on_result", on_result, "a symbol and its outcome"),
+            ("on_progress", on_progress, "a Progress"),
+        ):
+            if callback is not None:
+                as_function(callback, name, takes)
         self.scan = scan
         self.n_workers = n_workers
         self.in_flight: set[str] = set()

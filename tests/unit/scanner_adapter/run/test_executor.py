@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from bandit.errors import InvalidInputError
 from bandit.stores import store_from_url
 from scanner_adapter import (
     AnyOf,
-    InvalidContextError,
     Outcome,
     Progress,
     SymbolBudget,
@@ -325,7 +325,7 @@ def test_progress_and_results_come_in_the_callers_thread(pool: Executor) -> None
 )
 def test_settings_that_do_not_fit(arguments: dict[str, float], message: str) -> None:
     scan = open_ranker().start_scan(SYMBOLS)
-    with pytest.raises(InvalidContextError, match=message):
+    with pytest.raises(InvalidInputError, match=message):
         scan.run(rating, **arguments)  # type: ignore[arg-type]
 
 
