@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError, Executor, Future
 
 from bandit.checks import as_count, as_function, as_kind
 from bandit.errors import InvalidInputError
+from scanner_adapter.batch import ScanSummary
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.run.pipeline import OnResult, Pipeline, check_run
@@ -19,7 +20,6 @@ from scanner_adapter.run.prefetch import Prefetch, Prefetcher
 from scanner_adapter.run.progress import OnProgress, Progress
 from scanner_adapter.run.protocol import RunnableScan
 from scanner_adapter.run.stop_rules import StopRule, seconds_left
-from scanner_adapter.scan.batch import ScanSummary
 
 __all__ = ["OnProgress", "OnResult", "Prefetch", "Progress", "ScanFunction", "run_scan"]
 
