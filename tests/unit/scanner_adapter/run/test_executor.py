@@ -22,9 +22,9 @@ from scanner_adapter import (
     SymbolRanker,
     TimeBudget,
 )
+from scanner_adapter.batch import Batch
 from scanner_adapter.run.coroutines import run_scan_async
 from scanner_adapter.run.executor import run_scan
-from scanner_adapter.scan.batch import Batch
 from scanner_adapter.scan.scan import Scan
 
 SYMBOLS = [f"S{i}" for i in range(230)]
