@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.checks import refusal
+from bandit.rewards import RewardRule
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
 
@@ -88,7 +89,9 @@ class OutcomeTable:
 
 
 def read_report(
-    rows: Mapping[str, object] | pd.DataFrame | OutcomeTable, row_map: RowMap | None = None
+    rows: Mapping[str, object] | pd.DataFrame | OutcomeTable,
+    row_map: RowMap | None = None,
+    rule: RewardRule | None = None,
 ) -> OutcomeTable:
     """Read a report: a mapping of symbol to anything that `Outcome.of` reads, or a frame of rows.
 
@@ -107,5 +110,8 @@ def read_report(
             str(refusal(rows, "the report", "a mapping of symbol to outcome, or a data frame"))
         )
     return OutcomeTable.of(
-        {symbol: Outcome.of(row, symbol=symbol, row_map=row_map) for symbol, row in rows.items()}
+        {
+            symbol: Outcome.of(row, symbol=symbol, row_map=row_map, rule=rule)
+            for symbol, row in rows.items()
+        }
     )
