@@ -384,7 +384,7 @@ def _one_a_day(
         refused,
         lambda row: (
             f"two bars of {names[codes[row]]} on {stamps.days[row]}; keep one a day "
-            "(intraday bars: features.inputs.intraday.daily_bars)"
+            "(intraday bars: features.daily_bars)"
         ),
     )
     notes = []

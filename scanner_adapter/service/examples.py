@@ -44,6 +44,7 @@ _STATUS = {
          "is_random": False},
     ],
     "curve": [[50, 21.0], [304, 38.0]], "pinned": ["NVDA"], "excluded": ["GME"], "failure": None,
+    "warning": None,
 }  # fmt: skip
 _BRIEF = {
     "scan_id": _SCAN, "started_at": _AT - 10.0, "n_scanned": 304, "is_closed": False,

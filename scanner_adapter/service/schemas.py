@@ -225,6 +225,9 @@ class Status(BaseModel):
     failure: str | None = Field(
         default=None, description="What broke in scanrank, so that the given order is kept."
     )
+    warning: str | None = Field(
+        default=None, description="What is wrong with the scanner's results, and the way out."
+    )
 
 
 class Stop(Model):

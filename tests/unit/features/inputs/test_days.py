@@ -21,9 +21,11 @@ EPOCH = 1714608000  # 2024-05-02 00:00 UTC
 MEANS_THE_DAY = [
     "2024-05-02", "2024/05/02", "2024-5-2", "20240502", 20240502, 20240502.0, " 2024-05-02 ",
     "2024-05-02 20:30:00-04:00", "2024-05-02T23:59:59.123456789Z", "2024-05-02T04:00:00Z",
-    "20240502T130411", "May 2, 2024", "2-May-2024", "Thu, 02 May 2024 13:04:11 GMT", "2024-05-02 00:00",
+    "20240502T130411", "May 2, 2024", "2-May-2024", "Thu, 02 May 2024 13:04:11 GMT",
+    "2024-05-02 00:00",
     EPOCH, EPOCH * 10**3, EPOCH * 10**6, EPOCH * 10**9, EPOCH + 0.5, str(EPOCH), np.int64(EPOCH),
-    pd.Timestamp("2024-05-02 20:30", tz="America/New_York"), pd.Timestamp("2024-05-02 23:59").date(),
+    pd.Timestamp("2024-05-02 20:30", tz="America/New_York"),
+    pd.Timestamp("2024-05-02 23:59").date(),
     pd.Timestamp("2024-05-02 00:30", tz="Asia/Tokyo"), np.datetime64("2024-05-02T12"),
 ]  # fmt: skip
 IS_NO_DAY = {
@@ -125,7 +127,7 @@ def test_a_saved_history_has_two_offsets(zone: str) -> None:
     if zone == "America/New_York":
         assert Bars.from_frame(utc, symbol="A").dates.tolist() == expected.tolist()
     else:
-        with pytest.raises(InvalidBarsError, match="midnight of another zone.*tz="):
+        with pytest.raises(InvalidBarsError, match=r"midnight of another zone.*tz="):
             Bars.from_frame(utc, symbol="A")
 
 
