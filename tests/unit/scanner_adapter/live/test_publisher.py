@@ -16,7 +16,7 @@ from servers import wait_until
 
 from bandit.belief.belief import BeliefSettings
 from bandit.errors import StoreUnavailableError
-from bandit.stores.memory import MemoryStore
+from bandit.stores.sqlite import SqliteStore
 from scanner_adapter import Outcome, ResultFeed, SymbolRanker
 from scanner_adapter.inputs.context import seed_weights
 from scanner_adapter.live.control import with_exclusions, with_pins, with_stop
@@ -25,7 +25,7 @@ from scanner_adapter.live.status import LiveStatus
 SYMBOLS = [f"S{i}" for i in range(200)]
 
 
-class SharedStore(MemoryStore):
+class SharedStore(SqliteStore):
     """In this process, but told apart from `memory://`, so that scans publish to it."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ def rate(symbol: str) -> float:
 
 
 def status_of(store: SharedStore, scan_id: str) -> LiveStatus:
-    return LiveStatus.from_json(MemoryStore.get_status(store, "t", scan_id))
+    return LiveStatus.from_json(SqliteStore.get_status(store, "t", scan_id))
 
 
 def threads() -> list[str]:
@@ -174,7 +174,7 @@ def test_a_stopped_scan_may_be_continued(store: SharedStore) -> None:
     assert scan.summary.stopped == "stopped from outside: lunch"
     with ranker(store).start_scan(SYMBOLS, scan_id="s1") as again:
         assert len(again.next_batch(20)) == 20
-        assert MemoryStore.get_control(store, "t", "s1")["stop"] is None
+        assert SqliteStore.get_control(store, "t", "s1")["stop"] is None
         assert again.status().n_scanned == 20
         store.update_control("t", "s1", with_stop("dinner"))
         again.listen()
