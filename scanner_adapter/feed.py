@@ -101,7 +101,7 @@ class ResultFeed:
                 return
             self._seen.add(symbol)
             try:
-                self._arrived[symbol] = Outcome.of(result, symbol=symbol, row_map=scan.row_map)
+                self._arrived[symbol] = scan.read(symbol, result)
             except AdapterError as error:
                 self._note("a result could not be read", symbol, error)
                 self._arrived[symbol] = Outcome.failed(error)

@@ -293,7 +293,8 @@ class SymbolRanker:
                 scan_id=scan_id, mode=choice, symbols=names,
                 learned=None if choice.mode == "off" else self.learned, live=live,
                 context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
-                lock=self._lock, row_map=self.row_map, failure=failure, compare=self.compare,
+                lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
+                failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,
             )  # fmt: skip
             if known_id is not None and live is not None:

@@ -324,6 +324,9 @@ class Belief:
 
     def _fold_close(self, scan_id: str, header: Mapping[str, Any]) -> None:
         self._learn_backlog()
+        if header.get("is_judged") is False:  # errors alone: as if there had been no scan
+            self.unsettled = {key: value for key, value in self.unsettled.items() if key != scan_id}
+            return
         if header.get("limit") is not None:
             self.limit = float(header["limit"])
         self.pattern_strength = PatternStrength(dict(self.pattern_strength.variance))

@@ -24,7 +24,8 @@ from scanner_adapter.settings import Settings
 from scanner_adapter.symbol_ranker import SymbolRanker
 
 INTERRUPTED = "interrupted"
-
+EXIT_INTERRUPTED = 130  # what a shell expects of a command that was ended by Ctrl-C
+EXIT_ALL_FAILED = 3  # every evaluation failed: nothing was found, and nothing learned
 
 LAST = "last"  # for `as_of`: the last day of the bars
 
@@ -47,8 +48,8 @@ class ScanRequest:
     scan_id: str | None = None
 
 
-def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
-    """Scan, report every batch to the ranker, and print what was found; False after Ctrl-C.
+def run_scan(request: ScanRequest, *, is_json: bool) -> int:
+    """Scan, report every batch to the ranker, and print what was found; returns the exit code.
 
     Whatever can be refused is refused before the store is opened, so that a bad call leaves
     nothing behind.
@@ -94,7 +95,10 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
         )
     else:
         show(request.scanner, day, findings, summary)
-    return not is_interrupted
+    if is_interrupted:
+        return EXIT_INTERRUPTED
+    is_failed = 0 < summary.n_scanned == summary.n_errors
+    return EXIT_ALL_FAILED if is_failed else 0
 
 
 def _until(request: ScanRequest) -> StopRule | None:

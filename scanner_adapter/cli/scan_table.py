@@ -43,6 +43,7 @@ def as_json(
         "n_hits": summary.n_hits,
         "n_errors": summary.n_errors,
         "stopped": summary.stopped,
+        "warning": summary.warning,
         "recall": None if estimate is None else finite_or_none(estimate.recall),
         "recall_low": None if estimate is None else finite_or_none(estimate.recall_low),
         "recall_high": None if estimate is None else finite_or_none(estimate.recall_high),
@@ -89,6 +90,8 @@ def _closing_lines(findings: list[Finding], summary: ScanSummary) -> Iterator[st
         f"{summary.n_symbols:,} symbols"
         + (f"; stopped early: {summary.stopped}" if summary.stopped else "")
     )
+    if summary.warning is not None:
+        yield f"warning: {summary.warning}"
     if summary.stopped and summary.estimate is not None:
         e = summary.estimate
         yield (
@@ -96,7 +99,7 @@ def _closing_lines(findings: list[Finding], summary: ScanSummary) -> Iterator[st
             f"{e.recall_high:.0%}"
         )
     failed = [finding for finding in findings if finding.error is not None]
-    if failed:
+    if failed and len(failed) < summary.n_scanned:  # else the warning says it
         yield f"{len(failed)} symbols failed, the first: {failed[0].symbol}: {failed[0].error}"
     yield (
         f"{summary.seconds:.2f} s, of which ranking, learning and storing "

@@ -37,6 +37,8 @@ CROSSED = (
     "market.volatility_level",
     "market.volume_surge",
     "technical.convergence",
+    "technical.gap_20_50",
+    "technical.gap_50",
     "technical.macd",
     "technical.rsi",
     "row.rating",

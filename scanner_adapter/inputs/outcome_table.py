@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bandit.rewards import RewardRule
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
 
 
@@ -86,7 +87,9 @@ class OutcomeTable:
 
 
 def read_report(
-    rows: Mapping[str, object] | pd.DataFrame | OutcomeTable, row_map: RowMap | None = None
+    rows: Mapping[str, object] | pd.DataFrame | OutcomeTable,
+    row_map: RowMap | None = None,
+    rule: RewardRule | None = None,
 ) -> OutcomeTable:
     """Read a report: a mapping of symbol to anything that `Outcome.of` reads, or a frame of rows.
 
@@ -101,5 +104,8 @@ def read_report(
         frame = rows.set_index("symbol") if "symbol" in rows.columns else rows
         rows = dict(zip(frame.index, frame.to_dict("records"), strict=True))
     return OutcomeTable.of(
-        {symbol: Outcome.of(row, symbol=symbol, row_map=row_map) for symbol, row in rows.items()}
+        {
+            symbol: Outcome.of(row, symbol=symbol, row_map=row_map, rule=rule)
+            for symbol, row in rows.items()
+        }
     )

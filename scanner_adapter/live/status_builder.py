@@ -27,6 +27,7 @@ from scanner_adapter.live.status import (
     MAX_NEXT,
     MAX_POINTS,
     MAX_TEXT,
+    MAX_WARNING,
     LiveEstimate,
     LiveHit,
     LiveWeight,
@@ -105,6 +106,7 @@ class StatusBuilder:
         state: str,
         stopped: str | None,
         failure: str | None,
+        warning: str | None,
     ) -> dict[str, Any]:
         """Return the status note of this moment, see `LiveStatus`.
 
@@ -116,7 +118,7 @@ class StatusBuilder:
             Symbols still to be scanned until a recall is expected.
         state : "scanning" or "done"
             At the end every part is computed anew that is not dear.
-        stopped, failure : str or None
+        stopped, failure, warning : str or None
         """
         now, ledger = time.monotonic(), self._ledger
         if ledger.n_reported != self._n_seen:
@@ -139,6 +141,7 @@ class StatusBuilder:
             "state": state,
             "stopped": _cut(stopped),
             "failure": _cut(failure),
+            "warning": None if warning is None else warning[:MAX_WARNING],
             "started_at": round(ledger.opened_at, 3),
             "updated_at": round(time.time(), 3),
             "workers": self.workers,
@@ -196,6 +199,8 @@ class StatusBuilder:
 
     def _estimate(self, live: OpenScan, to_recall: Callable[[float], int]) -> Part:
         estimate = live.estimate(_BOUND)
+        if math.isnan(estimate.recall):  # errors alone
+            return {"estimate": None}
         return {
             "n_to_go": self._ledger.n_reported + to_recall(self.target),
             "estimate": LiveEstimate(

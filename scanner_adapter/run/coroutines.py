@@ -51,7 +51,7 @@ async def run_scan_async(
                 try:
                     async with asyncio.timeout(timeout_s):
                         value = await fn(symbol)
-                    return symbol, Outcome.of(value, symbol=symbol, row_map=scan.row_map)
+                    return symbol, scan.read(symbol, value)
                 except InvalidOutcomeError as error:
                     return symbol, Outcome.failed(error)
                 except Exception as error:

@@ -124,7 +124,7 @@ def _take(pipeline: Pipeline, evaluations: Evaluations, scan: RunnableScan, wait
     if result is not None:
         symbol, value = result
         try:
-            outcome = Outcome.of(value, symbol=symbol, row_map=scan.row_map)
+            outcome = scan.read(symbol, value)
         except InvalidOutcomeError as error:
             outcome = Outcome.failed(error)
         pipeline.finish(symbol, outcome)

@@ -36,6 +36,7 @@ from bandit.belief.recall import RecallEstimate
 from bandit.choice.explain import Explanation, GroupWeight
 from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
+from bandit.rewards import RewardRule
 from scanner_adapter.batch import SECONDS_PER_DAY, Batch, ScanSummary
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import ScanStateError
@@ -53,6 +54,7 @@ from scanner_adapter.run.progress import OnProgress
 from scanner_adapter.run.stop_rules import StopRule
 from scanner_adapter.scan.claims import choose_and_claim
 from scanner_adapter.scan.closing import save_scan
+from scanner_adapter.scan.result_check import ResultCheck
 from scanner_adapter.scan.session import ScanSession
 from scanner_adapter.scan.worker import WorkerLeases
 from scanner_adapter.state.comparison import Comparison
@@ -85,6 +87,7 @@ class Scan:
         scan_time: float,
         started: float,
         lock: threading.RLock,
+        rule: RewardRule,
         row_map: RowMap | None = None,
         failure: BaseException | None = None,
         compare: Callable[[], Comparison] | None = None,
@@ -100,12 +103,15 @@ class Scan:
         self.started = started
         self.scan_time = scan_time
         self.row_map = row_map
+        self.rule = rule
         self.stopped: str | None = None
         self._lock = lock
         self._compare = compare
         self._share = share
         self._columns = context_names
         self._ledger = Ledger(symbols, started)
+        self._check = ResultCheck(rule)
+        self._warned: str | None = None
         self._ranking = ScanSession(
             scan_id, mode.mode, self._ledger, learned=learned, live=live, kept=kept,
             columns=context_names, scan_time=scan_time, share=share,
@@ -117,6 +123,7 @@ class Scan:
         if learned is not None:
             self._outside.connect(learned, scan_id, self._status, is_shared=self.is_shared)
         self._summary: ScanSummary | None = None
+        self._is_ending = False
         self._is_done = False  # not yet, or by this worker only
         self.overhead_s = time.monotonic() - started
 
@@ -175,6 +182,16 @@ class Scan:
         while batch := self.next_batch(k):
             yield batch
 
+    def read(self, symbol: str, result: object) -> Outcome:
+        """Read what the scanner returned for `symbol`, as `report` does.
+
+        Raises
+        ------
+        InvalidOutcomeError
+            For a result that cannot be read.
+        """
+        return Outcome.of(result, symbol=symbol, row_map=self.row_map, rule=self.rule)
+
     def report(self, rows: Mapping[str, object] | pd.DataFrame | OutcomeTable) -> None:
         """Report the outcomes of symbols that were handed out.
 
@@ -199,7 +216,7 @@ class Scan:
         with self._lock:
             self._check_open("report outcomes")
             with self._timed():
-                table = read_report(rows, self.row_map)
+                table = read_report(rows, self.row_map, self.rule)
                 places = self._ledger.check(table.symbols)
                 if self._share is not None:
                     self._share.settle(table.symbols)
@@ -209,6 +226,8 @@ class Scan:
                 if places.size:
                     self._ranking.learn(table, places)
                     self._ledger.note(table, places)
+                    self._check.observe(table)
+                    self._warn()
                 self._outside.tell()
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
@@ -305,6 +324,12 @@ class Scan:
     def failure(self) -> str | None:
         """What broke in scanrank itself, so that the rest comes in the given order."""
         return self._ranking.failure
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with the results so far, as when most of them cannot be read."""
+        is_over = self._is_ending or self._ledger.n_reported == len(self.symbols)
+        return self._check.warning(is_over=is_over)
 
     @property
     def is_shared(self) -> bool:
@@ -444,6 +469,8 @@ class Scan:
         is_first = False
         with self._lock:
             if self._summary is None:
+                self._is_ending = True
+                self._warn()
                 comparison = None
                 with self._timed():
                     status, self._is_done = save_scan(
@@ -486,6 +513,12 @@ class Scan:
         with self._lock:
             self._ranking.read_back()
 
+    def _warn(self) -> None:
+        """Log the warning about the results once."""
+        if self._warned is None and (warning := self.warning) is not None:
+            self._warned = warning
+            log.warning("scan %s: %s", self.scan_id, warning)
+
     def _status(self) -> dict[str, Any]:
         """What is told outside, as `scanner_adapter.live.status.LiveStatus` reads it."""
         with self._lock, one_blas_thread():
@@ -496,6 +529,7 @@ class Scan:
                 state="done" if self._is_done else "scanning",
                 stopped=self.stopped if self._summary is None else self._summary.stopped,
                 failure=self.failure,
+                warning=self.warning,
             )
 
     def _summarise(self, status: str, comparison: Comparison | None = None) -> ScanSummary:
@@ -517,6 +551,7 @@ class Scan:
             first_error=ledger.first_error,
             failure=self.failure,
             comparison=comparison,
+            warning=self.warning,
         )
 
     def _check_open(self, action: str) -> None:

@@ -23,7 +23,10 @@ export function describe(state, now) {
       text: `Disconnected since ${since}: the store does not answer. The scan itself goes on, and the page recovers by itself.`,
     };
   }
-  if (isClosed) return { kind: "ended", short: status?.stopped ? "stopped" : "finished", text: "" };
+  if (isClosed) {
+    const short = status?.stopped ? "stopped" : "finished";
+    return { kind: "ended", short, text: status?.warning ?? "" };
+  }
   if (status?.failure) {
     return {
       kind: "silent",
@@ -46,6 +49,7 @@ export function describe(state, now) {
       text: `Asked to stop (${control.stop.reason}); the scanner finishes its batch first.`,
     };
   }
+  if (status?.warning) return { kind: "silent", short: "check results", text: status.warning };
   return { kind: "live", short: "live", text: "" };
 }
 
