@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bandit.checks import as_number, as_text, as_texts
 from bandit.choice.queue import MAX_BOOST, PriorityQueue
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.jsonio import from_json, to_json
@@ -111,7 +112,8 @@ Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 def with_stop(reason: str, at: float | None = None) -> Change:
     """Ask for the end of a scan; the first one who asks is the one who is named."""
-    stop = Stop(reason, time.time() if at is None else at)
+    moment = time.time() if at is None else as_number(at, "at", "seconds since 1970")
+    stop = Stop(as_text(reason, "reason"), moment)
     return _change(lambda control: replace(control, stop=control.stop or stop))
 
 
@@ -122,7 +124,7 @@ def without_stop() -> Change:
 
 def with_pins(symbols: Iterable[str]) -> Change:
     """Pin symbols behind those that are pinned; a former exclusion of theirs ends."""
-    names = tuple(symbols)
+    names = as_texts(symbols)
     return _change(
         lambda control: replace(
             control,
@@ -134,13 +136,13 @@ def with_pins(symbols: Iterable[str]) -> Change:
 
 def without_pins(symbols: Iterable[str]) -> Change:
     """Give symbols back their own place."""
-    names = tuple(symbols)
+    names = as_texts(symbols)
     return _change(lambda control: replace(control, pin=_without(control.pin, names)))
 
 
 def with_exclusions(symbols: Iterable[str]) -> Change:
     """Exclude symbols; a former pin of theirs ends."""
-    names = tuple(symbols)
+    names = as_texts(symbols)
     return _change(
         lambda control: replace(
             control,
@@ -152,7 +154,7 @@ def with_exclusions(symbols: Iterable[str]) -> Change:
 
 def without_exclusions(symbols: Iterable[str]) -> Change:
     """Let excluded symbols be scanned again."""
-    names = tuple(symbols)
+    names = as_texts(symbols)
     return _change(lambda control: replace(control, exclude=_without(control.exclude, names)))
 
 
