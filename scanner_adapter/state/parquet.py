@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
 from bandit.stores import Entry, Store
+from scanner_adapter.jsonio import written_whole
 
 FORMAT = 2
 _KEY = b"scanrank.journal"  # in the file's metadata: format and ruleset
@@ -72,9 +73,8 @@ def export_journal(store: Store, ruleset: str, path: Path) -> int:
     schema = _SCHEMA.with_metadata({_KEY: note})
     if not path.absolute().parent.is_dir():
         raise InvalidInputError(f"{path}: there is no such folder")
-    beside = path.with_name(f".{path.name}.part")
     n_entries = 0
-    try:
+    with written_whole(path) as beside:
         with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
             entries = store.read(ruleset)
             while page := list(islice(entries, _ENTRIES_AT_A_TIME)):
@@ -86,9 +86,6 @@ def export_journal(store: Store, ruleset: str, path: Path) -> int:
                 f"ruleset {ruleset!r} has no journal in {store.address}; known there are "
                 f"{', '.join(store.list_rulesets()) or 'none'}"
             )
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
     return n_entries
 
 
