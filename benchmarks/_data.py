@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bandit.rewards import Signal, TopShare
 from features.inputs.bars import Bars
-from features.inputs.layouts import FIELDS
+from features.inputs.tables import FIELDS
 from scanner_adapter.replay.logs.contexts import Contexts
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 from scanner_adapter.replay.logs.scans import ReplayLog

@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from features.errors import FeatureError
-from features.inputs.bars import Bars, as_day
+from features.inputs.bars import Bars
+from features.inputs.days import as_day
 from features.inputs.events import Events
 from features.measures.blocks import blocks
 from features.measures.fundamental import FUNDAMENTAL, earnings_reaction, fundamental_measures
