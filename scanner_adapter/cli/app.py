@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from bandit.errors import BanditError
-from bandit.rewards import TopShare, rule_from_text
+from bandit.rewards import rule_from_text
 from features.errors import FeatureError
 from scanner_adapter.cli import factors as cli_factors
 from scanner_adapter.cli import serve as cli_serve
@@ -28,12 +28,16 @@ from scanner_adapter.cli.options import (
     Budget,
     EventFiles,
     FirstScan,
+    HitRule,
     LastScan,
     LogFile,
     RatingsFile,
     SameDay,
     SectorsFile,
+    Top,
     Warmup,
+    given_options,
+    hit_rule,
 )
 from scanner_adapter.errors import AdapterError
 
@@ -197,6 +201,7 @@ def compare(
 
 @app.command()
 def replay(
+    context: typer.Context,
     bars: BarsFile = None,
     ratings: RatingsFile = None,
     log: LogFile = None,
@@ -204,13 +209,8 @@ def replay(
     events: EventFiles = None,
     from_: FirstScan = None,
     to: LastScan = None,
-    top: Annotated[
-        float, typer.Option(metavar="SHARE", help="A hit is this top share of the day's ratings.")
-    ] = 0.05,
-    hit: Annotated[
-        str | None,
-        typer.Option(metavar="RULE", help="Instead of --top: 'signal' or 'rating:NUMBER'."),
-    ] = None,
+    top: Top = None,
+    hit: HitRule = None,
     budget: Budget = None,
     same_day: SameDay = False,
     settings: SettingsFile = None,
@@ -264,17 +264,14 @@ def replay(
     from scanner_adapter.cli.replay import ReplayRequest, run_replay
     from scanner_adapter.replay.breakdown import group_kind
     from scanner_adapter.replay.pace import Pace
+    from scanner_adapter.replay.read import LogFiles
 
     is_as_logged = run_replay(
         ReplayRequest(
-            bars=bars,
-            ratings=ratings,
-            sectors=sectors,
-            events=tuple(events or ()),
-            log=log,
+            files=LogFiles(log, bars, ratings, sectors, tuple(events or ())),
             from_=from_,
             to=to,
-            rule=TopShare(top) if hit is None else rule_from_text(hit),
+            rule=hit_rule(top, hit),
             budget=budget,
             same_day=same_day,
             settings=settings,
@@ -292,6 +289,7 @@ def replay(
             is_again=again,
             json_file=json_file,
             report_folder=report,
+            given=given_options(context),
         )
     )
     if not is_as_logged:
