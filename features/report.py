@@ -14,7 +14,7 @@ from features.factors import Panel
 # Sub-scores whose ranks agree more than this say the same thing twice.
 _REDUNDANT = 0.95
 # A lift so near the highest possible one is no forecast.
-_TOO_GOOD = 0.8
+_TOO_GOOD = 0.95
 # Days drawn for the rank correlations, and resamples for the intervals.
 _CORRELATION_DAYS, _RESAMPLES = 60, 1000
 _PERIODS = 4
