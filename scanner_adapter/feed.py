@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
-from scanner_adapter.errors import AdapterError, ScanStateError
+from bandit.checks import as_count, refusal
+from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.outcomes import Outcome
 
 if TYPE_CHECKING:
+    from scanner_adapter.inputs.context import ScanOptions
     from scanner_adapter.scan.scan import Scan, ScanSummary
     from scanner_adapter.symbol_ranker import SymbolRanker
 
@@ -51,8 +53,10 @@ class ResultFeed:
     """
 
     def __init__(self, ranker: SymbolRanker, *, batch_size: int = 50) -> None:
-        if batch_size < 1:
-            raise ScanStateError(f"batch_size is {batch_size}; expected at least 1")
+        # By what it does: a wrapped ranker serves as well.
+        if isinstance(ranker, type) or not callable(getattr(ranker, "start_scan", None)):
+            raise refusal(ranker, "ranker", "a SymbolRanker")
+        as_count(batch_size, "batch_size")
         self.problems: Counter[str] = Counter()
         self._ranker = ranker
         self._batch_size = batch_size
@@ -64,7 +68,7 @@ class ResultFeed:
 
     # -- the order ---------------------------------------------------------------------------
 
-    def order(self, symbols: Sequence[str], **inputs: Any) -> tuple[str, ...]:
+    def order(self, symbols: Sequence[str], **inputs: Unpack[ScanOptions]) -> tuple[str, ...]:
         """Start a scan and return all of `symbols`, best first, as known now.
 
         A scan that is still open is closed first. Takes what `SymbolRanker.start_scan` takes.
@@ -75,7 +79,7 @@ class ResultFeed:
             ordered += batch.symbols
         return tuple(ordered)
 
-    def stream(self, symbols: Sequence[str], **inputs: Any) -> Iterator[str]:
+    def stream(self, symbols: Sequence[str], **inputs: Unpack[ScanOptions]) -> Iterator[str]:
         """Start a scan and return its symbols one by one, each batch chosen when it is due.
 
         For scanners that take symbols from an iterator only when they need them: later batches
@@ -100,7 +104,7 @@ class ResultFeed:
                 return
             self._seen.add(symbol)
             try:
-                self._arrived[symbol] = Outcome.of(result, symbol=symbol, row_map=scan.row_map)
+                self._arrived[symbol] = scan.read(symbol, result)
             except AdapterError as error:
                 self._note("a result could not be read", symbol, error)
                 self._arrived[symbol] = Outcome.failed(error)
@@ -141,7 +145,7 @@ class ResultFeed:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _start(self, symbols: Sequence[str], inputs: Mapping[str, Any]) -> Scan:
+    def _start(self, symbols: Sequence[str], inputs: ScanOptions) -> Scan:
         self.close()
         scan = self._ranker.start_scan(symbols, **inputs)
         with self._lock:

@@ -6,6 +6,7 @@ traceback is a defect of ours.
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -13,16 +14,12 @@ from typing import Annotated
 from urllib.parse import quote
 
 import typer
-from rich.console import Console
 
 from bandit.errors import BanditError
-from bandit.rewards import rule_from_text
 from features.errors import FeatureError
-from scanner_adapter.cli import factors as cli_factors
 from scanner_adapter.cli import serve as cli_serve
 from scanner_adapter.cli import store as cli_store
 from scanner_adapter.cli import tune as cli_tune
-from scanner_adapter.cli import watch as cli_watch
 from scanner_adapter.cli.options import (
     BarsFile,
     Budget,
@@ -44,7 +41,6 @@ from scanner_adapter.errors import AdapterError
 app = typer.Typer(
     help="Which symbols should a stock scanner evaluate next? Learned from its own results.",
     no_args_is_help=True,
-    add_completion=False,
     # Tracebacks of defects stay plain: rich's would print the local variables, and with them what
     # a user's scanner keeps secret.
     pretty_exceptions_enable=False,
@@ -62,13 +58,15 @@ Hit = Annotated[
 
 app.command("serve")(cli_serve.serve)
 app.command("tune")(cli_tune.tune)
-app.command("watch")(cli_watch.watch)
 SettingsFile = Annotated[
     Path | None,
     typer.Option("--settings", metavar="FILE.toml", help="Settings, as scanrank tune writes them."),
 ]
 
-app.add_typer(cli_factors.app, name="factors")
+factors_app = typer.Typer(
+    help="What the sub-scores are worth on your own data.", no_args_is_help=True
+)
+app.add_typer(factors_app, name="factors")
 app.add_typer(cli_store.store_app, name="store")
 app.add_typer(cli_store.journal_app, name="journal")
 
@@ -112,6 +110,8 @@ def demo(
     ),
 ) -> None:
     """Scan about 1,000 symbols on ten days, in file order and prioritised (60 to 90 s)."""
+    from rich.console import Console
+
     from scanner_adapter.demo.run import FULL, QUICK, run_demo
 
     url = store or "embedded://" + quote(str(Path(".scanrank/store").resolve()))
@@ -162,9 +162,10 @@ def scan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Scan your own bars, the most promising symbols first."""
+    from bandit.rewards import rule_from_text
     from scanner_adapter.cli.scan import ScanRequest, run_scan
 
-    is_complete = run_scan(
+    code = run_scan(
         ScanRequest(
             bars=bars,
             scanner=scanner,
@@ -181,8 +182,8 @@ def scan(
         ),
         is_json=as_json,
     )
-    if not is_complete:
-        raise typer.Exit(130)  # what a shell expects of a command that was ended by Ctrl-C
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -294,6 +295,80 @@ def replay(
     )
     if not is_as_logged:
         raise typer.Exit(1)
+
+
+@app.command()
+def watch(
+    store: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", envvar="SCANRANK_STORE", help="The store that the scanner uses."
+        ),
+    ] = "embedded://",
+    ruleset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only its scans; default: of all.")
+    ] = None,
+    scan: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="This scan, until it ends; default: always the newest."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and leave.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the status once, as JSON for machines.")
+    ] = False,
+) -> None:
+    """Watch a running scan: progress, high-value results, estimate, tiers, weights."""
+    from scanner_adapter.cli.watch import run_watch
+
+    run_watch(store, ruleset, scan, once=once, as_json=as_json)
+
+
+@factors_app.callback()
+def _factors() -> None:
+    # With one command only, typer would leave its name out of the command line.
+    """What the sub-scores are worth on your own data."""
+
+
+@factors_app.command("report")
+def factors_report(
+    context: typer.Context,
+    bars: BarsFile = None,
+    ratings: RatingsFile = None,
+    log: LogFile = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            "--context",
+            metavar="FILE",
+            help="Sub-scores of your own, beside --bars or instead of them: Parquet or CSV with "
+            "date, symbol and a column for each, as known when that day was scanned.",
+        ),
+    ] = None,
+    events: EventFiles = None,
+    top: Top = None,
+    hit: HitRule = None,
+    from_: FirstScan = None,
+    to: LastScan = None,
+    same_day: SameDay = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Show coverage, lift, stability and redundancy of every sub-score."""
+    from scanner_adapter.cli.factors import FactorsRequest, as_dict, as_text, report_on
+    from scanner_adapter.replay.read import LogFiles
+
+    found, left_out = report_on(
+        FactorsRequest(
+            files=None if scores is not None else LogFiles(
+                log, bars, ratings, events=tuple(events or ())
+            ),
+            log=log, bars=bars, ratings=ratings, scores=scores, events=tuple(events or ()),
+            rule=hit_rule(top, hit), from_=from_, to=to, same_day=same_day,
+            given=given_options(context),
+        )
+    )  # fmt: skip
+    for sentence in left_out:
+        print(f"scanrank: left out: {sentence}.", file=sys.stderr)
+    print(json.dumps(as_dict(found), indent=2, allow_nan=False) if as_json else as_text(found))
 
 
 if __name__ == "__main__":

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
-import typer
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
@@ -19,26 +15,13 @@ from bandit.rewards import RewardRule, TopShare
 from features.factors import Panel, sub_score_panel
 from features.inputs.bars import Bars
 from features.inputs.events import Events
+from features.inputs.tables import Rows, read_table
 from features.report import FactorReport, factor_report
-from scanner_adapter.cli.options import (
-    BarsFile,
-    EventFiles,
-    FirstScan,
-    HitRule,
-    LastScan,
-    LogFile,
-    RatingsFile,
-    SameDay,
-    Top,
-    given_options,
-    hit_rule,
-    refuse_idle,
-)
+from scanner_adapter.cli.options import refuse_idle
 from scanner_adapter.inputs.events import read_events
+from scanner_adapter.jsonio import finite
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog, read_ratings
 from scanner_adapter.replay.read import LogFiles
-
-app = typer.Typer(help="What the sub-scores are worth on your own data.", no_args_is_help=True)
 
 _HEADING = "sub-score             known p10 p50 p90  lift 95 % range   low same verdict"
 _LEGEND = """\
@@ -50,59 +33,49 @@ too good: holds nearly all hits in one tenth: the scanner's own formula, or it
 looks ahead; weak: both lifts may be 1; redundant: ranks as another does"""
 
 
-@app.callback()
-def _root() -> None:
-    # With one command only, typer would leave its name out of the command line.
-    """What the sub-scores are worth on your own data."""
+@dataclass(frozen=True)
+class FactorsRequest:
+    """What was asked for; see the command's help. `files` is None with `scores`."""
+
+    files: LogFiles | None
+    log: str | None
+    bars: Path | None
+    ratings: Path | None
+    scores: Path | None
+    events: tuple[Path, ...]
+    rule: RewardRule | None
+    from_: str | None
+    to: str | None
+    same_day: bool
+    given: Mapping[str, str]
 
 
-@app.command()
-def report(
-    context: typer.Context,
-    bars: BarsFile = None,
-    ratings: RatingsFile = None,
-    log: LogFile = None,
-    scores: Annotated[
-        Path | None,
-        typer.Option(
-            "--context",
-            metavar="FILE",
-            help="Sub-scores of your own, beside --bars or instead of them: Parquet or CSV with "
-            "date, symbol and a column for each, as known when that day was scanned.",
-        ),
-    ] = None,
-    events: EventFiles = None,
-    top: Top = None,
-    hit: HitRule = None,
-    from_: FirstScan = None,
-    to: LastScan = None,
-    same_day: SameDay = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
-) -> None:
-    """Show coverage, lift, stability and redundancy of every sub-score."""
-    given = given_options(context)
-    rule = hit_rule(top, hit)
-    if scores is None:
-        files = LogFiles(log, bars, ratings, events=tuple(events or ()))
-        if files.kind not in ("bars", "stopped journal"):
-            refuse_idle(
-                given, ("bars", "events", "same_day"), "the scans of this log bring what they knew"
-            )
-        found, left_out = report_on_log(files, rule, from_=from_, to=to, same_day=same_day)
-    else:
-        if log is not None or ratings is None:
-            raise InvalidInputError(
-                "--context needs --ratings, the results to judge by; a journal (--log) brings its "
-                "own sub-scores"
-            )
-        if bars is None:
-            refuse_idle(given, ("events", "same_day"), "your own sub-scores stand as they are")
-        found, left_out = report_on_own(
-            scores, ratings, bars, rule, events=events or (), from_=from_, to=to, same_day=same_day
+def report_on(request: FactorsRequest) -> tuple[FactorReport, tuple[str, ...]]:
+    """Return the report, and what of the log is left out, a sentence each.
+
+    Raises
+    ------
+    InvalidInputError, FeatureError
+        See `report_on_log`; also for an option that would change nothing.
+    """
+    period = {"from_": request.from_, "to": request.to}
+    if request.files is not None:
+        if request.files.kind not in ("bars", "stopped journal"):
+            idle = ["bars", "events", "same_day"]
+            refuse_idle(request.given, idle, "the scans of this log bring what they knew")
+        return report_on_log(request.files, request.rule, same_day=request.same_day, **period)
+    if request.scores is None or request.log is not None or request.ratings is None:
+        raise InvalidInputError(
+            "--context needs --ratings, the results to judge by; a journal (--log) brings its own "
+            "sub-scores"
         )
-    for sentence in left_out:
-        print(f"scanrank: left out: {sentence}.", file=sys.stderr)
-    print(json.dumps(as_dict(found), indent=2, allow_nan=False) if as_json else as_text(found))
+    if request.bars is None:
+        idle = ["events", "same_day"]
+        refuse_idle(request.given, idle, "your own sub-scores stand as they are")
+    return report_on_own(
+        request.scores, request.ratings, request.bars, request.rule, events=request.events,
+        same_day=request.same_day, **period,
+    )  # fmt: skip
 
 
 def report_on_log(
@@ -177,9 +150,10 @@ def report_on_own(
     frame, rated = read_scores(scores), read_ratings(ratings)
     known = None if bars is None else Bars.read(bars)
     if known is None:
-        day = pd.to_datetime(rated["date"]).to_numpy("datetime64[D]")
+        rows = Rows(rated.reset_index(drop=True), "ratings", InvalidInputError, "raise")
+        day, rated_symbols = rows.stamps().days, rows.codes()[1]
         dates = np.union1d(np.unique(day), np.unique(day)[:1] - 1)  # the day before the first scan
-        symbols = tuple(sorted({*frame["symbol"], *rated["symbol"].astype(str)}))
+        symbols = tuple(sorted({*frame["symbol"], *rated_symbols}))
     else:
         dates, symbols = known.dates, known.symbols
     outcomes = OutcomeLog.from_frame(rated, dates, symbols)
@@ -200,27 +174,25 @@ def read_scores(path: Path) -> pd.DataFrame:
     InvalidInputError
         For a file that cannot be read, a column that holds no numbers, or a row that stands twice.
     """
-    try:
-        frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    except (ValueError, OSError) as err:
-        raise InvalidInputError(f"--context {path} cannot be read: {err}") from err
+    frame = read_table(path, what="--context", error=InvalidInputError)
     if missing := [name for name in ("date", "symbol") if name not in frame.columns]:
         raise InvalidInputError(
             f"--context {path} lacks the column {', '.join(missing)}; met "
             f"{', '.join(map(str, frame.columns[:12]))}"
         )
+    table = Rows(frame.reset_index(drop=True), "--context", InvalidInputError, "raise")
+    day, (codes, symbols) = table.stamps().days, table.codes()
     names = [name for name in frame.columns if name not in ("date", "symbol")]
-    words = [n for n in names if not pd.api.types.is_numeric_dtype(frame[n])]
-    if words or not names:
+    if not names:
         raise InvalidInputError(
-            f"--context {path}: expected a number in every column beside date and symbol; "
-            + (f"column {words[0]} holds others" if words else "there is no such column")
+            f"--context {path} has no column beside date and symbol; expected a number in each"
         )
-    try:
-        day = pd.to_datetime(frame["date"]).dt.normalize()
-    except (ValueError, TypeError) as err:
-        raise InvalidInputError(f"--context {path} has a date that cannot be read: {err}") from err
-    frame = frame.assign(date=day, symbol=frame["symbol"].astype(str))
+    if words := [name for name in names if not pd.api.types.is_numeric_dtype(frame[name])]:
+        raise InvalidInputError(
+            f"--context {path}: column {words[0]} holds {frame[words[0]].iloc[0]!r}; expected "
+            "numbers in every column beside date and symbol"
+        )
+    frame = frame.assign(date=day.astype("datetime64[s]"), symbol=np.array(symbols)[codes])
     if (twice := frame.duplicated(["date", "symbol"])).any():
         row = frame[twice].iloc[0]
         raise InvalidInputError(
@@ -266,13 +238,7 @@ def as_dict(found: FactorReport) -> dict[str, object]:
     return {
         "n_days": found.n_days,
         "base_rate": found.base_rate,
-        "sub_scores": [
-            {
-                str(key): None if isinstance(value, float) and not math.isfinite(value) else value
-                for key, value in row.items()
-            }
-            for row in found.table.reset_index().to_dict("records")
-        ],
+        "sub_scores": finite(found.table.reset_index().to_dict("records")),
     }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import RewardRule, TopShare, rule_from_text
+
+if TYPE_CHECKING:
+    from bandit.rewards import RewardRule
 
 BarsFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Daily bars, as for scan; with --ratings.")
@@ -89,6 +91,8 @@ def hit_rule(top: float | None, hit: str | None) -> RewardRule | None:
     InvalidInputError
         For both, or a rule that cannot be read.
     """
+    from bandit.rewards import TopShare, rule_from_text
+
     if top is not None and hit is not None:
         raise InvalidInputError(f"--top {top:g} and --hit {hit} are two rules; give one of them")
     if top is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from scanner_adapter.cli.options import refuse_idle
+from scanner_adapter.jsonio import write_whole
 from scanner_adapter.replay import Configuration, replay
 from scanner_adapter.replay.breakdown import By, breakdown, breakdown_table
 from scanner_adapter.replay.journals.off_policy import judge_stopped, judgement_table
@@ -200,13 +200,3 @@ def _judge_stopped(request: ReplayRequest, console: Console) -> None:
 def _say(console: Console, left_out: Sequence[str]) -> None:
     for sentence in left_out:
         console.print(f"Left out: {sentence}.")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file or nothing: readers never see a half of it, and a failure leaves the old one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bandit.errors import InvalidInputError
 from scanner_adapter.cli.options import (
@@ -84,7 +82,7 @@ def tune(
     second half is replayed once, with the best settings and the defaults; --out gets the best
     only if they are surely better there.
     """
-    from scanner_adapter.cli.replay import write_whole
+    from scanner_adapter.jsonio import write_whole
     from scanner_adapter.replay.read import LogFiles
     from scanner_adapter.replay.tuning.tune import tune as search
 
@@ -125,6 +123,8 @@ def tune(
 
 
 def _show(result: TuneResult, out: Path | None, *, is_forced: bool) -> None:
+    from rich.console import Console
+
     console = Console(highlight=False)
     console.print(result.settings_table())
     judged = result.gain_table()
@@ -143,6 +143,15 @@ def _show(result: TuneResult, out: Path | None, *, is_forced: bool) -> None:
 @contextmanager
 def _bar(n_trials: int) -> Iterator[Callable[[TuneProgress], None]]:
     """A progress bar on the error stream, so that the output stays clean for a pipe."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     errors = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import compress
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -17,9 +19,11 @@ from numpy.typing import NDArray
 
 from bandit.belief.belief import Belief
 from bandit.belief.track_record import TrackView
+from bandit.checks import as_kind, as_number, as_texts, refusal
 from bandit.choice.scores import DENSE_UP_TO
 from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
 from features.inputs.bars import Bars
+from features.inputs.days import as_day
 from features.inputs.events import Events
 from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
@@ -35,6 +39,8 @@ CROSSED = (
     "market.volatility_level",
     "market.volume_surge",
     "technical.convergence",
+    "technical.gap_20_50",
+    "technical.gap_50",
     "technical.macd",
     "technical.rsi",
     "row.rating",
@@ -93,10 +99,31 @@ class MarketFacts:
         )
 
 
+class ScanInputs(TypedDict, total=False):
+    """What a scan may be told about its symbols; the keywords that `market_facts` explains."""
+
+    bars: Bars | pd.DataFrame | None
+    events: Events | None
+    as_of: object | None
+    sectors: Mapping[str, str] | None
+    context: pd.DataFrame | tuple[Sequence[str], NDArray[np.floating]] | None
+    loadings: Loadings | None
+
+
+class ScanOptions(ScanInputs, total=False):
+    """Every keyword of `SymbolRanker.start_scan`, for code that hands them on."""
+
+    now: datetime | None
+    scan_id: str | None
+    shared: bool
+    worker: str | None
+    lease_s: float
+
+
 def market_facts(
     symbols: Sequence[str],
     *,
-    bars: Bars | object | None = None,
+    bars: Bars | pd.DataFrame | None = None,
     events: Events | None = None,
     as_of: object | None = None,
     sectors: Mapping[str, str] | None = None,
@@ -125,6 +152,14 @@ def market_facts(
     """
     if bars is not None and context is not None:
         raise InvalidContextError("give either bars or a ready-made context, not both")
+    if events is not None:
+        as_kind(events, "events", Events, "Events, such as Events.from_frames(earnings=frame)")
+    if sectors is not None:
+        as_kind(sectors, "sectors", Mapping, "a mapping of symbol to sector")
+    if loadings is not None:
+        as_kind(loadings, "loadings", Loadings, "Loadings")
+    if as_of is not None:
+        as_day(as_of)
     n = len(symbols)
     names: tuple[str, ...] = ()
     seen: str | None = None
@@ -207,15 +242,16 @@ def seed_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
     InvalidContextError
         For an unknown factor, a negative weight, or weights that are all zero.
     """
-    given = dict(DEFAULT_WEIGHTS if weights is None else weights)
+    given = dict(DEFAULT_WEIGHTS)
+    if weights is not None:
+        given = dict(as_kind(weights, "weights", Mapping, "a mapping of factor to weight"))
     unknown = [name for name in given if name not in FACTORS]
     if unknown:
         raise InvalidContextError(
             f"factor {unknown[0]!r} is unknown; known are {', '.join(FACTORS)}"
         )
-    bad = [name for name, value in given.items() if not 0.0 <= value < float("inf")]
-    if bad:
-        raise InvalidContextError(f"weight of {bad[0]} is {given[bad[0]]}; expected 0 or more")
+    for name, value in given.items():
+        as_number(value, f"the weight of {name}", "a number, 0 or more", least=0.0)
     total = sum(given.values())
     if total <= 0.0:
         raise InvalidContextError("all factor weights are zero; give at least one a weight")
@@ -233,10 +269,21 @@ def _ready_made(
                 f"context has no row for {missing[0]!r} ({len(missing)} missing); "
                 "index it by symbol"
             )
-        values = context.loc[list(symbols)].to_numpy(np.float32)
+        if not context.index.is_unique:
+            twice = context.index[context.index.duplicated()][0]
+            raise InvalidContextError(f"context has two rows for {twice!r}; expected one a symbol")
+        try:
+            values = context.loc[list(symbols)].to_numpy(np.float32)
+        except (TypeError, ValueError) as err:
+            raise InvalidContextError(f"context holds what is no number: {err}") from err
     else:
-        names = tuple(context[0])
-        values = np.asarray(context[1], np.float32)
+        if not isinstance(context, tuple | list) or len(context) != 2:
+            raise refusal(context, "context", "a data frame indexed by symbol, or (names, array)")
+        names = as_texts(context[0], "the names of context", "market.momentum_20")
+        try:
+            values = np.asarray(context[1], np.float32)
+        except (TypeError, ValueError) as err:
+            raise InvalidContextError(f"context holds what is no number: {err}") from err
     if values.shape != (len(symbols), len(names)):
         raise InvalidContextError(
             f"context has shape {values.shape}, expected ({len(symbols)}, {len(names)})"

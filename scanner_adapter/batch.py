@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from bandit.belief.recall import RecallEstimate
 from scanner_adapter.state.comparison import Comparison
 
+SECONDS_PER_DAY = 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -66,6 +68,9 @@ class ScanSummary:
         "saved", or what happened to the store.
     failure : str or None
         What broke in scanrank itself, so that the rest came in the given order.
+    warning : str or None
+        What is wrong with the results, as when most cannot be read or all are errors, and the way
+        out.
     comparison : Comparison or None
         With `rollout`: prioritised against control scans so far, this one included.
     """
@@ -85,3 +90,4 @@ class ScanSummary:
     first_error: str | None = None
     failure: str | None = None
     comparison: Comparison | None = None
+    warning: str | None = None
