@@ -174,10 +174,10 @@ class TestOwnSubScores:
         ("content", "message"),
         [
             ("symbol,x\nA,1", "lacks the column date"),
-            ("date,symbol\n2022-01-03,A", "there is no such column"),
-            ("date,symbol,x\n2022-01-03,A,high", "column x holds others"),
+            ("date,symbol\n2022-01-03,A", "has no column beside date and symbol"),
+            ("date,symbol,x\n2022-01-03,A,high", "column x holds 'high'"),
             ("date,symbol,x\n2022-01-03,A,1\n2022-01-03,A,2", "A on 2022-01-03 twice"),
-            ("date,symbol,x\nsoon,A,1", "a date that cannot be read"),
+            ("date,symbol,x\nsoon,A,1", "soon"),
         ],
     )
     def test_a_bad_frame_is_one_line(
