@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
-from bandit.rewards import RewardRule, Signal, TopShare
+from bandit.rewards import RewardRule, Signal, TopShare, rule_text
 
 
 def fingerprint(settings: BeliefSettings) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def fingerprint(settings: BeliefSettings) -> dict[str, Any]:
         "fast_days": settings.fast_days,
         "slow_days": settings.slow_days,
         "expected_share": settings.rule.expected_share,
-        "rule": repr(settings.rule),
+        "rule": rule_text(settings.rule),
     }
 
 

@@ -8,7 +8,6 @@ be made again (several workers shared it, somebody pinned symbols) is only learn
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +18,7 @@ from rich.table import Table
 
 from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
 from bandit.errors import BanditError, InvalidInputError
-from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from bandit.rewards import RewardRule, rule_from_text
 from bandit.stores import Entry
 from bandit.stores.memory import MemoryStore
 from features.errors import FeatureError
@@ -250,19 +249,13 @@ def rule_of(note: Mapping[str, Any]) -> RewardRule:
 
     Examples
     --------
-    >>> rule_of({"rule": "Threshold(minimum=70.0)"})
+    >>> rule_of({"rule": "rating:70"})
     Threshold(minimum=70.0)
     """
     text = str(note["rule"])
-    found = re.fullmatch(r"(\w+)\((?:\w+=([-+.\deE]+))?\)", text)
-    kinds: dict[str, type[TopShare] | type[Threshold]] = {
-        "TopShare": TopShare,
-        "Threshold": Threshold,
-    }
-    if text == "Signal()":
-        return Signal()
-    if found is None or found[1] not in kinds or found[2] is None:
+    try:
+        return rule_from_text(text)
+    except InvalidInputError as err:
         raise InvalidInputError(
             f"the journal was judged by {text}, a rule of your own; pass it as rule="
-        )
-    return kinds[found[1]](float(found[2]))
+        ) from err
