@@ -34,6 +34,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.belief.recall import RecallEstimate
+from bandit.checks import as_count, as_number, as_texts
 from bandit.choice.explain import Explanation, GroupWeight
 from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
@@ -145,10 +146,12 @@ class Scan:
 
         Raises
         ------
+        InvalidInputError
+            For a `k` that is not a whole number of at least 1.
         ScanStateError
             After the scan has ended.
         """
-        k = self.batch_size if k is None else k
+        k = self.batch_size if k is None else as_count(k, "k")
         while True:
             with self._lock:
                 batch = self._next_batch(k)
@@ -162,8 +165,6 @@ class Scan:
     def _next_batch(self, k: int) -> Batch:
         with self._lock:
             self._check_open("ask for a batch")
-            if k < 1:
-                raise ScanStateError(f"batch of {k} symbols; ask for at least one")
             ledger, ranking, share = self._ledger, self._ranking, self._share
             with self._timed():
                 self._outside.hear(ranking.queue)
@@ -249,9 +250,12 @@ class Scan:
 
         Raises
         ------
+        InvalidInputError
+            For a confidence outside (0, 1).
         ScanStateError
             In mode off, which keeps no belief.
         """
+        confidence = as_number(confidence, "confidence", "a number in (0, 1)", above=0.0, below=1.0)
         with self._lock:
             live = self._ranking.live
             if live is not None:
@@ -371,8 +375,9 @@ class Scan:
     def show(self, *, workers: int, target: float | None) -> None:
         """Publish with the status how many evaluate at a time, and which recall is aimed at."""
         view = self._outside.view
-        view.workers = workers
-        view.target = view.target if target is None else target
+        view.workers = as_count(workers, "workers")
+        if target is not None:
+            view.target = as_number(target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
 
     @property
     def n_scanned(self) -> int:
@@ -437,16 +442,36 @@ class Scan:
         return self._outside.cost_s
 
     def is_random(self, symbol: str) -> bool:
-        """Whether the uniform quota drew the symbol."""
-        return bool(self._ledger.is_random[self._ledger.place[symbol]])
+        """Whether the uniform quota drew the symbol.
+
+        Raises
+        ------
+        InvalidInputError
+            For a symbol that is not part of the scan.
+        """
+        return bool(self._ledger.is_random[self._ledger.place_of(symbol)])
 
     def is_hit(self, symbol: str) -> bool:
-        """Whether the symbol's reported outcome is high-value, as far as is known now."""
-        return bool(self.are_hits([symbol])[0])
+        """Whether the symbol's reported outcome is high-value, as far as is known now.
+
+        Raises
+        ------
+        InvalidInputError
+            For a symbol that is not part of the scan.
+        """
+        return bool(self._ranking.are_hits(np.array([self._ledger.place_of(symbol)]))[0])
 
     def are_hits(self, symbols: Iterable[str]) -> NDArray[np.bool_]:
-        """Whether the reported outcomes of `symbols` are high-value, in their order."""
-        return self._ranking.are_hits(self._ledger.places(symbols))
+        """Whether the reported outcomes of `symbols` are high-value, in their order.
+
+        Raises
+        ------
+        InvalidInputError
+            For one that is not part of the scan.
+        """
+        names = as_texts(symbols)
+        places = np.fromiter(map(self._ledger.place_of, names), np.intp, len(names))
+        return self._ranking.are_hits(places)
 
     def explain(self, symbol: str) -> Explanation:
         """Say why `symbol` stands where it does: each factor's part, prior and learned.
@@ -454,15 +479,13 @@ class Scan:
         Raises
         ------
         ScanStateError
-            In mode off, which keeps no belief, or for a symbol that is not part of the scan.
+            In mode off, which keeps no belief.
+        InvalidInputError
+            For a symbol that is not part of the scan.
         """
-        live, place = self._ranking.live, self._ledger.place.get(symbol)
+        live, place = self._ranking.live, self._ledger.place_of(symbol)
         if live is None:
             raise ScanStateError("mode off explains nothing; use mode 'shadow' or 'on'")
-        if place is None:
-            raise ScanStateError(
-                f"symbol {symbol!r} is not part of this scan of {len(self.symbols)} symbols"
-            )
         with self._lock:
             return live.explain(place, factor_of(self._columns))
 
@@ -471,9 +494,12 @@ class Scan:
 
         Raises
         ------
+        InvalidInputError
+            For a level outside (0, 1).
         ScanStateError
             In mode off, which keeps no belief.
         """
+        level = as_number(level, "level", "a number in (0, 1)", above=0.0, below=1.0)
         live = self._ranking.live
         if live is None:
             raise ScanStateError("mode off weighs nothing; use mode 'shadow' or 'on'")
@@ -482,6 +508,7 @@ class Scan:
 
     def hits_in_last(self, n: int) -> int:
         """High-value results among the latest `n` reported symbols."""
+        n = as_count(n, "n")
         with self._lock:
             return int(np.count_nonzero(self._ranking.are_hits(self._ledger.order[-n:])))
 
@@ -491,6 +518,7 @@ class Scan:
         The most promising first; 0 when it is reached already, all that remain where nothing
         ranks them.
         """
+        target = as_number(target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
         with self._lock:
             return self._ranking.n_to_recall(target)
 

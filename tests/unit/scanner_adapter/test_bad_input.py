@@ -125,7 +125,7 @@ def test_universes_that_are_none(symbols: list[str]) -> None:
 
 
 def test_a_batch_of_none(scan: Scan) -> None:
-    with pytest.raises(ScanStateError, match="batch of 0 symbols"):
+    with pytest.raises(InvalidInputError, match="k is 0"):
         scan.next_batch(0)
 
 

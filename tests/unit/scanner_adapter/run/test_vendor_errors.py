@@ -16,9 +16,9 @@ from urllib.error import HTTPError
 import pytest
 import requests
 
+from bandit.errors import InvalidInputError
 from scanner_adapter import (
     AnyOf,
-    InvalidContextError,
     RecallReached,
     ScanSummary,
     SymbolRanker,
@@ -147,9 +147,9 @@ def test_the_rule_can_be_changed_and_left_out() -> None:
     both = AnyOf(RecallReached(0.99), TooManyErrors(5))
     assert run(Vendor(60), "alone", until=both).n_errors == 5
     assert run(Vendor(60), "alone", errors=TooManyErrors(30)).n_errors == 30
-    with pytest.raises(InvalidContextError, match="errors in a row is 0"):
+    with pytest.raises(InvalidInputError, match="in_a_row is 0"):
         TooManyErrors(0)
-    with pytest.raises(InvalidContextError, match="longest pause is -1"):
+    with pytest.raises(InvalidInputError, match="longest_pause_s is -1"):
         TooManyErrors(longest_pause_s=-1)
 
 

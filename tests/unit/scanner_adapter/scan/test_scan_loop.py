@@ -202,7 +202,7 @@ class TestReports:
     def test_an_empty_universe_and_repeated_symbols_are_refused(self) -> None:
         with pytest.raises(InvalidInputError, match="universe is empty"):
             ranker().start_scan([])
-        with pytest.raises(InvalidInputError, match="'A' is given twice"):
+        with pytest.raises(InvalidInputError, match="'A' appears twice"):
             ranker().start_scan(["A", "B", "A"])
 
     def test_errors_are_no_bad_ratings(self) -> None:
