@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.checks import as_kind, as_path, as_texts, refusal
 from features.errors import InvalidBarsError
 from features.inputs.layouts import FIELDS, read_table, tidy
 
@@ -61,11 +62,17 @@ class Bars:
     volume: NDArray[np.float64]
 
     def __post_init__(self) -> None:
+        as_kind(self.dates, "dates", np.ndarray, "an array of datetime64[D]")
+        if self.dates.ndim != 1 or self.dates.dtype.kind != "M":
+            raise refusal(self.dates, "dates", "an array of datetime64[D]")
+        as_texts(self.symbols)
         shape = (len(self.dates), len(self.symbols))
         if 0 in shape:
             raise InvalidBarsError(f"bars of {shape[0]} days and {shape[1]} symbols; both need one")
         for field in FIELDS:
-            array = getattr(self, field)
+            array = as_kind(getattr(self, field), field, np.ndarray, "an array of float64")
+            if array.dtype != np.float64:
+                raise refusal(array, field, "an array of float64")
             if array.shape != shape:
                 raise InvalidBarsError(f"{field} has shape {array.shape}; expected {shape}")
         if np.any(np.diff(self.dates) <= np.timedelta64(0, "D")):
@@ -132,7 +139,7 @@ class Bars:
     @classmethod
     def read(cls, path: str | Path) -> Bars:
         """Read `.parquet` or `.csv`, a yfinance download saved as is included; see `from_frame`."""
-        return cls.from_frame(read_table(Path(path)))
+        return cls.from_frame(read_table(as_path(path)))
 
     def until(self, as_of: object) -> Bars:
         """Return the bars of all days up to and including `as_of`; views, nothing is copied.
@@ -158,6 +165,7 @@ class Bars:
         InvalidBarsError
             If a symbol has no bars; the message names it.
         """
+        symbols = as_texts(symbols)
         where = {name: i for i, name in enumerate(self.symbols)}
         unknown = [name for name in symbols if name not in where]
         if unknown:
@@ -209,10 +217,13 @@ def as_day(value: object) -> np.datetime64:
     InvalidBarsError
         If the value is no date.
     """
+    # pandas takes a number for nanoseconds since 1970.
+    is_number = isinstance(value, int | float | np.number)
     try:
-        stamp = pd.Timestamp(value)  # type: ignore[arg-type]
-    except (ValueError, TypeError) as err:
-        raise InvalidBarsError(f"{value!r} is no date; expected for example 2019-12-31") from err
+        stamp = pd.Timestamp("number" if is_number else value)  # type: ignore[arg-type]
+    except (ValueError, TypeError, OverflowError) as err:
+        met = " ".join(repr(value).split())[:60]
+        raise InvalidBarsError(f"{met} is no date; expected for example 2019-12-31") from err
     if pd.isna(stamp):
         raise InvalidBarsError("as_of is missing; expected a date such as 2019-12-31")
     return np.datetime64(stamp.date(), "D")

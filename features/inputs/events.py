@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.checks import as_kind, as_texts
 from features.errors import InvalidEventsError
 from features.inputs.layouts import as_pandas
 
@@ -106,6 +107,10 @@ class Events:
     ratings: EventTable | None = None
     news: EventTable | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("earnings", "ratings", "news"):
+            as_kind(getattr(self, name), name, EventTable | None, "a table of Events.from_frames")
+
     def __repr__(self) -> str:
         counts = [
             f"{0 if table is None else len(table.code)} {name}"
@@ -146,6 +151,7 @@ class Events:
 
     def select(self, symbols: Collection[str]) -> Events:
         """Return the events of these symbols; those without any are left out."""
+        symbols = as_texts(symbols)
         return Events(
             *(
                 None if table is None else table.select(symbols)

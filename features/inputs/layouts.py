@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.interchange
 
+from features.checks import refusal
 from features.errors import InvalidBarsError
 
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -59,6 +60,8 @@ def tidy(frame: object, *, symbol: str | None = None) -> pd.DataFrame:
     InvalidBarsError
         If a column is missing; the message names it and the columns met.
     """
+    if symbol is not None and (not isinstance(symbol, str) or not symbol):
+        raise refusal(symbol, "symbol", "the symbol of the frame's bars")
     table = as_pandas(frame)
     if isinstance(table.columns, pd.MultiIndex):
         table = _from_two_levels(table)

@@ -35,7 +35,7 @@ class TestRules:
 
     @pytest.mark.parametrize("minimum", [NAN, float("inf")])
     def test_a_threshold_that_is_no_number_is_refused(self, minimum: float) -> None:
-        with pytest.raises(InvalidInputError, match="not a finite rating"):
+        with pytest.raises(InvalidInputError, match="expected a finite rating"):
             Threshold(minimum)
 
 
