@@ -24,9 +24,16 @@ _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 60  # characters
 
 
-def refusal(value: object, name: str, expected: str) -> FeatureError:
+def refusal(
+    value: object, name: str, expected: str, error: type[FeatureError] = FeatureError
+) -> FeatureError:
     """Return the error of an argument that does not fit: the value met, and what is expected."""
-    return FeatureError(f"{name} is {' '.join(_SHORT.repr(value).split())}; expected {expected}")
+    return error(f"{name} is {shown(value)}; expected {expected}")
+
+
+def shown(value: object) -> str:
+    """Return a value as an error shows it: on one line, cut after some 60 characters."""
+    return " ".join(_SHORT.repr(value).split())
 
 
 def as_kind(

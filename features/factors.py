@@ -18,7 +18,8 @@ from scipy.special import ndtr
 
 from features.checks import as_array, as_kind, refusal
 from features.errors import FeatureError
-from features.inputs.bars import Bars, as_day
+from features.inputs.bars import Bars
+from features.inputs.days import as_day
 from features.inputs.events import Events
 from features.measures.blocks import blocks
 from features.measures.fundamental import FUNDAMENTAL, earnings_reaction, fundamental_measures

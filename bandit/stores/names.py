@@ -13,6 +13,7 @@ from bandit.checks import as_arms
 from bandit.errors import InvalidInputError
 
 START = "0-0"  # the position before the first entry
+LONGEST_LEASE_S = 30 * 86_400  # as long as a scan is remembered
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _POSITION = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
@@ -72,6 +73,13 @@ def position_at(time: float) -> str:
     '1700000000250-0'
     """
     return f"{max(0, round(1000 * time))}-0"
+
+
+def check_lease(lease_s: float) -> float:
+    """Return the seconds of a lease, or refuse them."""
+    if not 0 < lease_s <= LONGEST_LEASE_S:
+        raise InvalidInputError(f"lease of {lease_s} s; expected more than 0, at most 30 days.")
+    return lease_s
 
 
 def check_bounds(before: str | None, max_entries: int | None) -> None:

@@ -13,9 +13,10 @@ from bandit.rewards import RewardRule, Signal, TopShare
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from scanner_adapter.cli.live_display import shown
-from scanner_adapter.cli.scan_table import Finding, as_json, known, show
+from scanner_adapter.cli.scan_table import Finding, as_json, show
 from scanner_adapter.inputs.bars import BarsBySymbol, bars_on
 from scanner_adapter.inputs.events import read_events
+from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.run.stop_rules import AnyOf, RecallReached, StopRule, SymbolBudget
 from scanner_adapter.scan.scan import Scan
 from scanner_adapter.scanners.registry import SCANNERS, scanner_from_name
@@ -118,9 +119,9 @@ def _findings(scan: Scan) -> list[Finding]:
             symbol=symbol,
             is_random=scan.is_random(symbol),
             is_hit=is_hit,
-            rating=known(outcome.rating),
+            rating=finite_or_none(outcome.rating),
             signal=outcome.signal,
-            alpha=known(outcome.alpha),
+            alpha=finite_or_none(outcome.alpha),
             error=outcome.error,
         )
         for place, ((symbol, outcome), is_hit) in enumerate(

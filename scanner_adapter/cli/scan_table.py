@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
+from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.scan.scan import ScanSummary
 
 # Rows of the table for people; JSON has them all.
@@ -29,11 +30,6 @@ class Finding:
     error: str | None
 
 
-def known(value: float | None) -> float | None:
-    """Return None for an unknown number: JSON has no NaN."""
-    return None if value is None or math.isnan(value) else value
-
-
 def as_json(
     scanner: str, day: str, findings: list[Finding], summary: ScanSummary
 ) -> dict[str, object]:
@@ -48,9 +44,9 @@ def as_json(
         "n_errors": summary.n_errors,
         "stopped": summary.stopped,
         "warning": summary.warning,
-        "recall": None if estimate is None else known(estimate.recall),
-        "recall_low": None if estimate is None else known(estimate.recall_low),
-        "recall_high": None if estimate is None else known(estimate.recall_high),
+        "recall": None if estimate is None else finite_or_none(estimate.recall),
+        "recall_low": None if estimate is None else finite_or_none(estimate.recall_low),
+        "recall_high": None if estimate is None else finite_or_none(estimate.recall_high),
         "seconds": round(summary.seconds, 3),
         "overhead_ms": round(1000 * summary.overhead_s, 1),
         "scans_learned": summary.n_scans_learned,

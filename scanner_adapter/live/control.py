@@ -74,15 +74,15 @@ class ScanControl:
         return note
 
 
-def obey(
-    queue: PriorityQueue, wishes: ScanControl, former: ScanControl, universe: Container[str]
+def apply(
+    queue: PriorityQueue, control: ScanControl, former: ScanControl, universe: Container[str]
 ) -> None:
     """Do in a queue what is asked now, and undo what was asked and is asked no longer.
 
     What the scan's own program pinned, excluded or boosted stays as it is. Symbols that are not
     part of the scan are passed over, with one warning.
     """
-    asked = (*wishes.pin, *wishes.exclude, *wishes.boost)
+    asked = (*control.pin, *control.exclude, *control.boost)
     unknown = [symbol for symbol in asked if symbol not in universe]
     if unknown:
         log.warning(
@@ -93,16 +93,16 @@ def obey(
     def known(symbols: Iterable[str]) -> dict[str, None]:
         return {symbol: None for symbol in symbols if symbol in universe}
 
-    excluded, excluded_before = known(wishes.exclude), known(former.exclude)
+    excluded, excluded_before = known(control.exclude), known(former.exclude)
     queue.include(excluded_before.keys() - excluded.keys())
     queue.exclude(excluded.keys() - excluded_before.keys())
     cannot_come = set(queue.excluded)
-    pins = [symbol for symbol in known(wishes.pin) if symbol not in cannot_come]
+    pins = [symbol for symbol in known(control.pin) if symbol not in cannot_come]
     queue.unpin(symbol for symbol in known(former.pin) if symbol not in pins)
     queue.pin(pins)
     queue.boost(
         dict.fromkeys(known(former.boost), 0.0)
-        | {symbol: wishes.boost[symbol] for symbol in known(wishes.boost)}
+        | {symbol: control.boost[symbol] for symbol in known(control.boost)}
     )
 
 

