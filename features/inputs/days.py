@@ -113,7 +113,7 @@ def as_day(value: object, *, tz: str | None = None) -> np.datetime64:
     >>> as_day("2024-05-02T20:30-04:00"), as_day(20240502)
     (np.datetime64('2024-05-02'), np.datetime64('2024-05-02'))
     """
-    if isinstance(value, bool) or not isinstance(value, Hashable):  # a list, a frame
+    if not isinstance(value, Hashable):  # a list, a frame
         raise refusal(value, "the date", f"one {EXAMPLE}", InvalidBarsError)
     found = read_stamps(pd.Series([value], dtype=object), tz=tz)
     if found.problems:
