@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from scanner_adapter.run.stop_rules import StopRule as StopRule
     from scanner_adapter.run.stop_rules import SymbolBudget as SymbolBudget
     from scanner_adapter.run.stop_rules import TimeBudget as TimeBudget
+    from scanner_adapter.run.stop_rules import TooManyErrors as TooManyErrors
     from scanner_adapter.scan.scan import Batch as Batch
     from scanner_adapter.scan.scan import Scan as Scan
     from scanner_adapter.scan.scan import ScanSummary as ScanSummary
@@ -64,6 +65,7 @@ _NAMES = {
         "StopRule",
         "SymbolBudget",
         "TimeBudget",
+        "TooManyErrors",
     ),
     "scanner_adapter.scan.scan": ("Batch", "Scan", "ScanSummary"),
     "scanner_adapter.state.comparison": ("Comparison", "compare"),
