@@ -1,12 +1,13 @@
 """Belief about one ruleset's scanner, and scans opened on it. Read this first.
 
-    belief   a Gaussian over shared weights (`reward_model`), a track record per arm
-             (`track_record`), steps that the weights cannot follow (`cells`), and a handful of
-             learned strengths (`pattern`, `recall`, `rewards`); together they are
-             the *state*
+    belief   a Gaussian over shared weights (`weights`), a track record per arm (`track_record`),
+             steps that the weights cannot follow (`cells`), and a handful of learned strengths
+             (`pattern`, `recall`, `coverage`); together they are the *state*
     fold     the state is a deterministic fold over the journal: `fold(entry)` is the only way to
-             change it, live and in replay alike
-    choice   `bandit.choice.open_scan` draws from the belief and hands out batches; nothing here knows it
+             change it, live and in replay alike. Reports are kept (`pending`) until their scan is
+             over; then the whole of it is learned from once, with final labels
+    choice   `bandit.choice.open_scan` draws from the belief and hands out batches; nothing here
+             knows it
 
 Arms are opaque strings, contexts are arrays of sub-scores; what they mean is not known here.
 """
@@ -22,24 +23,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit as to_logit
 
-from bandit.belief import waiting as waiting_scans
+from bandit.belief import pending as pending_scans
 from bandit.belief.cells import CellLayout, CellWeights, level_of, sums
 from bandit.belief.coverage import Coverage
 from bandit.belief.expansion import Expansion, Kind
 from bandit.belief.pattern import PatternStrength
+from bandit.belief.pending import MOST_ARMS, MOST_SCANS, PendingScan, Report
+from bandit.belief.ranks import percentiles_of_rows
 from bandit.belief.recall import RecallModel
 from bandit.belief.track_record import TrackRecord, TrackView
-from bandit.belief.waiting import MOST_ARMS, MOST_SCANS, Report, WaitingScan
 from bandit.belief.weights import Moments, WeightPosterior, laplace_step, learn_prior_precision
 from bandit.checks import as_arms, as_rewards
 from bandit.errors import IncompatibleStateError, InvalidInputError
-from bandit.rewards import RewardRule, TopShare
+from bandit.rewards import RewardRule, TopShare, final_rewards
 
 Array = NDArray[np.float64]
 
-STATE_FORMAT = 2
+STATE_FORMAT = 1
 # Grows when the same journal is folded into another belief than before.
-LEARNING_VERSION = 4
+LEARNING_VERSION = 1
 
 # Prior of the logit: this many logits between a composite of 50 and one of 100. A composite's
 # spread over a universe is about 8 points, so one spread is worth about a factor of 2 in odds.
@@ -56,9 +58,6 @@ _PRECISION_BOUNDS = (0.1, 1e4)
 # Prior precisions are learned anew before each of the first scans, and later before some: one scan
 # of hundreds hardly moves them.
 _EARLY_SCANS, _PRIOR_EVERY = 20, 4
-# An aged value is worth less: its distance from neutral halves in this many days (a rating's
-# autocorrelation is about 0.9 after one trading day and 0.65 after five).
-_ROW_HALF_LIFE_DAYS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +106,6 @@ class BeliefSettings:
             raise InvalidInputError(f"random_share is {self.random_share}; expected 0 to 1")
 
 
-def percentiles(values: NDArray[np.floating | np.integer]) -> Array:
-    """Return the mid-rank of each value among all, in (0, 1); ties share theirs.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> percentiles(np.array([7.0, 1.0, 7.0, 9.0]))
-    array([0.5  , 0.125, 0.5  , 0.875])
-    """
-    n = values.size
-    # Numbers of 16 bits are sorted digit by digit, in a fifth of the time, if stably.
-    order = np.argsort(values, kind="stable" if values.dtype.itemsize <= 2 else None)
-    ordered = values[order]
-    is_first = np.ones(n, bool)  # of those that are equal
-    is_first[1:] = ordered[1:] != ordered[:-1]
-    below = np.flatnonzero(is_first)
-    n_equal = np.concatenate([below[1:], [n]]) - below
-    result = np.empty(n)
-    result[order] = np.repeat((2.0 * below + n_equal) / (2.0 * n), n_equal)
-    return result
-
-
 class Belief:
     """Belief about which arms pay, learned from reports.
 
@@ -136,6 +113,9 @@ class Belief:
     -----
     Not thread safe. `fold` either applies a whole entry or raises and changes nothing.
     """
+
+    posterior: WeightPosterior
+    moments: Moments
 
     def __init__(self, settings: BeliefSettings | None = None) -> None:
         self.settings = settings or BeliefSettings()
@@ -153,7 +133,7 @@ class Belief:
         self.expansion = self._expansion(self.columns)
         self.layout = self._layout(self.columns)
         self.cells = CellWeights.empty(self.layout.n_cells)
-        self.waiting: Mapping[str, WaitingScan] = {}
+        self.pending: Mapping[str, PendingScan] = {}
         mean, variance = self._prior(self.columns)
         self._believe(WeightPosterior.from_prior(mean, variance))
 
@@ -174,19 +154,7 @@ class Belief:
             Names `row.<column>` and percentiles within the given arms, float32 (n, n_columns),
             drawn to 50 as the row ages; NaN where the arm has no row.
         """
-        columns = np.ascontiguousarray(view.rows.T)
-        bits = columns.view(np.int16)
-        # Whole numbers in the same order (and -0 = 0), which sort five times as fast.
-        keys = np.where(bits < 0, np.int16(-0x8000) - bits, bits)
-        is_known = ~np.isnan(columns)
-        values = np.full(columns.shape, np.nan, np.float32)
-        kept = 0.5 ** (np.nan_to_num(view.age_days) / _ROW_HALF_LIFE_DAYS)
-        for key, known, value in zip(keys, is_known, values, strict=True):
-            if known.all():
-                value[:] = 50.0 + 100.0 * (percentiles(key) - 0.5) * kept
-            elif known.any():
-                value[known] = 50.0 + 100.0 * (percentiles(key[known]) - 0.5) * kept[known]
-        return tuple(f"row.{name}" for name in self.track.columns), values.T
+        return tuple(f"row.{name}" for name in self.track.columns), percentiles_of_rows(view)
 
     # -- fold --------------------------------------------------------------------------------
 
@@ -229,12 +197,12 @@ class Belief:
         time = float(header["scan_time"])
         self._advance(time)
         self._add_columns(header["columns"])
-        # Scans that never ended are learned from as they stand.
-        others = {key: scan for key, scan in self.waiting.items() if key != scan_id}
+        # Scans that nobody closed are learned from as they stand, after a day or to make room.
+        others = {key: scan for key, scan in self.pending.items() if key != scan_id}
         for i, (key, scan) in enumerate(others.items()):
             if len(others) - i >= MOST_SCANS or time - scan.time >= 1.0:
                 self._settle(key)
-        self.waiting = {**self.waiting, scan_id: self.waiting.get(scan_id) or WaitingScan(time)}
+        self.pending = {**self.pending, scan_id: self.pending.get(scan_id) or PendingScan(time)}
         is_due = self.n_scans < _EARLY_SCANS or self.n_scans % _PRIOR_EVERY == 0
         if is_due and self.posterior.n_observed > 0:
             precision = self._learned_prior_precision()
@@ -269,12 +237,13 @@ class Belief:
             np.asarray(arrays.get("rating", np.full(reward.size, np.nan)))[ok],
             np.asarray(rows)[ok],
         )  # failed evaluations teach nothing
-        scan = (self.waiting.get(scan_id) or WaitingScan(scan_time)).add(report)
-        self.waiting = {**self.waiting, scan_id: scan}
+        scan = self.pending.get(scan_id) or PendingScan(scan_time)
+        scan = scan.add(report, _known(header.get("hit_limit")))
+        self.pending = {**self.pending, scan_id: scan}
         self.n_reports += ok.size
         if scan.n_arms >= MOST_ARMS:
             self._settle(scan_id)
-            self.waiting = {**self.waiting, scan_id: WaitingScan(scan_time)}
+            self.pending = {**self.pending, scan_id: PendingScan(scan_time)}
 
     def _fold_close(self, scan_id: str, header: Mapping[str, Any]) -> None:
         if header.get("limit") is not None:
@@ -286,25 +255,26 @@ class Belief:
         if header.get("n_total"):
             self.coverage.learn(header["n_scanned"], header["n_total"])
         self.n_scans += 1
-        self._settle(scan_id, header.get("hit_limit"))
+        self._settle(scan_id, _known(header.get("hit_limit")))
 
     def _settle(self, scan_id: str, hit_limit: float | None = None) -> None:
         """Learn from a scan as a whole, judged by the limit that it ended with.
 
         Nothing in here refuses anything: reports were checked when they came.
         """
-        scan = self.waiting.get(scan_id)
-        self.waiting = {key: value for key, value in self.waiting.items() if key != scan_id}
+        scan = self.pending.get(scan_id)
+        self.pending = {key: value for key, value in self.pending.items() if key != scan_id}
         if scan is None or not scan.reports:
             return
-        context, reward = scan.contexts(len(self.columns)), scan.all_of("reward")
-        if hit_limit is not None:
-            rating = scan.all_of("rating")
-            reward = np.where(np.isnan(rating), reward, rating >= hit_limit)
+        limit = scan.hit_limit if hit_limit is None else hit_limit
+        reward = final_rewards(
+            self.settings.rule, scan.all_of("rating"), scan.all_of("reward"), limit
+        )
+        context = scan.contexts(len(self.columns))
         X = np.asarray(self.expansion.transform(context, np.float64), np.float64)
-        places, foretold = self.layout.cells_of(context), X @ self.moments.mean
-        level = level_of(foretold + sums(self.cells.worth, places), reward)
-        self.cells = self.cells.learn(places, reward, foretold + level)
+        places, predicted = self.layout.cells_of(context), X @ self.moments.mean
+        level = level_of(predicted + sums(self.cells.worth, places), reward)
+        self.cells = self.cells.learn(places, reward, predicted + level)
         self.posterior, self.moments = laplace_step(self.posterior, self.moments.mean, X, reward)
         for arms, columns, rows, at in scan.tables():
             self.track.update(arms, now=scan.time, rewards=reward[at], columns=columns, rows=rows)
@@ -409,7 +379,7 @@ class Belief:
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the whole belief as a JSON header and plain arrays; both are copies."""
         trust = self.cells.trust
-        listed, waiting = waiting_scans.state(self.waiting)
+        listed, pending = pending_scans.state(self.pending)
         header = {
             "format": STATE_FORMAT,
             "columns": list(self.columns),
@@ -425,7 +395,7 @@ class Belief:
             ],
             "coverage": [self.coverage.left_out, self.coverage.weight],
             "trust": [float(trust.data_precision[0, 0]), float(trust.data_shift[0])],
-            "waiting": listed,
+            "pending": listed,
             "limit": None if np.isnan(self.limit) else self.limit,
             "time": None if np.isinf(self.time) else self.time,
             "n_scans": self.n_scans,
@@ -439,7 +409,7 @@ class Belief:
             "data_shift": self.posterior.data_shift.copy(),
             "cell_precision": self.cells.precision.copy(),
             "cell_shift": self.cells.shift.copy(),
-            **waiting,
+            **pending,
             **self.track.state(),
         }
         return header, arrays
@@ -492,16 +462,21 @@ class Belief:
         ranker.cells = ranker.cells.restored(
             arrays["cell_precision"], arrays["cell_shift"], header["trust"]
         )
-        ranker.waiting = waiting_scans.restored(header["waiting"], arrays)
+        ranker.pending = pending_scans.restored(header["pending"], arrays)
         ranker.track.restore(header["arms"], header["row_columns"], arrays)
         ranker.pattern_strength = PatternStrength(dict(header["pattern"]))
         ranker.recall = RecallModel(*header["recall"])
         ranker.coverage = Coverage(*header["coverage"])
-        ranker.limit = float("nan") if header["limit"] is None else float(header["limit"])
+        limit = _known(header["limit"])
+        ranker.limit = float("nan") if limit is None else limit
         ranker.time = -np.inf if header["time"] is None else float(header["time"])
         ranker.n_scans = int(header["n_scans"])
         ranker.n_reports = int(header["n_reports"])
         return ranker
+
+
+def _known(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _check_shapes(arrays: Mapping[str, Any], k: int, n_columns: int, n_row_columns: int) -> None:

@@ -165,16 +165,16 @@ class Expansion:
         met, place = np.unique(np.concatenate([left, right]), return_inverse=True)
         forms = np.zeros((len(w), met.size, met.size), np.float32)
         forms[:, place[: left.size], place[left.size :]] = w[:, at]
-        line, constant = line.astype(np.float32), constant.astype(np.float32)
+        line32, constant32 = line.astype(np.float32), constant.astype(np.float32)
         for start in range(0, context.shape[0], _LINEAR_CHUNK):
             rows = slice(start, start + _LINEAR_CHUNK)
             x = context[rows].astype(np.float32)
             x[np.isnan(x)] = NEUTRAL
-            part = line @ x.T
-            part += constant[:, None]
+            part = line32 @ x.T
+            part += constant32[:, None]
             bent = x[:, self._bent]
-            for bend, knot, slopes in bends:
-                part += slopes @ bend(bent, np.float32(knot)).T
+            for bend, knot, slope in bends:
+                part += slope @ bend(bent, np.float32(knot)).T
             if at.size:
                 crossed = (x[:, met] - np.float32(NEUTRAL)) / np.float32(HALF_RANGE)
                 part += np.einsum("mnc,nc->mn", crossed @ forms, crossed)

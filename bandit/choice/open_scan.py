@@ -6,7 +6,7 @@
 3. the caller scans them, and `observe(...)` lets today's pattern and the running limit learn. While
    little is known, the shared weights learn too, for this scan alone.
 
-What the ranker believes moves when the scan ends; all that is learned here is gone then.
+What is learned here is provisional: the belief learns from the whole scan when it is over.
 """
 
 from __future__ import annotations
@@ -20,11 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from bandit.belief import cells, hint
 from bandit.belief.belief import Belief
 from bandit.belief.pattern import ScanPattern
 from bandit.belief.recall import RecallEstimate
-from bandit.belief.weights import laplace_step
 from bandit.checks import as_arms
 from bandit.choice.draw import Choice, round_stochastically, sample, top_k
 from bandit.choice.explain import (
@@ -34,34 +32,26 @@ from bandit.choice.explain import (
     contributions,
     group_weights,
 )
+from bandit.choice.first_scan import RatingHint, spread_out
 from bandit.choice.propensity import batch_propensity
-from bandit.choice.scores import DENSE_UP_TO, scores_by
+from bandit.choice.scores import SharedScores
 from bandit.errors import InvalidInputError
-from bandit.rewards import RunningLimit, Threshold
+from bandit.rewards import HIT, RunningLimit, Threshold, final_limit, final_rewards
 
 log = logging.getLogger("scanrank")
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-# Up to this many arms the hits expected in what is left are noted before every batch.
-_NOTE_ALL_UP_TO = 1_000
-
-# Draws of the shared weights for a scan; batches take them in turn.
-_DRAWS = 4
-# A draw's spread over arms is at most this share of the spread of the mean scores.
-_MOST_NOISE = 0.3
-# So many scans are young: in them the shared weights learn after every batch, for the scan alone.
-_YOUNG_SCANS = 10
-# Unless so many reports were learned from.
-_YOUNG_REPORTS = 15_000
-# They learn again when so many times as many were reported; of very many arms, of which none is
-# expanded beforehand, later.
-_MORE, _MORE_OF_MANY = 1.3, 1.5
+# The hits expected in what is left are noted before every batch up to this many arms, before every
+# few batches of thousands, and never for more than the second number.
+_NOTE_ALL_UP_TO, _NOTE_UP_TO = 1_000, 20_000
 # So many ratings without a hit are worth a word.
 _ENOUGH_RATINGS = 100
 # Arms over which learned weights of groups are judged.
 _WEIGHED = 1_000
+# Arms of a first scan up to which ratings give a hint: its regression looks at all of them.
+_HINT_UP_TO = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +86,6 @@ class OpenScan:
         self.context = context
         self.rng = rng
         n = len(arms)
-        self.expansion = ranker.expansion
         self.is_available = np.ones(n, bool)
         self.is_reported = np.zeros(n, bool)
         self.reward = np.full(n, np.nan)
@@ -104,50 +93,17 @@ class OpenScan:
         self.pattern = ScanPattern(loadings, blocks, ranker.pattern_strength)
         share = ranker.settings.rule.expected_share
         self.limit = RunningLimit(ranker.limit, math.inf if share is None else share * n)
-        self._layout, self._worth = ranker.layout, ranker.cells.worth
-        self._fixed = cells.correction(self._worth, self._layout, context)
-        # What was believed when the scan was opened, and what is, with its own outcomes.
-        self._posterior, self._moments = ranker.posterior, ranker.moments
-        n_learned = ranker.posterior.n_observed
-        self._is_young = ranker.n_scans < _YOUNG_SCANS and n_learned < _YOUNG_REPORTS
-        self._is_dense = n <= DENSE_UP_TO
-        self._features = None
-        if self._is_young and self._is_dense:
-            self._features = self.expansion.transform(context)
-        self._n_learned = 0
-        self._order: list[Index] = []  # rows as they were reported, and their features
-        self._expanded: list[Array] = []
         # Draws narrow with what they can be good for: the share that scans leave unseen.
         self._scale = ranker.settings.exploration * ranker.coverage.expected_left_out
+        self.shared = SharedScores(ranker, context, rng, self._scale)
+        self._hint: RatingHint | None = None
+        if ranker.n_scans == 0 and n <= _HINT_UP_TO:
+            self._hint = RatingHint(self.shared, is_sure=share is not None)
         self._n_selects = 0
         self._step_of = np.full(n, -1)
         self._predicted = np.full(n, np.nan)
         self._expected_left: list[float] = []
-        self._hint = 0.0
-        self._is_first = ranker.n_scans == 0 and self._scale > 0.0 and self._is_dense
-        self._score_all()
         self.level = self._level()
-
-    def _score_all(self) -> None:
-        """Score every arm by the mean of the shared weights (row 0), and by draws of them."""
-        mean, n_draws = self._moments.mean[None], 1 if self._is_young else _DRAWS
-        weights = mean
-        if self._scale > 0.0:
-            weights = np.vstack([mean, self._moments.draw(self.rng, n_draws, self._scale)])
-        if self._features is not None and self._n_learned:
-            scores = weights.astype(np.float32) @ self._features.T
-        else:  # exact, so that a cold start is the composite's order
-            is_cold = self._posterior.n_observed == 0.0
-            scores = scores_by(weights, self.context, self.expansion, exactly=is_cold)
-        # While little was learned, a draw of two hundred weights moves the scores by more than the
-        # seed weights do, and the first scans would follow it rather than them.
-        signal = float(scores[0].std())
-        for row in scores[1:]:
-            row -= scores[0]
-            row *= min(1.0, _MOST_NOISE * signal / max(float(row.std()), 1e-12))
-            row += scores[0]
-        scores += self._fixed.astype(scores.dtype)
-        self._scores = scores
 
     @classmethod
     def open(
@@ -159,7 +115,6 @@ class OpenScan:
         columns: Sequence[str],
         *,
         rng: np.random.Generator,
-        now: float,
         loadings: NDArray[np.floating] | None = None,
         blocks: Sequence[str] = (),
     ) -> OpenScan:
@@ -169,8 +124,6 @@ class OpenScan:
         ----------
         context : array, shape (n_arms, n_columns)
             Sub-scores in [0, 100], NaN = unknown, named by `columns`.
-        now : float
-            Time of the scan, days since the epoch (UTC).
         loadings, blocks : array (n_arms, q) and q names, optional
             Similarity loadings for learning inside the scan, and each one's block.
 
@@ -248,22 +201,22 @@ class OpenScan:
 
     def _best(self, free: Index, k: int, boost: Array | None) -> Index:
         """Return the k best of the free arms by one draw of everything unknown, best first."""
-        base = self._scores[self._n_selects % max(len(self._scores) - 1, 1) + 1 :][:1]
-        base = base[0] if len(base) else self._scores[0]
-        self._n_selects += 1
-        today = self._today(self.pattern.moments.draw(self.rng, 1, self._scale)[0])
-        scores = base + today + self._hint
-        if self._is_first and not self._order:  # half of the first batch looks around
-            X = np.asarray(self._features[free], np.float64)
-            scores[free[hint.spread_out(X, self._posterior.prior_precision, k // 2)]] = np.inf
+        today = self.pattern.moments.draw(self.rng, 1, self._scale)[0]
+        scores = self.shared.next_draw() + self._today(today)
+        if self._hint is not None:
+            scores = scores + self._hint.added
+            if not self.is_reported.any() and self._scale > 0.0:  # half of it looks around
+                X, precision = self.shared.features(free), self.shared.posterior.prior_precision
+                scores[free[spread_out(X, precision, k // 2)]] = np.inf
         if boost is not None:
             scores = scores + boost
+        self._n_selects += 1
         return free[top_k(scores.take(free), k, self.rng)]
 
     def _means(self) -> Array:
         """Expected linear predictor of every arm, shape (n,)."""
         today = self._today(self.pattern.moments.mean)
-        return np.asarray(self._scores[0] + today + self.level, np.float64)
+        return np.asarray(self.shared.mean + today + self.level, np.float64)
 
     def _today(self, weights: Array) -> NDArray[np.float32]:
         """What weights of today's pattern add to every arm, shape (n,)."""
@@ -274,7 +227,7 @@ class OpenScan:
     def predict(self, rows: Index) -> Prediction:
         """Predict the rewards of `rows` (positions, shape (m,)) from everything known now."""
         today = self.pattern.loadings.take(rows, axis=0) @ self.pattern.moments.mean
-        logit = self._scores[0].take(rows) + today + self.level
+        logit = self.shared.mean.take(rows) + today + self.level
         return Prediction(logit, expit(logit))
 
     def judge(self, rating: Array, is_signal: Array, probability: Array) -> Array:
@@ -298,41 +251,20 @@ class OpenScan:
         rows = rows[~np.isnan(rewards)]
         if rows.size == 0:
             return
-        if self._is_young:
-            self._order.append(rows)
-            self._expanded.append(self.expansion.transform(self.context[rows], np.float64))
-            self._learn_shared()
-        self.pattern.learn(rows, self.reward[rows], self._scores[0][rows] + self.level)
+        known = ~np.isnan(self.reward)
+        if self.shared.is_due(int(np.count_nonzero(known))):
+            self._learn_shared(known.nonzero()[0])
+        offset = np.asarray(self.shared.mean[rows] + self.level, np.float64)
+        self.pattern.learn(rows, self.reward[rows], offset)
 
-    def _learn_shared(self) -> None:
+    def _learn_shared(self, rows: Index) -> None:
         """Learn the shared weights anew from all that was reported, judged as it stands now."""
-        rows = np.concatenate(self._order)
-        if self._is_first:
-            self._look_at_ratings(rows)
-        if rows.size < (_MORE if self._is_dense else _MORE_OF_MANY) * self._n_learned:
-            return
-        self._n_learned = rows.size
-        r = self.reward[rows]
+        reward, rating = self.reward[rows], self.rating[rows]
         if self.ranker.settings.rule.expected_share is not None:
-            r = self.limit.chance(self.rating[rows])
-        X = np.concatenate(self._expanded)
-        _, self._moments = laplace_step(self._posterior, self._moments.mean, X, r)
-        self._score_all()
-
-    def _look_at_ratings(self, rows: Index) -> None:
-        known = ~np.isnan(self.rating[rows])
-        rows, X = rows[known], np.concatenate(self._expanded)[known]
-        if rows.size == 0 or not self.is_available.any():
-            return
-        rule = self.ranker.settings.rule
-        w, z = hint.ridge(X, self.rating[rows], self._posterior.prior_precision)
-        foretold = self._features @ w.astype(np.float32)
-        left = foretold[self.is_available]
-        by = hint.worth(
-            z, self.reward[rows], self.n_hits, float(self._posterior.prior_mean[0]),
-            is_sure=rule.expected_share is not None,
-        ) * float(self._scores[0][self.is_available].std()) / max(float(left.std()), 1e-9)  # fmt: skip
-        self._hint = by * (foretold - left.mean())
+            reward = self.limit.chance(rating)
+        self.shared.learn(rows, reward)
+        if self._hint is not None:
+            self._hint.learn(rows, rating, reward, self.is_available)
 
     def explain(self, arm: int, groups: Sequence[str]) -> Explanation:
         """Say what makes an arm's score (position `arm`); `groups` names each column's group."""
@@ -340,11 +272,10 @@ class OpenScan:
 
     def explain_all(self, rows: Index, groups: Sequence[str]) -> list[Explanation]:
         """Say of several arms (positions `rows`) what makes their scores, as `explain` does."""
-        features = self.expansion.transform(self.context[rows], np.float64)
-        d = features.shape[1]
-        belief = self._posterior.prior_mean[:d], self._moments.mean[:d]
-        prior, learned = (contributions(features, w, self.expansion, groups) for w in belief)
-        stepped = cells.contributions(self._worth, self._layout, self.context[rows], groups)
+        shared, features = self.shared, self.shared.features(rows)
+        weights = shared.posterior.prior_mean, shared.moments.mean
+        prior, learned = (contributions(features, w, shared.expansion, groups) for w in weights)
+        stepped = shared.steps_by_group(rows, groups)
         learned = {group: learned[group] + stepped[group] for group in learned}
         probability = self.predict(rows).probability
         today = self.pattern.loadings[rows] @ self.pattern.moments.mean
@@ -353,7 +284,6 @@ class OpenScan:
                 probability=float(probability[i]),
                 groups={g: Contribution(float(prior[g][i]), float(learned[g][i])) for g in prior},
                 today=float(today[i]),
-                own=0.0,
             )
             for i in range(len(rows))
         ]
@@ -366,11 +296,11 @@ class OpenScan:
         n_seed = len(self.ranker.settings.seed_weights)
         probe = np.linspace(0, len(self.arms) - 1, min(len(self.arms), _WEIGHED)).astype(np.intp)
         return group_weights(
-            self.expansion.transform(self.context[probe], np.float64),
+            self.shared.features(probe),
             {group: 1 + i for i, group in enumerate(groups[:n_seed])},
-            self._moments,
-            self._posterior.prior_mean,
-            self.expansion,
+            self.shared.moments,
+            self.shared.posterior.prior_mean,
+            self.shared.expansion,
             groups,
             # A generator of its own: asking must not change what is chosen next.
             rng=np.random.default_rng(0),
@@ -398,31 +328,34 @@ class OpenScan:
         rule = self.ranker.settings.rule
         if rule.expected_share is None:
             return float(np.nansum(self.reward))
-        return float(np.count_nonzero(self.rating >= self.hit_limit))
+        return float(np.count_nonzero(self.are_hits(np.flatnonzero(self.is_reported))))
 
     def are_hits(self, rows: Index) -> NDArray[np.bool_]:
         """Which of the arms `rows` (m,) are hits, by today's limit as it stands now."""
-        if self.ranker.settings.rule.expected_share is None:
-            return np.asarray(self.reward[rows] >= 0.5)
-        return np.asarray(self.rating[rows] >= self.hit_limit)
+        rule, rating, reward = self.ranker.settings.rule, self.rating[rows], self.reward[rows]
+        return np.asarray(final_rewards(rule, rating, reward, self.hit_limit) >= HIT)
 
     def is_hit(self, arm: int) -> bool:
         """Whether a reported arm is a hit, by today's limit as it stands now."""
         return bool(self.are_hits(np.array([arm], np.intp))[0])
 
     @property
-    def hit_limit(self) -> float:
-        """Rating that today's top share starts at: known once everything was scanned."""
+    def hit_limit(self) -> float | None:
+        """Rating that today's top share starts at, final once everything was scanned.
+
+        None by rules that know no such limit, and before any rating.
+        """
         share = self.ranker.settings.rule.expected_share
-        if share is not None and self.is_reported.all():
-            return self.limit.final(share)
-        return self.limit.value()
+        if share is None:
+            return None
+        limit = final_limit(share, self.rating) if self.is_reported.all() else self.limit.value()
+        return limit if np.isfinite(limit) else None
 
     def closing(self) -> dict[str, object]:
         """Return what the ranker learns from the scan as a whole: the header of its close entry."""
         self._warn_of_foreign_scale()
         share = self.ranker.settings.rule.expected_share
-        limit, ends_at = self.limit.carried, self.hit_limit
+        limit = self.limit.carried
         if share is not None:
             left, expected_left = np.flatnonzero(~self.is_reported), 0.0
             if left.size:
@@ -430,7 +363,7 @@ class OpenScan:
             limit = self.limit.carry(share * len(self.arms) - expected_left)
         return {
             "limit": None if np.isnan(limit) else limit,
-            "hit_limit": None if share is None or np.isnan(ends_at) else ends_at,
+            "hit_limit": self.hit_limit,
             "pattern": self.pattern.evidence() if self.is_reported.any() else {},
             "recall": self._recall_evidence(),
             "n_scanned": int(self.is_reported.sum()),
@@ -455,7 +388,7 @@ class OpenScan:
         # Needs the score of every arm: not for a million of them, and for thousands every few
         # batches will do. Steps in between count with the last one noted.
         every = 1 + len(self.arms) // _NOTE_ALL_UP_TO
-        if self._is_dense and self._n_selects % every == 0:
+        if len(self.arms) <= _NOTE_UP_TO and self._n_selects % every == 0:
             logit = self._means()[~self.is_reported].astype(np.float32)
             self._expected_left.append(float(expit(logit).sum(dtype=float)))
 

@@ -17,7 +17,7 @@ _TIERS = {
 }
 _WAITING = {
     "symbol": "NVDA", "score": 99.6, "tier": "high", "probability": 0.41, "is_pinned": False,
-    "reasons": _REASONS, "today": 0.12, "own": 0.03,
+    "reasons": _REASONS, "today": 0.12,
 }  # fmt: skip
 _RESULT = {
     "symbol": "AMD", "rank": 7, "rating": 9.5, "reward": 1.0, "is_hit": True, "is_signal": True,
@@ -72,7 +72,6 @@ EXAMPLES: dict[str, Any] = {  # by the name of the model
         "symbol": "AMD", "ruleset": "breakout",
         "track": {"last_reward": 1.0, "age_days": 0.2, "fast_mean": 0.71, "slow_mean": 0.33,
                   "n_scans": 12.4, "n_hits": 4.1},
-        "effect": {"mean": 0.21, "sd": 0.18, "low": -0.09, "high": 0.51},
         "history": [
             {"scan_id": _SCAN, "reported_at": _AT, "rating": 9.5, "reward": 1.0,
              "is_error": False, "is_random": False},
@@ -95,7 +94,7 @@ EXAMPLES: dict[str, Any] = {  # by the name of the model
         "symbol": "AMD", "state": "scanned", "rank": 7, "rating": 9.5, "reward": 1.0,
         "is_hit": True, "is_error": False, "is_random": False, "propensity": 0.93,
         "probability": 0.38, "score": None, "tier": None, "is_pinned": False, "reported_at": _AT,
-        "reasons": _REASONS, "today": None, "own": 0.21,
+        "reasons": _REASONS, "today": None,
     },
     "Wishes": _WISHES,
     "Scanners": {

@@ -171,7 +171,6 @@ class Waiting(Model):
     is_pinned: bool
     reasons: dict[str, Reason]
     today: float | None = Field(description="What today's pattern adds, in log odds.")
-    own: float | None = Field(description="What it is worth beyond its context, in log odds.")
 
 
 class Hit(Model):
@@ -314,7 +313,6 @@ class SymbolInScan(Model):
         description="By factor: of a scanned symbol by the belief of now, on its context of then."
     )
     today: float | None
-    own: float | None
 
 
 # -- symbols ---------------------------------------------------------------------------------------
@@ -329,15 +327,6 @@ class Track(Model):
     slow_mean: float | None
     n_scans: float
     n_hits: float
-
-
-class Effect(Model):
-    """Posterior of what a symbol is worth beyond its context, in log odds."""
-
-    mean: float
-    sd: float
-    low: float = Field(description="Lower end of the 90 % interval.")
-    high: float
 
 
 class PastResult(Model):
@@ -357,7 +346,6 @@ class Symbol(Model):
     symbol: str
     ruleset: str
     track: Track
-    effect: Effect
     history: list[PastResult] = Field(description="Newest first.")
     n_scans_read: int = Field(description="Latest scans that were looked through for `history`.")
 

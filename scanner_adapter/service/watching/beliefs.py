@@ -82,7 +82,7 @@ class FoldedBelief:
         with one_blas_thread():
             scan = OpenScan.open(self.ranker,
                 "explain", [entry.arms[row]], context, entry.header["columns"],
-                rng=np.random.default_rng(0), now=self.ranker.time,
+                rng=np.random.default_rng(0),
             )  # fmt: skip
             return scan.explain(0, factor_of(self.ranker.columns))
 
@@ -99,7 +99,7 @@ class FoldedBelief:
         with one_blas_thread():
             scan = OpenScan.open(self.ranker,
                 "weigh", arms, np.array([rows[arm] for arm in arms]), columns,
-                rng=np.random.default_rng(0), now=self.ranker.time,
+                rng=np.random.default_rng(0),
             )  # fmt: skip
             return scan.group_weights(factor_of(columns), CONFIDENCE)
 

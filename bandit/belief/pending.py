@@ -1,14 +1,14 @@
-"""Reports of scans under way: the belief learns from them when their scan ends.
+"""Reports of scans that have not ended: the belief learns from a scan when it is over.
 
-Which ratings are a scan's best share is known at its end, and a scan teaches once, as a whole.
-Until then its reports wait here. They are part of the state, so that a snapshot made meanwhile by
-another scan loses none of them.
+Which ratings are a scan's best share is known at its end, so a scan teaches once, as a whole, with
+final labels. Until then its reports are kept here. They are part of the state: a snapshot that
+another scan writes meanwhile holds them too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from bandit.errors import IncompatibleStateError
 
-# Scans that may wait. One that never ends is learned from as it stands when it must make room, or
-# when a scan of another day is opened.
+# Scans that may be open at a time. When another opens, the oldest is learned from as it stands.
 MOST_SCANS = 8
-# Reported arms of a scan that may wait; then they are learned from as they stand. 20,000 rows of
-# 60 columns are 5 MB.
+# Reported arms of a scan that are kept; then they are learned from as they stand, so that a scan
+# of a million is learned in pieces. 20,000 rows of 60 columns are 5 MB.
 MOST_ARMS = 20_000
 
 _FIELDS = ("context", "reward", "rating", "rows")
@@ -34,7 +33,7 @@ class Report:
     Attributes
     ----------
     context : array (k, n_columns), float32
-        In the order of the ranker's columns; those that were added later were unknown.
+        In the order of the belief's columns; those that were added later were unknown.
     reward, rating : array (k,)
         As judged in mid-scan; NaN = no rating.
     rows : array (k, len(row_columns)), float32
@@ -50,10 +49,20 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingScan:
-    """One scan under way; never changed in place."""
+class PendingScan:
+    """One scan that has not ended; never changed in place.
+
+    Attributes
+    ----------
+    time : float
+        Of the scan, days since the epoch.
+    hit_limit : float or None
+        Rating from which its outcomes are hits, as the latest report knew it.
+    reports : tuple of Report
+    """
 
     time: float
+    hit_limit: float | None = None
     reports: tuple[Report, ...] = ()
 
     @property
@@ -61,9 +70,9 @@ class WaitingScan:
         """Rows in all reports."""
         return sum(len(report.arms) for report in self.reports)
 
-    def add(self, report: Report) -> WaitingScan:
-        """Let a report wait."""
-        return WaitingScan(self.time, (*self.reports, report))
+    def add(self, report: Report, hit_limit: float | None) -> PendingScan:
+        """Return the scan with one more report."""
+        return replace(self, hit_limit=hit_limit, reports=(*self.reports, report))
 
     def contexts(self, n_columns: int) -> NDArray[np.float32]:
         """Return the contexts of all reports as one; before a column was added it was unknown."""
@@ -100,22 +109,24 @@ class WaitingScan:
 
 
 def state(
-    scans: Mapping[str, WaitingScan],
+    scans: Mapping[str, PendingScan],
 ) -> tuple[list[dict[str, Any]], dict[str, NDArray[Any]]]:
     """Return a JSON list and plain arrays, copies."""
     listed, arrays = [], {}
     for i, (scan_id, scan) in enumerate(scans.items()):
-        reports = [{"arms": r.arms, "row_columns": r.row_columns} for r in scan.reports]
-        listed.append({"scan": scan_id, "time": scan.time, "reports": reports})
+        reports = [{"arms": list(r.arms), "row_columns": list(r.row_columns)} for r in scan.reports]
+        listed.append(
+            {"scan": scan_id, "time": scan.time, "hit_limit": scan.hit_limit, "reports": reports}
+        )
         for j, report in enumerate(scan.reports):
             for name in _FIELDS:
-                arrays[f"waiting_{i}_{j}_{name}"] = getattr(report, name).copy()
+                arrays[f"pending_{i}_{j}_{name}"] = getattr(report, name).copy()
     return listed, arrays
 
 
 def restored(
     listed: Sequence[Mapping[str, Any]], arrays: Mapping[str, NDArray[Any]]
-) -> dict[str, WaitingScan]:
+) -> dict[str, PendingScan]:
     """Rebuild what `state` returned.
 
     Raises
@@ -127,13 +138,14 @@ def restored(
     for i, scan in enumerate(listed):
         reports = []
         for j, noted in enumerate(scan["reports"]):
-            names = [f"waiting_{i}_{j}_{name}" for name in _FIELDS]
+            names = [f"pending_{i}_{j}_{name}" for name in _FIELDS]
             if any(name not in arrays for name in names):
                 raise IncompatibleStateError(
-                    f"the stored state names a scan {scan['scan']!r} under way and lacks its "
-                    "reports; use another ruleset name"
+                    f"the stored state names an open scan {scan['scan']!r} and lacks its reports; "
+                    "use another ruleset name"
                 )
             values = [np.array(arrays[name]) for name in names]
             reports.append(Report(tuple(noted["arms"]), tuple(noted["row_columns"]), *values))
-        scans[str(scan["scan"])] = WaitingScan(float(scan["time"]), tuple(reports))
+        limit = None if scan["hit_limit"] is None else float(scan["hit_limit"])
+        scans[str(scan["scan"])] = PendingScan(float(scan["time"]), limit, tuple(reports))
     return scans
