@@ -1,4 +1,4 @@
-"""What each arm has shown: decay by the clock, shrinkage, and effects beyond the context."""
+"""What each arm has shown: decay by the clock, and shrinkage."""
 
 from __future__ import annotations
 

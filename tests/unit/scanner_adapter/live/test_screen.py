@@ -27,7 +27,7 @@ STATUS = LiveStatus(
     tiers={"high": TierCount(700, 883), "medium": TierCount(1500, 90), "low": TierCount(1980, 131)},
     weights={name: LiveWeight(0.25, 0.3, 0.2, 0.4) for name in ("historical", "market", "x", "y")},
     next=tuple(
-        NextUp(f"N{i}", 99.0 - i, "high", 0.8, i == 0, REASONS, 0.3, -0.1) for i in range(20)
+        NextUp(f"N{i}", 99.0 - i, "high", 0.8, i == 0, REASONS, 0.3) for i in range(20)
     ),
     newest_hits=tuple(
         LiveHit(f"SYM{i}", 20.0 - i / 7, "Long" if i % 3 else None, 1240 - 7 * i, 1020.0, i == 4)
