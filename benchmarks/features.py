@@ -30,8 +30,8 @@ import numpy as np
 import pandas as pd
 import talib
 
+from benchmarks.calibration import LEAST_CASES, fit_calibration, plot_reliability, reliability
 from features import Bars, Events, Panel, factor_scores, sub_score_panel
-from features.calibration import LEAST_CASES, fit_calibration, plot_reliability, reliability
 from features.measures.blocks import blocks
 from features.measures.candles import PATTERNS
 from features.measures.market import market_measures

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.extmath import randomized_svd
 
 # Share of the days on which a symbol must have moved to be given components.
 _LEAST_HISTORY = 0.25
@@ -99,6 +98,9 @@ def _standardised(close: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDAr
 
 def _decompose(matrix: NDArray[Any], q: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return left vectors, sizes and right vectors of the q leading components."""
+    # Imported where it is used: scikit-learn takes half a second to import.
+    from sklearn.utils.extmath import randomized_svd
+
     left, sizes, right = randomized_svd(
         matrix, n_components=q, n_oversamples=10, n_iter=2, random_state=0, flip_sign=False
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from features.errors import FeatureError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 FACTORS = ("historical", "market", "fundamental", "technical")
 DEFAULT_WEIGHTS: dict[str, float] = {
@@ -180,30 +180,6 @@ class FactorScores:
             },
             index=pd.Index(self.names, name="sub_score"),
         )
-
-    def plot(self, *, top: int = 25) -> Axes:
-        """Draw the factor scores of the best symbols as a heat map; needs the extra `plots`.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed; the message names the extra.
-        """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as err:
-            raise ImportError("plot() needs matplotlib: pip install 'scanrank[plots]'") from err
-        best = self.table.head(top)
-        axes = Figure(figsize=(6.0, 1.2 + 0.24 * len(best)), layout="constrained").subplots()
-        columns = [*FACTORS, "composite"]
-        image = axes.imshow(
-            best[columns].to_numpy(dtype=float), cmap="RdYlGn", vmin=0, vmax=100, aspect="auto"
-        )
-        axes.set_xticks(range(len(columns)), columns, rotation=20)
-        axes.set_yticks(range(len(best)), list(best.index))
-        axes.set_title(f"factor scores, {self.date}")
-        axes.figure.colorbar(image, ax=axes, label="score, 0 to 100")
-        return axes
 
     def __repr__(self) -> str:
         head = self.table.head(10).to_string(float_format=lambda value: f"{value:.1f}")

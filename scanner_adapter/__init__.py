@@ -1,37 +1,80 @@
 """Where a real scanner meets the learner: open a `SymbolRanker`, start scans, report outcomes."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from scanner_adapter._import_check import check_bandit_is_ours
+
+if TYPE_CHECKING:
+    from bandit.rewards import RewardRule as RewardRule
+    from bandit.rewards import Signal as Signal
+    from bandit.rewards import Threshold as Threshold
+    from bandit.rewards import TopShare as TopShare
+    from scanner_adapter.errors import AdapterError as AdapterError
+    from scanner_adapter.errors import InvalidContextError as InvalidContextError
+    from scanner_adapter.errors import InvalidOutcomeError as InvalidOutcomeError
+    from scanner_adapter.errors import ScanStateError as ScanStateError
+    from scanner_adapter.feed import ResultFeed as ResultFeed
+    from scanner_adapter.inputs.outcomes import TECHNIC_ROWS as TECHNIC_ROWS
+    from scanner_adapter.inputs.outcomes import Outcome as Outcome
+    from scanner_adapter.inputs.outcomes import RowMap as RowMap
+    from scanner_adapter.run.progress import Progress as Progress
+    from scanner_adapter.run.progress import five_arguments as five_arguments
+    from scanner_adapter.run.progress import log_progress as log_progress
+    from scanner_adapter.run.progress import rich_progress as rich_progress
+    from scanner_adapter.run.stop_rules import AllOf as AllOf
+    from scanner_adapter.run.stop_rules import AnyOf as AnyOf
+    from scanner_adapter.run.stop_rules import DiminishingReturns as DiminishingReturns
+    from scanner_adapter.run.stop_rules import HitsFound as HitsFound
+    from scanner_adapter.run.stop_rules import RecallReached as RecallReached
+    from scanner_adapter.run.stop_rules import StopRule as StopRule
+    from scanner_adapter.run.stop_rules import SymbolBudget as SymbolBudget
+    from scanner_adapter.run.stop_rules import TimeBudget as TimeBudget
+    from scanner_adapter.scan.scan import Batch as Batch
+    from scanner_adapter.scan.scan import Scan as Scan
+    from scanner_adapter.scan.scan import ScanSummary as ScanSummary
+    from scanner_adapter.state.comparison import Comparison as Comparison
+    from scanner_adapter.state.comparison import compare as compare
+    from scanner_adapter.symbol_ranker import SymbolRanker as SymbolRanker
 
 check_bandit_is_ours()
 
-from bandit.rewards import RewardRule, Signal, Threshold, TopShare  # noqa: E402
-from scanner_adapter.errors import (  # noqa: E402
-    AdapterError,
-    InvalidContextError,
-    InvalidOutcomeError,
-    ScanStateError,
-)
-from scanner_adapter.feed import ResultFeed  # noqa: E402
-from scanner_adapter.inputs.outcomes import TECHNIC_ROWS, Outcome, RowMap  # noqa: E402
-from scanner_adapter.run.progress import (  # noqa: E402
-    Progress,
-    five_arguments,
-    log_progress,
-    rich_progress,
-)
-from scanner_adapter.run.stop_rules import (  # noqa: E402
-    AllOf,
-    AnyOf,
-    DiminishingReturns,
-    HitsFound,
-    RecallReached,
-    StopRule,
-    SymbolBudget,
-    TimeBudget,
-)
-from scanner_adapter.scan.scan import Batch, Scan, ScanSummary  # noqa: E402
-from scanner_adapter.state.comparison import Comparison, compare  # noqa: E402
-from scanner_adapter.symbol_ranker import SymbolRanker  # noqa: E402
+# Where each public name lives. It is imported when it is first asked for, so that the command line
+# and a program that needs one part of the package do not wait for all of it.
+_WHERE = {
+    "AdapterError": "scanner_adapter.errors",
+    "AllOf": "scanner_adapter.run.stop_rules",
+    "AnyOf": "scanner_adapter.run.stop_rules",
+    "Batch": "scanner_adapter.scan.scan",
+    "Comparison": "scanner_adapter.state.comparison",
+    "DiminishingReturns": "scanner_adapter.run.stop_rules",
+    "HitsFound": "scanner_adapter.run.stop_rules",
+    "InvalidContextError": "scanner_adapter.errors",
+    "InvalidOutcomeError": "scanner_adapter.errors",
+    "Outcome": "scanner_adapter.inputs.outcomes",
+    "Progress": "scanner_adapter.run.progress",
+    "RecallReached": "scanner_adapter.run.stop_rules",
+    "ResultFeed": "scanner_adapter.feed",
+    "RewardRule": "bandit.rewards",
+    "RowMap": "scanner_adapter.inputs.outcomes",
+    "Scan": "scanner_adapter.scan.scan",
+    "ScanStateError": "scanner_adapter.errors",
+    "ScanSummary": "scanner_adapter.scan.scan",
+    "Signal": "bandit.rewards",
+    "StopRule": "scanner_adapter.run.stop_rules",
+    "SymbolBudget": "scanner_adapter.run.stop_rules",
+    "SymbolRanker": "scanner_adapter.symbol_ranker",
+    "TECHNIC_ROWS": "scanner_adapter.inputs.outcomes",
+    "Threshold": "bandit.rewards",
+    "TimeBudget": "scanner_adapter.run.stop_rules",
+    "TopShare": "bandit.rewards",
+    "compare": "scanner_adapter.state.comparison",
+    "five_arguments": "scanner_adapter.run.progress",
+    "log_progress": "scanner_adapter.run.progress",
+    "rich_progress": "scanner_adapter.run.progress",
+}
 
 __all__ = [
     "TECHNIC_ROWS",
@@ -65,3 +108,14 @@ __all__ = [
     "log_progress",
     "rich_progress",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_WHERE[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

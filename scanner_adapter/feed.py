@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from scanner_adapter.errors import AdapterError, ScanStateError
 from scanner_adapter.inputs.outcomes import Outcome
 
 if TYPE_CHECKING:
+    from scanner_adapter.inputs.context import ScanOptions
     from scanner_adapter.scan.scan import Scan, ScanSummary
     from scanner_adapter.symbol_ranker import SymbolRanker
 
@@ -64,7 +65,7 @@ class ResultFeed:
 
     # -- the order ---------------------------------------------------------------------------
 
-    def order(self, symbols: Sequence[str], **inputs: Any) -> tuple[str, ...]:
+    def order(self, symbols: Sequence[str], **inputs: Unpack[ScanOptions]) -> tuple[str, ...]:
         """Start a scan and return all of `symbols`, best first, as known now.
 
         A scan that is still open is closed first. Takes what `SymbolRanker.start_scan` takes.
@@ -75,7 +76,7 @@ class ResultFeed:
             ordered += batch.symbols
         return tuple(ordered)
 
-    def stream(self, symbols: Sequence[str], **inputs: Any) -> Iterator[str]:
+    def stream(self, symbols: Sequence[str], **inputs: Unpack[ScanOptions]) -> Iterator[str]:
         """Start a scan and return its symbols one by one, each batch chosen when it is due.
 
         For scanners that take symbols from an iterator only when they need them: later batches
@@ -141,7 +142,7 @@ class ResultFeed:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _start(self, symbols: Sequence[str], inputs: Mapping[str, Any]) -> Scan:
+    def _start(self, symbols: Sequence[str], inputs: ScanOptions) -> Scan:
         self.close()
         scan = self._ranker.start_scan(symbols, **inputs)
         with self._lock:

@@ -12,37 +12,40 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from bandit.belief.belief import BeliefSettings
 from bandit.checks import as_arms
-from bandit.choice.open_scan import OpenScan
 from bandit.errors import InvalidInputError
-from bandit.rewards import RewardRule
 from bandit.stores import Store, store_from_url
 from features.errors import FeatureError
-from features.inputs.bars import Bars
-from features.inputs.events import Events
-from features.similarity import Loadings
+from scanner_adapter.batch import SECONDS_PER_DAY
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import AdapterError, InvalidContextError
-from scanner_adapter.inputs.context import MarketFacts, market_facts, scan_context
-from scanner_adapter.inputs.loadings import LoadingCodec
-from scanner_adapter.inputs.outcomes import RowMap
 from scanner_adapter.modes import MODES, Mode, ModeChoice, check_mode, check_rollout, choose_mode
-from scanner_adapter.scan.scan import SECONDS_PER_DAY, Scan
-from scanner_adapter.scan.worker import WorkerLeases
-from scanner_adapter.settings import Settings
-from scanner_adapter.state.comparison import Comparison, ScanLog
-from scanner_adapter.state.learned_state import LearnedState
-from scanner_adapter.state.provenance import Provenance, origin_note
 
+# What a scan needs is imported when the first one opens: scipy and the features take as long to
+# import as numpy and pandas together, and many a program imports this class long before.
 if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from bandit.belief.belief import BeliefSettings
+    from bandit.choice.open_scan import OpenScan
+    from bandit.rewards import RewardRule
     from bandit.stores.journal import SealedStore
+    from features.inputs.bars import Bars
+    from features.inputs.events import Events
+    from features.similarity import Loadings
+    from scanner_adapter.inputs.context import MarketFacts, ScanInputs
+    from scanner_adapter.inputs.loadings import LoadingCodec
+    from scanner_adapter.inputs.outcomes import RowMap
+    from scanner_adapter.scan.scan import Scan
+    from scanner_adapter.settings import Settings
+    from scanner_adapter.state.comparison import Comparison
+    from scanner_adapter.state.learned_state import LearnedState
+    from scanner_adapter.state.provenance import Provenance
 
 __all__ = ["MODES", "Mode", "SymbolRanker"]
 
@@ -87,6 +90,9 @@ class SymbolRanker:
         self.similarity = similarity
         self._lock = threading.RLock()
         self._rng = np.random.default_rng(seed)
+        from scanner_adapter.state.comparison import ScanLog
+        from scanner_adapter.state.learned_state import LearnedState
+
         self._scans = ScanLog(store, ruleset)
         self.learned = LearnedState(store, ruleset, settings)
 
@@ -142,6 +148,8 @@ class SymbolRanker:
             When the store cannot be reached or read. Once open, a store that goes away never
             stops a scan: reports wait on disk, see `bandit.stores.spool`.
         """
+        from scanner_adapter.settings import Settings
+
         known = [each.name for each in fields(Settings)]
         unknown = sorted(set(further) - set(known))
         if unknown:
@@ -235,6 +243,9 @@ class SymbolRanker:
         InvalidInputError, InvalidContextError, InvalidBarsError
             For an empty universe, repeated symbols, or inputs that do not fit; nothing is stored.
         """
+        from scanner_adapter.scan.scan import Scan
+        from scanner_adapter.scan.worker import WorkerLeases
+
         started = time.monotonic()
         names = as_arms(list(symbols))
         if not names:
@@ -264,13 +275,13 @@ class SymbolRanker:
                 name = worker or uuid.uuid4().hex
                 share = WorkerLeases(self.store, self.ruleset, scan_id, name, lease_s)
             if choice.mode != "off":
-                facts = {
+                inputs: ScanInputs = {
                     "bars": bars, "events": events, "as_of": as_of, "sectors": sectors,
                     "context": context, "loadings": loadings,
                 }  # fmt: skip
                 try:
                     self.learned.refresh()
-                    market = self._facts(names, **facts)
+                    market = self._facts(names, **inputs)
                     live, kept = self._open(
                         scan_id, names, market, scan_time, mode=choice.mode, origin=origin
                     )
@@ -291,7 +302,7 @@ class SymbolRanker:
 
     @one_blas_thread()
     def order(
-        self, symbols: Sequence[str], *, now: datetime | None = None, **inputs: Any
+        self, symbols: Sequence[str], *, now: datetime | None = None, **inputs: Unpack[ScanInputs]
     ) -> tuple[str, ...]:
         """Return `symbols` in order of promise, for loops that only want an order.
 
@@ -322,15 +333,17 @@ class SymbolRanker:
             self._scans.catch_up()
             return self._scans.comparison()
 
-    def prioritized(self, symbols: Sequence[str], **inputs: Any) -> Iterator[str]:
+    def prioritized(self, symbols: Sequence[str], **inputs: Unpack[ScanInputs]) -> Iterator[str]:
         """Iterate over `order(symbols, ...)`: the drop-in for a loop over symbols."""
         return iter(self.order(symbols, **inputs))
 
-    def _facts(self, names: tuple[str, ...], **inputs: Any) -> MarketFacts:
+    def _facts(self, names: tuple[str, ...], **inputs: Unpack[ScanInputs]) -> MarketFacts:
         """Return market facts without the sub-scores that nobody has had yet.
 
         Where no events are given, a tenth of the columns would be unknown for ever.
         """
+        from scanner_adapter.inputs.context import market_facts
+
         facts = market_facts(names, **inputs)
         met = set(self.learned.ranker.columns)
         is_unknown = np.isnan(facts.values[0])  # nearly always, the first symbol tells
@@ -343,6 +356,11 @@ class SymbolRanker:
         mode: Mode | None, origin: Provenance | None = None,
     ) -> tuple[OpenScan, LoadingCodec | None]:  # fmt: skip
         """Open a scan; with a mode, announce it in the journal."""
+        from bandit.choice.open_scan import OpenScan
+        from scanner_adapter.inputs.context import scan_context
+        from scanner_adapter.inputs.loadings import LoadingCodec
+        from scanner_adapter.state.provenance import origin_note
+
         if not self.similarity:
             facts = replace(facts, loadings=facts.loadings[:, :0], loading_names=())
         rng = self._rng.spawn(1)[0] if origin is None else origin.rng()

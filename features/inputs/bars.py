@@ -277,7 +277,7 @@ def _check_order(
         at = by_symbol[bad[0]]
         raise InvalidBarsError(
             f"two bars of {names[codes[at]]} on {dates[rows[at]]}; keep one a day "
-            "(intraday bars: features.inputs.intraday.daily_bars)"
+            "(intraday bars: features.daily_bars)"
         )
 
 

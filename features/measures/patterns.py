@@ -3,7 +3,7 @@
 A pattern says where the barrier is. The probability of reaching it is a first-passage
 probability: of a driftless random walk it would be 2 Phi(-x), x the distance in deviations of
 the horizon's move (reflection principle). Prices jump, rest and trend, so the probit is instead
-calibrated as a line in x and sqrt(x), per pattern; `features.calibration` measures how well.
+calibrated as a line in x and sqrt(x), per pattern; `benchmarks.calibration` measures how well.
 
 - *range*: the highest high of 20 bars; always there.
 - *triangle*: falling or level pivot highs over rising or level pivot lows; the upper line today.

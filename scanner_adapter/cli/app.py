@@ -6,6 +6,7 @@ traceback is a defect of ours.
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -13,16 +14,12 @@ from typing import Annotated
 from urllib.parse import quote
 
 import typer
-from rich.console import Console
 
 from bandit.errors import BanditError
-from bandit.rewards import TopShare, rule_from_text
 from features.errors import FeatureError
-from scanner_adapter.cli import factors as cli_factors
 from scanner_adapter.cli import serve as cli_serve
 from scanner_adapter.cli import store as cli_store
 from scanner_adapter.cli import tune as cli_tune
-from scanner_adapter.cli import watch as cli_watch
 from scanner_adapter.cli.options import (
     BarsFile,
     Budget,
@@ -40,7 +37,6 @@ from scanner_adapter.errors import AdapterError
 app = typer.Typer(
     help="Which symbols should a stock scanner evaluate next? Learned from its own results.",
     no_args_is_help=True,
-    add_completion=False,
     # Tracebacks of defects stay plain: rich's would print the local variables, and with them what
     # a user's scanner keeps secret.
     pretty_exceptions_enable=False,
@@ -58,13 +54,15 @@ Hit = Annotated[
 
 app.command("serve")(cli_serve.serve)
 app.command("tune")(cli_tune.tune)
-app.command("watch")(cli_watch.watch)
 SettingsFile = Annotated[
     Path | None,
     typer.Option("--settings", metavar="FILE.toml", help="Settings, as scanrank tune writes them."),
 ]
 
-app.add_typer(cli_factors.app, name="factors")
+factors_app = typer.Typer(
+    help="What the sub-scores are worth on your own data.", no_args_is_help=True
+)
+app.add_typer(factors_app, name="factors")
 app.add_typer(cli_store.store_app, name="store")
 app.add_typer(cli_store.journal_app, name="journal")
 
@@ -108,6 +106,8 @@ def demo(
     ),
 ) -> None:
     """Scan about 1,000 symbols on ten days, in file order and prioritised (60 to 90 s)."""
+    from rich.console import Console
+
     from scanner_adapter.demo.run import FULL, QUICK, run_demo
 
     url = store or "embedded://" + quote(str(Path(".scanrank/store").resolve()))
@@ -158,6 +158,7 @@ def scan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Scan your own bars, the most promising symbols first."""
+    from bandit.rewards import rule_from_text
     from scanner_adapter.cli.scan import ScanRequest, run_scan
 
     is_complete = run_scan(
@@ -261,6 +262,7 @@ def replay(
     ] = None,
 ) -> None:
     """Replay a scanner's logged ratings: what would prioritising have been worth?"""
+    from bandit.rewards import TopShare, rule_from_text
     from scanner_adapter.cli.replay import ReplayRequest, run_replay
     from scanner_adapter.replay.breakdown import group_kind
     from scanner_adapter.replay.pace import Pace
@@ -296,6 +298,75 @@ def replay(
     )
     if not is_as_logged:
         raise typer.Exit(1)
+
+
+@app.command()
+def watch(
+    store: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", envvar="SCANRANK_STORE", help="The store that the scanner uses."
+        ),
+    ] = "embedded://",
+    ruleset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only its scans; default: of all.")
+    ] = None,
+    scan: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="This scan, until it ends; default: always the newest."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and leave.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the status once, as JSON for machines.")
+    ] = False,
+) -> None:
+    """Watch a running scan: progress, high-value results, estimate, tiers, weights."""
+    from scanner_adapter.cli.watch import run_watch
+
+    run_watch(store, ruleset, scan, once=once, as_json=as_json)
+
+
+@factors_app.callback()
+def _factors() -> None:
+    # With one command only, typer would leave its name out of the command line.
+    """What the sub-scores are worth on your own data."""
+
+
+@factors_app.command("report")
+def factors_report(
+    bars: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Daily bars: Parquet or CSV, tidy or yfinance's."),
+    ],
+    ratings: Annotated[
+        Path, typer.Option(metavar="FILE", help="A scanner's logged rows: date, symbol, rating.")
+    ],
+    events: EventFiles = None,
+    top: Annotated[
+        float, typer.Option(metavar="SHARE", help="A hit is this top share of the day's ratings.")
+    ] = 0.05,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Last scan; default: the last.")
+    ] = None,
+    same_day: Annotated[
+        bool,
+        typer.Option(
+            "--same-day/--day-old",
+            help="Whether sub-scores see the scan's own day, or end on the trading day before.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Show coverage, lift, stability and redundancy of every sub-score."""
+    from scanner_adapter.cli.factors import as_dict, as_text, report_on_files
+
+    found = report_on_files(
+        bars, ratings, events=events or (), top=top, from_=from_, to=to, same_day=same_day
+    )
+    print(json.dumps(as_dict(found), indent=2, allow_nan=False) if as_json else as_text(found))
 
 
 if __name__ == "__main__":

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
-import typer
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import TopShare
@@ -18,11 +15,8 @@ from features.factors import Panel, sub_score_panel
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.report import FactorReport, factor_report
-from scanner_adapter.cli.options import EventFiles
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
-
-app = typer.Typer(help="What the sub-scores are worth on your own data.", no_args_is_help=True)
 
 _HEADING = "sub-score             known p10 p50 p90  lift 95 % range   low same verdict"
 _LEGEND = """\
@@ -30,47 +24,6 @@ known: share of symbols and days; p10, p50, p90: percentiles of the score
 lift: rate of hits in the day's top tenth by this score over the rate in all,
 with its range; low: the same in the bottom tenth; same: share of four periods
 in which the stronger of the two points the same way"""
-
-
-@app.callback()
-def _root() -> None:
-    # With one command only, typer would leave its name out of the command line.
-    """What the sub-scores are worth on your own data."""
-
-
-@app.command()
-def report(
-    bars: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="Daily bars: Parquet or CSV, tidy or yfinance's."),
-    ],
-    ratings: Annotated[
-        Path, typer.Option(metavar="FILE", help="A scanner's logged rows: date, symbol, rating.")
-    ],
-    events: EventFiles = None,
-    top: Annotated[
-        float, typer.Option(metavar="SHARE", help="A hit is this top share of the day's ratings.")
-    ] = 0.05,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
-    ] = None,
-    to: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Last scan; default: the last.")
-    ] = None,
-    same_day: Annotated[
-        bool,
-        typer.Option(
-            "--same-day/--day-old",
-            help="Whether sub-scores see the scan's own day, or end on the trading day before.",
-        ),
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
-) -> None:
-    """Show coverage, lift, stability and redundancy of every sub-score."""
-    found = report_on_files(
-        bars, ratings, events=events or (), top=top, from_=from_, to=to, same_day=same_day
-    )
-    print(json.dumps(as_dict(found), indent=2, allow_nan=False) if as_json else as_text(found))
 
 
 def report_on_files(

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from bandit.stores.names import START, position_key
-from scanner_adapter.state.check import Verdict, check, repair
-from scanner_adapter.state.parquet import export_journal, import_journal
+
+if TYPE_CHECKING:
+    from scanner_adapter.state.check import Verdict
 
 store_app = typer.Typer(help="Look after what was learned.", no_args_is_help=True)
 journal_app = typer.Typer(help="Take a journal out of a store, or into one.", no_args_is_help=True)
@@ -31,6 +32,8 @@ Ruleset = Annotated[str, typer.Option("--ruleset", metavar="NAME", help="Name of
 @store_app.command("check")
 def check_store(store: StoreUrl = "embedded://", ruleset: OneRuleset = None) -> None:
     """Read everything; fold each journal from zero and compare it with its snapshot."""
+    from scanner_adapter.state.check import check
+
     with _opened(store) as opened:
         verdicts = [check(opened, name) for name in _rulesets(opened, ruleset)]
     for verdict in verdicts:
@@ -48,6 +51,8 @@ def repair_store(
     ] = Path(".scanrank/removed"),
 ) -> None:
     """Move what cannot be read into files; make a snapshot that differs anew."""
+    from scanner_adapter.state.check import check, repair
+
     with _opened(store) as opened:
         for name in _rulesets(opened, ruleset):
             done = repair(opened, check(opened, name), out)
@@ -78,6 +83,8 @@ def export_(
     store: StoreUrl = "embedded://",
 ) -> None:
     """Write a ruleset's journal to a Parquet file, which replay reads too."""
+    from scanner_adapter.state.parquet import export_journal
+
     with _opened(store) as opened:
         n_entries = export_journal(opened, ruleset, file)
         trimmed = opened.stats(ruleset).trimmed_position
@@ -93,6 +100,8 @@ def import_(
     store: StoreUrl = "embedded://",
 ) -> None:
     """Append an exported journal to a ruleset that is not in use."""
+    from scanner_adapter.state.parquet import import_journal
+
     with _opened(store) as opened:
         n_new = import_journal(opened, ruleset, file)
     print(f"{n_new} entries of {file} appended to {ruleset}")

@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import rule_from_text
 from scanner_adapter.cli.options import (
     BarsFile,
     Budget,
@@ -80,6 +77,7 @@ def tune(
     second half is replayed once, with the best settings and the defaults; --out gets the best
     only if they are surely better there.
     """
+    from bandit.rewards import rule_from_text
     from scanner_adapter.cli.replay import read_log, write_whole
     from scanner_adapter.replay.tuning.tune import tune as search
 
@@ -113,6 +111,8 @@ def tune(
 
 
 def _show(result: TuneResult, out: Path | None, *, is_forced: bool) -> None:
+    from rich.console import Console
+
     console = Console(highlight=False)
     console.print(result.settings_table())
     judged = result.gain_table()
@@ -131,6 +131,15 @@ def _show(result: TuneResult, out: Path | None, *, is_forced: bool) -> None:
 @contextmanager
 def _bar(n_trials: int) -> Iterator[Callable[[TuneProgress], None]]:
     """A progress bar on the error stream, so that the output stays clean for a pipe."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     errors = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated
 
-import typer
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -20,26 +18,10 @@ LOOK_S = 0.25
 LINE_S = 5.0
 
 
-def watch(
-    store: Annotated[
-        str,
-        typer.Option(
-            metavar="URL", envvar="SCANRANK_STORE", help="The store that the scanner uses."
-        ),
-    ] = "embedded://",
-    ruleset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only its scans; default: of all.")
-    ] = None,
-    scan: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="This scan, until it ends; default: always the newest."),
-    ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Print one picture and leave.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the status once, as JSON for machines.")
-    ] = False,
+def run_watch(
+    store: str, ruleset: str | None, scan: str | None, *, once: bool, as_json: bool
 ) -> None:
-    """Watch a running scan: progress, high-value results, estimate, tiers, weights."""
+    """Show a running scan until it ends, until Ctrl-C, or once."""
     console = Console(highlight=False)
     watcher = ScanWatcher(store, ruleset, scan)
     try:

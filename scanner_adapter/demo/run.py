@@ -30,7 +30,8 @@ from scanner_adapter.demo.scans import (
     scan_prioritised,
 )
 from scanner_adapter.demo.view import DemoView, comparison
-from scanner_adapter.plots import mean_recall, write_recall_png
+from scanner_adapter.replay.pictures.figures import mean_band
+from scanner_adapter.replay.pictures.pictures import draw_recall, is_installed, write_picture
 from scanner_adapter.symbol_ranker import SymbolRanker
 
 N_THREADS = 5
@@ -129,16 +130,18 @@ def _conclude(
     store: str,
     out: Path,
 ) -> None:
-    curves = {
-        name: mean_recall([recall_curve(trace.hits) for trace in of]) for name, of in traces.items()
-    }
-    title = f"{market.title}, mean of {len(next(iter(traces.values())))} scans"
-    picture = write_recall_png(out / "recall.png", curves, title=title)
     view.say("")
-    if picture is None:
-        view.say("No picture: matplotlib is not installed (pip install 'scanrank[plots]').")
-    else:
+    if is_installed():
+        bands = {
+            name: mean_band([recall_curve(trace.hits) for trace in of])
+            for name, of in traces.items()
+        }
+        title = f"{market.title}, mean of {len(next(iter(traces.values())))} scans"
+        picture = out / "recall.png"
+        write_picture(picture, title, lambda axes: draw_recall(axes, bands))
         view.say(f"Both recall curves: {picture}")
+    else:
+        view.say("No picture: matplotlib is not installed (pip install 'scanrank[plots]').")
     if store.startswith("memory:"):
         view.say("What was learned is forgotten now: memory:// keeps nothing.")
     else:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import compress
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -93,10 +95,31 @@ class MarketFacts:
         )
 
 
+class ScanInputs(TypedDict, total=False):
+    """What a scan may be told about its symbols; the keywords that `market_facts` explains."""
+
+    bars: Bars | pd.DataFrame | None
+    events: Events | None
+    as_of: object | None
+    sectors: Mapping[str, str] | None
+    context: pd.DataFrame | tuple[Sequence[str], NDArray[np.floating]] | None
+    loadings: Loadings | None
+
+
+class ScanOptions(ScanInputs, total=False):
+    """Every keyword of `SymbolRanker.start_scan`, for code that hands them on."""
+
+    now: datetime | None
+    scan_id: str | None
+    shared: bool
+    worker: str | None
+    lease_s: float
+
+
 def market_facts(
     symbols: Sequence[str],
     *,
-    bars: Bars | object | None = None,
+    bars: Bars | pd.DataFrame | None = None,
     events: Events | None = None,
     as_of: object | None = None,
     sectors: Mapping[str, str] | None = None,

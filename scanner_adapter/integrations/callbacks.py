@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
+from scanner_adapter.batch import ScanSummary
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.feed import ResultFeed
-from scanner_adapter.scan.batch import ScanSummary
+from scanner_adapter.inputs.context import ScanOptions
 from scanner_adapter.symbol_ranker import SymbolRanker
 
 RunScanner = Callable[[Sequence[str], Callable[..., None]], object]
@@ -20,7 +21,7 @@ def run_ordered(
     *,
     symbol_key: str = "symbol",
     is_lazy: bool = False,
-    **inputs: Any,
+    **inputs: Unpack[ScanOptions],
 ) -> ScanSummary:
     """Run a list-plus-callback scanner over `symbols`, best first, and learn from its results.
 

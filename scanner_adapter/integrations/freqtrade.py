@@ -16,10 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
 from scanner_adapter.feed import ResultFeed
+from scanner_adapter.inputs.context import ScanOptions
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.symbol_ranker import SymbolRanker
 
@@ -57,7 +58,7 @@ class PairOrder:
         """The present order."""
         return self._pairs
 
-    def refresh(self, pairs: Sequence[str], **inputs: Any) -> tuple[str, ...]:
+    def refresh(self, pairs: Sequence[str], **inputs: Unpack[ScanOptions]) -> tuple[str, ...]:
         """Learn from the trades closed since the last refresh, and order `pairs` anew.
 
         Parameters

@@ -9,10 +9,10 @@ from typing import Any
 from bandit.choice.queue import PriorityQueue
 from bandit.rewards import rule_text
 from scanner_adapter.inputs.context import factor_of
+from scanner_adapter.ledger import Ledger
 from scanner_adapter.live.control import ScanControl, obey
 from scanner_adapter.live.publisher import StatusPublisher
 from scanner_adapter.live.status_builder import StatusBuilder
-from scanner_adapter.scan.ledger import Ledger
 from scanner_adapter.state.learned_state import LearnedState
 
 log = logging.getLogger("scanrank")

@@ -19,6 +19,7 @@ from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
 from bandit.rewards import Threshold, TopShare
 from scanner_adapter.jsonio import to_json
+from scanner_adapter.ledger import Ledger
 from scanner_adapter.live.status import (
     FORMAT,
     MAX_HITS,
@@ -34,7 +35,6 @@ from scanner_adapter.live.status import (
     TierCount,
 )
 from scanner_adapter.run.protocol import DEFAULT_TARGET
-from scanner_adapter.scan.ledger import Ledger
 
 # Of the interval of what is left; a bound of `RecallEstimate` is one-sided, hence the half.
 CONFIDENCE = 0.95

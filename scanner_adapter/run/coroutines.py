@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from scanner_adapter.batch import ScanSummary
 from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.run.pipeline import OnResult, Pipeline
 from scanner_adapter.run.progress import OnProgress
 from scanner_adapter.run.protocol import RunnableScan
 from scanner_adapter.run.stop_rules import StopRule, seconds_left
-from scanner_adapter.scan.batch import ScanSummary
 
 AsyncScanFunction = Callable[[str], Awaitable[object]]
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 
+from scanner_adapter.batch import ScanSummary
 from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.run.pipeline import OnResult, Pipeline
@@ -17,7 +18,6 @@ from scanner_adapter.run.prefetch import Prefetch, Prefetcher
 from scanner_adapter.run.progress import OnProgress, Progress
 from scanner_adapter.run.protocol import RunnableScan
 from scanner_adapter.run.stop_rules import StopRule, seconds_left
-from scanner_adapter.scan.batch import ScanSummary
 
 __all__ = ["OnProgress", "OnResult", "Prefetch", "Progress", "ScanFunction", "run_scan"]
 

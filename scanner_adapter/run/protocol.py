@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Protocol
 
 from bandit.belief.recall import RecallEstimate
+from scanner_adapter.batch import Batch, ScanSummary
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
-from scanner_adapter.scan.batch import Batch, ScanSummary
 
 # Aimed at where no stop rule names a recall.
 DEFAULT_TARGET = 0.95

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bandit.choice.draw import Choice
-from scanner_adapter.scan.ledger import Ledger
+from scanner_adapter.ledger import Ledger
 from scanner_adapter.scan.session import ScanSession
 from scanner_adapter.scan.worker import WorkerLeases
 

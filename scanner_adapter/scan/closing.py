@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from scanner_adapter.scan.ledger import Ledger
+from scanner_adapter.ledger import Ledger
 from scanner_adapter.scan.session import ScanSession
 from scanner_adapter.scan.worker import WorkerLeases
 

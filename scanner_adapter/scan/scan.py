@@ -36,12 +36,14 @@ from bandit.belief.recall import RecallEstimate
 from bandit.choice.explain import Explanation, GroupWeight
 from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
+from scanner_adapter.batch import SECONDS_PER_DAY, Batch, ScanSummary
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import ScanStateError
 from scanner_adapter.inputs.context import factor_of
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
+from scanner_adapter.ledger import Ledger
 from scanner_adapter.live.operators import OperatorLine, told_of
 from scanner_adapter.live.status import LiveStatus
 from scanner_adapter.modes import ModeChoice
@@ -49,18 +51,15 @@ from scanner_adapter.run.coroutines import AsyncScanFunction, run_scan_async
 from scanner_adapter.run.executor import OnResult, Prefetch, ScanFunction, run_scan
 from scanner_adapter.run.progress import OnProgress
 from scanner_adapter.run.stop_rules import StopRule
-from scanner_adapter.scan.batch import Batch, ScanSummary
 from scanner_adapter.scan.claims import choose_and_claim
 from scanner_adapter.scan.closing import save_scan
-from scanner_adapter.scan.ledger import Ledger
 from scanner_adapter.scan.session import ScanSession
 from scanner_adapter.scan.worker import WorkerLeases
 from scanner_adapter.state.comparison import Comparison
 from scanner_adapter.state.learned_state import LearnedState
 
-__all__ = ["SECONDS_PER_DAY", "Batch", "Scan", "ScanSummary"]
+__all__ = ["Batch", "Scan", "ScanSummary"]
 
-SECONDS_PER_DAY = 86_400.0
 
 log = logging.getLogger("scanrank")
 

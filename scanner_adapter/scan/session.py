@@ -23,7 +23,7 @@ from bandit.stores import Entry
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable
-from scanner_adapter.scan.ledger import Ledger, Places
+from scanner_adapter.ledger import Ledger, Places
 from scanner_adapter.scan.worker import WorkerLeases
 from scanner_adapter.state.comparison import EARLY_SHARE
 from scanner_adapter.state.learned_state import LearnedState

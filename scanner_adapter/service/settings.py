@@ -9,12 +9,44 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bandit.errors import InvalidInputError
-from scanner_adapter.service.launching.scanners_file import ConfiguredScanner
 
 TOKEN_VARIABLE = "SCANRANK_TOKEN"  # noqa: S105  (the name of the variable)
 STORE_VARIABLE = "SCANRANK_STORE"
 MIN_TOKEN = 24  # characters; 24 random letters and digits are 142 bits
 _LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredScanner:
+    """A scanner as the operator configured it.
+
+    Parameters
+    ----------
+    name, ruleset, scanner, bars, as_of : str
+    options : mapping of str to value
+        Further options of `scanrank scan`.
+    """
+
+    name: str
+    ruleset: str
+    scanner: str
+    bars: str
+    as_of: str
+    options: dict[str, str | int | float]
+
+    def arguments(self, scan_id: str) -> list[str]:
+        """Return the arguments of `scanrank` that start a scan, each a string of its own.
+
+        The store's address is not among them: it may hold a password, and everybody on a machine
+        sees the arguments of a process.
+        """
+        pairs: dict[str, object] = {
+            "scanner": self.scanner, "bars": self.bars, "as-of": self.as_of,
+            "ruleset": self.ruleset, "scan-id": scan_id,
+            **{name.replace("_", "-"): value for name, value in self.options.items()},
+        }  # fmt: skip
+        # "--name=value": a value that starts with a dash stays a value.
+        return ["scan", *(f"--{name}={value}" for name, value in pairs.items())]
 
 
 @dataclass(frozen=True)

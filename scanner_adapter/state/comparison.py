@@ -1,31 +1,28 @@
 """Was prioritising worth it? Prioritised scans against those in the given order, from the journal.
 
 Each finished scan leaves in its close entry how many high-value results its first tenth of the
-universe brought. Where a rollout drew the mode of every scan, the two groups differ in nothing
-else, and the ratio of their means is the effect of prioritising; otherwise they ran at other
-times, on other markets, and the comparison says so.
+universe brought, and the probability with which a rollout drew it to be prioritised. Scans of one
+probability differ in nothing but the draw, so they are compared among themselves
+(`bandit.evaluation.lift`): raising a rollout while hits become more common gains nothing. Without
+a rollout the groups ran at other times, on other markets, and the comparison says so.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.evaluation.intervals import (
-    Interval,
-    PairedDifference,
-    bootstrap_interval,
-    paired_difference,
-)
+from bandit.evaluation.intervals import Interval, PairedDifference, paired_difference
+from bandit.evaluation.lift import lift
 from bandit.stores import Store
 
 # Results that come in this share of the universe count as early.
 EARLY_SHARE = 0.1
-_N_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +32,18 @@ class Comparison:
     Parameters
     ----------
     prioritised, control : Interval
-        Mean per scan with its 95 % interval.
+        Mean per scan with its 95 % interval; scans of each rollout probability have the same
+        weight in both.
     lift, lift_low, lift_high : float
         Ratio of the means and its 95 % interval; NaN while a group has no scan, infinite where
         the control group found nothing.
     is_randomised : bool
         Whether a rollout drew which scans were prioritised. If not, the market of the days may
         explain the difference.
+    rollouts : tuple of float
+        Probabilities with which scans were drawn, ascending; empty without a rollout.
+    n_left_out : int
+        Finished scans that ended before a tenth of their universe was scanned.
     shadow : PairedDifference
         What shadow scans would have found early in the ranker's order of their start, minus what
         they did find early: the same scans, twice. Without learning inside the scan, so on the
@@ -54,15 +56,57 @@ class Comparison:
     lift_low: float
     lift_high: float
     is_randomised: bool
+    rollouts: tuple[float, ...]
+    n_left_out: int
     shadow: PairedDifference
 
     def __str__(self) -> str:
-        """Say it in two lines."""
-        groups = "drawn at random" if self.is_randomised else "not drawn at random: mind the days"
+        """Say it in a few lines."""
+        lines = [
+            f"{name}: {_words(group)}"
+            for name, group in (("prioritised", self.prioritised), ("given order", self.control))
+            if group.n
+        ]
+        if not math.isnan(self.lift):
+            lines.append(
+                f"lift {self.lift:.2f} (95 % interval {self.lift_low:.2f} to "
+                f"{self.lift_high:.2f}); {self._assignment()}"
+            )
+        elif self.control.n and not self.prioritised.n:
+            lines.append("no prioritised scans yet")
+        elif self.prioritised.n and not self.control.n:
+            lines.append("no scans in the given order to compare with; run some with rollout=0.5")
+        elif self.prioritised.n:
+            lines.append(
+                "no lift: no rollout probability has scans of both groups, so the groups cover "
+                "different days"
+            )
+        if self.shadow.n:
+            more = "more" if self.shadow.mean >= 0 else "fewer"
+            ends = sorted(
+                math.copysign(1.0, self.shadow.mean) * end
+                for end in (self.shadow.low, self.shadow.high)
+            )
+            lines.append(
+                f"in shadow, scanrank's order would have found {abs(self.shadow.mean):.1f} {more} "
+                f"hits early per scan ({ends[0]:.1f} to {ends[1]:.1f}, {self.shadow.n} scans)"
+            )
+        if self.n_left_out:
+            lines.append(
+                f"{self.n_left_out} scans ended before {EARLY_SHARE:.0%} of their symbols were "
+                "scanned and are left out"
+            )
+        return "\n".join(lines)
+
+    def _assignment(self) -> str:
+        if not self.is_randomised:
+            return "scans were not randomly assigned, so the two groups may cover different days"
+        if len(self.rollouts) == 1:
+            return f"scans were drawn at random (rollout {self.rollouts[0]:g})"
         return (
-            f"prioritised {_words(self.prioritised)}; given order {_words(self.control)}\n"
-            f"lift {self.lift:.2f} (95 % interval {self.lift_low:.2f} to {self.lift_high:.2f}); "
-            f"groups {groups}"
+            f"scans were drawn at random, with {len(self.rollouts)} rollouts from "
+            f"{self.rollouts[0]:g} to {self.rollouts[-1]:g}; those of one rollout are compared "
+            "with each other"
         )
 
 
@@ -79,7 +123,7 @@ class ScanLog:
         self._store = store
         self._ruleset = ruleset
         self._position = "0-0"
-        self._scans: list[dict[str, Any]] = []
+        self._scans: list[Mapping[str, Any]] = []
 
     def catch_up(self) -> None:
         """Read what was written since.
@@ -91,7 +135,6 @@ class ScanLog:
         """
         for entry in self._store.read(self._ruleset, after=self._position):
             self._position = entry.position
-            # Scans of versions before this comparison existed have no count; they are passed over.
             if entry.kind == "close" and "found_early" in entry.header:
                 self._scans.append(entry.header)
 
@@ -100,17 +143,22 @@ class ScanLog:
         drawn = [scan for scan in self._scans if scan.get("rollout") is not None]
         scans = drawn or self._scans
         rng = np.random.default_rng(seed)
-        prioritised = _early([scan for scan in scans if scan["mode"] == "on"])
-        control = _early([scan for scan in scans if scan["mode"] == "shadow"])
+        early = _early(scans)
+        known = ~np.isnan(early)
+        is_on = np.array([scan["mode"] == "on" for scan in scans], bool)[known]
+        share = float(is_on.mean()) if is_on.size else 0.0
+        probability = [share if s.get("rollout") is None else float(s["rollout"]) for s in scans]
+        found = lift(early[known], is_on, np.array(probability, np.float64)[known], rng)
         shadow = [scan for scan in self._scans if scan["mode"] == "shadow"]
-        lift, low, high = _ratio(prioritised, control, rng)
         return Comparison(
-            prioritised=bootstrap_interval(prioritised, rng),
-            control=bootstrap_interval(control, rng),
-            lift=lift,
-            lift_low=low,
-            lift_high=high,
+            prioritised=found.treated,
+            control=found.untreated,
+            lift=found.ratio,
+            lift_low=found.low,
+            lift_high=found.high,
             is_randomised=bool(drawn),
+            rollouts=tuple(sorted(set(probability))) if drawn else (),
+            n_left_out=int((~known).sum()),
             shadow=paired_difference(_early(shadow, "would_find_early"), _early(shadow), rng),
         )
 
@@ -122,31 +170,14 @@ def compare(store: Store, ruleset: str) -> Comparison:
     return scans.comparison()
 
 
-def _early(scans: list[dict[str, Any]], name: str = "found_early") -> NDArray[np.float64]:
+def _early(scans: list[Mapping[str, Any]], name: str = "found_early") -> NDArray[np.float64]:
     values = [math.nan if scan.get(name) is None else float(scan[name]) for scan in scans]
     return np.array(values, np.float64)
 
 
-def _ratio(
-    a: NDArray[np.float64], b: NDArray[np.float64], rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """Ratio of means with a percentile bootstrap over the scans of either group."""
-    a, b = a[~np.isnan(a)], b[~np.isnan(b)]
-    if a.size == 0 or b.size == 0:
-        return math.nan, math.nan, math.nan
-    resampled_a = rng.choice(a, (_N_RESAMPLES, a.size)).mean(axis=1)
-    resampled_b = rng.choice(b, (_N_RESAMPLES, b.size)).mean(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        lift = float(a.mean() / b.mean())
-        ratios = resampled_a / resampled_b
-    ratios = np.sort(ratios[~np.isnan(ratios)])
-    if ratios.size == 0:
-        return lift, math.nan, math.nan
-    # By rank, not interpolated: between a finite and an infinite ratio there is no number.
-    at = (np.array([0.025, 0.975]) * (ratios.size - 1)).round().astype(int)
-    return lift, float(ratios[at[0]]), float(ratios[at[1]])
-
-
 def _words(interval: Interval) -> str:
     low, high = f"{interval.low:.1f}", f"{interval.high:.1f}"
-    return f"{interval.mean:.1f} early per scan ({low} to {high}, {interval.n} scans)"
+    return (
+        f"{interval.mean:.1f} hits per scan in the first {EARLY_SHARE:.0%} of symbols "
+        f"({low} to {high}, {interval.n} scans)"
+    )

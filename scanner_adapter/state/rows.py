@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bandit.stores import Entry
 from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.scan.ledger import Ledger
+from scanner_adapter.ledger import Ledger
 
 
 def report_arrays(

@@ -21,11 +21,11 @@ from bandit.rewards import RewardRule, TopShare
 from bandit.stores import Entry
 from features.measures.historical import HISTORICAL
 from features.similarity import Loadings
+from scanner_adapter.batch import SECONDS_PER_DAY
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.inputs.loadings import loadings_of
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logs.recorded import RecordedLog, RecordedScan
-from scanner_adapter.scan.scan import SECONDS_PER_DAY
 from scanner_adapter.state.provenance import Provenance, digest
 from scanner_adapter.state.rows import outcome_again
 

@@ -1,7 +1,4 @@
-"""The data behind the pictures of a replay: computed here once, drawn by others.
-
-`pictures` draws them with matplotlib for files, `plotly_figures` for notebooks; neither computes.
-"""
+"""The data behind the pictures of a replay: computed here once, drawn by `pictures`."""
 
 from __future__ import annotations
 
@@ -99,6 +96,23 @@ class Reliability:
     n: NDArray[np.intp]
     above_low: float
     below_high: float
+
+
+def mean_band(curves: Sequence[Array]) -> Band:
+    """Mean of recall curves with its interval over scans, at `SHARES`.
+
+    Parameters
+    ----------
+    curves : sequence of ndarray, each of shape (n_scanned + 1,)
+        Recall after 0, 1, 2, ... symbols of a complete scan, as `metrics.recall_curve`; scans
+        without a hit (NaN) are left out.
+    """
+    known = [
+        np.interp(SHARES, np.linspace(0.0, 1.0, len(curve)), curve)
+        for curve in curves
+        if not np.isnan(curve).any()
+    ]
+    return _band(np.reshape(known, (len(known), len(SHARES))))
 
 
 def recall_bands(report: ReplayReport) -> dict[str, Band]:

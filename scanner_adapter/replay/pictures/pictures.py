@@ -1,4 +1,4 @@
-"""The pictures of a replay as PNG and SVG files, drawn without a display.
+"""The pictures of a replay, drawn without a display: PNG and SVG files, and in notebooks.
 
 Narrow on purpose: a picture of 4.6 inches stays readable on a telephone, and two stand side by
 side on a desk. In the SVGs every colour is a CSS variable with the light colour as its default, so
@@ -11,6 +11,7 @@ import importlib.util
 import io
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,9 +76,14 @@ _STYLE: dict[Any, Any] = {
 Draw = Callable[["Axes"], None]
 
 
+def is_installed() -> bool:
+    """Whether matplotlib, an optional dependency, is there."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
 def check_installed() -> None:
-    """Raise InvalidInputError if matplotlib, an optional dependency, is missing."""
-    if importlib.util.find_spec("matplotlib") is None:
+    """Raise InvalidInputError if matplotlib is missing."""
+    if not is_installed():
         raise InvalidInputError(
             "pictures need matplotlib, which is not installed: pip install 'scanrank[plots]'"
         )
@@ -123,6 +129,53 @@ def pictures(report: ReplayReport) -> dict[str, tuple[str, Draw]]:
     hits = first_hits(report)
     found["first-hit"] = ("Scans whose first hit came early", lambda a: draw_first_hit(a, hits))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of a replay, which a notebook shows by itself.
+
+    Attributes
+    ----------
+    figure : matplotlib.figure.Figure
+        To change or to save.
+    """
+
+    figure: Figure
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        _save(self.figure, stream, "png")
+        return stream.getvalue()
+
+
+def picture(report: ReplayReport, name: str) -> Picture:
+    """Return one picture of a report, to be shown by a notebook.
+
+    Parameters
+    ----------
+    name : str
+        ``recall``, ``gain``, ``first-hit``, and after ``replay(..., watch=True)`` ``weights``,
+        ``weights-over-time`` and ``reliability``.
+
+    Raises
+    ------
+    InvalidInputError
+        For a name that the report has no picture of, or without matplotlib.
+    """
+    known = pictures(report)
+    if name not in known:
+        raise InvalidInputError(
+            f"there is no picture {name!r} of this replay; it has {', '.join(known)}. Weights and "
+            "reliability need replay(..., watch=True), a gain needs more scans"
+        )
+    return Picture(_figure(*known[name]))
+
+
+def write_picture(path: Path, title: str, draw: Draw) -> None:
+    """Draw one picture into a PNG file, whose folder is created where missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _save(_figure(title, draw), path, "png")
 
 
 def write_pictures(report: ReplayReport, folder: Path) -> list[Path]:
@@ -273,7 +326,9 @@ def _figure(title: str | None, draw: Draw) -> Figure:
     return figure
 
 
-def _save(figure: Figure, to: Path | io.StringIO, kind: str, *, transparent: bool = False) -> None:
+def _save(
+    figure: Figure, to: Path | io.StringIO | io.BytesIO, kind: str, *, transparent: bool = False
+) -> None:
     from matplotlib import rc_context
 
     metadata = {"Date": None} if kind == "svg" else None

@@ -17,13 +17,13 @@ A request names a scanner and nothing else: no path, number or option of it come
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from bandit.errors import InvalidInputError
 from bandit.stores.names import check_name
+from scanner_adapter.service.settings import ConfiguredScanner
 
 _REQUIRED = ("scanner", "bars")
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -31,39 +31,6 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "workers": (int,), "until_recall": (int, float), "max_symbols": (int,),
     "settings": (str,),
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class ConfiguredScanner:
-    """A scanner as the operator configured it.
-
-    Parameters
-    ----------
-    name, ruleset, scanner, bars, as_of : str
-    options : mapping of str to value
-        Further options of `scanrank scan`.
-    """
-
-    name: str
-    ruleset: str
-    scanner: str
-    bars: str
-    as_of: str
-    options: dict[str, str | int | float]
-
-    def arguments(self, scan_id: str) -> list[str]:
-        """Return the arguments of `scanrank` that start a scan, each a string of its own.
-
-        The store's address is not among them: it may hold a password, and everybody on a machine
-        sees the arguments of a process.
-        """
-        pairs: dict[str, object] = {
-            "scanner": self.scanner, "bars": self.bars, "as-of": self.as_of,
-            "ruleset": self.ruleset, "scan-id": scan_id,
-            **{name.replace("_", "-"): value for name, value in self.options.items()},
-        }  # fmt: skip
-        # "--name=value": a value that starts with a dash stays a value.
-        return ["scan", *(f"--{name}={value}" for name, value in pairs.items())]
 
 
 def read_scanners(path: Path) -> dict[str, ConfiguredScanner]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from bandit.stores import Entry, RulesetStats, ScanInfo, Store
 from bandit.stores.names import position_key
-from scanner_adapter.scan.scan import SECONDS_PER_DAY
+from scanner_adapter.batch import SECONDS_PER_DAY
 from scanner_adapter.service.context import Asked
 from scanner_adapter.service.notes import read_newest_scans, seconds_of
 from scanner_adapter.service.numbers import known

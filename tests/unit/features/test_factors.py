@@ -191,8 +191,6 @@ def test_factor_scores_table_tiers_and_explanations() -> None:
     assert str(table.index[0]) in html
     assert "30 symbols" in html
     assert str(table.index[0]) in repr(scores)
-    axes = scores.plot(top=5)
-    assert [label.get_text() for label in axes.get_yticklabels()] == list(table.index[:5])
 
 
 def test_track_record_of_another_universe_is_refused() -> None:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from features import Bars, FeatureError
-from features.calibration import (
+from benchmarks.calibration import (
     LEAST_CASES,
     fit_calibration,
     pattern_cases,
     plot_reliability,
     reliability,
 )
+from features import Bars, FeatureError
 from features.measures.blocks import blocks
 from features.measures.levels import nearest_levels
 from features.measures.patterns import (

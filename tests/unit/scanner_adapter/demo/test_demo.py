@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +78,7 @@ def test_on_a_terminal_results_appear_as_they_are_found(tmp_path: Path) -> None:
 def test_without_matplotlib_the_picture_is_left_out_and_said_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert "No picture: matplotlib is not installed" in run(tmp_path)
     assert not (tmp_path / "out").exists()
 

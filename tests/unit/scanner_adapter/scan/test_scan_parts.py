@@ -12,8 +12,8 @@ from bandit.choice.draw import Choice
 from scanner_adapter import Outcome
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
+from scanner_adapter.ledger import Ledger
 from scanner_adapter.replay.logs.logged_outcomes import LoggedOutcomes
-from scanner_adapter.scan.ledger import Ledger
 
 
 def batch(*places: int, random: int = 0) -> Choice:

@@ -13,7 +13,6 @@ import pytest
 from bandit.choice.explain import GroupWeight
 from bandit.errors import InvalidInputError
 from scanner_adapter.replay import ReplayReport, bundled_log, replay
-from scanner_adapter.replay.pictures import plotly_figures as plotted
 from scanner_adapter.replay.pictures.figures import (
     SHARES,
     WINDOW,
@@ -25,8 +24,12 @@ from scanner_adapter.replay.pictures.figures import (
     weight_histories,
 )
 from scanner_adapter.replay.pictures.page import page, verdict
-from scanner_adapter.replay.pictures.pictures import pictures, write_pictures
-from scanner_adapter.replay.pictures.pictures import pictures as drawn
+from scanner_adapter.replay.pictures.pictures import (
+    check_installed,
+    picture,
+    pictures,
+    write_pictures,
+)
 from scanner_adapter.replay.recorder import Check, Recorder
 
 
@@ -158,34 +161,17 @@ class TestFiles:
         bold = replace(report, results={"<b>": report.results["random"]}, watch=None)
         assert "<b>" not in page(bold)
 
-    def test_a_missing_library_is_named(
-        self, report: ReplayReport, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_missing_library_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
         with pytest.raises(InvalidInputError, match=r"pip install 'scanrank\[plots\]'"):
-            drawn.check_installed()
-        with pytest.raises(InvalidInputError, match=r"pip install 'scanrank\[notebooks\]'"):
-            plotted.recall_figure(report)
+            check_installed()
 
 
-class TestPlotly:
-    def test_it_draws_the_same_curves(self, report: ReplayReport) -> None:
-        figure = plotted.recall_figure(report)
-        lines = {trace.name: trace for trace in figure.data if trace.name}
-        assert list(lines) == list(report.results)
-        band = recall_bands(report)["scanrank"]
-        np.testing.assert_allclose(lines["scanrank"].y, 100 * band.mean)
+class TestInANotebook:
+    def test_every_picture_shows_itself(self, report: ReplayReport) -> None:
+        for name in pictures(report):
+            assert picture(report, name)._repr_png_().startswith(b"\x89PNG"), name
 
-    def test_all_figures_are_drawn(self, report: ReplayReport) -> None:
-        for draw in (
-            plotted.gain_figure,
-            plotted.weights_figure,
-            plotted.weight_history_figure,
-            plotted.reliability_figure,
-            plotted.first_hit_figure,
-        ):
-            assert draw(report).data
-
-    def test_notes_are_needed_for_weights(self, report: ReplayReport) -> None:
-        with pytest.raises(InvalidInputError, match="watch=True"):
-            plotted.weights_figure(replace(report, watch=None))
+    def test_a_picture_that_is_not_there_is_named(self, report: ReplayReport) -> None:
+        with pytest.raises(InvalidInputError, match=r"no picture 'weights' .*watch=True"):
+            picture(replace(report, watch=None), "weights")

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from bandit.belief.recall import RecallEstimate
 from scanner_adapter.state.comparison import Comparison
 
+SECONDS_PER_DAY = 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

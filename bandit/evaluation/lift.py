@@ -1,0 +1,228 @@
+"""By what factor does a treatment raise a count, where the odds of being treated changed?
+
+A rollout that is raised from a tenth to nine tenths puts its treated scans into later, other
+markets. Scans that were drawn with one probability are comparable among themselves: the lift is
+that of Mantel and Haenszel over such strata, and its interval holds the factors that a
+randomisation test does not reject.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
+
+from bandit.errors import InvalidInputError
+from bandit.evaluation.intervals import Interval
+
+# Probabilities with fewer scans share a stratum with their neighbour.
+_LEAST_IN_STRATUM = 8
+_N_RESAMPLES = 2000
+
+Row = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """What treatment does to the mean.
+
+    Attributes
+    ----------
+    ratio, low, high : float
+        Mean with over mean without treatment, and its interval; NaN while no stratum has both,
+        infinite where nothing was counted without treatment.
+    treated, untreated : Interval
+        Means, every stratum with the weight that it has in the ratio. Where no stratum has both,
+        the plain means.
+    n_strata : int
+        Strata with scans of both kinds.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    treated: Interval
+    untreated: Interval
+    n_strata: int
+
+
+def lift(
+    values: ArrayLike,
+    is_treated: ArrayLike,
+    probability: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    level: float = 0.95,
+) -> Lift:
+    """Estimate by what factor treatment raises the mean of `values`.
+
+    Parameters
+    ----------
+    values : array-like, shape (n,)
+        Not negative; a scan each.
+    is_treated : array-like of bool, shape (n,)
+    probability : array-like, shape (n,)
+        With which each was drawn for treatment.
+    rng : numpy.random.Generator
+        For the intervals of the means; that of the ratio needs none.
+    level : float
+        Probability inside the intervals.
+
+    Raises
+    ------
+    InvalidInputError
+        If the rows differ in length, a probability is outside [0, 1], or a value is negative or
+        not finite.
+
+    Notes
+    -----
+    Under the hypothesis that treatment multiplies a value by t, the values that all scans would
+    have had with treatment are known: treated ones as they are, the others times t. Their
+    covariance with the draws has mean zero and a known variance, whatever the values are and
+    however they change in time: only the draws were random. The interval is the set of t where it
+    lies within the normal quantile of zero, solved as Fieller did for ratios of means.
+
+    References
+    ----------
+    N. Mantel, W. Haenszel (1959). Statistical aspects of the analysis of data from retrospective
+    studies of disease. JNCI 22(4), 719-748.
+    P. R. Rosenbaum (2002). Observational studies, chapter 2: inverting randomisation tests.
+    E. C. Fieller (1954). Some problems in interval estimation. JRSS B 16(2), 175-185.
+
+    Examples
+    --------
+    Twice as many hits in either half, of which the second, mostly treated, had ten times as many:
+
+    >>> values = [2, 1, 1, 1, 20, 20, 20, 10]
+    >>> found = lift(values, [1, 0, 0, 0, 1, 1, 1, 0], [0.25] * 4 + [0.75] * 4,
+    ...              np.random.default_rng(0))
+    >>> round(found.ratio, 2)
+    2.0
+    """
+    y, p = np.asarray(values, np.float64), np.asarray(probability, np.float64)
+    m = np.asarray(is_treated, bool)
+    if y.ndim != 1 or not y.shape == p.shape == m.shape:
+        raise InvalidInputError(
+            f"values, is_treated and probability have shapes {y.shape}, {m.shape} and {p.shape}; "
+            "expected one row each, of one length"
+        )
+    if not ((y >= 0) & (y < math.inf)).all() or not ((p >= 0) & (p <= 1)).all():
+        raise InvalidInputError(
+            "expected values of at least 0 and probabilities in [0, 1]; met "
+            f"{y[~((y >= 0) & (y < math.inf))][:1]} and {p[~((p >= 0) & (p <= 1))][:1]}"
+        )
+    stratum = _strata(p)
+    both = [rows for k in np.unique(stratum) if _is_mixed(m[rows := np.flatnonzero(stratum == k)])]
+    if not both:
+        parts = [(np.flatnonzero(m), 1.0)], [(np.flatnonzero(~m), 1.0)]
+        means = [_mean(y, part, rng, level) for part in parts]
+        return Lift(math.nan, math.nan, math.nan, means[0], means[1], 0)
+    for kind in (m, ~m):
+        rows = np.concatenate(both)
+        if not (y[rows] * kind[rows]).any() and (y[rows] * ~kind[rows]).any():
+            return _of_one_side(y, m, p, kind, both, rng, level)
+    gain = base = 0.0
+    vv = vw = ww = 0.0  # variance of u * gain - base, as a polynomial in u = 1 / t
+    for rows in both:
+        n, n_treated = rows.size, int(m[rows].sum())
+        v, w = (_centred(y[rows] * chosen) for chosen in (m[rows], ~m[rows]))
+        gain += float((m[rows] - p[rows]) @ v)
+        base -= float((m[rows] - p[rows]) @ w)
+        spread = p[rows] * (1.0 - p[rows])
+        # How many were treated is known; it says nothing about what treatment does.
+        spread *= n_treated * (n - n_treated) / (n - 1) / spread.sum()
+        vv += float(spread @ v**2)
+        vw += float(spread @ (v * w))
+        ww += float(spread @ w**2)
+    z = float(ndtri(0.5 + level / 2.0)) ** 2
+    low, high = _accepted(gain**2 - z * vv, gain * base + z * vw, base**2 - z * ww)
+    weighted = [[(rows[m[rows] == kind], _weight(m[rows])) for rows in both] for kind in (1, 0)]
+    ratio = gain / base if base > 0 else math.inf if gain > 0 else math.nan
+    return Lift(
+        ratio,
+        min(low, ratio),  # where there is no spread at all, the ends differ from it by rounding
+        max(high, ratio),
+        _mean(y, weighted[0], rng, level),
+        _mean(y, weighted[1], rng, level),
+        len(both),
+    )
+
+
+def _of_one_side(
+    y: Row, m: NDArray[np.bool_], p: Row, empty: NDArray[np.bool_], both: list[NDArray[np.intp]],
+    rng: np.random.Generator, level: float,
+) -> Lift:  # fmt: skip
+    """Return the lift where nothing was counted on one side: its bound is that of one more count.
+
+    No factor turns zeros into anything, so that the test would reject them all.
+    """
+    rows = max(both, key=lambda rows: _weight(m[rows]))
+    one_more = y.copy()
+    one_more[rows[empty[rows]][0]] = 1.0
+    found = lift(one_more, m, p, rng, level=level)
+    parts = [[(rows[m[rows] == kind], _weight(m[rows])) for rows in both] for kind in (1, 0)]
+    means = [_mean(y, part, rng, level) for part in parts]
+    if empty is m:
+        return Lift(0.0, 0.0, found.high, means[0], means[1], found.n_strata)
+    return Lift(math.inf, found.low, math.inf, means[0], means[1], found.n_strata)
+
+
+def _strata(p: Row) -> NDArray[np.intp]:
+    """Return the stratum of each scan: one for each probability that is frequent enough."""
+    _, of, counts = np.unique(p, return_inverse=True, return_counts=True)
+    number = np.zeros(counts.size, np.intp)
+    k = size = 0
+    for i, count in enumerate(counts.tolist()):
+        number[i] = k
+        size += count
+        if size >= _LEAST_IN_STRATUM:
+            k, size = k + 1, 0
+    if size and k:  # what is left over joins the last one
+        number[number == k] = k - 1
+    return np.asarray(number[of], np.intp)
+
+
+def _is_mixed(m: NDArray[np.bool_]) -> bool:
+    return bool(m.any() and not m.all())
+
+
+def _centred(values: Row) -> Row:
+    return np.asarray(values - values.mean(), np.float64)
+
+
+def _weight(m: NDArray[np.bool_]) -> float:
+    return float(m.sum() * (~m).sum() / m.size)
+
+
+def _accepted(a: float, b: float, c: float) -> tuple[float, float]:
+    """Return the hull of the t = 1 / u > 0 with ``a u**2 - 2 b u + c <= 0``."""
+    root = b * b - a * c
+    if a <= 0.0 and (root <= 0.0 or a == 0.0):
+        return 0.0, math.inf
+    ends = sorted((b + sign * math.sqrt(max(root, 0.0))) / a for sign in (-1.0, 1.0))
+    if a > 0.0:
+        low, high = ends
+        return (1.0 / high if high > 0 else math.inf), (1.0 / low if low > 0 else math.inf)
+    # Outside of the roots: all large u belong to it, small ones where both roots are above zero.
+    return 0.0, 1.0 / ends[1] if ends[0] <= 0.0 < ends[1] else math.inf
+
+
+def _mean(
+    y: Row, parts: list[tuple[NDArray[np.intp], float]], rng: np.random.Generator, level: float
+) -> Interval:
+    """Weighted mean over strata, and its percentile bootstrap within them."""
+    parts = [(rows, weight) for rows, weight in parts if rows.size]
+    total = sum(weight for _, weight in parts)
+    if not parts:
+        return Interval(math.nan, math.nan, math.nan, 0)
+    mean, resampled = 0.0, np.zeros(_N_RESAMPLES)
+    for rows, weight in parts:
+        mean += weight / total * float(y[rows].mean())
+        drawn = rng.choice(y[rows], (_N_RESAMPLES, rows.size))
+        resampled += weight / total * drawn.mean(axis=1)
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(resampled, [tail, 1.0 - tail])
+    return Interval(mean, float(low), float(high), sum(rows.size for rows, _ in parts))
