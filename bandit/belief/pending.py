@@ -8,7 +8,7 @@ another scan writes meanwhile holds them too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -59,20 +59,19 @@ class PendingScan:
     hit_limit : float or None
         Rating from which its outcomes are hits, as the latest report knew it.
     reports : tuple of Report
+    n_arms : int
+        Rows in all reports.
     """
 
     time: float
     hit_limit: float | None = None
     reports: tuple[Report, ...] = ()
-
-    @property
-    def n_arms(self) -> int:
-        """Rows in all reports."""
-        return sum(len(report.arms) for report in self.reports)
+    n_arms: int = 0
 
     def add(self, report: Report, hit_limit: float | None) -> PendingScan:
         """Return the scan with one more report."""
-        return replace(self, hit_limit=hit_limit, reports=(*self.reports, report))
+        n_arms = self.n_arms + len(report.arms)
+        return PendingScan(self.time, hit_limit, (*self.reports, report), n_arms)
 
     def contexts(self, n_columns: int) -> NDArray[np.float32]:
         """Return the contexts of all reports as one; before a column was added it was unknown."""
@@ -147,5 +146,6 @@ def restored(
             values = [np.array(arrays[name]) for name in names]
             reports.append(Report(tuple(noted["arms"]), tuple(noted["row_columns"]), *values))
         limit = None if scan["hit_limit"] is None else float(scan["hit_limit"])
-        scans[str(scan["scan"])] = PendingScan(float(scan["time"]), limit, tuple(reports))
+        n_arms = sum(len(report.arms) for report in reports)
+        scans[str(scan["scan"])] = PendingScan(float(scan["time"]), limit, tuple(reports), n_arms)
     return scans

@@ -36,6 +36,15 @@ class RatingHint:
         self._shared, self._is_sure = shared, is_sure
         self.added: Array | float = 0.0  # to the scores of all arms, (n,)
 
+    def look_around(self, best: Index, free: Index) -> Index:
+        """Replace the later half of the `best` of the `free` arms by arms that would teach most."""
+        best = best.copy()
+        n = best.size // 2
+        rest = free[~np.isin(free, best[: best.size - n])]
+        precision = self._shared.posterior.prior_precision
+        best[best.size - n :] = rest[spread_out(self._shared.features(rest), precision, n)]
+        return best
+
     def learn(self, rows: Index, rating: Array, reward: Array, is_free: NDArray[np.bool_]) -> None:
         """Learn from every arm that was reported.
 

@@ -32,7 +32,7 @@ from bandit.choice.explain import (
     contributions,
     group_weights,
 )
-from bandit.choice.first_scan import RatingHint, spread_out
+from bandit.choice.first_scan import RatingHint
 from bandit.choice.propensity import batch_propensity
 from bandit.choice.scores import SharedScores
 from bandit.errors import InvalidInputError
@@ -99,7 +99,7 @@ class OpenScan:
         self._hint: RatingHint | None = None
         if ranker.n_scans == 0 and n <= _HINT_UP_TO:
             self._hint = RatingHint(self.shared, is_sure=share is not None)
-        self._n_selects = 0
+        self._n_selects = self._n_rewards = 0
         self._step_of = np.full(n, -1)
         self._predicted = np.full(n, np.nan)
         self._expected_left: list[float] = []
@@ -205,13 +205,13 @@ class OpenScan:
         scores = self.shared.next_draw() + self._today(today)
         if self._hint is not None:
             scores = scores + self._hint.added
-            if not self.is_reported.any() and self._scale > 0.0:  # half of it looks around
-                X, precision = self.shared.features(free), self.shared.posterior.prior_precision
-                scores[free[spread_out(X, precision, k // 2)]] = np.inf
         if boost is not None:
             scores = scores + boost
         self._n_selects += 1
-        return free[top_k(scores.take(free), k, self.rng)]
+        best = free[top_k(scores.take(free), k, self.rng)]
+        if self._hint is not None and self._n_selects == 1 and self._scale > 0.0:
+            best = self._hint.look_around(best, free)
+        return best
 
     def _means(self) -> Array:
         """Expected linear predictor of every arm, shape (n,)."""
@@ -251,9 +251,9 @@ class OpenScan:
         rows = rows[~np.isnan(rewards)]
         if rows.size == 0:
             return
-        known = ~np.isnan(self.reward)
-        if self.shared.is_due(int(np.count_nonzero(known))):
-            self._learn_shared(known.nonzero()[0])
+        self._n_rewards += rows.size
+        if self.shared.is_due(self._n_rewards):
+            self._learn_shared(np.flatnonzero(~np.isnan(self.reward)))
         offset = np.asarray(self.shared.mean[rows] + self.level, np.float64)
         self.pattern.learn(rows, self.reward[rows], offset)
 
