@@ -32,7 +32,13 @@ from bandit.belief.pending import MOST_ARMS, MOST_SCANS, PendingScan, Report
 from bandit.belief.ranks import percentiles_of_rows
 from bandit.belief.recall import RecallModel
 from bandit.belief.track_record import TrackRecord, TrackView
-from bandit.belief.weights import Moments, WeightPosterior, laplace_step, learn_prior_precision
+from bandit.belief.weights import (
+    SMALL_MOVE,
+    Moments,
+    WeightPosterior,
+    laplace_step,
+    learn_prior_precision,
+)
 from bandit.checks import as_arms, as_rewards
 from bandit.errors import IncompatibleStateError, InvalidInputError
 from bandit.rewards import RewardRule, TopShare, final_rewards
@@ -58,6 +64,10 @@ _PRECISION_BOUNDS = (0.1, 1e4)
 # Prior precisions are learned anew before each of the first scans, and later before some: one scan
 # of hundreds hardly moves them.
 _EARLY_SCANS, _PRIOR_EVERY = 20, 4
+
+# While the belief rests on fewer reports than this (ten scans of 1,500 symbols), the shared weights
+# learn within a scan too; later that brings nothing.
+_YOUNG_BELOW = 15_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,18 +276,41 @@ class Belief:
         self.pending = {key: value for key, value in self.pending.items() if key != scan_id}
         if scan is None or not scan.reports:
             return
-        limit = scan.hit_limit if hit_limit is None else hit_limit
-        reward = final_rewards(
-            self.settings.rule, scan.all_of("rating"), scan.all_of("reward"), limit
-        )
-        context = scan.contexts(len(self.columns))
-        X = np.asarray(self.expansion.transform(context, np.float64), np.float64)
+        context, X, reward = self._lesson(scan, hit_limit)
         places, predicted = self.layout.cells_of(context), X @ self.moments.mean
         level = level_of(predicted + sums(self.cells.worth, places), reward)
         self.cells = self.cells.learn(places, reward, predicted + level)
         self.posterior, self.moments = laplace_step(self.posterior, self.moments.mean, X, reward)
         for arms, columns, rows, at in scan.tables():
             self.track.update(arms, now=scan.time, rewards=reward[at], columns=columns, rows=rows)
+
+    def _lesson(self, scan: PendingScan, hit_limit: float | None) -> tuple[Any, Array, Array]:
+        """Return context, features and rewards of all that was reported of a scan."""
+        limit = scan.hit_limit if hit_limit is None else hit_limit
+        reward = final_rewards(
+            self.settings.rule, scan.all_of("rating"), scan.all_of("reward"), limit
+        )
+        context = scan.contexts(len(self.columns))
+        return context, np.asarray(self.expansion.transform(context, np.float64)), reward
+
+    @property
+    def is_young(self) -> bool:
+        """Whether so little is known that open scans move the shared weights for themselves."""
+        return self.posterior.n_observed < _YOUNG_BELOW
+
+    def with_provisional(self, scan_id: str) -> Belief:
+        """Return the belief as it serves an open scan: with what that one's reports say by now.
+
+        For looking at: what it is asked stays true, and it is not to be folded into.
+        """
+        scan = self.pending.get(scan_id)
+        if scan is None or not scan.reports or not self.is_young:
+            return self
+        _, X, reward = self._lesson(scan, None)
+        serving = copy(self)
+        mean = self.moments.mean
+        _, serving.moments = laplace_step(self.posterior, mean, X, reward, most_moved=SMALL_MOVE)
+        return serving
 
     def _believe(self, posterior: WeightPosterior) -> None:
         self.posterior, self.moments = posterior, Moments.of(posterior)

@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 # From far starts; 1 to 4 steps in practice.
 _MAX_NEWTON_STEPS = 100
 # Logits: one Newton step still follows, whose error is of the order of the square of this.
-_SMALL_MOVE = 1e-3
+SMALL_MOVE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ def laplace_update(
     r = as_rewards(rewards, n=X_.shape[0])
     if not r.size:  # LAPACK refuses systems of size 0
         return posterior, Moments.of(posterior)
-    return laplace_step(posterior, Moments.of(posterior).mean, X_, r, offset, _SMALL_MOVE)
+    return laplace_step(posterior, Moments.of(posterior).mean, X_, r, offset, SMALL_MOVE)
 
 
 def laplace_step(

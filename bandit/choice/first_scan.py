@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
+from bandit.belief.ranks import percentiles
 from bandit.choice.scores import SharedScores
 
 Array = NDArray[np.float64]
@@ -37,13 +38,10 @@ class RatingHint:
         self.added: Array | float = 0.0  # to the scores of all arms, (n,)
 
     def look_around(self, best: Index, free: Index) -> Index:
-        """Replace the later half of the `best` of the `free` arms by arms that would teach most."""
-        best = best.copy()
-        n = best.size // 2
-        rest = free[~np.isin(free, best[: best.size - n])]
+        """Replace half of the `best` of the `free` arms by those that would teach the most."""
         precision = self._shared.posterior.prior_precision
-        best[best.size - n :] = rest[spread_out(self._shared.features(rest), precision, n)]
-        return best
+        chosen = free[spread_out(self._shared.features(free), precision, best.size // 2)]
+        return np.concatenate([chosen, best[~np.isin(best, chosen)]])[: best.size]
 
     def learn(self, rows: Index, rating: Array, reward: Array, is_free: NDArray[np.bool_]) -> None:
         """Learn from every arm that was reported.
@@ -87,8 +85,7 @@ def spread_out(X: Array, precision: Array, k: int) -> Index:
 
 def ridge(X: Array, rating: Array, precision: Array) -> tuple[Array, Array]:
     """Return weights (d,) that predict the normal scores of ratings (k,), and these."""
-    place = rating.argsort().argsort()
-    z = ndtri((place + 0.5) / rating.size)
+    z = np.asarray(ndtri(percentiles(rating)), np.float64)
     return np.asarray(np.linalg.solve(np.diag(precision) + X.T @ X, X.T @ z)), z
 
 

@@ -259,9 +259,8 @@ class OpenScan:
 
     def _learn_shared(self, rows: Index) -> None:
         """Learn the shared weights anew from all that was reported, judged as it stands now."""
-        reward, rating = self.reward[rows], self.rating[rows]
-        if self.ranker.settings.rule.expected_share is not None:
-            reward = self.limit.chance(rating)
+        rule, rating = self.ranker.settings.rule, self.rating[rows]
+        reward = final_rewards(rule, rating, self.reward[rows], self.hit_limit)
         self.shared.learn(rows, reward)
         if self._hint is not None:
             self._hint.learn(rows, rating, reward, self.is_available)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bandit.belief import cells
 from bandit.belief.belief import Belief
 from bandit.belief.expansion import Expansion
-from bandit.belief.weights import laplace_step
+from bandit.belief.weights import SMALL_MOVE, laplace_step
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -31,10 +31,7 @@ _DRAWS = 4
 # learned, a draw of two hundred weights moves the scores by more than the seed weights do, and the
 # first scans would follow it rather than them.
 _MOST_NOISE = 0.3
-# While the belief rests on fewer reports than this, a scan is young: the shared weights learn
-# within it. Ten scans of 1,500 symbols; later it brings nothing.
-_YOUNG_BELOW = 15_000
-# They learn again when so many times as many were reported as the last time.
+# The shared weights of a young scan learn again when so many times as many were reported.
 _MORE = 1.3
 
 
@@ -64,7 +61,7 @@ class SharedScores:
     ) -> None:
         self.expansion, self.context = belief.expansion, context
         self.posterior, self.moments = belief.posterior, belief.moments
-        self.is_young = belief.posterior.n_observed < _YOUNG_BELOW
+        self.is_young = belief.is_young
         self._layout, self._worth = belief.layout, belief.cells.worth
         self._steps = cells.correction(self._worth, self._layout, context)
         self._rng, self._scale = rng, scale
@@ -104,7 +101,8 @@ class SharedScores:
             Every arm that was reported, and what it is worth as far as is known now.
         """
         X = self.features(rows)
-        _, self.moments = laplace_step(self.posterior, self.moments.mean, X, rewards)
+        mean = self.moments.mean
+        _, self.moments = laplace_step(self.posterior, mean, X, rewards, most_moved=SMALL_MOVE)
         self._score()
 
     def is_due(self, n_reported: int) -> bool:

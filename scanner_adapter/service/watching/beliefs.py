@@ -80,7 +80,8 @@ class FoldedBelief:
         """
         context = np.asarray(entry.arrays["context"], np.float64)[row : row + 1]
         with one_blas_thread():
-            scan = OpenScan.open(self.ranker,
+            belief = self.ranker.with_provisional(entry.scan_id)
+            scan = OpenScan.open(belief,
                 "explain", [entry.arms[row]], context, entry.header["columns"],
                 rng=np.random.default_rng(0),
             )  # fmt: skip
@@ -97,7 +98,8 @@ class FoldedBelief:
             return {}
         arms = list(rows)[:: 1 + len(rows) // WEIGHED]
         with one_blas_thread():
-            scan = OpenScan.open(self.ranker,
+            belief = self.ranker.with_provisional(self._recent[-1].scan_id)
+            scan = OpenScan.open(belief,
                 "weigh", arms, np.array([rows[arm] for arm in arms]), columns,
                 rng=np.random.default_rng(0),
             )  # fmt: skip
