@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bandit.errors import StoreError as StoreError
     from bandit.errors import StoreRefusedError as StoreRefusedError
     from bandit.errors import StoreUnavailableError as StoreUnavailableError
+    from bandit.rewards import HitIf as HitIf
     from bandit.rewards import RewardRule as RewardRule
     from bandit.rewards import Signal as Signal
     from bandit.rewards import Threshold as Threshold
@@ -35,6 +36,7 @@ _WHERE = {
     "Belief": "bandit.belief.belief",
     "BeliefSettings": "bandit.belief.belief",
     "CorruptStateError": "bandit.errors",
+    "HitIf": "bandit.rewards",
     "IncompatibleStateError": "bandit.errors",
     "InvalidInputError": "bandit.errors",
     "OpenScan": "bandit.choice.open_scan",
@@ -55,6 +57,7 @@ __all__ = [
     "Belief",
     "BeliefSettings",
     "CorruptStateError",
+    "HitIf",
     "IncompatibleStateError",
     "InvalidInputError",
     "OpenScan",

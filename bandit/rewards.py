@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,37 @@ class RewardRule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A hit is what the scanner signals."""
+    """A hit is what the scanner signals.
+
+    Parameters
+    ----------
+    words : sequence of str, optional
+        The scanner's own words for a signal; every other word is none. Case, punctuation and
+        underscores do not matter. By default the common English ones, such as "buy", "long",
+        "bullish", "oversold", "breakout".
+    none_is_no : bool
+        The scanner returns something for a signal, and None, an empty row or NaN for none. By
+        default nothing returned is a failed evaluation.
+
+    Examples
+    --------
+    >>> Signal(words=("Grade A", "Grade B"), none_is_no=True)
+    Signal(words=('Grade A', 'Grade B'), none_is_no=True)
+    """
+
+    words: Sequence[str] | None = None
+    none_is_no: bool = False
+
+    def __post_init__(self) -> None:
+        if self.words is None:
+            return
+        words = (self.words,) if isinstance(self.words, str) else tuple(self.words)
+        if not words or not all(isinstance(word, str) and word.strip() for word in words):
+            raise InvalidInputError(
+                f"words of a signal are {self.words!r}; expected texts such as ('BUY', 'LONG'), or "
+                "None for the common English ones"
+            )
+        object.__setattr__(self, "words", words)
 
     @property
     def expected_share(self) -> float | None:
@@ -68,6 +98,46 @@ class Signal:
 
     def judge(self, rating: Array, is_signal: Array, limit: float) -> Array:
         """Return 1 for a signal, 0 for none."""
+        return np.asarray(is_signal, np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class HitIf:
+    """A hit is what a function of the user's own says of a result: for results of any shape.
+
+    Parameters
+    ----------
+    is_hit : callable
+        Takes what the scanner returned for a symbol, as it is; returns whether that is a hit.
+        What it raises is an error of that symbol.
+    name : str
+        Under which the rule is shown; by default the function's.
+
+    Examples
+    --------
+    >>> HitIf(lambda result: result["volume"] > 5 * result["mean"], name="five times the volume")
+    HitIf(name='five times the volume')
+    """
+
+    is_hit: Callable[[Any], object] = field(repr=False)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not callable(self.is_hit):
+            raise InvalidInputError(
+                f"HitIf({self.is_hit!r}): expected a function that takes a result and returns "
+                "whether it is a hit"
+            )
+        name = self.name or getattr(self.is_hit, "__name__", type(self.is_hit).__name__)
+        object.__setattr__(self, "name", name)
+
+    @property
+    def expected_share(self) -> float | None:
+        """Varies from scan to scan."""
+        return None
+
+    def judge(self, rating: Array, is_signal: Array, limit: float) -> Array:
+        """Return 1 where the function said so: the reader of results has asked it."""
         return np.asarray(is_signal, np.float64)
 
 
@@ -119,27 +189,34 @@ class TopShare:
         return np.where(np.isnan(rating), np.nan, (rating >= limit).astype(np.float64))
 
 
+# How the command line writes signals, and whether nothing returned means none.
+_SIGNAL_KINDS = {"signal": False, "signal-or-none": True}
+
+
 def rule_from_text(text: str) -> RewardRule:
     """Read what counts as high-value.
 
     Raises
     ------
     InvalidInputError
-        For anything but `signal`, `top:SHARE` and `rating:NUMBER`.
+        For anything but `signal`, `signal-or-none`, either with `:WORD,WORD`, `top:SHARE` and
+        `rating:NUMBER`.
 
     Examples
     --------
-    >>> rule_from_text("top:0.05")
-    TopShare(share=0.05)
+    >>> rule_from_text("top:0.05"), rule_from_text("signal-or-none:BUY,ADD")
+    (TopShare(share=0.05), Signal(words=('BUY', 'ADD'), none_is_no=True))
     """
     kind, _, number = text.partition(":")
     numbered: dict[str, Callable[[float], RewardRule]] = {"top": TopShare, "rating": Threshold}
-    if text == "signal":
-        return Signal()
+    if kind in _SIGNAL_KINDS and (number or kind == text):
+        words = tuple(word.strip() for word in number.split(",")) if number else None
+        return Signal(words, none_is_no=_SIGNAL_KINDS[kind])
     if kind in numbered and re.fullmatch(r"[+-]?\d+(\.\d+)?", number):
         return numbered[kind](float(number))
     raise InvalidInputError(
-        f"what counts as high-value is {text!r}; expected signal, top:0.05 or rating:70"
+        f"what counts as high-value is {text!r}; expected signal, signal:WORD,WORD, "
+        "signal-or-none, top:0.05 or rating:70"
     )
 
 
@@ -156,8 +233,11 @@ def rule_text(rule: RewardRule) -> str:
             return f"top:{share:g}"
         case Threshold(minimum=minimum):
             return f"rating:{minimum:g}"
-        case Signal():
-            return "signal"
+        case Signal(words=words, none_is_no=none_is_no):
+            kind = "signal-or-none" if none_is_no else "signal"
+            return kind if words is None else f"{kind}:{','.join(words)}"
+        case HitIf(name=name):
+            return f"hit-if:{name}"
     return str(rule)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bandit.rewards import Signal, TopShare
 from features.inputs.bars import Bars
-from features.inputs.layouts import FIELDS
+from features.inputs.tables import FIELDS
 from scanner_adapter.replay.logs.contexts import Contexts
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 from scanner_adapter.replay.logs.scans import ReplayLog
@@ -63,12 +63,19 @@ def ratings_log() -> ReplayLog:
     return ReplayLog(outcomes, contexts(), TopShare(0.05))
 
 
-def rule_log(name: str) -> ReplayLog:
+def log_of(scanner: str) -> ReplayLog:
+    """The log of a scanner by its name: "ratings", or a built-in rule."""
+    return ratings_log() if scanner == "ratings" else rule_log(scanner)
+
+
+def rule_log(name: str, known: Contexts | None = None) -> ReplayLog:
     """A built-in scanner run over all days and symbols; a hit is its signal.
 
-    As live, its rows carry alpha and the rule's own columns beside the rating.
+    As live, its rows carry alpha and the rule's own columns beside the rating. The market is that
+    of `known`, the shared data by default.
     """
-    rule, bars = RULES[name], contexts().bars
+    known = known or contexts()
+    rule, bars = RULES[name], known.bars
     shape = bars.close.shape
     table: dict[str, NDArray[np.float32]] = {}
     # A loop over symbols, because the rules skip the days on which a symbol has no bar.
@@ -90,4 +97,4 @@ def rule_log(name: str) -> ReplayLog:
         signal_names=("Buy",),
         columns=table,
     )
-    return ReplayLog(outcomes, contexts(), Signal())
+    return ReplayLog(outcomes, known, Signal())

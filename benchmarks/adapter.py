@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=3, help="scans learned from before")
     parser.add_argument("--batch-size", type=int, default=None, help="default: adaptive")
     parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--store", default=None, help="default: an embedded one, for this run")
+    parser.add_argument("--store", default=None, help="default: a file, for this run")
     arguments = parser.parse_args()
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python "

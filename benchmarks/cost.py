@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit.stores.memory import MemoryStore
+from bandit.stores.sqlite import SqliteStore
 from benchmarks.scale import RULES, SETTINGS, World
 from scanner_adapter import SymbolRanker
 from scanner_adapter.state.check import fold_journal
@@ -28,7 +28,7 @@ DAY_S = 86_400.0
 
 def one_scan(n: int, k: int, n_batches: int) -> dict[str, float]:
     """Return processor milliseconds of a step and of folding its report, and bytes per outcome."""
-    world, store = World(n), MemoryStore()
+    world, store = World(n), SqliteStore()
     ranker = SymbolRanker(store, ruleset=RULES, settings=SETTINGS, seed=0)
     ratings = world.ratings(0)
     with ranker.start_scan(world.symbols, **world.inputs(0)) as scan:
@@ -39,7 +39,7 @@ def one_scan(n: int, k: int, n_batches: int) -> dict[str, float]:
     start = time.process_time()
     fold_journal(store, RULES, SETTINGS)
     fold = time.process_time() - start
-    n_bytes = sum(len(blob) for _, blob, _ in store._rulesets[RULES].journal)
+    n_bytes = store.stats(RULES).journal_bytes
     return {
         "arms": n, "batch": k, "step_ms": 1e3 * step / n_batches, "fold_ms": 1e3 * fold / n_batches,
         "bytes_per_outcome": n_bytes / (k * n_batches),

@@ -1,8 +1,8 @@
 """Pull every plug at random moments of real scans: is each outcome in the belief exactly once?
 
-Run ``python -m benchmarks.faults`` (about four minutes). It starts its own server (redis-server,
-else the one that comes with the embedded store) in a temporary directory and kills processes with
-SIGKILL. Scanner processes are forked, so that a restart costs what a scan costs and not an import.
+Run ``python -m benchmarks.faults`` (about four minutes). It starts its own server (Redis or Valkey)
+in a temporary directory and kills processes with SIGKILL.
+Scanner processes are forked, so that a restart costs what a scan costs and not an import.
 
 A row passes when it says 0 in every column of what must not happen; the last column says what was
 compared. Every scan's ratings are known in advance, so that a wrong or second outcome shows.
@@ -32,8 +32,8 @@ import pandas as pd
 from bandit.belief.belief import Belief, BeliefSettings
 from bandit.stores import Receipt, Store, store_from_url
 from bandit.stores.entries import Sealed
-from bandit.stores.memory import MemoryStore
 from bandit.stores.spool import SpoolingStore
+from bandit.stores.sqlite import SqliteStore
 from bandit.stores.wrapper import WrappedStore
 from benchmarks._server import Server, own_server
 from scanner_adapter import SymbolRanker
@@ -165,7 +165,7 @@ def kill_server(n_kills: int, n: int = 400, seed: int = 0) -> Row:
         while not spooling.flush() and time.monotonic() < deadline:
             time.sleep(0.1)
         counts, n_wrong = _journaled(spooling, n)
-        unharmed = MemoryStore()
+        unharmed = SqliteStore()
         for entry in recorder.sent:
             unharmed.append_sealed(RULES, entry)
         reference = _digest(fold_journal(unharmed, RULES, SETTINGS))

@@ -4,6 +4,7 @@
     python -m benchmarks.features --memory            # peak memory, in a process of its own
     python -m benchmarks.features --calibration DIR   # reliability table, picture into DIR
     python -m benchmarks.features --fit-patterns      # refit features.measures.patterns
+    python -m benchmarks.features --fit-gaps          # refit features.measures.gaps
     python -m benchmarks.features --earnings          # what reports do to volume, with intervals
 
 The speed table runs on random walks of the stated size; the rest on real bars (SCANRANK_DATA, or
@@ -34,6 +35,7 @@ from benchmarks.calibration import LEAST_CASES, fit_calibration, plot_reliabilit
 from features import Bars, Events, Panel, factor_scores, sub_score_panel
 from features.measures.blocks import blocks
 from features.measures.candles import PATTERNS
+from features.measures.gaps import gap_measures, raw_gaps
 from features.measures.market import market_measures
 from features.measures.technical import technical_measures
 from features.report import factor_report
@@ -46,6 +48,7 @@ _NORM_DAYS = 260
 # Periods of the calibration: the fit ends before the judged years begin.
 FIT = ("2015-06-01", "2017-12-31")
 JUDGED = ("2018-01-01", "2020-01-10")
+FIT_GAPS = ("2015-06-01", "2018-12-31")
 
 
 def random_bars(n_symbols: int, n_days: int = DAYS, seed: int = 7) -> Bars:
@@ -147,6 +150,7 @@ def bare_numpy(bars: Bars) -> Callable[[], None]:
             for block in ready:
                 market_measures(block)
                 technical_measures(block)
+                gap_measures(block)
 
     return run
 
@@ -287,6 +291,20 @@ def real_bars() -> Bars:
     return Bars.read(data_folder() / "ohlcv.parquet")
 
 
+def fit_gaps() -> dict[str, tuple[float, float]]:
+    """Return median and standard deviation of each gap over the days of `FIT_GAPS`."""
+    bars = real_bars().until(np.datetime64(FIT_GAPS[1]))
+    n_days = int(np.count_nonzero(bars.dates >= np.datetime64(FIT_GAPS[0])))
+    found: dict[str, list[np.ndarray]] = {}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for block in blocks(bars, n_days):
+            for name, gap in raw_gaps(block).items():
+                values = block.to_days(gap)
+                found.setdefault(name, []).append(values[np.isfinite(values)])
+    joined = {name: np.concatenate(parts) for name, parts in found.items()}
+    return {name: (float(np.median(x)), float(x.std())) for name, x in joined.items()}
+
+
 def earnings_table() -> None:
     """Print the lift of the earnings sub-scores on volume surges, and the surges by report age."""
     folder = data_folder()
@@ -332,11 +350,15 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--calibration", type=Path, metavar="DIR")
     parser.add_argument("--fit-patterns", action="store_true")
+    parser.add_argument("--fit-gaps", action="store_true")
     parser.add_argument("--earnings", action="store_true")
     chosen = parser.parse_args()
     if chosen.fit_patterns:
         for pattern, line in fit_calibration(real_bars(), from_=FIT[0], to=FIT[1]).items():
             print(f'    "{pattern}": ({", ".join(f"{c:.3f}" for c in line)}),')
+    elif chosen.fit_gaps:
+        for name, (centre, spread) in fit_gaps().items():
+            print(f'    "{name}": ({centre:.2f}, {spread:.2f}),')
     elif chosen.calibration:
         table = reliability(real_bars(), from_=JUDGED[0], to=JUDGED[1])
         print(table.to_string(index=False, float_format=lambda x: f"{x:.1f}"))

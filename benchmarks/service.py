@@ -1,7 +1,7 @@
 """What watching costs: 200 event streams on one scan, and 500 status requests a second.
 
 Run ``python -m benchmarks.service`` (about a minute and a half; ``--quick`` half a minute). Four
-processes: a redis-server (else the embedded one), `scanrank serve`, a scanner with a synthetic
+processes: a server of Redis or Valkey, `scanrank serve`, a scanner with a synthetic
 evaluation, and this one, which makes the load and measures it. All of them share this machine's
 processors, so every figure holds the load generator's own share; on a machine of its own it would
 be gone.

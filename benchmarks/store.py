@@ -1,8 +1,8 @@
 """What the store costs, beside the bare round trips of the same bytes.
 
-Run ``python -m benchmarks.store`` (about half a minute). It starts an embedded server in a
-temporary directory, or takes ``--url``. Timings of a report and of its bare counterparts are taken
-in turns, so that a busy machine slows both; each is the median over its turns.
+Run ``python -m benchmarks.store`` (about half a minute). It starts a server of its own, or
+takes ``--url``. Timings of a report and of its bare counterparts are taken in turns, so that a busy
+machine slows both; each is the median over its turns.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from bandit.stores.entries import seal_report
 from bandit.stores.redis.keys import scan_key
 from bandit.stores.redis.sizes import memory_question
 from bandit.stores.redis.store import RedisStore
+from benchmarks._server import own_server
 
 N_ARMS = 50
 N_COLUMNS = 50
@@ -41,15 +41,14 @@ def _arms(n: int = N_ARMS) -> list[str]:
 
 @contextmanager
 def _opened(url: str | None) -> Iterator[RedisStore]:
-    with tempfile.TemporaryDirectory(prefix="scanrank-bench-") as directory:
-        store = store_from_url(url or f"embedded://{directory}/store")
+    with nullcontext() if url else own_server() as server:
+        store = store_from_url(server.url if server else str(url))
         if not isinstance(store, RedisStore):
             raise SystemExit("--url: expected a store on a server.")
         try:
             yield store
         finally:
             store.close()
-            time.sleep(0.3)  # the server writes its file while it stops
 
 
 def report_rows(store: RedisStore) -> list[tuple[str, float, float, float]]:
@@ -165,16 +164,14 @@ def memory(store: RedisStore) -> tuple[float, float, float]:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--url", help="a unix:// address; default: an embedded server")
+    parser.add_argument("--url", help="a unix:// address; default: a server of its own")
     url = parser.parse_args().url
-    start = time.perf_counter()
     with _opened(url) as store:
-        opened = time.perf_counter() - start
         server = store._call("INFO", "server")
         name = server.get("server_name", "redis")
         version = server.get("valkey_version", server["redis_version"])
         print(f"{name} {version}, Python {platform.python_version()}, {Path(store.address).name}")
-        print(f"opening, with starting the server where embedded: {1e3 * opened:.0f} ms\n")
+        print()
         print(f"{'a report of 50 arms x 50 float32':36} {'us':>6} {'x 51 commands':>14} {'x 2':>6}")
         for what, microseconds, of_many, of_two in report_rows(store):
             print(f"{what:36} {microseconds:6.0f} {of_many:14.2f} {of_two:6.2f}")

@@ -1,8 +1,8 @@
 """The four factors: sub-scores of a whole universe, for one day or for all days at once.
 
 Read this first. `sub_score_panel` makes one causal pass over the bars: block after block of
-symbols, each measured by `market` and `technical` over the symbol's own bars, then put on its
-calendar days, together with `fundamental`, and mapped to 0..100. `factor_scores` is the same
+symbols, each measured by `market`, `technical` and `gaps` over the symbol's own bars, then put on
+its calendar days, together with `fundamental`, and mapped to 0..100. `factor_scores` is the same
 pass for the last day only, which reads the same numbers in the same order and therefore gives
 the same bits.
 """
@@ -17,10 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from features.errors import FeatureError
-from features.inputs.bars import Bars, as_day
+from features.inputs.bars import Bars
+from features.inputs.days import as_day
 from features.inputs.events import Events
 from features.measures.blocks import blocks
 from features.measures.fundamental import FUNDAMENTAL, earnings_reaction, fundamental_measures
+from features.measures.gaps import gap_measures
 from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.measures.market import market_measures
 from features.measures.technical import technical_measures
@@ -60,6 +62,11 @@ SUB_SCORES: dict[str, tuple[str, ...]] = {
         "market.volatility_expansion",
         "market.volatility_regime",
         "market.range_today",
+        "market.leaving_5",
+        "market.leaving_20",
+        "market.staying_5",
+        "market.staying_20",
+        "market.staying_high",
     ),
     "fundamental": FUNDAMENTAL,
     "technical": (
@@ -77,6 +84,9 @@ SUB_SCORES: dict[str, tuple[str, ...]] = {
         "technical.resistance",
         "technical.candles",
         "technical.pattern_completion",
+        "technical.gap_20",
+        "technical.gap_50",
+        "technical.gap_20_50",
     ),
 }
 
@@ -149,8 +159,9 @@ def sub_score_panel(
     with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 and log(0) mean unknown below
         for block in blocks(bars, n_days, market):
             part = values[:, block.columns]
-            for name, z in {**market_measures(block), **technical_measures(block)}.items():
-                part[:, :, _POSITION[name]] = _score(block.to_days(z))
+            for measures in (market_measures, technical_measures, gap_measures):
+                for name, z in measures(block).items():
+                    part[:, :, _POSITION[name]] = _score(block.to_days(z))
             symbols = bars.symbols[block.columns]
             for name, z in fundamental_measures(events, symbols, days, reaction).items():
                 part[:, :, _POSITION[name]] = _score(z)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scanner_adapter._import_check import check_bandit_is_ours
 
 if TYPE_CHECKING:
+    from bandit.rewards import HitIf as HitIf
     from bandit.rewards import RewardRule as RewardRule
     from bandit.rewards import Signal as Signal
     from bandit.rewards import Threshold as Threshold
@@ -50,6 +51,7 @@ _WHERE = {
     "Batch": "scanner_adapter.scan.scan",
     "Comparison": "scanner_adapter.state.comparison",
     "DiminishingReturns": "scanner_adapter.run.stop_rules",
+    "HitIf": "bandit.rewards",
     "HitsFound": "scanner_adapter.run.stop_rules",
     "InvalidContextError": "scanner_adapter.errors",
     "InvalidOutcomeError": "scanner_adapter.errors",
@@ -84,6 +86,7 @@ __all__ = [
     "Batch",
     "Comparison",
     "DiminishingReturns",
+    "HitIf",
     "HitsFound",
     "InvalidContextError",
     "InvalidOutcomeError",

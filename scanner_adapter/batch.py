@@ -68,6 +68,9 @@ class ScanSummary:
         "saved", or what happened to the store.
     failure : str or None
         What broke in scanrank itself, so that the rest came in the given order.
+    warning : str or None
+        What is wrong with the results, as when most cannot be read or all are errors, and the way
+        out.
     comparison : Comparison or None
         With `rollout`: prioritised against control scans so far, this one included.
     """
@@ -87,3 +90,4 @@ class ScanSummary:
     first_error: str | None = None
     failure: str | None = None
     comparison: Comparison | None = None
+    warning: str | None = None

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
-from scanner_adapter.errors import AdapterError, ScanStateError
+from bandit.checks import as_count, refusal
+from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -52,8 +53,10 @@ class ResultFeed:
     """
 
     def __init__(self, ranker: SymbolRanker, *, batch_size: int = 50) -> None:
-        if batch_size < 1:
-            raise ScanStateError(f"batch_size is {batch_size}; expected at least 1")
+        # By what it does: a wrapped ranker serves as well.
+        if isinstance(ranker, type) or not callable(getattr(ranker, "start_scan", None)):
+            raise refusal(ranker, "ranker", "a SymbolRanker")
+        as_count(batch_size, "batch_size")
         self.problems: Counter[str] = Counter()
         self._ranker = ranker
         self._batch_size = batch_size
@@ -101,7 +104,7 @@ class ResultFeed:
                 return
             self._seen.add(symbol)
             try:
-                self._arrived[symbol] = Outcome.of(result, symbol=symbol, row_map=scan.row_map)
+                self._arrived[symbol] = scan.read(symbol, result)
             except AdapterError as error:
                 self._note("a result could not be read", symbol, error)
                 self._arrived[symbol] = Outcome.failed(error)

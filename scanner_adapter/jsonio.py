@@ -1,15 +1,20 @@
-"""From parsed JSON to dataclasses, by their annotations, refusing what does not fit.
+"""JSON in and out: dataclasses by their annotations, numbers that JSON has, files written whole.
 
-A dozen lines instead of a validation library: the core install has none, and the notes of a scan
-need no more than text, numbers, lists, mappings and dataclasses of these.
+`from_json` is a dozen lines instead of a validation library: the core install has none, and the
+notes of a scan need no more than text, numbers, lists, mappings and dataclasses of these.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
 import sys
 import types
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from scanner_adapter.errors import InvalidNoteError
@@ -53,6 +58,46 @@ def to_json(value: Any) -> Any:
     # Not `Mapping`: to say that a class is none takes 20 ms, when it is asked first.
     items = value if isinstance(value, dict) else vars(value)
     return {key: to_json(item) for key, item in items.items()}
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """Return a number, or None for one that JSON does not have.
+
+    Examples
+    --------
+    >>> finite_or_none(1.5), finite_or_none(float("nan")), finite_or_none(None)
+    (1.5, None, None)
+    """
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def finite(value: Any) -> Any:
+    """Return nested mappings and lists with None for every number that JSON does not have."""
+    if isinstance(value, float):
+        return finite_or_none(value)
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a file to write beside `path`; it takes that name at the end, or goes on an error.
+
+    Readers never see a half of it, and a failure leaves the old file.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file, see `written_whole`."""
+    with written_whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:

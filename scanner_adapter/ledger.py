@@ -8,7 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.checks import as_text
 from bandit.choice.draw import Choice
+from bandit.errors import InvalidInputError
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.inputs.outcomes import Outcome
@@ -187,6 +189,21 @@ class Ledger:
     def outcomes(self) -> dict[str, Outcome]:
         """Return all outcomes, in order of reporting."""
         return {self.symbols[place]: self.outcome(place) for place in self.order.tolist()}
+
+    def place_of(self, symbol: str) -> int:
+        """Return the place of a symbol that a caller names.
+
+        Raises
+        ------
+        InvalidInputError
+            For one that is not part of the scan.
+        """
+        place = self.place.get(as_text(symbol, "symbol", "a symbol of the scan"))
+        if place is None:
+            raise InvalidInputError(
+                f"symbol {symbol!r} is not part of this scan of {len(self.symbols)} symbols"
+            )
+        return place
 
     def places(self, symbols: Iterable[str]) -> Places:
         """Return the places of symbols of the scan."""

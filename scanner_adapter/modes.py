@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
-from scanner_adapter.errors import InvalidContextError
+from bandit.checks import as_number, as_one_of
 
 Mode = Literal["on", "shadow", "off"]
 MODES: tuple[Mode, ...] = ("on", "shadow", "off")
@@ -45,7 +45,7 @@ def choose_mode(mode: str, rollout: float | None, rng: np.random.Generator) -> M
 
     Raises
     ------
-    InvalidContextError
+    InvalidInputError
         For an unknown mode, or a share outside [0, 1].
 
     Examples
@@ -65,16 +65,13 @@ def choose_mode(mode: str, rollout: float | None, rng: np.random.Generator) -> M
 
 def check_mode(mode: str, name: str = "mode") -> Mode:
     """Return `mode` if it is one."""
-    for known in MODES:
-        if mode == known:
-            return known
-    raise InvalidContextError(f"{name} {mode!r} is unknown; known are {', '.join(MODES)}")
+    return cast("Mode", as_one_of(mode, name, MODES))
 
 
 def check_rollout(rollout: float | None) -> float | None:
     """Return `rollout` if it is a share."""
-    if rollout is not None and not 0.0 <= rollout <= 1.0:
-        raise InvalidContextError(
-            f"rollout is {rollout}; expected a share of scans, 0.1 for a tenth"
-        )
-    return rollout
+    if rollout is None:
+        return None
+    return as_number(
+        rollout, "rollout", "a share of scans in [0, 1], 0.1 for a tenth", least=0.0, most=1.0
+    )

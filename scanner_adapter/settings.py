@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bandit.belief.belief import BeliefSettings
+from bandit.checks import as_count, as_flag, as_path
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from features.factors import DEFAULT_WEIGHTS, FACTORS
@@ -76,15 +77,16 @@ class Settings:
     similarity: bool = True
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise InvalidInputError(f"batch_size is {self.batch_size}; expected at least 1")
+        as_count(self.batch_size, "batch_size")
+        as_flag(self.products, "products")
+        as_flag(self.similarity, "similarity")
         self.ranker_settings()
 
     def ranker_settings(self, rule: RewardRule | None = None) -> BeliefSettings:
         """Return what `bandit` takes of these settings, with what counts as high-value."""
         return BeliefSettings(
             seed_weights=seed_weights(self.weights),
-            rule=rule or _DEFAULT.rule,
+            rule=_DEFAULT.rule if rule is None else rule,
             crossed=CROSSED if self.products else (),
             half_life_days=self.half_life_days,
             fast_days=self.fast_days,
@@ -107,14 +109,14 @@ class Settings:
             When there is no such file, it is no TOML, its format is another one, or it names a
             setting that is unknown, of a wrong kind or out of its range.
         """
-        path = Path(path)
+        path = as_path(path, "settings")
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as err:
             raise InvalidInputError(
                 f"no settings file {path}; `scanrank tune --out {path}` writes one"
             ) from err
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as err:
+        except (ValueError, OSError, RecursionError) as err:  # nested too deep, too
             raise InvalidInputError(f"{path} cannot be read as TOML: {err}") from err
         try:
             return cls(**_checked(table))

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
 
-from bandit.checks import as_arms
+from bandit.checks import as_arms, as_count, as_flag, as_kind, as_number, refusal
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
+from bandit.stores.names import check_name
 from features.errors import FeatureError
 from scanner_adapter.batch import SECONDS_PER_DAY
 from scanner_adapter.blas_threads import one_blas_thread
@@ -81,18 +82,21 @@ class SymbolRanker:
         batch_size: int = 50,
         similarity: bool = True,
     ) -> None:
+        _check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
         self._mode = check_mode(mode)
         self.rollout = check_rollout(rollout)
         self.store = store
         self.ruleset = ruleset
         self.row_map = row_map
-        self.batch_size = batch_size
-        self.similarity = similarity
+        self.batch_size = as_count(batch_size, "batch_size")
+        self.similarity = as_flag(similarity, "similarity")
         self._lock = threading.RLock()
         self._rng = np.random.default_rng(seed)
+        from bandit.belief.belief import BeliefSettings
         from scanner_adapter.state.comparison import ScanLog
         from scanner_adapter.state.learned_state import LearnedState
 
+        as_kind(settings, "settings", BeliefSettings, "BeliefSettings")
         self._scans = ScanLog(store, ruleset)
         self.learned = LearnedState(store, ruleset, settings)
 
@@ -159,10 +163,13 @@ class SymbolRanker:
         if weights is not None:
             further["weights"] = weights
         chosen = replace(Settings.of(settings), **further)
-        store = _surviving(store_from_url(url)) if isinstance(url, str) else url
+        # Before a store is opened, which may make a file.
+        _check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
+        belief = chosen.ranker_settings(rewards)
+        store = _surviving(store_from_url(url)) if isinstance(url, str) else _as_store(url)
         try:
             return cls(
-                store, ruleset=ruleset, settings=chosen.ranker_settings(rewards), mode=mode,
+                store, ruleset=ruleset, settings=belief, mode=mode,
                 rollout=rollout, row_map=row_map, seed=seed, batch_size=chosen.batch_size,
                 similarity=chosen.similarity,
             )  # fmt: skip
@@ -247,10 +254,19 @@ class SymbolRanker:
         from scanner_adapter.scan.worker import WorkerLeases
 
         started = time.monotonic()
-        names = as_arms(list(symbols))
+        names = as_arms(symbols)
         if not names:
             raise InvalidInputError("the universe is empty; give at least one symbol")
         scan_time = _scan_time(now)
+        as_flag(shared, "shared")
+        as_number(lease_s, "lease_s", "at least 1 second", least=1.0)
+        for kind, name in (("scan_id", scan_id), ("worker", worker)):
+            if name is not None:
+                check_name(kind, name)
+        if origin is not None:
+            from scanner_adapter.state.provenance import Provenance
+
+            as_kind(origin, "origin", Provenance, "a Provenance")
         # Never from the seeded generator: a second process with the same seed would meet the
         # first one's scan in the journal, where the first outcome of a (scan, symbol) wins.
         known_id, scan_id = scan_id, scan_id or uuid.uuid4().hex
@@ -293,7 +309,8 @@ class SymbolRanker:
                 scan_id=scan_id, mode=choice, symbols=names,
                 learned=None if choice.mode == "off" else self.learned, live=live,
                 context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
-                lock=self._lock, row_map=self.row_map, failure=failure, compare=self.compare,
+                lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
+                failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,
             )  # fmt: skip
             if known_id is not None and live is not None:
@@ -309,7 +326,7 @@ class SymbolRanker:
         Nothing is learned or stored. Takes `bars`, `events`, `as_of`, `sectors`, `context`,
         `loadings` and `now` as `start_scan` does.
         """
-        names = as_arms(list(symbols))
+        names = as_arms(symbols)
         scan_time = _scan_time(now)
         with self._lock:
             if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
@@ -405,6 +422,26 @@ class SymbolRanker:
         self.close()
 
 
+def _check_options(
+    ruleset: str, *, mode: str, rollout: float | None, row_map: RowMap | None, seed: int | None
+) -> None:
+    check_name("ruleset", ruleset)
+    check_mode(mode)
+    check_rollout(rollout)
+    if row_map is not None:
+        from scanner_adapter.inputs.outcomes import RowMap
+
+        as_kind(row_map, "row_map", RowMap, "a RowMap")
+    if seed is not None:
+        as_count(seed, "seed", least=0)
+
+
+def _as_store(store: Store) -> Store:
+    if isinstance(store, type) or not callable(getattr(store, "append_report", None)):
+        raise refusal(store, "url", "the address of a store, such as 'redis://host', or a store")
+    return store
+
+
 def _surviving(store: Store) -> Store:
     """Return a store whose appends wait on disk while its server is away."""
     if store.address == "memory://":
@@ -440,6 +477,7 @@ def _day_of(days: float) -> str:
 def _scan_time(now: datetime | None) -> float:
     """Return `now`, or the clock, in days since the epoch."""
     time_now = datetime.now(UTC) if now is None else now
+    as_kind(time_now, "now", datetime, "a datetime with a timezone, or None for the clock")
     if time_now.tzinfo is None:
-        raise InvalidContextError(f"now is {time_now} without a timezone; give it one, best UTC")
+        raise InvalidInputError(f"now is {time_now} without a timezone; give it one, best UTC")
     return time_now.timestamp() / SECONDS_PER_DAY

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,8 @@ from typing import Any
 
 import pytest
 import redis
+
+from benchmarks._server import server_binary
 
 N_SLOTS = 16_384  # of a Redis Cluster
 
@@ -100,14 +101,13 @@ def count_round_trips() -> Iterator[Counter[str]]:
 
 
 def redis_binary() -> str:
-    """Return the path of redis-server; skip the test, or fail it in CI, if there is none."""
-    found = shutil.which("redis-server")
-    if found is None:
-        reason = "redis-server is not installed"
+    """Return the path of a server; skip the test, or fail it in CI, if there is none."""
+    try:
+        return server_binary()
+    except FileNotFoundError as err:
         if os.environ.get("SCANRANK_REQUIRE_SERVERS") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+            pytest.fail(str(err))
+        pytest.skip(str(err))
 
 
 def free_port() -> int:

@@ -39,7 +39,7 @@ from bandit.belief.weights import (
     laplace_step,
     learn_prior_precision,
 )
-from bandit.checks import as_arms, as_rewards
+from bandit.checks import as_arms, as_kind, as_number, as_rewards, as_texts, refusal
 from bandit.errors import IncompatibleStateError, InvalidInputError
 from bandit.rewards import RewardRule, TopShare, final_rewards
 
@@ -107,13 +107,13 @@ class BeliefSettings:
 
     def __post_init__(self) -> None:
         for name in ("half_life_days", "fast_days", "slow_days"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise InvalidInputError(f"{name} is {value}; expected a positive number of days")
-        if not 0.0 <= self.exploration <= 10.0:
-            raise InvalidInputError(f"exploration is {self.exploration}; expected 0 to 10")
-        if not 0.0 <= self.random_share <= 1.0:
-            raise InvalidInputError(f"random_share is {self.random_share}; expected 0 to 1")
+            as_number(getattr(self, name), name, "a positive number of days", above=0.0)
+        as_number(self.exploration, "exploration", "0 to 10", least=0.0, most=10.0)
+        as_number(self.random_share, "random_share", "0 to 1", least=0.0, most=1.0)
+        as_kind(self.seed_weights, "seed_weights", Mapping, "a mapping of column to weight")
+        as_texts(self.crossed, "crossed", "market.high_20")
+        if isinstance(self.rule, type) or not callable(getattr(self.rule, "judge", None)):
+            raise refusal(self.rule, "rewards", "a reward rule such as TopShare(0.05)")
 
 
 class Belief:
@@ -256,6 +256,9 @@ class Belief:
             self.pending = {**self.pending, scan_id: PendingScan(scan_time)}
 
     def _fold_close(self, scan_id: str, header: Mapping[str, Any]) -> None:
+        if header.get("is_judged") is False:  # errors alone: as if there had been no scan
+            self.pending = {key: scan for key, scan in self.pending.items() if key != scan_id}
+            return
         if header.get("limit") is not None:
             self.limit = float(header["limit"])
         self.pattern_strength = PatternStrength(dict(self.pattern_strength.variance))

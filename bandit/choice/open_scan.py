@@ -11,7 +11,6 @@ What is learned here is provisional: the belief learns from the whole scan when 
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,9 +35,7 @@ from bandit.choice.first_scan import RatingHint
 from bandit.choice.propensity import batch_propensity
 from bandit.choice.scores import SharedScores
 from bandit.errors import InvalidInputError
-from bandit.rewards import HIT, RunningLimit, Threshold, final_limit, final_rewards
-
-log = logging.getLogger("scanrank")
+from bandit.rewards import HIT, RunningLimit, final_limit, final_rewards
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -46,8 +43,6 @@ Index = NDArray[np.intp]
 # The hits expected in what is left are noted before every batch up to this many arms, before every
 # few batches of thousands, and never for more than the second number.
 _NOTE_ALL_UP_TO, _NOTE_UP_TO = 1_000, 20_000
-# So many ratings without a hit are worth a word.
-_ENOUGH_RATINGS = 100
 # Arms over which learned weights of groups are judged.
 _WEIGHED = 1_000
 # Arms of a first scan up to which ratings give a hint: its regression looks at all of them.
@@ -314,12 +309,24 @@ class OpenScan:
         return self._means()
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
-        """Estimate the hits found and left, see `bandit.belief.recall`."""
+        """Estimate the hits found and left, see `bandit.belief.recall`.
+
+        Where something was reported and nothing of it could be judged, as when every evaluation
+        failed, all of it is unknown (NaN).
+        """
+        if self.is_reported.any() and not self.is_judged:
+            unknown = math.nan
+            return RecallEstimate(0.0, unknown, unknown, unknown, unknown, confidence)
         return self.ranker.recall.estimate(
             n_hits=self.n_hits,
             probability=expit(self._means()[~self.is_reported]),
             confidence=confidence,
         )
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether a reward is known: a scan of errors alone teaches nothing."""
+        return bool(np.isfinite(self.reward).any())
 
     @property
     def n_hits(self) -> float:
@@ -352,7 +359,6 @@ class OpenScan:
 
     def closing(self) -> dict[str, object]:
         """Return what the ranker learns from the scan as a whole: the header of its close entry."""
-        self._warn_of_foreign_scale()
         share = self.ranker.settings.rule.expected_share
         limit = self.limit.carried
         if share is not None:
@@ -366,22 +372,10 @@ class OpenScan:
             "pattern": self.pattern.evidence() if self.is_reported.any() else {},
             "recall": self._recall_evidence(),
             "n_scanned": int(self.is_reported.sum()),
+            "is_judged": self.is_judged,
             "n_total": len(self.arms),
             "n_hits": self.n_hits,
         }
-
-    def _warn_of_foreign_scale(self) -> None:
-        # An earlier prioritiser compared ratings that end at 26 with 70, and never learned.
-        rule, seen = self.ranker.settings.rule, self.rating[~np.isnan(self.rating)]
-        if isinstance(rule, Threshold) and seen.size >= _ENOUGH_RATINGS:
-            highest = float(seen.max())
-            if highest < rule.minimum:
-                log.warning(
-                    "none of %d ratings reached the threshold %g, the highest was %g: is the "
-                    "threshold on the scanner's own scale? Without high-value results nothing is "
-                    "learned; TopShare(0.05) reads the scale from the ratings.",
-                    seen.size, rule.minimum, highest,
-                )  # fmt: skip
 
     def _note_expected_left(self) -> None:
         # Needs the score of every arm: not for a million of them, and for thousands every few

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.belief.ranks import percentiles
+from bandit.checks import as_count, as_kind, as_number, as_texts
 from bandit.choice.draw import Choice
 from bandit.choice.open_scan import OpenScan
 from bandit.errors import InvalidInputError
@@ -115,7 +116,7 @@ class PriorityQueue:
         for place in places:
             if not self._allowed[place]:
                 raise InvalidInputError(
-                    f"arm {self._scan.arms[place]!r} is excluded; include it before pinning it"
+                    f"symbol {self._scan.arms[place]!r} is excluded; include it before pinning it"
                 )
         self._pinned.update(dict.fromkeys(places))
 
@@ -145,15 +146,15 @@ class PriorityQueue:
         InvalidInputError
             For an unknown arm, or a boost that is no number in [-20, 20]; nothing was changed.
         """
+        as_kind(log_odds, "log_odds", Mapping, "a mapping of symbol to log odds")
         places = self._places(log_odds)
-        values = np.array(list(log_odds.values()), np.float64)
-        bad = ~(np.abs(values) <= MAX_BOOST)
-        if bad.any():
-            raise InvalidInputError(
-                f"boost {values[bad][0]} of {self._scan.arms[places[int(bad.argmax())]]!r}; "
-                f"expected log odds in [-{MAX_BOOST:g}, {MAX_BOOST:g}]"
+        self._boost[places] = [
+            as_number(
+                value, f"the boost of {arm}", f"log odds in [-{MAX_BOOST:g}, {MAX_BOOST:g}]",
+                least=-MAX_BOOST, most=MAX_BOOST,
             )
-        self._boost[places] = values
+            for arm, value in log_odds.items()
+        ]  # fmt: skip
         self._has_boosts = bool(self._boost.any())
 
     # -- what waits --------------------------------------------------------------------------
@@ -182,11 +183,18 @@ class PriorityQueue:
         return 100.0 * percentiles(self._scan.expected_scores + self._boost)
 
     def peek(self, k: int | None = None) -> list[Waiting]:
-        """Return the `k` arms (all of them by default) that are expected next, best first."""
-        return self._peek(k, self.scores())
+        """Return the `k` arms (all of them by default) that are expected next, best first.
+
+        Raises
+        ------
+        InvalidInputError
+            For a `k` that is not a whole number from 0 on.
+        """
+        return self._peek(None if k is None else as_count(k, "k", least=0), self.scores())
 
     def overview(self, k: int) -> Overview:
         """Return the `k` best that wait and the sizes of the tiers, from one scoring of all."""
+        k = as_count(k, "k", least=0)
         scores = self.scores()
         waits = self._scan.is_available & self._allowed
         tiers: dict[Tier, NDArray[np.bool_]] = {
@@ -233,6 +241,7 @@ class PriorityQueue:
 
     def select(self, k: int) -> Choice:
         """Choose up to `k` arms: pinned ones first, then what the scan draws."""
+        k = as_count(k, "k", least=0)
         allowed = self._allowed if self._has_excluded else None
         boost = self._boost if self._has_boosts else None
         waiting = self._waiting_pins()[:k]
@@ -260,11 +269,11 @@ class PriorityQueue:
 
     def _places(self, arms: Iterable[str]) -> list[int]:
         places = []
-        for arm in arms:
+        for arm in as_texts(arms):
             place = self._place.get(arm)
             if place is None:
                 raise InvalidInputError(
-                    f"arm {arm!r} is not part of this scan of {len(self._scan.arms)} arms"
+                    f"symbol {arm!r} is not part of this scan of {len(self._scan.arms)} symbols"
                 )
             places.append(place)
         return places

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
+import re
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bandit.errors import InvalidInputError
 from bandit.stores.base import (
@@ -15,6 +17,7 @@ from bandit.stores.base import (
     Snapshot,
     Store,
 )
+from bandit.stores.folders import data_directory
 from bandit.stores.journal import SealedStore
 from bandit.stores.names import position_at
 
@@ -34,8 +37,10 @@ __all__ = [
 
 SCHEMES = (
     "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster",
-    "rediss+cluster", "embedded", "memory",
+    "rediss+cluster", "sqlite", "embedded", "memory",
 )  # fmt: skip
+
+_DRIVE = re.compile("/[A-Za-z]:")  # of a path on Windows, as in sqlite:///C:/data/scanrank.db
 
 
 def store_from_url(url: str) -> SealedStore:
@@ -44,9 +49,11 @@ def store_from_url(url: str) -> SealedStore:
     Parameters
     ----------
     url : str
+        - ``sqlite:///absolute/path.db``: one file, for the processes of this machine;
+          ``?durability=full`` waits for the disk at every report.
+        - ``embedded://``: ``scanrank.db`` in the user's data directory;
+          ``embedded:///absolute/path``: in that one.
         - ``memory://``: this process only.
-        - ``embedded://``: a private server in the user's data directory;
-          ``embedded:///absolute/path``: in that directory.
         - ``redis://[user:password@]host:port/db``, ``rediss://`` with TLS,
           ``unix:///path/to/socket``; options of redis-py as query
           (``?ssl_ca_certs=/path``, ``?socket_timeout=2``).
@@ -69,7 +76,7 @@ def store_from_url(url: str) -> SealedStore:
     Examples
     --------
     >>> store_from_url("memory://")
-    MemoryStore()
+    SqliteStore('memory://')
     >>> store_from_url("mysql://somewhere")
     Traceback (most recent call last):
     bandit.errors.InvalidInputError: store scheme 'mysql'; known are redis, rediss, unix, ...
@@ -77,21 +84,28 @@ def store_from_url(url: str) -> SealedStore:
     scheme = urlsplit(url).scheme
     if scheme not in SCHEMES:
         raise InvalidInputError(f"store scheme {scheme!r}; known are {', '.join(SCHEMES)}.")
-    # Imported here: memory:// needs neither redis-py nor a platform with file locks.
+    if scheme not in ("sqlite", "embedded", "memory"):
+        from bandit.stores.redis.store import RedisStore  # here: only this one needs redis-py
+
+        return RedisStore(url)
+    from bandit.stores.sqlite import SqliteStore
+
     if scheme == "memory":
-        from bandit.stores.memory import MemoryStore
-
-        return MemoryStore()
+        return SqliteStore()
+    rest, _, query = url.partition("://")[2].partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    durability = options.pop("durability", "normal")
+    if options or durability not in ("normal", "full"):
+        raise InvalidInputError(
+            f"store address {url!r}: the only option is durability=normal or durability=full."
+        )
+    path = Path(unquote(rest.removeprefix("/") if _DRIVE.match(rest) else rest))
     if scheme == "embedded":
-        from bandit.stores.embedded import EmbeddedStore, default_directory
-
-        rest = url.removeprefix("embedded://")
-        if rest and not rest.startswith("/"):
-            raise InvalidInputError(
-                f"store address {url!r}: expected embedded:///absolute/path, with three slashes, "
-                "or embedded:// alone for the user's data directory."
-            )
-        return EmbeddedStore(unquote(rest) if rest else default_directory())
-    from bandit.stores.redis.store import RedisStore
-
-    return RedisStore(url)
+        path = (path if rest else data_directory()) / "scanrank.db"
+    if not path.is_absolute() or (not rest and scheme == "sqlite"):
+        raise InvalidInputError(
+            f"store address {url!r}: expected sqlite:///absolute/path/scanrank.db or "
+            "embedded:///absolute/folder, with three slashes, or embedded:// alone for the user's "
+            "data directory."
+        )
+    return SqliteStore(path, durability="full" if durability == "full" else "normal")

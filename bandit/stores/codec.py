@@ -163,6 +163,8 @@ def decode(blob: bytes, *, where: str) -> tuple[dict[str, Any], dict[str, Array]
     def refuse(reason: str) -> NoReturn:
         raise CorruptStateError(f"{where}: {reason}. It was not used.")
 
+    if not isinstance(blob, bytes):
+        refuse(f"{type(blob).__name__} instead of bytes")
     if len(blob) < _PREFIX.size + _CHECKSUM.size:
         refuse(f"{len(blob)} bytes are too short for a blob of ours")
     magic, version, zero, n_text, n_total = _PREFIX.unpack_from(blob)

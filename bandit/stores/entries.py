@@ -141,6 +141,8 @@ def write_mask(accepted: NDArray[np.bool_]) -> bytes:
 
 
 def _read_mask(mask: bytes, n_arms: int, where: str) -> NDArray[np.bool_]:
+    if not isinstance(mask, bytes):
+        raise CorruptStateError(f"{where}: its mask is {type(mask).__name__}, not bytes.")
     bits: NDArray[np.bool_] = np.frombuffer(mask[:n_arms], dtype=np.uint8) == ord("1")
     if len(bits) != n_arms or write_mask(bits) != mask:
         raise CorruptStateError(f"{where}: its mask of accepted rows is damaged. It was not used.")

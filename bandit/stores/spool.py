@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from bandit.errors import (
 )
 from bandit.stores.base import Receipt
 from bandit.stores.entries import Sealed
+from bandit.stores.folders import state_directory
 from bandit.stores.journal import SealedStore
 from bandit.stores.names import START, check_name
 from bandit.stores.spool_file import SpoolFile, SpoolFullError
@@ -44,15 +45,13 @@ _log = logging.getLogger(__name__)
 
 
 def default_spool_directory(address: str) -> Path:
-    """Return where the spool of a store goes: beside an embedded one, else the user's state.
+    """Return where the spool of a store goes: beside a file, else the user's state.
 
-    By the XDG base directory specification, in a directory named after the address's digest.
+    The latter in a folder named after the address's digest.
     """
-    if address.startswith("embedded://"):
-        return Path(address.removeprefix("embedded://")) / "spool"
-    root = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    digest = hashlib.sha256(address.encode()).hexdigest()[:16]
-    return Path(root) / "scanrank" / "spool" / digest
+    if address.startswith("sqlite://"):
+        return Path(unquote(address.removeprefix("sqlite://")) + "-spool")
+    return state_directory() / "spool" / hashlib.sha256(address.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ class SpoolingStore(WrappedStore):
         self._kept: deque[tuple[str, Sealed]] = deque()  # sent, newest last
         self._kept_bytes = 0
         self._has_lost: set[str] = set()  # rulesets of which the server has forgotten entries
-        self._last: dict[str, str] = {}  # ruleset -> last position known
+        self._newest: dict[str, str] = {}  # ruleset -> last position known
         self._pause = FIRST_PAUSE_S
         self._next_attempt = float("-inf")
         self._status = SpoolStatus()
@@ -159,7 +158,7 @@ class SpoolingStore(WrappedStore):
                     return receipt
             self._spool(ruleset, entry)
             accepted = np.ones(len(entry.members), dtype=np.bool_)
-            return Receipt(None, self._last.get(ruleset, START), accepted, is_spooled=True)
+            return Receipt(None, self._newest.get(ruleset, START), accepted, is_spooled=True)
 
     def flush(self) -> bool:
         """Try now to send all that waits; whether nothing waits any more."""
@@ -172,7 +171,7 @@ class SpoolingStore(WrappedStore):
     def close(self) -> None:
         """See `Store`. Tries once more to send what waits; what cannot be sent stays on disk."""
         self.flush()
-        super().close()
+        self._store.close()
 
     # -- keeping -------------------------------------------------------------------------------
 
@@ -201,7 +200,7 @@ class SpoolingStore(WrappedStore):
                 )
 
     def _sent(self, ruleset: str, entry: Sealed, receipt: Receipt) -> None:
-        self._last[ruleset] = receipt.position or receipt.previous
+        self._newest[ruleset] = receipt.position or receipt.previous
         if receipt.has_lost_entries:
             self._has_lost.add(ruleset)
         if receipt.position is not None:

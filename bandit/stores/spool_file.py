@@ -8,7 +8,6 @@ also between processes.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import struct
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from bandit.errors import CorruptStateError, IncompatibleStateError
 from bandit.stores.entries import Sealed, unseal
+from bandit.stores.file_lock import lock
 
 _MAGIC = b"spl1"
 _FRAME = struct.Struct("<4sIQ")
@@ -136,7 +136,7 @@ class SpoolFile:
     def _locked(self) -> Iterator[int]:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock(descriptor)
             yield descriptor
         finally:
             os.close(descriptor)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from features.components import components_in_pieces
 from features.errors import FeatureError, InvalidBarsError
 from features.factors import PANEL_NAMES
-from features.inputs.bars import as_day
+from features.inputs.days import as_day
 from features.inputs.events import Events
 from features.large.closes import StoredCloses
 from features.large.in_order import in_order

@@ -161,7 +161,7 @@ def scan(
     from bandit.rewards import rule_from_text
     from scanner_adapter.cli.scan import ScanRequest, run_scan
 
-    is_complete = run_scan(
+    code = run_scan(
         ScanRequest(
             bars=bars,
             scanner=scanner,
@@ -178,8 +178,8 @@ def scan(
         ),
         is_json=as_json,
     )
-    if not is_complete:
-        raise typer.Exit(130)  # what a shell expects of a command that was ended by Ctrl-C
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()

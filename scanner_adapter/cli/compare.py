@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 
 from rich.console import Console
 
 from bandit.errors import InvalidInputError
 from bandit.stores import store_from_url
+from scanner_adapter.jsonio import finite
 from scanner_adapter.state.comparison import compare
 
 
@@ -33,18 +33,6 @@ def run_compare(store: str, ruleset: str, *, as_json: bool) -> None:
             f"no finished scan of ruleset {ruleset!r} in {store}; run some with rollout=0.5"
         )
     if as_json:
-        print(json.dumps(_known(asdict(comparison)), indent=2, allow_nan=False))
+        print(json.dumps(finite(asdict(comparison)), indent=2, allow_nan=False))
     else:
         Console(highlight=False).print(f"{ruleset}: {comparison}")
-
-
-def _known(values: dict[str, object]) -> dict[str, object]:
-    """Replace unknown and infinite numbers by null: JSON has none."""
-    return {
-        key: _known(value)
-        if isinstance(value, dict)
-        else None
-        if isinstance(value, float) and not math.isfinite(value)
-        else value
-        for key, value in values.items()
-    }

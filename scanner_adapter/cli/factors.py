@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.report import FactorReport, factor_report
 from scanner_adapter.inputs.events import read_events
+from scanner_adapter.jsonio import finite
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 
 _HEADING = "sub-score             known p10 p50 p90  lift 95 % range   low same verdict"
@@ -90,13 +90,7 @@ def as_dict(found: FactorReport) -> dict[str, object]:
     return {
         "n_days": found.n_days,
         "base_rate": found.base_rate,
-        "sub_scores": [
-            {
-                str(key): None if isinstance(value, float) and not math.isfinite(value) else value
-                for key, value in row.items()
-            }
-            for row in found.table.reset_index().to_dict("records")
-        ],
+        "sub_scores": finite(found.table.reset_index().to_dict("records")),
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from features.inputs.bars import Bars
 from features.inputs.events import Events
 from scanner_adapter.inputs.context import market_facts
 from scanner_adapter.inputs.events import read_events
+from scanner_adapter.jsonio import write_whole
 from scanner_adapter.replay import Configuration, Log, ReplayLog, bundled_log, replay
 from scanner_adapter.replay.breakdown import By, breakdown, breakdown_table
 from scanner_adapter.replay.journals.journal_scan import FactsOf, journal_scans, recorded_log
@@ -266,13 +266,3 @@ def _sectors(path: Path | None) -> dict[str, str] | None:
         )
     known = table.dropna(subset=["symbol", "sector"])
     return dict(zip(known["symbol"], known["sector"], strict=True))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file or nothing: readers never see a half of it, and a failure leaves the old one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -13,9 +13,10 @@ from bandit.rewards import RewardRule, Signal, TopShare
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from scanner_adapter.cli.live_display import shown
-from scanner_adapter.cli.scan_table import Finding, as_json, known, show
+from scanner_adapter.cli.scan_table import Finding, as_json, show
 from scanner_adapter.inputs.bars import BarsBySymbol, bars_on
 from scanner_adapter.inputs.events import read_events
+from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.run.stop_rules import AnyOf, RecallReached, StopRule, SymbolBudget
 from scanner_adapter.scan.scan import Scan
 from scanner_adapter.scanners.registry import SCANNERS, scanner_from_name
@@ -23,7 +24,8 @@ from scanner_adapter.settings import Settings
 from scanner_adapter.symbol_ranker import SymbolRanker
 
 INTERRUPTED = "interrupted"
-
+EXIT_INTERRUPTED = 130  # what a shell expects of a command that was ended by Ctrl-C
+EXIT_ALL_FAILED = 3  # every evaluation failed: nothing was found, and nothing learned
 
 LAST = "last"  # for `as_of`: the last day of the bars
 
@@ -46,8 +48,8 @@ class ScanRequest:
     scan_id: str | None = None
 
 
-def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
-    """Scan, report every batch to the ranker, and print what was found; False after Ctrl-C.
+def run_scan(request: ScanRequest, *, is_json: bool) -> int:
+    """Scan, report every batch to the ranker, and print what was found; returns the exit code.
 
     Whatever can be refused is refused before the store is opened, so that a bad call leaves
     nothing behind.
@@ -93,7 +95,10 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> bool:
         )
     else:
         show(request.scanner, day, findings, summary)
-    return not is_interrupted
+    if is_interrupted:
+        return EXIT_INTERRUPTED
+    is_failed = 0 < summary.n_scanned == summary.n_errors
+    return EXIT_ALL_FAILED if is_failed else 0
 
 
 def _until(request: ScanRequest) -> StopRule | None:
@@ -114,9 +119,9 @@ def _findings(scan: Scan) -> list[Finding]:
             symbol=symbol,
             is_random=scan.is_random(symbol),
             is_hit=is_hit,
-            rating=known(outcome.rating),
+            rating=finite_or_none(outcome.rating),
             signal=outcome.signal,
-            alpha=known(outcome.alpha),
+            alpha=finite_or_none(outcome.alpha),
             error=outcome.error,
         )
         for place, ((symbol, outcome), is_hit) in enumerate(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
+from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.scan.scan import ScanSummary
 
 # Rows of the table for people; JSON has them all.
@@ -29,11 +30,6 @@ class Finding:
     error: str | None
 
 
-def known(value: float | None) -> float | None:
-    """Return None for an unknown number: JSON has no NaN."""
-    return None if value is None or math.isnan(value) else value
-
-
 def as_json(
     scanner: str, day: str, findings: list[Finding], summary: ScanSummary
 ) -> dict[str, object]:
@@ -47,9 +43,10 @@ def as_json(
         "n_hits": summary.n_hits,
         "n_errors": summary.n_errors,
         "stopped": summary.stopped,
-        "recall": None if estimate is None else known(estimate.recall),
-        "recall_low": None if estimate is None else known(estimate.recall_low),
-        "recall_high": None if estimate is None else known(estimate.recall_high),
+        "warning": summary.warning,
+        "recall": None if estimate is None else finite_or_none(estimate.recall),
+        "recall_low": None if estimate is None else finite_or_none(estimate.recall_low),
+        "recall_high": None if estimate is None else finite_or_none(estimate.recall_high),
         "seconds": round(summary.seconds, 3),
         "overhead_ms": round(1000 * summary.overhead_s, 1),
         "scans_learned": summary.n_scans_learned,
@@ -93,6 +90,8 @@ def _closing_lines(findings: list[Finding], summary: ScanSummary) -> Iterator[st
         f"{summary.n_symbols:,} symbols"
         + (f"; stopped early: {summary.stopped}" if summary.stopped else "")
     )
+    if summary.warning is not None:
+        yield f"warning: {summary.warning}"
     if summary.stopped and summary.estimate is not None:
         e = summary.estimate
         yield (
@@ -100,7 +99,7 @@ def _closing_lines(findings: list[Finding], summary: ScanSummary) -> Iterator[st
             f"{e.recall_high:.0%}"
         )
     failed = [finding for finding in findings if finding.error is not None]
-    if failed:
+    if failed and len(failed) < summary.n_scanned:  # else the warning says it
         yield f"{len(failed)} symbols failed, the first: {failed[0].symbol}: {failed[0].error}"
     yield (
         f"{summary.seconds:.2f} s, of which ranking, learning and storing "

@@ -78,7 +78,8 @@ def tune(
     only if they are surely better there.
     """
     from bandit.rewards import rule_from_text
-    from scanner_adapter.cli.replay import read_log, write_whole
+    from scanner_adapter.cli.replay import read_log
+    from scanner_adapter.jsonio import write_whole
     from scanner_adapter.replay.tuning.tune import tune as search
 
     if out is not None and not out.absolute().parent.is_dir():

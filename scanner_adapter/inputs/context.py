@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from bandit.belief.belief import Belief
 from bandit.belief.track_record import TrackView
+from bandit.checks import as_kind, as_number, as_texts, refusal
 from bandit.choice.scores import EXACT_UP_TO
 from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
-from features.inputs.bars import Bars
+from features.inputs.bars import Bars, as_day
 from features.inputs.events import Events
 from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
@@ -37,6 +38,8 @@ CROSSED = (
     "market.volatility_level",
     "market.volume_surge",
     "technical.convergence",
+    "technical.gap_20_50",
+    "technical.gap_50",
     "technical.macd",
     "technical.rsi",
     "row.rating",
@@ -148,6 +151,14 @@ def market_facts(
     """
     if bars is not None and context is not None:
         raise InvalidContextError("give either bars or a ready-made context, not both")
+    if events is not None:
+        as_kind(events, "events", Events, "Events, such as Events.from_frames(earnings=frame)")
+    if sectors is not None:
+        as_kind(sectors, "sectors", Mapping, "a mapping of symbol to sector")
+    if loadings is not None:
+        as_kind(loadings, "loadings", Loadings, "Loadings")
+    if as_of is not None:
+        as_day(as_of)
     n = len(symbols)
     names: tuple[str, ...] = ()
     seen: str | None = None
@@ -230,15 +241,16 @@ def seed_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
     InvalidContextError
         For an unknown factor, a negative weight, or weights that are all zero.
     """
-    given = dict(DEFAULT_WEIGHTS if weights is None else weights)
+    given = dict(DEFAULT_WEIGHTS)
+    if weights is not None:
+        given = dict(as_kind(weights, "weights", Mapping, "a mapping of factor to weight"))
     unknown = [name for name in given if name not in FACTORS]
     if unknown:
         raise InvalidContextError(
             f"factor {unknown[0]!r} is unknown; known are {', '.join(FACTORS)}"
         )
-    bad = [name for name, value in given.items() if not 0.0 <= value < float("inf")]
-    if bad:
-        raise InvalidContextError(f"weight of {bad[0]} is {given[bad[0]]}; expected 0 or more")
+    for name, value in given.items():
+        as_number(value, f"the weight of {name}", "a number, 0 or more", least=0.0)
     total = sum(given.values())
     if total <= 0.0:
         raise InvalidContextError("all factor weights are zero; give at least one a weight")
@@ -256,10 +268,21 @@ def _ready_made(
                 f"context has no row for {missing[0]!r} ({len(missing)} missing); "
                 "index it by symbol"
             )
-        values = context.loc[list(symbols)].to_numpy(np.float32)
+        if not context.index.is_unique:
+            twice = context.index[context.index.duplicated()][0]
+            raise InvalidContextError(f"context has two rows for {twice!r}; expected one a symbol")
+        try:
+            values = context.loc[list(symbols)].to_numpy(np.float32)
+        except (TypeError, ValueError) as err:
+            raise InvalidContextError(f"context holds what is no number: {err}") from err
     else:
-        names = tuple(context[0])
-        values = np.asarray(context[1], np.float32)
+        if not isinstance(context, tuple | list) or len(context) != 2:
+            raise refusal(context, "context", "a data frame indexed by symbol, or (names, array)")
+        names = as_texts(context[0], "the names of context", "market.momentum_20")
+        try:
+            values = np.asarray(context[1], np.float32)
+        except (TypeError, ValueError) as err:
+            raise InvalidContextError(f"context holds what is no number: {err}") from err
     if values.shape != (len(symbols), len(names)):
         raise InvalidContextError(
             f"context has shape {values.shape}, expected ({len(symbols)}, {len(names)})"

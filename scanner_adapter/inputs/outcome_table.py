@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bandit.checks import refusal
+from bandit.rewards import RewardRule
+from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
 
 
@@ -86,20 +89,29 @@ class OutcomeTable:
 
 
 def read_report(
-    rows: Mapping[str, object] | pd.DataFrame | OutcomeTable, row_map: RowMap | None = None
+    rows: Mapping[str, object] | pd.DataFrame | OutcomeTable,
+    row_map: RowMap | None = None,
+    rule: RewardRule | None = None,
 ) -> OutcomeTable:
     """Read a report: a mapping of symbol to anything that `Outcome.of` reads, or a frame of rows.
 
     Raises
     ------
     InvalidOutcomeError
-        For an outcome that cannot be read, naming its symbol.
+        For an outcome that cannot be read, naming its symbol, and for what is no report.
     """
     if isinstance(rows, OutcomeTable):
         return rows
     if isinstance(rows, pd.DataFrame):
         frame = rows.set_index("symbol") if "symbol" in rows.columns else rows
         rows = dict(zip(frame.index, frame.to_dict("records"), strict=True))
+    if not isinstance(rows, Mapping | pd.Series):
+        raise InvalidOutcomeError(
+            str(refusal(rows, "the report", "a mapping of symbol to outcome, or a data frame"))
+        )
     return OutcomeTable.of(
-        {symbol: Outcome.of(row, symbol=symbol, row_map=row_map) for symbol, row in rows.items()}
+        {
+            symbol: Outcome.of(row, symbol=symbol, row_map=row_map, rule=rule)
+            for symbol, row in rows.items()
+        }
     )

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from itertools import islice
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from bandit.rewards import HitIf, RewardRule, Signal, Threshold
 from scanner_adapter.errors import InvalidOutcomeError
+from scanner_adapter.inputs.values import (
+    as_flag,
+    as_number,
+    as_row,
+    as_text,
+    conditions,
+    find,
+    is_missing,
+    is_nothing,
+    meaning,
+    paths,
+)
 
-# Where common scanners keep the three fields that have a meaning here; first match wins.
-_RATING = ("rating", "TechRating", "score", "Score", "Rating")
-_SIGNAL = ("signal", "Signal")
-_ALPHA = ("alpha", "AlphaScore", "alpha_score")
-
-# Signals that say "look at this one"; every other text says "do not". Compared in lower case.
-HIGH_VALUE_SIGNALS = frozenset({"buy", "strong buy", "long", "strong long"})
+# Where common scanners keep the three fields that have a meaning here, in lower case; the first
+# one of a row wins.
+_RATING = ("rating", "techrating", "score")
+_SIGNAL = ("signal", "signals", "recommendation", "hit", "is_hit")
+_ALPHA = ("alpha", "alphascore", "alpha_score")
+# Paths and letters of a row, or of a value, that an error shows.
+_MOST_SHOWN = 12
+_MOST_LETTERS = 120
+_NUMBERS = (float, int, np.number, np.bool_, Decimal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +48,8 @@ class RowMap:
     Parameters
     ----------
     rating, signal, alpha : str, optional
-        Names of these fields; None = the scanner has none.
+        Names of these fields; None = the scanner has none. Dots lead into nested rows, numbers
+        into lists: "indicators.rsi.0.value".
     columns : tuple of str, optional
         Further numeric columns to keep; None = every number in the row.
 
@@ -39,6 +57,8 @@ class RowMap:
     --------
     >>> Outcome.of({"px": 1.5, "grade": 7}, row_map=RowMap(rating="grade")).rating
     7.0
+    >>> Outcome.of({"summary": {"verdict": "BUY"}}, row_map=RowMap(signal="summary.verdict")).signal
+    'BUY'
     """
 
     rating: str | None = None
@@ -77,6 +97,8 @@ class Outcome:
         Numeric columns of the scanner's row; they become context of the next scan.
     error : str, optional
         Why the evaluation failed. A failure teaches nothing: it is not a reward of zero.
+    is_hit : bool, optional
+        Whether the scanner signals this symbol, where more than the word in `signal` says so.
 
     Examples
     --------
@@ -89,6 +111,7 @@ class Outcome:
     alpha: float | None = None
     columns: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
+    is_hit: bool | None = None
 
     @classmethod
     def failed(cls, error: BaseException | str) -> Outcome:
@@ -102,123 +125,294 @@ class Outcome:
 
         Scanners commonly give a signal to what they like and none to the rest.
         """
+        if self.is_hit is not None:
+            return float(self.is_hit)
         if self.signal is None:
             return math.nan if math.isnan(self.rating) else 0.0
-        return float(self.signal.strip().lower().replace("_", " ") in HIGH_VALUE_SIGNALS)
+        return float(meaning(self.signal) is True)
 
     @classmethod
-    def of(cls, value: object, *, symbol: str = "?", row_map: RowMap | None = None) -> Outcome:
+    def of(
+        cls,
+        value: object,
+        *,
+        symbol: str = "?",
+        row_map: RowMap | None = None,
+        rule: RewardRule | None = None,
+    ) -> Outcome:
         """Read what a scanner returned.
 
         Parameters
         ----------
-        value : Outcome, number, mapping, dataclass, pandas Series or exception
-            A number is the rating. A mapping, dataclass or Series is a row: rating, signal and
-            alpha under their usual names (also TechRating, AlphaScore, Signal), every other
-            number a column. An exception, or None, is a failed evaluation.
+        value : object
+            - a number, also as text with a unit ("12.5%"), is the rating;
+            - a truth value, or a word such as "BUY", is the signal;
+            - a list of names is the conditions that were met, and their number the rating;
+            - a row (mapping, record object, named tuple, Series, frame of one row) keeps rating,
+              signal and alpha under their usual names, and every other number is a column;
+            - an exception, or nothing (None, an empty row), is a failed evaluation; NaN is no
+              rating.
         row_map : RowMap, optional
             Where rows keep their fields, instead of the usual names.
+        rule : RewardRule, optional
+            What counts as high-value: its words for a signal, whether nothing means no signal,
+            its own function.
 
         Raises
         ------
         InvalidOutcomeError
             For anything else, naming the symbol and the value.
+
+        Examples
+        --------
+        >>> Outcome.of("12.5%").rating, Outcome.of("STRONG_BUY").is_signal
+        (12.5, 1.0)
+        >>> Outcome.of(None, rule=Signal(none_is_no=True)).is_signal
+        0.0
         """
-        if isinstance(value, Outcome):
-            _number(value.rating, "rating", symbol)
-            return value
+        if type(value) is float and value == value and not isinstance(rule, Signal | HitIf):
+            return cls(rating=_number(value, "rating", symbol))  # nearly always
         if isinstance(value, BaseException):
             return cls.failed(value)
-        if value is None:
-            return cls.failed("the scanner returned None")
-        if _is_number(value):
-            return cls(rating=_number(value, "rating", symbol))
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            row = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
-            return cls._from_row(row, symbol, row_map)
-        if isinstance(value, Mapping):
-            return cls._from_row(value, symbol, row_map)
-        if hasattr(value, "to_dict"):  # a pandas Series, without importing pandas here
-            return cls._from_row(value.to_dict(), symbol, row_map)
-        raise InvalidOutcomeError(
-            f"outcome of {symbol} is {value!r} ({type(value).__name__}); expected a number, a row "
-            "(mapping, dataclass, Series), an Outcome, or an exception for a failed evaluation"
+        if isinstance(rule, HitIf):
+            return _judged_by(rule, value, symbol, row_map)
+        outcome = _read(value, symbol, row_map, rule)
+        if isinstance(rule, Signal):
+            return _by_words(outcome, value, rule)
+        is_unrated = math.isnan(outcome.rating) and outcome.error is None
+        if is_unrated and rule is not None and needs_rating(rule):
+            return _rated_by_signal(outcome, value, symbol, row_map)
+        return outcome
+
+
+def needs_rating(rule: RewardRule) -> bool:
+    """Whether a rule is known to judge ratings, and not signals."""
+    return isinstance(rule, Threshold) or rule.expected_share is not None
+
+
+def _read(value: object, symbol: str, row_map: RowMap | None, rule: RewardRule | None) -> Outcome:
+    if isinstance(value, Outcome):
+        _number(value.rating, "rating", symbol)
+        return value
+    is_no = isinstance(rule, Signal) and rule.none_is_no
+    if isinstance(value, list | tuple | set | frozenset) and not hasattr(value, "_asdict"):
+        return _of_list(value, symbol, row_map, rule)
+    if is_nothing(value):
+        if is_no:
+            return Outcome(is_hit=False)
+        if isinstance(value, float | np.floating):
+            return Outcome()  # no rating: unknown, and no failure
+        return Outcome.failed(
+            f"the scanner returned {_shown(value)}; where that means no signal, say "
+            "rewards=Signal(none_is_no=True)"
         )
+    if (flag := as_flag(value)) is not None:
+        return Outcome(rating=float(flag), signal="yes" if flag else "no", is_hit=flag)
+    if (text := as_text(value)) is not None:
+        number = as_number(text)
+        if number is None or math.isnan(number):
+            return Outcome(signal=text)
+        return Outcome(rating=_number(number, "rating", symbol))
+    row = as_row(value)
+    if row is not None and not (isinstance(value, pd.Series) and _is_one_number(value)):
+        return _of_row(row, symbol, row_map, is_no=is_no)
+    if isinstance(value, np.ndarray) and value.size != 1:
+        return _of_list(value.tolist(), symbol, row_map, rule)
+    number = as_number(value)
+    if number is not None:
+        flag = number > 0 if isinstance(value, int | np.integer) and number in (-1, 0, 1) else None
+        return Outcome(rating=_number(number, "rating", symbol), is_hit=flag)
+    if is_no:
+        return Outcome(is_hit=True)  # something was returned
+    raise _unreadable(value, symbol)
 
-    @classmethod
-    def _from_row(cls, row: Mapping[Any, Any], symbol: str, row_map: RowMap | None) -> Outcome:
-        if row_map is not None:
-            return cls._from_mapped(row, symbol, row_map)
-        rating, signal, alpha = math.nan, None, None
-        columns: dict[str, float] = {}
-        for key, value in row.items():
-            name = str(key)
-            if name in _RATING and math.isnan(rating):
-                rating = _number(value, name, symbol)
-            elif name in _SIGNAL and signal is None:
-                signal = _text(value, name, symbol)
-            elif name in _ALPHA and alpha is None:
-                alpha = _number(value, name, symbol)
-            elif isinstance(value, bool) or _is_number(value):
-                columns[name] = float(value)
-        if math.isnan(rating) and signal is None:
-            return cls.failed("the scanner gave neither rating nor signal")
-        return cls(rating=rating, signal=signal, alpha=alpha, columns=columns)
 
-    @classmethod
-    def _from_mapped(cls, row: Mapping[Any, Any], symbol: str, row_map: RowMap) -> Outcome:
-        missing = [name for name in row_map.fields if name not in row]
-        if missing:
-            raise InvalidOutcomeError(
-                f"the row of {symbol} has no {missing[0]!r}, which the row map names; it has "
-                f"{', '.join(map(repr, row)) or 'nothing'}"
-            )
-        mapped = {row_map.rating, row_map.signal, row_map.alpha}
-        rating = math.nan
-        if row_map.rating is not None:
-            rating = _number(row[row_map.rating], row_map.rating, symbol)
-        signal = None
-        if row_map.signal is not None:
-            signal = _text(row[row_map.signal], row_map.signal, symbol)
-        if math.isnan(rating) and signal is None:
-            return cls.failed("the scanner gave neither rating nor signal")
-        if row_map.columns is None:
-            columns = {
-                str(key): float(value)
-                for key, value in row.items()
-                if key not in mapped and (isinstance(value, bool) or _is_number(value))
-            }
+def _of_list(value: Any, symbol: str, row_map: RowMap | None, rule: RewardRule | None) -> Outcome:
+    if len(value) == 1 and as_row(only := next(iter(value))) is not None:
+        return _read(only, symbol, row_map, rule)
+    met = conditions(value)
+    if met is None:
+        if isinstance(rule, Signal) and rule.none_is_no:
+            return Outcome(is_hit=True)
+        raise _unreadable(value, symbol)
+    names = ", ".join(met)[:_MOST_LETTERS]
+    return Outcome(rating=float(len(met)), signal=names or None, is_hit=bool(met))
+
+
+def _of_row(row: Mapping[Any, Any], symbol: str, row_map: RowMap | None, *, is_no: bool) -> Outcome:
+    if row_map is not None:
+        return _of_mapped(row, symbol, row_map, is_no=is_no)
+    rating, alpha = math.nan, None
+    signal: str | None = None
+    is_hit: bool | None = None
+    has_rating = has_signal = False
+    columns: dict[str, float] = {}
+    for key, value in row.items():
+        name = str(key)
+        lower = name.lower()
+        if lower in _RATING and math.isnan(rating):
+            rating, has_rating = _number(value, name, symbol), True
+        elif lower in _SIGNAL and not has_signal:
+            (signal, is_hit), has_signal = _signal(value, name, symbol), True
+        elif lower in _ALPHA and alpha is None:
+            alpha = _number(value, name, symbol)
         else:
-            columns = {name: _number(row[name], name, symbol) for name in row_map.columns}
-        alpha = row_map.alpha
-        return cls(
-            rating=rating,
-            signal=signal,
-            alpha=None if alpha is None else _number(row[alpha], alpha, symbol),
-            columns=columns,
+            _add_column(columns, name, value)
+    if math.isnan(rating) and signal is None and is_hit is None:
+        if is_no:  # a row is something, unless it says that there is none
+            return Outcome(alpha=alpha, columns=columns, is_hit=not has_signal and not has_rating)
+        return Outcome.failed(
+            "the scanner gave neither rating nor signal; name where it keeps one by "
+            f"row_map=RowMap(rating=...) or RowMap(signal=...), met {_paths(row)}"
         )
+    if is_no and not has_signal:
+        is_hit = True
+    return Outcome(rating, signal, alpha, columns, is_hit=is_hit)
+
+
+def _of_mapped(row: Mapping[Any, Any], symbol: str, row_map: RowMap, *, is_no: bool) -> Outcome:
+    found: dict[str, object] = {}
+    for name in row_map.fields:
+        is_there, found[name] = find(row, name)
+        if not is_there:
+            raise InvalidOutcomeError(
+                f"the row of {symbol} has no {name!r}, which the row map names; it has "
+                f"{_paths(row)}"
+            )
+    rating, signal, is_hit, alpha = math.nan, None, None, None
+    if row_map.rating is not None:
+        rating = _number(found[row_map.rating], row_map.rating, symbol)
+    if row_map.signal is not None:
+        signal, is_hit = _signal(found[row_map.signal], row_map.signal, symbol)
+    elif is_no:
+        is_hit = not math.isnan(rating)
+    if row_map.alpha is not None:
+        alpha = _number(found[row_map.alpha], row_map.alpha, symbol)
+    if math.isnan(rating) and signal is None and is_hit is None:
+        if not is_no:
+            return Outcome.failed("the scanner gave neither rating nor signal")
+        is_hit = False
+    columns: dict[str, float] = {}
+    if row_map.columns is None:
+        for key, value in row.items():
+            if key not in found:
+                _add_column(columns, str(key), value)
+    else:
+        columns = {name: _number(found[name], name, symbol) for name in row_map.columns}
+    return Outcome(rating, signal, alpha, columns, is_hit=is_hit)
+
+
+def _signal(value: object, name: str, symbol: str) -> tuple[str | None, bool | None]:
+    """Return the word of a signal, and whether it is one where that is no matter of words."""
+    if is_missing(value):
+        return None, None
+    if (flag := as_flag(value)) is not None:
+        return ("yes" if flag else "no"), flag
+    met = conditions(value)
+    if met is not None:
+        return (", ".join(met)[:_MOST_LETTERS] or None), bool(met)
+    if (text := as_text(value)) is not None and meaning(text) is not None:
+        return text, None
+    number = as_number(value)
+    if number is not None:
+        return (str(value), number > 0) if not math.isnan(number) else (None, None)
+    if text is not None:
+        return text, None
+    raise InvalidOutcomeError(
+        f"{name} of {symbol} is {_shown(value)}; expected a text such as 'Long', a truth value or "
+        "a number"
+    )
+
+
+def _judged_by(rule: HitIf, value: object, symbol: str, row_map: RowMap | None) -> Outcome:
+    """Ask the user's function; what can be read of the result beside it is kept."""
+    if isinstance(value, Outcome) and (value.error is not None or value.is_hit is not None):
+        return value  # read before
+    try:
+        is_hit = bool(rule.is_hit(value))
+    except Exception as err:
+        raise InvalidOutcomeError(
+            f"HitIf {rule.name} failed for the result of {symbol}, {_shown(value)}: "
+            f"{type(err).__name__}: {err}"
+        ) from err
+    try:
+        outcome = _read(value, symbol, row_map, None)
+    except InvalidOutcomeError:
+        outcome = Outcome()  # the function has read it
+    row = None if isinstance(value, Outcome) else as_row(value)
+    if outcome.error is not None:
+        columns: dict[str, float] = {}
+        for key, each in ({} if row is None else row).items():
+            _add_column(columns, str(key), each)
+        outcome = Outcome(columns=columns)
+    return replace(outcome, is_hit=is_hit)
+
+
+def _by_words(outcome: Outcome, value: object, rule: Signal) -> Outcome:
+    if outcome.error is not None or outcome.is_hit is not None:
+        return outcome
+    if outcome.signal is not None:
+        if rule.words is None:
+            return outcome
+        return replace(outcome, is_hit=meaning(outcome.signal, rule.words) is True)
+    # Of a scanner that returns nothing for no signal, a number other than 0 is one.
+    is_bare = rule.none_is_no and not isinstance(value, Outcome) and as_row(value) is None
+    return replace(outcome, is_hit=outcome.rating != 0.0) if is_bare else outcome
+
+
+def _rated_by_signal(
+    outcome: Outcome, value: object, symbol: str, row_map: RowMap | None
+) -> Outcome:
+    """Where ratings are judged and the scanner has none at all, a signal is worth 1, another 0."""
+    if isinstance(value, Outcome) or (row_map is not None and row_map.rating is not None):
+        return outcome
+    row = as_row(value)
+    if outcome.signal is not None and outcome.is_hit is None and meaning(outcome.signal) is None:
+        if row is None:  # a message, perhaps; no grade on any scale
+            raise _unreadable(value, symbol)
+        return outcome
+    if row is not None and any(str(key).lower() in _RATING for key in row):
+        return outcome
+    return replace(outcome, rating=outcome.is_signal)
+
+
+def _add_column(columns: dict[str, float], name: str, value: object) -> None:
+    """Keep a number; texts, and what is nested, are no columns."""
+    if isinstance(value, _NUMBERS):
+        columns[name] = float(value)
 
 
 def _number(value: object, name: str, symbol: str) -> float:
-    if type(value) is float and not math.isinf(value):  # nearly always
-        return value
-    if value is None:
-        return math.nan
-    if not _is_number(value):
-        raise InvalidOutcomeError(f"{name} of {symbol} is {value!r}; expected a number")
-    number = float(value)
+    number = as_number(value)
+    if number is None:
+        raise InvalidOutcomeError(f"{name} of {symbol} is {_shown(value)}; expected a number")
     if math.isinf(number):
         raise InvalidOutcomeError(f"{name} of {symbol} is {number}; expected a finite number")
     return number
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+def _is_one_number(value: pd.Series[Any]) -> bool:
+    """Whether a Series is the last entry of a column, and no row."""
+    return value.size == 1 and not isinstance(value.index[0], str)
 
 
-def _text(value: object, name: str, symbol: str) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, float) and math.isnan(value):  # an empty cell of a DataFrame
-        return None
-    raise InvalidOutcomeError(f"{name} of {symbol} is {value!r}; expected a text such as 'Long'")
+def _unreadable(value: object, symbol: str) -> InvalidOutcomeError:
+    what = f"{_shown(value)} ({type(value).__name__})"
+    if isinstance(value, pd.DataFrame):
+        what = f"a frame of {len(value)} rows"
+    return InvalidOutcomeError(
+        f"outcome of {symbol} is {what}; expected a number, a signal (True, 'BUY', a list of "
+        "conditions met), one row, an Outcome, or an exception for a failed evaluation. For any "
+        "other shape say rewards=HitIf(function)"
+    )
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
+
+
+def _paths(row: Mapping[Any, Any]) -> str:
+    shown = list(islice(paths(row), _MOST_SHOWN + 1))
+    more = ", ..." if len(shown) > _MOST_SHOWN else ""
+    return (", ".join(map(repr, shown[:_MOST_SHOWN])) or "nothing") + more

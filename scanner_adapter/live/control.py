@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bandit.checks import as_number, as_text, as_texts
 from bandit.choice.queue import MAX_BOOST, PriorityQueue
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.jsonio import from_json, to_json
@@ -73,15 +74,15 @@ class ScanControl:
         return note
 
 
-def obey(
-    queue: PriorityQueue, wishes: ScanControl, former: ScanControl, universe: Container[str]
+def apply(
+    queue: PriorityQueue, control: ScanControl, former: ScanControl, universe: Container[str]
 ) -> None:
     """Do in a queue what is asked now, and undo what was asked and is asked no longer.
 
     What the scan's own program pinned, excluded or boosted stays as it is. Symbols that are not
     part of the scan are passed over, with one warning.
     """
-    asked = (*wishes.pin, *wishes.exclude, *wishes.boost)
+    asked = (*control.pin, *control.exclude, *control.boost)
     unknown = [symbol for symbol in asked if symbol not in universe]
     if unknown:
         log.warning(
@@ -92,16 +93,16 @@ def obey(
     def known(symbols: Iterable[str]) -> dict[str, None]:
         return {symbol: None for symbol in symbols if symbol in universe}
 
-    excluded, excluded_before = known(wishes.exclude), known(former.exclude)
+    excluded, excluded_before = known(control.exclude), known(former.exclude)
     queue.include(excluded_before.keys() - excluded.keys())
     queue.exclude(excluded.keys() - excluded_before.keys())
     cannot_come = set(queue.excluded)
-    pins = [symbol for symbol in known(wishes.pin) if symbol not in cannot_come]
+    pins = [symbol for symbol in known(control.pin) if symbol not in cannot_come]
     queue.unpin(symbol for symbol in known(former.pin) if symbol not in pins)
     queue.pin(pins)
     queue.boost(
         dict.fromkeys(known(former.boost), 0.0)
-        | {symbol: wishes.boost[symbol] for symbol in known(wishes.boost)}
+        | {symbol: control.boost[symbol] for symbol in known(control.boost)}
     )
 
 
@@ -111,7 +112,8 @@ Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 def with_stop(reason: str, at: float | None = None) -> Change:
     """Ask for the end of a scan; the first one who asks is the one who is named."""
-    stop = Stop(reason, time.time() if at is None else at)
+    moment = time.time() if at is None else as_number(at, "at", "seconds since 1970")
+    stop = Stop(as_text(reason, "reason"), moment)
     return _change(lambda control: replace(control, stop=control.stop or stop))
 
 
@@ -122,7 +124,7 @@ def without_stop() -> Change:
 
 def with_pins(symbols: Iterable[str]) -> Change:
     """Pin symbols behind those that are pinned; a former exclusion of theirs ends."""
-    names = tuple(symbols)
+    names = as_texts(symbols)
     return _change(
         lambda control: replace(
             control,
@@ -134,13 +136,13 @@ def with_pins(symbols: Iterable[str]) -> Change:
 
 def without_pins(symbols: Iterable[str]) -> Change:
     """Give symbols back their own place."""
-    names = tuple(symbols)
+    names = as_texts(symbols)
     return _change(lambda control: replace(control, pin=_without(control.pin, names)))
 
 
 def with_exclusions(symbols: Iterable[str]) -> Change:
     """Exclude symbols; a former pin of theirs ends."""
-    names = tuple(symbols)
+    names = as_texts(symbols)
     return _change(
         lambda control: replace(
             control,
@@ -152,7 +154,7 @@ def with_exclusions(symbols: Iterable[str]) -> Change:
 
 def without_exclusions(symbols: Iterable[str]) -> Change:
     """Let excluded symbols be scanned again."""
-    names = tuple(symbols)
+    names = as_texts(symbols)
     return _change(lambda control: replace(control, exclude=_without(control.exclude, names)))
 
 

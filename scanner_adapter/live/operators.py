@@ -10,7 +10,7 @@ from bandit.choice.queue import PriorityQueue
 from bandit.rewards import rule_text
 from scanner_adapter.inputs.context import factor_of
 from scanner_adapter.ledger import Ledger
-from scanner_adapter.live.control import ScanControl, obey
+from scanner_adapter.live.control import ScanControl, apply
 from scanner_adapter.live.publisher import StatusPublisher
 from scanner_adapter.live.status_builder import StatusBuilder
 from scanner_adapter.state.learned_state import LearnedState
@@ -42,7 +42,7 @@ class OperatorLine:
         self.view.told = told
         self.link: StatusPublisher | None = None
         self._ledger = ledger
-        self._obeyed = ScanControl()
+        self._applied = ScanControl()
 
     def connect(
         self, learned: LearnedState, scan_id: str, status: Callable[[], dict[str, Any]], *,
@@ -59,14 +59,14 @@ class OperatorLine:
         if self.link is None:
             return
         self.link.poll()
-        wishes = self.link.wishes
-        if wishes is not self._obeyed and queue is not None:
-            former, self._obeyed = self._obeyed, wishes
+        control = self.link.control
+        if control is not self._applied and queue is not None:
+            former, self._applied = self._applied, control
             try:
-                obey(queue, wishes, former, self._ledger.place)
+                apply(queue, control, former, self._ledger.place)
             except Exception as error:
-                log.warning("wishes %s are not heard: %s", wishes, error, exc_info=error)
-            self.view.show_wishes()
+                log.warning("control %s are not heard: %s", control, error, exc_info=error)
+            self.view.show_control()
             self.link.tell()
 
     def tell(self) -> None:
@@ -83,7 +83,7 @@ class OperatorLine:
     @property
     def stop_asked(self) -> str | None:
         """Why the scan is to end by an operator's wish; None to go on."""
-        stop = None if self.link is None else self.link.wishes.stop
+        stop = None if self.link is None else self.link.control.stop
         return None if stop is None else f"stopped from outside: {stop.reason}"
 
     @property

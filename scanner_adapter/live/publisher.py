@@ -1,4 +1,4 @@
-"""A running scan's line to the outside: its status goes out, operators' wishes come in.
+"""A running scan's line to the outside: its status goes out, operators' control come in.
 
 Both go through the store, in a thread of their own, so that a store that is slow or away never
 makes the scan wait. The thread begins with the first report (a pool of processes has forked by
@@ -44,7 +44,7 @@ Note = dict[str, Any]
 
 
 class StatusPublisher:
-    """Sends a scan's status and fetches wishes, at most four times a second.
+    """Sends a scan's status and fetches control, at most four times a second.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class StatusPublisher:
 
     Attributes
     ----------
-    wishes : ScanControl
+    control : ScanControl
         As last read; replaced as a whole.
     cost_s : float
         Processor seconds spent here so far, by whichever thread.
@@ -67,7 +67,7 @@ class StatusPublisher:
     def __init__(
         self, store: Store, ruleset: str, scan_id: str, status: Callable[[], Note], is_shared: bool
     ) -> None:
-        self.wishes = ScanControl()
+        self.control = ScanControl()
         self.cost_s = 0.0
         self._store = store
         self._ruleset = ruleset
@@ -89,7 +89,7 @@ class StatusPublisher:
         )
 
     def poll(self) -> None:
-        """Look for wishes now, where no thread does."""
+        """Look for control now, where no thread does."""
         if not self._is_open:
             self._is_open = True
             self._open()
@@ -107,17 +107,17 @@ class StatusPublisher:
         if self._spool_is_away():
             return
         self._exchange()
-        stop = self.wishes.stop
+        stop = self.control.stop
         if stop is not None and not self._is_shared:
             log.info("scan %s was stopped before (%s); it goes on", self._scan_id, stop.reason)
-            self.wishes = replace(self.wishes, stop=None)
+            self.control = replace(self.control, stop=None)
             try:
                 self._store.update_control(self._ruleset, self._scan_id, without_stop())
             except StoreError as err:
                 self._failed(err)
 
     def listen(self) -> None:
-        """Make sure that wishes are heard between batches too."""
+        """Make sure that control are heard between batches too."""
         if self._thread.ident is None:
             self._thread.start()
 
@@ -220,7 +220,7 @@ class StatusPublisher:
             control = self._store.get_control(self._ruleset, self._scan_id)
             if control != self._control:
                 self._control = control
-                self.wishes = ScanControl.from_json(control)
+                self.control = ScanControl.from_json(control)
         except (InvalidNoteError, CorruptStateError) as err:
             if str(err) != self._misread:
                 log.warning("what is asked of scan %s is not understood: %s", self._scan_id, err)

@@ -38,13 +38,15 @@ def screen(
     notice : str
         Stands on top, when something is the matter.
     """
-    n_rows = _LONG if height is None else max(height - _FIXED_LINES - bool(notice), 1)
+    n_notices = bool(notice) + bool(status.warning)
+    n_rows = _LONG if height is None else max(height - _FIXED_LINES - n_notices, 1)
     lists: RenderableType = _hits(status, n_rows)
     if width >= WIDE:
         lists = _beside(lists, _next(status, n_rows), width)
     parts = [
         *([_line(notice, "bold yellow")] if notice else []),
         _heading(status, now, width),
+        *([_line(status.warning, "yellow")] if status.warning else []),
         _progress(status, width),
         _line(found_text(status)),
         _line(missing_text(status), "dim"),

@@ -26,6 +26,7 @@ MAX_POINTS = 200
 MAX_NAMES = 200
 # Letters of a scanner's own words that are kept.
 MAX_TEXT = 200
+MAX_WARNING = 300
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,8 @@ class LiveStatus:
         At most `MAX_NAMES` each.
     failure : str or None
         What broke in scanrank itself, so that the rest comes in the given order.
+    warning : str or None
+        What is wrong with the scanner's results, and the way out.
     """
 
     scan_id: str
@@ -200,6 +203,7 @@ class LiveStatus:
     pinned: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     failure: str | None = None
+    warning: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the status note."""

@@ -18,7 +18,7 @@ import numpy as np
 from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
 from bandit.rewards import Threshold, TopShare
-from scanner_adapter.jsonio import to_json
+from scanner_adapter.jsonio import finite_or_none, to_json
 from scanner_adapter.ledger import Ledger
 from scanner_adapter.live.status import (
     FORMAT,
@@ -27,6 +27,7 @@ from scanner_adapter.live.status import (
     MAX_NEXT,
     MAX_POINTS,
     MAX_TEXT,
+    MAX_WARNING,
     LiveEstimate,
     LiveHit,
     LiveWeight,
@@ -42,7 +43,7 @@ _BOUND = 0.5 + CONFIDENCE / 2
 
 # Shares of the scan's time that the parts may take, of one processor.
 _SHARES = {
-    "hits": 0.0006, "estimate": 0.0006, "queue": 0.0006, "wishes": 0.0002, "weights": 0.0002,
+    "hits": 0.0006, "estimate": 0.0006, "queue": 0.0006, "control": 0.0002, "weights": 0.0002,
 }  # fmt: skip
 # A first computation can take ten times what later ones do: nobody should wait for those longer
 # than this, as long as a part stays below this share.
@@ -87,10 +88,10 @@ class StatusBuilder:
         self._n_seen = 0
         self._parts = {name: _Throttled(share) for name, share in _SHARES.items()}
 
-    def show_wishes(self) -> None:
+    def show_control(self) -> None:
         """Say that an operator's wish has changed the queue, which is shown at once."""
         self._touch()
-        self._parts["wishes"].hurry()
+        self._parts["control"].hurry()
 
     def _touch(self) -> None:
         for part in self._parts.values():
@@ -105,6 +106,7 @@ class StatusBuilder:
         state: str,
         stopped: str | None,
         failure: str | None,
+        warning: str | None,
     ) -> dict[str, Any]:
         """Return the status note of this moment, see `LiveStatus`.
 
@@ -116,7 +118,7 @@ class StatusBuilder:
             Symbols still to be scanned until a recall is expected.
         state : "scanning" or "done"
             At the end every part is computed anew that is not dear.
-        stopped, failure : str or None
+        stopped, failure, warning : str or None
         """
         now, ledger = time.monotonic(), self._ledger
         if ledger.n_reported != self._n_seen:
@@ -128,7 +130,7 @@ class StatusBuilder:
                 "hits": lambda: self._hits(live),
                 "estimate": lambda: self._estimate(live, to_recall),
                 "queue": lambda: self._queue(live, queue),
-                "wishes": lambda: _wishes(queue),
+                "control": lambda: _control(queue),
                 "weights": lambda: _weights(live, self._groups),
             }
         elapsed = time.time() - ledger.opened_at
@@ -139,6 +141,7 @@ class StatusBuilder:
             "state": state,
             "stopped": _cut(stopped),
             "failure": _cut(failure),
+            "warning": None if warning is None else warning[:MAX_WARNING],
             "started_at": round(ledger.opened_at, 3),
             "updated_at": round(time.time(), 3),
             "workers": self.workers,
@@ -175,7 +178,7 @@ class StatusBuilder:
         points = np.unique(np.linspace(0, max(order.size - 1, 0), MAX_POINTS).astype(np.intp))
         limit = _limit(live)
         return {
-            "n_hits": _known(live.n_hits),
+            "n_hits": finite_or_none(live.n_hits),
             "hit_limit": limit,
             "newest_hits": [self._hit(at) for at in np.flatnonzero(is_hit)[: -MAX_HITS - 1 : -1]],
             "curve": [[int(at) + 1, float(found[at])] for at in points[: order.size]],
@@ -187,7 +190,7 @@ class StatusBuilder:
         outcome = ledger.outcome(place)
         return LiveHit(
             symbol=ledger.symbols[place],
-            rating=_known(outcome.rating),
+            rating=finite_or_none(outcome.rating),
             signal=_cut(outcome.signal),
             rank=int(at) + 1,
             at=round(float(ledger.at[at]), 3),
@@ -196,6 +199,8 @@ class StatusBuilder:
 
     def _estimate(self, live: OpenScan, to_recall: Callable[[float], int]) -> Part:
         estimate = live.estimate(_BOUND)
+        if math.isnan(estimate.recall):  # errors alone
+            return {"estimate": None}
         return {
             "n_to_go": self._ledger.n_reported + to_recall(self.target),
             "estimate": LiveEstimate(
@@ -270,7 +275,7 @@ def _limit(live: OpenScan) -> float | None:
     return None
 
 
-def _wishes(queue: PriorityQueue) -> Part:
+def _control(queue: PriorityQueue) -> Part:
     return {"pinned": queue.pinned[:MAX_NAMES], "excluded": queue.excluded[:MAX_NAMES]}
 
 
@@ -287,10 +292,6 @@ def _weights(live: OpenScan, groups: Sequence[str]) -> Part:
 
 def _cut(text: str | None) -> str | None:
     return None if text is None else text[:MAX_TEXT]
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
 
 
 def _short(value: float) -> float:

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from bandit.errors import InvalidInputError
 from bandit.evaluation.metrics import Interval
+from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.replay.report import BLOCK, ReplayReport
 
 By = Literal["regime", "sector"]
@@ -54,8 +55,7 @@ class GroupRow:
         for measure in SHARES:
             interval = asdict(getattr(self, measure))
             for part, key in (("mean", ""), ("low", "_low"), ("high", "_high")):
-                value = interval[part]
-                row[f"{measure}{key}"] = None if math.isnan(value) else value
+                row[f"{measure}{key}"] = finite_or_none(interval[part])
         return row
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.rewards import RewardRule
-from bandit.stores.memory import ForgetfulStore, MemoryStore
+from bandit.stores.forgetful import ForgetfulStore
+from bandit.stores.sqlite import SqliteStore
 from scanner_adapter.replay.logs.scans import ReplayScan
 from scanner_adapter.replay.pace import Pace, evaluate
 from scanner_adapter.replay.recorder import Recorder
@@ -44,7 +45,7 @@ class Configuration:
         Without its journal, ruleset "replay" of the ranker's store, two years of scans of 1,500
         symbols take 300 MB less.
         """
-        store = MemoryStore() if keeps_journal else ForgetfulStore()
+        store = SqliteStore() if keeps_journal else ForgetfulStore()
         return SymbolRanker.open(
             store, ruleset="replay", seed=self.seed, rewards=rule, **self.settings
         )

@@ -21,6 +21,7 @@ from bandit.evaluation.metrics import (
     bootstrap_interval,
     paired_difference,
 )
+from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.replay.logs.regimes import Regime
 from scanner_adapter.replay.recorder import Recorder
 
@@ -170,11 +171,11 @@ class ReplayReport:
             row: Row = {"order": order}
             for measure in (*_MEASURES, *_FURTHER):
                 interval = self.interval(order, measure)
-                row[measure] = _number(interval.mean)
-                row[f"{measure}_low"] = _number(interval.low)
-                row[f"{measure}_high"] = _number(interval.high)
+                row[measure] = finite_or_none(interval.mean)
+                row[f"{measure}_low"] = finite_or_none(interval.low)
+                row[f"{measure}_high"] = finite_or_none(interval.high)
             row["scans"] = len(result.metrics)
-            row["overhead_ms_per_scan"] = _number(float(result.overhead_ms.mean()))
+            row["overhead_ms_per_scan"] = finite_or_none(float(result.overhead_ms.mean()))
             rows.append(row)
         return rows
 
@@ -243,10 +244,6 @@ class ReplayReport:
 def _kept(values: tuple[T, ...], rows: NDArray[np.bool_]) -> tuple[T, ...]:
     """Those of `values`, one a scan or none at all, whose row is chosen."""
     return tuple(v for v, keep in zip(values, rows, strict=True) if keep) if values else ()
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _shown(value: float, form: str = ".3f") -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from bandit.checks import as_count
 from scanner_adapter.batch import ScanSummary
-from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
+from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.run.pipeline import OnResult, Pipeline
+from scanner_adapter.run.pipeline import OnResult, Pipeline, check_run
 from scanner_adapter.run.progress import OnProgress
 from scanner_adapter.run.protocol import RunnableScan
 from scanner_adapter.run.stop_rules import StopRule, seconds_left
@@ -35,10 +36,8 @@ async def run_scan_async(
     cancelled and gives its place back; so is everything under way when the scan stops. Cancelling
     the task that awaits this closes the scan, and keeps what was learned.
     """
-    if timeout_s is not None and not timeout_s > 0:
-        raise InvalidContextError(f"timeout_s is {timeout_s}; expected a positive number")
-    if retries < 0:
-        raise InvalidContextError(f"retries is {retries}; expected 0 or more")
+    check_run(fn, timeout_s=timeout_s, retries=retries)
+    as_count(concurrency, "concurrency")
     pipeline = Pipeline(
         scan, n_workers=concurrency, batch_size=batch_size, until=until, on_result=on_result,
         on_progress=on_progress,
@@ -51,7 +50,7 @@ async def run_scan_async(
                 try:
                     async with asyncio.timeout(timeout_s):
                         value = await fn(symbol)
-                    return symbol, Outcome.of(value, symbol=symbol, row_map=scan.row_map)
+                    return symbol, scan.read(symbol, value)
                 except InvalidOutcomeError as error:
                     return symbol, Outcome.failed(error)
                 except Exception as error:

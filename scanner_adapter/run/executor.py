@@ -10,10 +10,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 
+from bandit.checks import as_count, as_function, as_kind
+from bandit.errors import InvalidInputError
 from scanner_adapter.batch import ScanSummary
-from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
+from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.run.pipeline import OnResult, Pipeline
+from scanner_adapter.run.pipeline import OnResult, Pipeline, check_run
 from scanner_adapter.run.prefetch import Prefetch, Prefetcher
 from scanner_adapter.run.progress import OnProgress, Progress
 from scanner_adapter.run.protocol import RunnableScan
@@ -80,13 +82,14 @@ def run_scan(
     `timeout_s`), reports it, and closes the scan: what was learned is kept. KeyboardInterrupt is
     raised again after that.
     """
+    check_run(fn, timeout_s=timeout_s, retries=retries)
+    if executor is not None:
+        as_kind(executor, "executor", Executor, "a concurrent.futures.Executor")
+    if prefetch is not None:
+        as_function(prefetch, "prefetch", "the symbols of a batch")
     n_workers = 1 if executor is None else _workers_of(executor, workers)
-    if timeout_s is not None and not timeout_s > 0:
-        raise InvalidContextError(f"timeout_s is {timeout_s}; expected a positive number")
     if timeout_s is not None and executor is None:
-        raise InvalidContextError("timeout_s needs an executor: nothing can interrupt this thread")
-    if retries < 0:
-        raise InvalidContextError(f"retries is {retries}; expected 0 or more")
+        raise InvalidInputError("timeout_s needs an executor: nothing can interrupt this thread")
     pipeline = Pipeline(
         scan, n_workers=n_workers, batch_size=batch_size, until=until, on_result=on_result,
         on_progress=on_progress, overlaps=executor is not None and scan.is_shared,
@@ -124,13 +127,15 @@ def _take(pipeline: Pipeline, evaluations: Evaluations, scan: RunnableScan, wait
     if result is not None:
         symbol, value = result
         try:
-            outcome = Outcome.of(value, symbol=symbol, row_map=scan.row_map)
+            outcome = scan.read(symbol, value)
         except InvalidOutcomeError as error:
             outcome = Outcome.failed(error)
         pipeline.finish(symbol, outcome)
 
 
 def _workers_of(executor: Executor, workers: int | None) -> int:
+    if workers is not None:
+        as_count(workers, "workers")
     own = getattr(executor, "_max_workers", None)  # threads, processes, loky; dask does not say
     return workers or own or os.cpu_count() or 1
 

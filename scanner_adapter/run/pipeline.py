@@ -21,11 +21,17 @@ import math
 import time
 from collections.abc import Callable
 
-from scanner_adapter.errors import InvalidContextError
+from bandit.checks import as_count, as_function, as_number
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.run.progress import OnProgress, progress_of
 from scanner_adapter.run.protocol import RunnableScan
-from scanner_adapter.run.stop_rules import StopRule, recall_target, seconds_left, symbols_left
+from scanner_adapter.run.stop_rules import (
+    StopRule,
+    check_stop_rule,
+    recall_target,
+    seconds_left,
+    symbols_left,
+)
 
 OnResult = Callable[[str, Outcome], None]
 
@@ -35,6 +41,19 @@ FIRST_BATCH = 50
 OVERHEAD_SHARE = 0.004
 # But never more than this share of the universe: the scan is to learn while it runs.
 LARGEST_SHARE = 0.1
+
+
+def check_run(fn: object, *, timeout_s: float | None, retries: int) -> None:
+    """Refuse what no run can use.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    as_function(fn, "fn", "a symbol and returns its result")
+    if timeout_s is not None:
+        as_number(timeout_s, "timeout_s", "a positive number of seconds", above=0.0)
+    as_count(retries, "retries", least=0)
 
 
 class Pipeline:
@@ -64,9 +83,16 @@ class Pipeline:
         on_progress: OnProgress | None,
         overlaps: bool = False,
     ) -> None:
-        for name, value in (("batch_size", batch_size), ("workers", n_workers)):
-            if value is not None and value < 1:
-                raise InvalidContextError(f"{name} is {value}; expected at least 1")
+        if batch_size is not None:
+            as_count(batch_size, "batch_size")
+        if until is not None:
+            check_stop_rule(until, "until")
+        for name, callback, takes in (
+            ("on_result", on_result, "a symbol and its outcome"),
+            ("on_progress", on_progress, "a Progress"),
+        ):
+            if callback is not None:
+                as_function(callback, name, takes)
         self.scan = scan
         self.n_workers = n_workers
         self.in_flight: set[str] = set()
@@ -114,8 +140,10 @@ class Pipeline:
         k = min(self._batch_size, symbols_left(self._until, self.scan, self._n_handed_out))
         batch = self.scan.next_batch(int(k)).symbols if k >= 1 else ()
         if not batch:
-            # In a shared scan, what other workers hold may still come back.
-            self.is_ending = k < 1 or not self.scan.awaits_others
+            self._heed()  # an operator's stop arrives with the batch that it empties
+            # In a shared scan, what other workers hold may still come back: `next_batch` has
+            # waited for it unless results of this worker's own are due.
+            self.is_ending |= k < 1 or not self.scan.awaits_others or not self.in_flight
             return ()
         self._n_handed_out += len(batch)
         self.in_flight.update(batch)
@@ -170,6 +198,11 @@ class Pipeline:
             self._on_progress(
                 progress_of(self.scan, stage=stage, target=recall_target(self._until))
             )
+        self._heed()
+        return not self.is_ending
+
+    def _heed(self) -> None:
+        """Stop where an operator or the rule says so."""
         # At the end too: a symbol budget ends the choosing before its last results are in.
         is_whole = self.scan.n_scanned == len(self.scan.symbols)
         if not self.is_stopped and not is_whole:
@@ -178,7 +211,6 @@ class Pipeline:
                 reason = self._until.reason(self.scan)
             if reason is not None:
                 self.stop(reason)
-        return not self.is_ending
 
     def _adapt(self, overhead_s: float) -> None:
         """Let the next batch be as large as this one's overhead is worth."""

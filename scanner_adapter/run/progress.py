@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
+from bandit.checks import as_function, as_kind, as_number
 from scanner_adapter.run.protocol import DEFAULT_TARGET, ScanView
 
 
@@ -78,6 +79,7 @@ def five_arguments(
     callback: Callable[[str, int, int, str, Mapping[str, float]], object],
 ) -> OnProgress:
     """Wrap a callback that takes (stage, done, total, message, details)."""
+    as_function(callback, "callback", "stage, done, total, message and details")
 
     def on_progress(progress: Progress) -> None:
         callback(progress.stage, progress.done, progress.total, progress.message, progress.details)
@@ -87,6 +89,9 @@ def five_arguments(
 
 def log_progress(logger: logging.Logger | None = None, every_s: float = 10.0) -> OnProgress:
     """Return a callback that logs a line at most every `every_s` seconds, and at the end."""
+    if logger is not None:
+        as_kind(logger, "logger", (logging.Logger, logging.LoggerAdapter), "a logging.Logger")
+    as_number(every_s, "every_s", "a number of seconds, 0 or more", least=0.0)
     logger = logger or logging.getLogger("scanrank")
     last = -math.inf
 
@@ -111,6 +116,8 @@ def rich_progress(console: Console | None = None) -> Iterator[OnProgress]:
     >>> with rich_progress() as bar:
     ...     summary = ranker.start_scan(["AAPL", "MSFT"]).run(len, on_progress=bar)
     """
+    if console is not None:
+        as_kind(console, "console", Console, "a rich.console.Console")
     console = console or Console(stderr=True)
     bar = RichProgress(
         TextColumn("{task.description}"),

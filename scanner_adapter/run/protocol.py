@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bandit.belief.recall import RecallEstimate
 from scanner_adapter.batch import Batch, ScanSummary
-from scanner_adapter.inputs.outcomes import Outcome, RowMap
+from scanner_adapter.inputs.outcomes import Outcome
 
 # Aimed at where no stop rule names a recall.
 DEFAULT_TARGET = 0.95
@@ -53,7 +53,6 @@ class RunnableScan(ScanView, Protocol):
     stopped: str | None
     batch_size: int
     overhead_s: float
-    row_map: RowMap | None
 
     @property
     def is_shared(self) -> bool:
@@ -73,6 +72,9 @@ class RunnableScan(ScanView, Protocol):
 
     def next_batch(self, k: int | None = None) -> Batch:
         """Choose symbols."""
+
+    def read(self, symbol: str, result: object) -> Outcome:
+        """Read what the scanner returned."""
 
     def report(self, rows: Mapping[str, Outcome]) -> None:
         """Report outcomes."""

@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from scanner_adapter.errors import InvalidContextError
+from bandit.checks import as_count, as_number, refusal
+from bandit.errors import InvalidInputError
 from scanner_adapter.run.protocol import ScanView
 
 
@@ -34,10 +35,8 @@ class RecallReached:
     confidence: float = 0.9
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.target <= 1.0:
-            raise InvalidContextError(f"target recall {self.target} is outside (0, 1]")
-        if not 0.5 <= self.confidence < 1.0:
-            raise InvalidContextError(f"confidence {self.confidence} is outside [0.5, 1)")
+        as_number(self.target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
+        as_number(self.confidence, "confidence", "a number in [0.5, 1)", least=0.5, below=1.0)
 
     def reason(self, scan: ScanView) -> str | None:
         """See `StopRule`."""
@@ -60,7 +59,7 @@ class SymbolBudget:
     n: int
 
     def __post_init__(self) -> None:
-        _check_positive("symbol budget", self.n)
+        as_count(self.n, "n")
 
     def reason(self, scan: ScanView) -> str | None:
         """See `StopRule`."""
@@ -74,7 +73,7 @@ class TimeBudget:
     seconds: float
 
     def __post_init__(self) -> None:
-        _check_positive("time budget", self.seconds)
+        as_number(self.seconds, "seconds", "a positive number of seconds", above=0.0)
 
     def reason(self, scan: ScanView) -> str | None:
         """See `StopRule`."""
@@ -89,7 +88,7 @@ class HitsFound:
     n: int
 
     def __post_init__(self) -> None:
-        _check_positive("number of hits", self.n)
+        as_count(self.n, "n")
 
     def reason(self, scan: ScanView) -> str | None:
         """See `StopRule`."""
@@ -104,8 +103,8 @@ class DiminishingReturns:
     min_hits: int = 1
 
     def __post_init__(self) -> None:
-        _check_positive("window", self.window)
-        _check_positive("number of hits", self.min_hits)
+        as_count(self.window, "window")
+        as_count(self.min_hits, "min_hits")
 
     def reason(self, scan: ScanView) -> str | None:
         """See `StopRule`."""
@@ -154,6 +153,18 @@ class AllOf:
         return f"AllOf({', '.join(map(repr, self.rules))})"
 
 
+def check_stop_rule(rule: object, name: str) -> None:
+    """Refuse what is no stop rule.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    # A class has the method too, and needs the numbers.
+    if isinstance(rule, type) or not callable(getattr(rule, "reason", None)):
+        raise refusal(rule, name, "a stop rule such as RecallReached(0.95) or TimeBudget(60)")
+
+
 def symbols_left(rule: StopRule | None, scan: ScanView, n_handed_out: int) -> float:
     """How many more symbols may be handed out before a symbol budget is spent."""
     match rule:
@@ -191,10 +202,7 @@ def recall_target(rule: StopRule | None) -> float | None:
 
 def _at_least_one(rules: tuple[StopRule, ...]) -> tuple[StopRule, ...]:
     if not rules:
-        raise InvalidContextError("no stop rule given; give at least one")
+        raise InvalidInputError("no stop rule given; give at least one")
+    for place, rule in enumerate(rules):
+        check_stop_rule(rule, f"rules[{place}]")
     return rules
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not (0 < value < math.inf):
-        raise InvalidContextError(f"{name} is {value}; expected a positive number")

@@ -33,9 +33,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.belief.recall import RecallEstimate
+from bandit.checks import as_count, as_number, as_texts
 from bandit.choice.explain import Explanation, GroupWeight
 from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
+from bandit.rewards import RewardRule
 from scanner_adapter.batch import SECONDS_PER_DAY, Batch, ScanSummary
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import ScanStateError
@@ -53,6 +55,7 @@ from scanner_adapter.run.progress import OnProgress
 from scanner_adapter.run.stop_rules import StopRule
 from scanner_adapter.scan.claims import choose_and_claim
 from scanner_adapter.scan.closing import save_scan
+from scanner_adapter.scan.result_check import ResultCheck
 from scanner_adapter.scan.session import ScanSession
 from scanner_adapter.scan.worker import WorkerLeases
 from scanner_adapter.state.comparison import Comparison
@@ -85,6 +88,7 @@ class Scan:
         scan_time: float,
         started: float,
         lock: threading.RLock,
+        rule: RewardRule,
         row_map: RowMap | None = None,
         failure: BaseException | None = None,
         compare: Callable[[], Comparison] | None = None,
@@ -100,12 +104,15 @@ class Scan:
         self.started = started
         self.scan_time = scan_time
         self.row_map = row_map
+        self.rule = rule
         self.stopped: str | None = None
         self._lock = lock
         self._compare = compare
         self._share = share
         self._columns = context_names
         self._ledger = Ledger(symbols, started)
+        self._check = ResultCheck(rule)
+        self._warned: str | None = None
         self._ranking = ScanSession(
             scan_id, mode.mode, self._ledger, learned=learned, live=live, kept=kept,
             columns=context_names, scan_time=scan_time, share=share,
@@ -117,6 +124,7 @@ class Scan:
         if learned is not None:
             self._outside.connect(learned, scan_id, self._status, is_shared=self.is_shared)
         self._summary: ScanSummary | None = None
+        self._is_ending = False
         self._is_done = False  # not yet, or by this worker only
         self.overhead_s = time.monotonic() - started
 
@@ -132,10 +140,12 @@ class Scan:
 
         Raises
         ------
+        InvalidInputError
+            For a `k` that is not a whole number of at least 1.
         ScanStateError
             After the scan has ended.
         """
-        k = self.batch_size if k is None else k
+        k = self.batch_size if k is None else as_count(k, "k")
         while True:
             with self._lock:
                 batch = self._next_batch(k)
@@ -149,8 +159,6 @@ class Scan:
     def _next_batch(self, k: int) -> Batch:
         with self._lock:
             self._check_open("ask for a batch")
-            if k < 1:
-                raise ScanStateError(f"batch of {k} symbols; ask for at least one")
             ledger, ranking, share = self._ledger, self._ranking, self._share
             with self._timed():
                 self._outside.hear(ranking.queue)
@@ -174,6 +182,16 @@ class Scan:
         """Iterate over batches with `async for`; choosing one takes milliseconds."""
         while batch := self.next_batch(k):
             yield batch
+
+    def read(self, symbol: str, result: object) -> Outcome:
+        """Read what the scanner returned for `symbol`, as `report` does.
+
+        Raises
+        ------
+        InvalidOutcomeError
+            For a result that cannot be read.
+        """
+        return Outcome.of(result, symbol=symbol, row_map=self.row_map, rule=self.rule)
 
     def report(self, rows: Mapping[str, object] | pd.DataFrame | OutcomeTable) -> None:
         """Report the outcomes of symbols that were handed out.
@@ -199,7 +217,7 @@ class Scan:
         with self._lock:
             self._check_open("report outcomes")
             with self._timed():
-                table = read_report(rows, self.row_map)
+                table = read_report(rows, self.row_map, self.rule)
                 places = self._ledger.check(table.symbols)
                 if self._share is not None:
                     self._share.settle(table.symbols)
@@ -209,6 +227,8 @@ class Scan:
                 if places.size:
                     self._ranking.learn(table, places)
                     self._ledger.note(table, places)
+                    self._check.observe(table)
+                    self._warn()
                 self._outside.tell()
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
@@ -218,9 +238,12 @@ class Scan:
 
         Raises
         ------
+        InvalidInputError
+            For a confidence outside (0, 1).
         ScanStateError
             In mode off, which keeps no belief.
         """
+        confidence = as_number(confidence, "confidence", "a number in (0, 1)", above=0.0, below=1.0)
         with self._lock:
             live = self._ranking.live
             if live is not None:
@@ -307,6 +330,12 @@ class Scan:
         return self._ranking.failure
 
     @property
+    def warning(self) -> str | None:
+        """What is wrong with the results so far, as when most of them cannot be read."""
+        is_over = self._is_ending or self._ledger.n_reported == len(self.symbols)
+        return self._check.warning(is_over=is_over)
+
+    @property
     def is_shared(self) -> bool:
         """Whether other workers scan the same universe."""
         return self._share is not None
@@ -328,8 +357,9 @@ class Scan:
     def show(self, *, workers: int, target: float | None) -> None:
         """Publish with the status how many evaluate at a time, and which recall is aimed at."""
         view = self._outside.view
-        view.workers = workers
-        view.target = view.target if target is None else target
+        view.workers = as_count(workers, "workers")
+        if target is not None:
+            view.target = as_number(target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
 
     @property
     def n_scanned(self) -> int:
@@ -375,16 +405,36 @@ class Scan:
         return self._outside.cost_s
 
     def is_random(self, symbol: str) -> bool:
-        """Whether the uniform quota drew the symbol."""
-        return bool(self._ledger.is_random[self._ledger.place[symbol]])
+        """Whether the uniform quota drew the symbol.
+
+        Raises
+        ------
+        InvalidInputError
+            For a symbol that is not part of the scan.
+        """
+        return bool(self._ledger.is_random[self._ledger.place_of(symbol)])
 
     def is_hit(self, symbol: str) -> bool:
-        """Whether the symbol's reported outcome is high-value, as far as is known now."""
-        return bool(self.are_hits([symbol])[0])
+        """Whether the symbol's reported outcome is high-value, as far as is known now.
+
+        Raises
+        ------
+        InvalidInputError
+            For a symbol that is not part of the scan.
+        """
+        return bool(self._ranking.are_hits(np.array([self._ledger.place_of(symbol)]))[0])
 
     def are_hits(self, symbols: Iterable[str]) -> NDArray[np.bool_]:
-        """Whether the reported outcomes of `symbols` are high-value, in their order."""
-        return self._ranking.are_hits(self._ledger.places(symbols))
+        """Whether the reported outcomes of `symbols` are high-value, in their order.
+
+        Raises
+        ------
+        InvalidInputError
+            For one that is not part of the scan.
+        """
+        names = as_texts(symbols)
+        places = np.fromiter(map(self._ledger.place_of, names), np.intp, len(names))
+        return self._ranking.are_hits(places)
 
     def explain(self, symbol: str) -> Explanation:
         """Say why `symbol` stands where it does: each factor's part, prior and learned.
@@ -392,15 +442,13 @@ class Scan:
         Raises
         ------
         ScanStateError
-            In mode off, which keeps no belief, or for a symbol that is not part of the scan.
+            In mode off, which keeps no belief.
+        InvalidInputError
+            For a symbol that is not part of the scan.
         """
-        live, place = self._ranking.live, self._ledger.place.get(symbol)
+        live, place = self._ranking.live, self._ledger.place_of(symbol)
         if live is None:
             raise ScanStateError("mode off explains nothing; use mode 'shadow' or 'on'")
-        if place is None:
-            raise ScanStateError(
-                f"symbol {symbol!r} is not part of this scan of {len(self.symbols)} symbols"
-            )
         with self._lock:
             return live.explain(place, factor_of(self._columns))
 
@@ -409,9 +457,12 @@ class Scan:
 
         Raises
         ------
+        InvalidInputError
+            For a level outside (0, 1).
         ScanStateError
             In mode off, which keeps no belief.
         """
+        level = as_number(level, "level", "a number in (0, 1)", above=0.0, below=1.0)
         live = self._ranking.live
         if live is None:
             raise ScanStateError("mode off weighs nothing; use mode 'shadow' or 'on'")
@@ -420,6 +471,7 @@ class Scan:
 
     def hits_in_last(self, n: int) -> int:
         """High-value results among the latest `n` reported symbols."""
+        n = as_count(n, "n")
         with self._lock:
             return int(np.count_nonzero(self._ranking.are_hits(self._ledger.order[-n:])))
 
@@ -429,6 +481,7 @@ class Scan:
         The most promising first; 0 when it is reached already, all that remain where nothing
         ranks them.
         """
+        target = as_number(target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
         with self._lock:
             return self._ranking.n_to_recall(target)
 
@@ -444,6 +497,8 @@ class Scan:
         is_first = False
         with self._lock:
             if self._summary is None:
+                self._is_ending = True
+                self._warn()
                 comparison = None
                 with self._timed():
                     status, self._is_done = save_scan(
@@ -486,6 +541,12 @@ class Scan:
         with self._lock:
             self._ranking.read_back()
 
+    def _warn(self) -> None:
+        """Log the warning about the results once."""
+        if self._warned is None and (warning := self.warning) is not None:
+            self._warned = warning
+            log.warning("scan %s: %s", self.scan_id, warning)
+
     def _status(self) -> dict[str, Any]:
         """What is told outside, as `scanner_adapter.live.status.LiveStatus` reads it."""
         with self._lock, one_blas_thread():
@@ -496,6 +557,7 @@ class Scan:
                 state="done" if self._is_done else "scanning",
                 stopped=self.stopped if self._summary is None else self._summary.stopped,
                 failure=self.failure,
+                warning=self.warning,
             )
 
     def _summarise(self, status: str, comparison: Comparison | None = None) -> ScanSummary:
@@ -517,6 +579,7 @@ class Scan:
             first_error=ledger.first_error,
             failure=self.failure,
             comparison=comparison,
+            warning=self.warning,
         )
 
     def _check_open(self, action: str) -> None:

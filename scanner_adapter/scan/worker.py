@@ -12,9 +12,8 @@ import threading
 import time
 from collections.abc import Container, Iterable, Sequence
 
-from bandit.errors import InvalidInputError, StoreRefusedError, StoreUnavailableError
+from bandit.errors import StoreRefusedError, StoreUnavailableError
 from bandit.stores import Store
-from bandit.stores.names import check_name
 from scanner_adapter.scan.pacing import Pacing
 
 log = logging.getLogger("scanrank")
@@ -48,9 +47,7 @@ class WorkerLeases:
     def __init__(
         self, store: Store, ruleset: str, scan_id: str, worker: str, lease_s: float
     ) -> None:
-        if not lease_s >= 1.0:
-            raise InvalidInputError(f"lease_s is {lease_s}; expected at least 1 second")
-        self.worker = check_name("worker", worker)
+        self.worker = worker
         self._store = store
         self._ruleset = ruleset
         self._scan_id = scan_id

@@ -16,7 +16,6 @@ from bandit.errors import InvalidInputError, StoreError
 from bandit.stores import Store
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.service.context import Service
-from scanner_adapter.service.examples import finish
 from scanner_adapter.service.guard.guard import Guard
 from scanner_adapter.service.guard.headers import AnswerHeaders
 from scanner_adapter.service.problems import (
@@ -28,6 +27,7 @@ from scanner_adapter.service.problems import (
     STORE_UNREADABLE,
     Kind,
     ProblemError,
+    declare_problems,
     of_store,
     problem_response,
 )
@@ -36,7 +36,6 @@ from scanner_adapter.service.routes import (
     login,
     operations,
     page,
-    reference,
     rulesets,
     scanners,
     scans,
@@ -70,8 +69,8 @@ def create_app(settings: ServiceSettings, store: Store | None = None) -> FastAPI
     )  # fmt: skip
     app.state.service = service
     describe = app.openapi
-    app.openapi = lambda: finish(describe())  # type: ignore[method-assign]
-    for module in (events, scans, rulesets, steering, scanners, operations, login, page, reference):
+    app.openapi = lambda: declare_problems(describe())  # type: ignore[method-assign]
+    for module in (events, scans, rulesets, steering, scanners, operations, login, page):
         app.include_router(module.router)
     app.mount("/static", page.static_files(), name="static")
     # The last one added is the outermost.

@@ -1,4 +1,4 @@
-"""A scan as its notes tell it: status from the scanner, wishes from operators.
+"""A scan as its notes tell it: status from the scanner, control from operators.
 
 What stands in the store was written by some other process and is checked here, once per change; a
 note that does not fit counts as none, with a warning.
@@ -10,13 +10,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from bandit.stores import ScanInfo, Store
 from bandit.stores.names import position_key
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.live.control import ScanControl
-from scanner_adapter.service.schemas import Scan, ScanBrief, Status, Stop, Wishes
+from scanner_adapter.live.status import LiveStatus
+from scanner_adapter.service.schemas import Scan, ScanBrief
 
 # How far back a scan without status is looked for.
 RECENT_SCANS = 100
@@ -24,35 +23,28 @@ RECENT_SCANS = 100
 log = logging.getLogger("scanrank.service")
 
 
-def read_status(store: Store, ruleset: str, scan_id: str) -> Status | None:
+def read_status(store: Store, ruleset: str, scan_id: str) -> LiveStatus | None:
     """Return the status note of a scan; None if there is none, or none that can be read."""
     return _status(store.get_status(ruleset, scan_id), ruleset, scan_id)
 
 
-def _status(note: Mapping[str, Any], ruleset: str, scan_id: str) -> Status | None:
+def _status(note: Mapping[str, Any], ruleset: str, scan_id: str) -> LiveStatus | None:
     if not note:
         return None
     try:
-        return Status.model_validate(note)
-    except ValidationError as err:
-        first = err.errors(include_url=False, include_input=False)[0]
-        log.warning(
-            "the status of scan %s of %s is not used: %s at %s",
-            *(scan_id, ruleset, first["msg"], ".".join(map(str, first["loc"]))),
-        )
+        return LiveStatus.from_json(note)
+    except InvalidNoteError as err:
+        log.warning("the status of scan %s of %s is not used: %s", scan_id, ruleset, err)
         return None
 
 
-def wishes_of(note: Mapping[str, Any]) -> Wishes:
+def control_of(note: Mapping[str, Any]) -> ScanControl:
     """Return what a control note asks for; of one that is not ours, nothing."""
     try:
-        control = ScanControl.from_json(note)
+        return ScanControl.from_json(note)
     except InvalidNoteError as err:
         log.warning("a control note is not used: %s", err)
-        control = ScanControl()
-    asked = control.stop
-    stop = None if asked is None else Stop(reason=asked.reason, at=asked.at)
-    return Wishes(stop=stop, pinned=list(control.pin), excluded=list(control.exclude))
+        return ScanControl()
 
 
 def find_scan(store: Store, ruleset: str, scan_id: str) -> ScanInfo | None:
@@ -66,7 +58,7 @@ def find_scan(store: Store, ruleset: str, scan_id: str) -> ScanInfo | None:
 def scan_of(
     ruleset: str,
     scan_id: str,
-    status: Status | None,
+    status: LiveStatus | None,
     info: ScanInfo | None,
     control: Mapping[str, Any],
 ) -> Scan | None:
@@ -88,7 +80,7 @@ def scan_of(
         is_closed = is_closed or status.state == "done"
     return Scan(
         ruleset=ruleset, scan_id=scan_id, started_at=started_at, n_scanned=n_scanned,
-        is_closed=is_closed, status=status, wishes=wishes_of(control),
+        is_closed=is_closed, status=status, control=control_of(control),
     )  # fmt: skip
 
 
@@ -114,7 +106,7 @@ def _briefs(store: Store, scans: Sequence[tuple[str, ScanInfo]]) -> list[ScanBri
     ]
 
 
-def _brief(info: ScanInfo, status: Status | None) -> ScanBrief:
+def _brief(info: ScanInfo, status: LiveStatus | None) -> ScanBrief:
     if status is None:
         return ScanBrief(
             scan_id=info.scan_id, started_at=seconds_of(info.started), n_scanned=info.n_reported,

@@ -1,7 +1,7 @@
 """The shapes of what the service answers: one model per thing, its fields described for OpenAPI.
 
 Times are seconds since 1970 (UTC). Unknown numbers are null, never NaN. The status note comes from
-the scanner as `bandit.stores` keeps it; its fields are repeated here so that OpenAPI shows them.
+the scanner: `LiveStatus`, as it is stored; what operators ask of it is its `ScanControl`.
 
     GET    /api/v1/rulesets                                        Rulesets
     GET    /api/v1/rulesets/{ruleset}                              Ruleset
@@ -12,9 +12,9 @@ the scanner as `bandit.stores` keeps it; its fields are repeated here so that Op
     GET    .../scans/{scan}/results?after=&limit=50&hits_only=     Results
     GET    .../scans/{scan}/symbols/{symbol}                       SymbolInScan
     GET    .../scans/{scan}/events?after=POSITION                  text/event-stream
-    POST   .../scans/{scan}/stop            StopRequest            202 Wishes
-    PUT    .../scans/{scan}/pins/{symbol}, exclusions/{symbol}     202 Wishes
-    DELETE .../scans/{scan}/pins/{symbol}, exclusions/{symbol}     202 Wishes
+    POST   .../scans/{scan}/stop            StopRequest            202 ScanControl
+    PUT    .../scans/{scan}/pins/{symbol}, exclusions/{symbol}     202 ScanControl
+    DELETE .../scans/{scan}/pins/{symbol}, exclusions/{symbol}     202 ScanControl
     GET    /api/v1/scanners                                        Scanners
     POST   /api/v1/scanners/{name}/scans                           202 ScannerRun
     POST   /login                           LoginRequest (JSON)    204, sets the session cookie
@@ -30,13 +30,16 @@ next `status` ends it). A symbol in a path is percent-encoded, its slashes too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bandit.choice.queue import Tier
+from scanner_adapter.live.control import ScanControl
+from scanner_adapter.live.status import LiveStatus, LiveWeight, NextUp, Reason, TierCount
+
 Time = Annotated[float, Field(description="Seconds since 1970, UTC.", examples=[1795370580.25])]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-TierName = Literal["high", "medium", "low"]
 
 
 class Model(BaseModel):
@@ -57,15 +60,6 @@ class Problem(Model):
 
 
 # -- rulesets --------------------------------------------------------------------------------------
-
-
-class FactorWeight(Model):
-    """Weight of a factor as a share of all: where learning started, and what was learned."""
-
-    prior: float | None
-    learned: float | None
-    low: float | None = Field(description="Lower end of the credible interval of `learned`.")
-    high: float | None
 
 
 class ScanBrief(Model):
@@ -120,7 +114,7 @@ class Ruleset(Model):
     n_scans_learned: int
     n_reports_learned: int
     confidence: float = Field(description="Of the intervals of the weights.", examples=[0.9])
-    weights: dict[str, FactorWeight] = Field(
+    weights: Mapping[str, LiveWeight] = Field(
         description="By factor, over the latest reported symbols; empty before the first report."
     )
 
@@ -134,113 +128,6 @@ class Scans(Model):
     scans: list[ScanBrief]
 
 
-class Estimate(Model):
-    """What was found and what stopping now would miss."""
-
-    recall: float | None
-    low: float | None
-    high: float | None
-    hits_found: float | None
-    hits_remaining: float | None
-    remaining_low: float | None
-    remaining_high: float | None
-    confidence: float | None
-
-
-class TierCount(Model):
-    """Symbols of a tier."""
-
-    waiting: int | None
-    scanned: int | None
-
-
-class Reason(Model):
-    """What a factor adds to a symbol's log odds: by the prior, and by what was learned."""
-
-    prior: float | None
-    learned: float | None
-
-
-class Waiting(Model):
-    """One of the best symbols that wait."""
-
-    symbol: str
-    score: float | None = Field(description="Percentile of its expected worth, 0 to 100.")
-    tier: TierName
-    probability: float | None
-    is_pinned: bool
-    reasons: dict[str, Reason]
-    today: float | None = Field(description="What today's pattern adds, in log odds.")
-
-
-class Hit(Model):
-    """A high-value result, as the status lists it."""
-
-    symbol: str
-    rating: float | None
-    signal: str | None
-    rank: int = Field(description="Place in the order of reporting, from 1.")
-    at: Time | None
-    is_random: bool = Field(description="Drawn by the random quota.")
-
-
-class Status(BaseModel):
-    """What a running scan tells of itself, at most four times a second."""
-
-    # A newer scanner may tell more: pass it on instead of refusing it.
-    model_config = ConfigDict(extra="allow")
-
-    format: int
-    scan_id: str
-    ruleset: str
-    mode: str
-    state: Literal["scanning", "done"]
-    stopped: str | None
-    started_at: Time
-    updated_at: Time
-    scan_time: float
-    workers: int | None
-    n_symbols: int
-    n_scanned: int
-    n_errors: int
-    n_hits: float | None
-    rate_per_s: float | None
-    target_recall: float | None
-    eta_s: float | None = Field(description="Seconds until the target recall is expected.")
-    estimate: Estimate | None
-    tiers: dict[str, TierCount]
-    hit_rule: str
-    hit_limit: float | None = Field(
-        description="Rating from which a result is high-value now; null with a signal rule."
-    )
-    weights: dict[str, FactorWeight]
-    next: list[Waiting] = Field(description="The best waiting, at most 20.")
-    newest_hits: list[Hit] = Field(description="Newest first, at most 50.")
-    curve: list[tuple[float, float]] = Field(
-        description="Points (n_scanned, n_hits), at most 200.", examples=[[[50, 4], [100, 7]]]
-    )
-    pinned: list[str]
-    excluded: list[str]
-    failure: str | None = Field(
-        default=None, description="What broke in scanrank, so that the given order is kept."
-    )
-
-
-class Stop(Model):
-    """A wish that a scan ends."""
-
-    reason: str
-    at: Time
-
-
-class Wishes(Model):
-    """What operators ask of a running scan; it looks before each batch."""
-
-    stop: Stop | None
-    pinned: list[str]
-    excluded: list[str]
-
-
 class Scan(Model):
     """One scan; also the data of the event `status`."""
 
@@ -249,24 +136,24 @@ class Scan(Model):
     started_at: Time
     n_scanned: int
     is_closed: bool
-    status: Status | None = Field(description="Null: its scanner publishes none.")
-    wishes: Wishes
+    status: LiveStatus | None = Field(description="Null: its scanner publishes none.")
+    control: ScanControl = Field(description="What operators ask of it.")
 
 
 class Queue(Model):
     """What waits, as last published: tiers, the best with reasons, pins and exclusions."""
 
     updated_at: Time | None
-    tiers: dict[str, TierCount]
-    next: list[Waiting]
-    pinned: list[str]
-    excluded: list[str]
+    tiers: Mapping[Tier, TierCount]
+    next: Sequence[NextUp]
+    pinned: Sequence[str]
+    excluded: Sequence[str]
 
 
 class Result(Model):
     """One outcome from the journal."""
 
-    symbol: str
+    symbol: str = Field(examples=["AMD"])
     rank: int = Field(description="Place in the order of the journal, from 1.")
     rating: float | None
     reward: float | None = Field(description="0 to 1, judged when it was reported.")
@@ -306,10 +193,10 @@ class SymbolInScan(Model):
     propensity: float | None
     probability: float | None
     score: float | None = Field(description="Of a waiting one: percentile, 0 to 100.")
-    tier: TierName | None
+    tier: Tier | None
     is_pinned: bool
     reported_at: Time | None
-    reasons: dict[str, Reason] = Field(
+    reasons: Mapping[str, Reason] = Field(
         description="By factor: of a scanned symbol by the belief of now, on its context of then."
     )
     today: float | None

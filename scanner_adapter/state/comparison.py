@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.checks import refusal
 from bandit.evaluation.intervals import Interval, PairedDifference, paired_difference
 from bandit.evaluation.lift import lift
 from bandit.stores import Store
+from bandit.stores.names import check_name
 
 # Results that come in this share of the universe count as early.
 EARLY_SHARE = 0.1
@@ -164,8 +166,18 @@ class ScanLog:
 
 
 def compare(store: Store, ruleset: str) -> Comparison:
-    """Compare prioritised scans of a ruleset with those in the given order, from its journal."""
-    scans = ScanLog(store, ruleset)
+    """Compare prioritised scans of a ruleset with those in the given order, from its journal.
+
+    Raises
+    ------
+    InvalidInputError
+        For what is no store, or no name of a ruleset.
+    StoreError
+        When the journal cannot be read.
+    """
+    if isinstance(store, type) or not callable(getattr(store, "read", None)):
+        raise refusal(store, "store", "a store, such as store_from_url('sqlite:///PATH')")
+    scans = ScanLog(store, check_name("ruleset", ruleset))
     scans.catch_up()
     return scans.comparison()
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bandit.belief.belief import Belief, BeliefSettings
 from bandit.errors import StoreRefusedError, StoreUnavailableError
 from bandit.stores import Entry, Receipt, Snapshot, Store
-from bandit.stores.memory import ForgetfulStore
+from bandit.stores.forgetful import ForgetfulStore
 from bandit.stores.names import position_key
 from scanner_adapter.state.fingerprint import fingerprint
 

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
 from bandit.stores import Entry, Store
+from scanner_adapter.jsonio import written_whole
 
 FORMAT = 2
 _KEY = b"scanrank.journal"  # in the file's metadata: format and ruleset
@@ -72,9 +73,8 @@ def export_journal(store: Store, ruleset: str, path: Path) -> int:
     schema = _SCHEMA.with_metadata({_KEY: note})
     if not path.absolute().parent.is_dir():
         raise InvalidInputError(f"{path}: there is no such folder")
-    beside = path.with_name(f".{path.name}.part")
     n_entries = 0
-    try:
+    with written_whole(path) as beside:
         with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
             entries = store.read(ruleset)
             while page := list(islice(entries, _ENTRIES_AT_A_TIME)):
@@ -86,9 +86,6 @@ def export_journal(store: Store, ruleset: str, path: Path) -> int:
                 f"ruleset {ruleset!r} has no journal in {store.address}; known there are "
                 f"{', '.join(store.list_rulesets()) or 'none'}"
             )
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
     return n_entries
 
 
@@ -153,13 +150,19 @@ def logged_ratings(path: Path) -> pd.DataFrame:
 
     The journal keeps whether a signal was high-value, not its word: it is "Long" or nothing.
 
-    Of a symbol scanned twice on one day (UTC) the first rating stands, as within a scan; failed
+    A scan is of the day that it was given as `as_of`, else of the day of its time (UTC): an
+    evening scan in New York is already the next day in UTC, and belongs to the bars that it saw.
+    Of a symbol scanned twice on one day the first rating stands, as within a scan; failed
     evaluations have none and are left out.
     """
     parts = []
+    as_of: dict[str, str] = {}
     for entry in read_journal(path):
+        if entry.kind == "open" and entry.header.get("as_of"):
+            as_of[entry.scan_id] = entry.header["as_of"]
         if entry.kind == "report":
-            day = np.datetime64(0, "D") + int(entry.header["scan_time"] // 1)
+            utc = np.datetime64(0, "D") + int(entry.header["scan_time"] // 1)
+            day = np.datetime64(as_of.get(entry.scan_id, str(utc)), "D")
             part = pd.DataFrame(
                 entry.arrays["rows"].astype(np.float64), columns=entry.header["row_columns"]
             )

@@ -73,7 +73,7 @@ def main(store: str, ruleset: str, scan_id: str, n: str) -> None:
             order = line.strip()
             if order == "wishes":
                 link = scan._outside.link
-                print(link.wishes if link is not None else None, flush=True)
+                print(link.control if link is not None else None, flush=True)
                 continue
             left = len(names) if order == "run" else int(order)
             while left > 0 and (batch := scan.next_batch(BATCH)):

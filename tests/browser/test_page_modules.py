@@ -144,11 +144,11 @@ def after(page: Page, events: list[tuple[str, dict[str, Any], float]]) -> dict[s
 def scan(
     *, closed: bool = False, stop: dict[str, Any] | None = None, **changes: Any
 ) -> dict[str, Any]:
-    wishes = {"stop": stop, "pinned": [], "excluded": []}
+    control = {"stop": stop, "pin": [], "exclude": [], "boost": {}}
     note = status(**changes)
     return {
         **{"ruleset": "r", "scan_id": "s", "started_at": 0.0, "n_scanned": note["n_scanned"]},
-        **{"is_closed": closed, "status": note, "wishes": wishes},
+        **{"is_closed": closed, "status": note, "control": control},
     }
 
 

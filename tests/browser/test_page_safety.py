@@ -89,7 +89,7 @@ def test_a_page_that_was_left_keeps_no_stream(held_page: Page, service: ServePro
         return -1.0
 
     held_page.wait(lambda: n_streams() == 1.0, "the page's own stream")
-    held_page.driver.get(f"{service.url}/docs")
+    held_page.driver.get(f"{service.url}/openapi.json")
     held_page.wait(lambda: n_streams() == 0.0, "the stream to end", 5)
     held_page.driver.back()
     held_page.wait(lambda: n_streams() == 1.0, "the stream of the page that is back")

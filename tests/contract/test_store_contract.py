@@ -1,4 +1,4 @@
-"""One contract, every store: memory, redis-server, a cluster, embedded, a spool around one."""
+"""One contract, every store: memory, a file, redis-server, a cluster, a spool around one."""
 
 from __future__ import annotations
 
@@ -15,32 +15,24 @@ from servers import count_round_trips
 
 from bandit.errors import InvalidInputError
 from bandit.stores import Receipt, Store, store_from_url
-from bandit.stores.memory import MemoryStore
 from bandit.stores.names import position_key
 from bandit.stores.spool import SpoolingStore
+from bandit.stores.sqlite import SqliteStore
 
 _fresh = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    store = store_from_url(f"embedded://{tmp_path_factory.mktemp('embedded')}")
-    yield store
-    store.close()
-
-
-@pytest.fixture(params=["memory", "redis", "cluster", "embedded", "spooling"])
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    if request.param == "embedded":
-        yield request.getfixturevalue("embedded_store")
-        return
+@pytest.fixture(params=["memory", "sqlite", "redis", "cluster", "spooling"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened: Store
     if request.param == "redis":
         opened = store_from_url(request.getfixturevalue("redis_server").url)
     elif request.param == "cluster":
         opened = store_from_url(request.getfixturevalue("redis_cluster"))
     elif request.param == "spooling":
-        opened = SpoolingStore(MemoryStore(), request.getfixturevalue("tmp_path") / "spool")
+        opened = SpoolingStore(SqliteStore(), tmp_path / "spool")
+    elif request.param == "sqlite":
+        opened = store_from_url(f"sqlite://{tmp_path}/scanrank.db")
     else:
         opened = store_from_url("memory://")
     yield opened
@@ -508,11 +500,11 @@ class TestStoreContract:
                 with count_round_trips() as sent:
                     ask(names)
                 assert max(sent.values(), default=0) <= at_most
-                is_here = "memory" in store.address
+                is_here = store.address.startswith(("memory", "sqlite"))
                 assert bool(sent) is not is_here, "the count counts"
 
     def test_the_address_tells_no_secrets(self, store: Store) -> None:
-        assert store.address.split("://")[0] in ("memory", "unix", "redis+cluster", "embedded")
+        assert store.address.split("://")[0] in ("memory", "sqlite", "unix", "redis+cluster")
         assert "@" not in repr(store)
 
     def test_closing_twice_is_harmless(self, redis_server: object, tmp_path: Path) -> None:
@@ -527,6 +519,9 @@ def test_an_unknown_scheme_names_the_known_ones() -> None:
         store_from_url("postgres://me:secret@host/db")
 
 
-def test_a_relative_embedded_path_is_refused() -> None:
+@pytest.mark.parametrize(
+    "url", ["embedded://some/where", "sqlite://", "sqlite://a.db", "sqlite:scanrank.db"]
+)
+def test_a_path_that_is_not_absolute_is_refused(url: str) -> None:
     with pytest.raises(InvalidInputError, match="three slashes"):
-        store_from_url("embedded://somewhere/relative")
+        store_from_url(url)

@@ -17,8 +17,6 @@ Keys, all of one ruleset in one cluster slot by the hash tag::
 
 from __future__ import annotations
 
-from bandit.errors import InvalidInputError
-from bandit.stores.base import SCAN_TTL_S
 from bandit.stores.names import check_name
 
 INDEX = "scanrank:rulesets"
@@ -54,10 +52,3 @@ def scan_key(ruleset: str, scan_id: str, what: str) -> str:
 def piece_keys(ruleset: str, snapshot_id: str, n_pieces: int) -> list[str]:
     """Return the keys of a snapshot's pieces, in order."""
     return [ruleset_key(ruleset, "snapshot", snapshot_id, str(n)) for n in range(n_pieces)]
-
-
-def lease_ms(lease_s: float) -> int:
-    """Return a lease in the milliseconds that the scripts want."""
-    if not 0 < lease_s <= SCAN_TTL_S:
-        raise InvalidInputError(f"lease of {lease_s} s; expected more than 0, at most 30 days.")
-    return max(1, round(1000 * lease_s))

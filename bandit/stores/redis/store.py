@@ -33,11 +33,18 @@ from bandit.stores.base import (
 from bandit.stores.codec import Array, Json
 from bandit.stores.entries import Sealed, decode_entry
 from bandit.stores.journal import JournalWriter
-from bandit.stores.names import START, check_arms, check_bounds, check_name, position_key
+from bandit.stores.names import (
+    START,
+    check_arms,
+    check_bounds,
+    check_lease,
+    check_name,
+    position_key,
+)
 from bandit.stores.notes import Change, dump_note, load_note
 from bandit.stores.redis.commands import RedisCommands
 from bandit.stores.redis.connection import errors_of
-from bandit.stores.redis.keys import INDEX, lease_ms, piece_keys, ruleset_key, scan_key
+from bandit.stores.redis.keys import INDEX, piece_keys, ruleset_key, scan_key
 from bandit.stores.redis.sizes import (
     SnapshotMeta,
     memory_question,
@@ -224,7 +231,7 @@ class RedisStore(RedisCommands, JournalWriter):
                 break
             page = names[first : first + CLAIM_PAGE]
             reply = self._run(
-                "claim", keys, worker, k - len(taken), lease_ms(lease_s), SCAN_TTL_S, *page
+                "claim", keys, worker, k - len(taken), _ms(lease_s), SCAN_TTL_S, *page
             )
             taken.extend(arm.decode() for arm in reply)
         return taken
@@ -241,7 +248,7 @@ class RedisStore(RedisCommands, JournalWriter):
         """See `Store`."""
         check_name("worker", worker)
         keys = (scan_key(ruleset, scan_id, "claims"),)
-        reply = self._run("renew", keys, worker, lease_ms(lease_s), *check_arms(arms))
+        reply = self._run("renew", keys, worker, _ms(lease_s), *check_arms(arms))
         return [arm.decode() for arm in reply]
 
     def release(self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str]) -> None:
@@ -428,6 +435,11 @@ class RedisStore(RedisCommands, JournalWriter):
             pipeline.execute_command("WAITAOF", 1, 0, int(1000 * timeout_s))
             _, answer = pipeline.execute(raise_on_error=False)
         return isinstance(answer, list) and bool(answer) and answer[0] == 1
+
+
+def _ms(lease_s: float) -> int:
+    """Return a lease in the milliseconds that the scripts want."""
+    return max(1, round(1000 * check_lease(lease_s)))
 
 
 def _entry(ruleset: str, position: str, fields: Mapping[bytes, bytes]) -> Entry:

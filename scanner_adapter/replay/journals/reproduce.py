@@ -21,7 +21,7 @@ from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
 from bandit.errors import BanditError, InvalidInputError
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from bandit.stores import Entry
-from bandit.stores.memory import MemoryStore
+from bandit.stores.sqlite import SqliteStore
 from features.errors import FeatureError
 from features.similarity import Loadings
 from scanner_adapter.errors import AdapterError
@@ -121,7 +121,7 @@ class _Stage:
 
     def __init__(self, rule: RewardRule | None) -> None:
         self._rule = rule
-        self._so_far = MemoryStore()  # what was read
+        self._so_far = SqliteStore()  # what was read
         self._played: SymbolRanker | None = None  # what was played again, as far as it is the same
         self._settings: BeliefSettings | None = None
         self._is_ahead = 0  # entries that were played and are still to be read
@@ -163,7 +163,7 @@ class _Stage:
 
     def _ranker(self, settings: BeliefSettings) -> SymbolRanker:
         if self._played is None:
-            store = MemoryStore()
+            store = SqliteStore()
             for entry in self._so_far.read(_RULESET):
                 _append(store, entry)
             self._played = SymbolRanker(store, ruleset=_RULESET, settings=settings)

@@ -6,6 +6,7 @@ Alignment happens once, so that the loop over scans slices arrays and touches no
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,11 @@ from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
+from features.inputs.tables import OnBad, Rows, kind_of, plain_name, read_table
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.state.parquet import is_journal, logged_ratings
+
+log = logging.getLogger("scanrank")
 
 REQUIRED = ("date", "symbol", "rating")
 
@@ -49,9 +53,24 @@ class OutcomeLog:
 
     @classmethod
     def from_frame(
-        cls, frame: pd.DataFrame, dates: NDArray[np.datetime64], symbols: Sequence[str]
+        cls,
+        frame: pd.DataFrame,
+        dates: NDArray[np.datetime64],
+        symbols: Sequence[str],
+        *,
+        tz: str | None = None,
+        on_bad: OnBad = "raise",
     ) -> OutcomeLog:
         """Align a tidy frame (date, symbol, rating, optional signal, numeric columns) with bars.
+
+        A stamp counts for the day that it shows, as everywhere (`features.inputs.days`).
+
+        Parameters
+        ----------
+        tz : str, optional
+            Zone of the market, to which stamps in UTC and epochs are taken.
+        on_bad : "raise" or "skip"
+            Whether a row that cannot be read is an error, or is left out and logged.
 
         Raises
         ------
@@ -61,22 +80,31 @@ class OutcomeLog:
             ratings but no bars, days that are still to come, or the rows of several rulesets.
             Rows before the first or after the last bar are left out.
         """
+        source = frame.attrs.get("source", "ratings")
+        names = {name: plain_name(name) for name in frame.columns}
+        frame = frame.rename(columns={n: p for n, p in names.items() if p in (*REQUIRED, "signal")})
         missing = [name for name in REQUIRED if name not in frame.columns]
         if missing:
             raise InvalidInputError(
-                f"ratings lack the column {', '.join(missing)}; met "
+                f"{source} lack the column {', '.join(missing)}; met "
                 f"{', '.join(map(str, frame.columns[:12]))}; expected {', '.join(REQUIRED)} and "
                 "optionally signal and numeric columns"
             )
         _check_ruleset(frame)
-        frame, day = _inside(frame, dates)
+        table = Rows(frame.reset_index(drop=True), "ratings", InvalidInputError, on_bad)
+        day = _inside(table, dates, tz)
+        places = _places(table, symbols)
+        ratings = _ratings(table)
+        for note in table.notes:
+            log.warning("ratings: %s", note)
+        good = table.good
+        frame, day, places, ratings = table.table[good], day[good], places[good], ratings[good]
         rows = np.searchsorted(dates, day)
         if (off := dates[rows] != day).any():
             raise InvalidInputError(
                 f"ratings of {np.unique(day[off])[0]} have no bars on that day "
                 f"({np.unique(day[off]).size} such days); replay them with bars of all their days"
             )
-        places = _places(frame["symbol"], symbols)
         cell = rows * len(symbols) + places
         order = np.argsort(cell, kind="stable")
         twice = np.flatnonzero(np.diff(cell[order]) == 0)
@@ -88,39 +116,37 @@ class OutcomeLog:
             )
         shape = (len(dates), len(symbols))
         rating = np.full(shape, np.nan)
-        rating[rows, places] = _ratings(frame)
-        signal, names = _signals(frame, rows, places, shape)
+        rating[rows, places] = ratings
+        signal, words = _signals(frame, rows, places, shape)
         columns = {}
         for name in frame.columns:
             numeric = pd.api.types.is_numeric_dtype(frame[name])
             if name not in (*REQUIRED, "signal") and numeric:
                 columns[str(name)] = np.full(shape, np.nan, np.float32)
                 columns[str(name)][rows, places] = frame[name].to_numpy(np.float32)
-        return cls(dates, tuple(symbols), rating, signal, names, columns)
+        return cls(dates, tuple(symbols), rating, signal, words, columns)
 
     @classmethod
     def read(
-        cls, path: str | Path, dates: NDArray[np.datetime64], symbols: Sequence[str]
+        cls,
+        path: str | Path,
+        dates: NDArray[np.datetime64],
+        symbols: Sequence[str],
+        *,
+        tz: str | None = None,
+        on_bad: OnBad = "raise",
     ) -> OutcomeLog:
-        """Read a `.parquet` or `.csv` file of ratings, or an exported journal; see `from_frame`."""
+        """Read a file of ratings, or an exported journal; see `from_frame`."""
         path = Path(path)
-        if not path.is_file():
-            raise InvalidInputError(f"no file {path}; expected ratings as .parquet or .csv")
-        kind = path.suffix.lower()
-        if kind not in (".parquet", ".csv"):
-            raise InvalidInputError(
-                f"{path} ends in {kind or 'nothing'}; expected .parquet or .csv"
-            )
         try:
-            if kind == ".csv":
-                frame = pd.read_csv(path)
-            elif is_journal(path):
-                frame = logged_ratings(path)
-            else:
-                frame = pd.read_parquet(path)
+            is_exported = path.is_file() and kind_of(path) == ".parquet" and is_journal(path)
         except (ValueError, OSError) as err:
-            raise InvalidInputError(f"{path} cannot be read as {kind}: {err}") from err
-        return cls.from_frame(frame, dates, symbols)
+            raise InvalidInputError(f"{path} cannot be read as .parquet: {err}") from err
+        if is_exported:
+            frame = logged_ratings(path)
+        else:
+            frame = read_table(path, what="ratings", error=InvalidInputError)
+        return cls.from_frame(frame, dates, symbols, tz=tz, on_bad=on_bad)
 
     def hits(self, rule: RewardRule, day: int, places: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Which of these symbols were hits on that day, by the same rule that rewards them live.
@@ -169,50 +195,54 @@ def _check_ruleset(frame: pd.DataFrame) -> None:
         )
 
 
-def _inside(
-    frame: pd.DataFrame, dates: NDArray[np.datetime64]
-) -> tuple[pd.DataFrame, NDArray[np.datetime64]]:
-    """Rows from the first to the last bar, and their days."""
-    try:
-        day = pd.to_datetime(frame["date"]).to_numpy("datetime64[D]")
-    except (ValueError, TypeError) as err:
-        raise InvalidInputError(f"ratings hold a date that cannot be read: {err}") from err
+def _inside(table: Rows, dates: NDArray[np.datetime64], tz: str | None) -> NDArray[np.datetime64]:
+    """Return the day of each row, and leave those before the first and after the last bar out."""
+    day = table.stamps(tz=tz).days
     tomorrow = np.datetime64("today", "D") + 1  # where the user is, it may be a day later
-    if (day > tomorrow).any():
-        raise InvalidInputError(
-            f"ratings hold {day[day > tomorrow][0]}, a day that is still to come; expected logged "
-            "results. Is the year right, and the order of day and month?"
-        )
+    table.refuse(
+        "a day that is still to come",
+        day > tomorrow,
+        lambda row: (
+            f"{day[row]} is a day that is still to come; expected logged results. Is the "
+            "year right, and the order of day and month?"
+        ),
+    )
     inside = (day >= dates[0]) & (day <= dates[-1])
     if not inside.any():
-        raise InvalidInputError(
+        table.fail(
             f"no rating lies within the bars, {dates[0]} .. {dates[-1]}; expected ratings of those "
             "days"
         )
-    return frame[inside], day[inside]
+    table.good &= inside
+    return day
 
 
-def _places(column: pd.Series, symbols: Sequence[str]) -> NDArray[np.intp]:
-    codes, names = pd.factorize(column.astype(str))
-    places = pd.Index(symbols).get_indexer(pd.Index(names))
-    if (places < 0).any():
-        unknown = [str(name) for name in names[places < 0]]
-        raise InvalidInputError(
-            f"ratings name {len(unknown)} symbols without bars ({', '.join(unknown[:5])}"
-            f"{' ...' if len(unknown) > 5 else ''}); add their bars or leave out their rows"
+def _places(table: Rows, symbols: Sequence[str]) -> NDArray[np.intp]:
+    codes, names = table.codes()
+    place = {symbol: k for k, symbol in enumerate(symbols)}
+    places = np.array([*(place.get(name, -1) for name in names), -1], np.intp)[codes]
+    lost = np.unique(codes[table.good & (places < 0)])
+    if lost.size:
+        shown = ", ".join(names[k] for k in lost[:5])
+        table.fail(
+            f"ratings name {lost.size} symbols without bars ({shown}"
+            f"{' ...' if lost.size > 5 else ''}); add their bars or leave out their rows"
         )
-    return places[codes]
+    return places
 
 
-def _ratings(frame: pd.DataFrame) -> NDArray[np.float64]:
-    rating = pd.to_numeric(frame["rating"], errors="coerce").to_numpy(np.float64)
-    bad = np.flatnonzero(~np.isfinite(rating))
-    if bad.size:
-        row = frame.iloc[int(bad[0])]
-        raise InvalidInputError(
-            f"the rating of {row['symbol']} on {row['date']} is {row['rating']}; expected a "
-            "finite number; leave out rows that the scanner rejected"
-        )
+def _ratings(table: Rows) -> NDArray[np.float64]:
+    rating = table.numbers("rating")
+    frame = table.table
+    table.refuse(
+        "no finite rating",
+        ~np.isfinite(rating),
+        lambda row: (
+            f"the rating of {frame['symbol'].iloc[row]} on {frame['date'].iloc[row]} is "
+            f"{frame['rating'].iloc[row]}; expected a finite number; leave out rows that the "
+            "scanner rejected"
+        ),
+    )
     return rating
 
 

@@ -6,7 +6,6 @@ next run finds the others and goes on as if nothing had happened.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bandit.errors import InvalidInputError
+from bandit.stores.file_lock import lock
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -100,7 +100,7 @@ def _alone(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor, waits=False)
         except BlockingIOError as err:
             raise InvalidInputError(
                 f"study {path} is in use by another run; wait for it, or give another file"

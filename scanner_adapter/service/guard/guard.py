@@ -37,7 +37,7 @@ from scanner_adapter.service.problems import (
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _OPEN_PATHS = ("/", "/login", "/logout", "/health", "/ready")
 _OPEN_FOLDERS = ("/static/",)
-_NAVIGABLE = ("/", "/docs")  # another site may link to these
+_NAVIGABLE = ("/",)  # another site may link to it
 
 
 class Guard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -10,13 +11,13 @@ from fastapi import APIRouter
 from bandit.stores import Entry, RulesetStats, ScanInfo, Store
 from bandit.stores.names import position_key
 from scanner_adapter.batch import SECONDS_PER_DAY
+from scanner_adapter.jsonio import finite_or_none
+from scanner_adapter.live.status import LiveWeight
 from scanner_adapter.service.context import Asked
 from scanner_adapter.service.notes import read_newest_scans, seconds_of
-from scanner_adapter.service.numbers import known
 from scanner_adapter.service.problems import NOT_FOUND, ProblemError
 from scanner_adapter.service.routes.names import RulesetName, SymbolName, refusals
 from scanner_adapter.service.schemas import (
-    FactorWeight,
     PastResult,
     Ruleset,
     RulesetBrief,
@@ -89,10 +90,9 @@ def _read_ruleset(store: Store, beliefs: Beliefs, ruleset: str) -> Ruleset:
     stats = known_stats(store, ruleset)
     with beliefs.of(store, ruleset, stats) as belief:
         weights = {
-            factor: FactorWeight(
-                prior=known(w.prior), learned=known(w.learned), low=known(w.low), high=known(w.high)
-            )
+            factor: LiveWeight(w.prior, w.learned, w.low, w.high)
             for factor, w in belief.weights().items()
+            if math.isfinite(w.learned)
         }
         return Ruleset(
             name=ruleset,
@@ -129,10 +129,10 @@ def _read_symbol(store: Store, beliefs: Beliefs, ruleset: str, symbol: str) -> S
 def _track(belief: FoldedBelief, symbol: str) -> Track:
     view = belief.ranker.view([symbol], now=time.time() / SECONDS_PER_DAY)
     return Track(
-        last_reward=known(view.last_reward[0]),
-        age_days=known(view.age_days[0]),
-        fast_mean=known(view.fast_mean[0]),
-        slow_mean=known(view.slow_mean[0]),
+        last_reward=finite_or_none(view.last_reward[0]),
+        age_days=finite_or_none(view.age_days[0]),
+        fast_mean=finite_or_none(view.fast_mean[0]),
+        slow_mean=finite_or_none(view.slow_mean[0]),
         n_scans=float(view.n_scans[0]),
         n_hits=float(view.n_hits[0]),
     )
@@ -167,8 +167,8 @@ def _past_result(entry: Entry, row: int) -> PastResult:
     return PastResult(
         scan_id=entry.scan_id,
         reported_at=seconds_of(entry.position),
-        rating=known(float(rating)),
-        reward=known(float(reward)),
+        rating=finite_or_none(float(rating)),
+        reward=finite_or_none(float(reward)),
         is_error=bool(np.isnan(rating) and np.isnan(reward)),
         is_random=is_random is not None and bool(is_random[row]),
     )

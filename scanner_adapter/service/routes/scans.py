@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from bandit.stores import Store
+from scanner_adapter.live.status import NextUp, Reason
 from scanner_adapter.service.context import Asked
 from scanner_adapter.service.notes import read_scans
 from scanner_adapter.service.problems import NOT_FOUND, ProblemError
@@ -15,12 +16,10 @@ from scanner_adapter.service.routes.names import RulesetName, ScanId, SymbolName
 from scanner_adapter.service.routes.rulesets import known_stats
 from scanner_adapter.service.schemas import (
     Queue,
-    Reason,
     Results,
     Scan,
     Scans,
     SymbolInScan,
-    Waiting,
 )
 from scanner_adapter.service.watching.beliefs import Beliefs, past
 from scanner_adapter.service.watching.scan_cache import CachedScan
@@ -58,10 +57,10 @@ async def show_scan(service: Asked, ruleset: RulesetName, scan: ScanId) -> Respo
 async def show_queue(service: Asked, ruleset: RulesetName, scan: ScanId) -> Queue:
     """Show what waits, as last published; empty where the scanner publishes nothing."""
     _, found = await service.watched.known(ruleset, scan)
-    status, wishes = found.status, found.wishes
+    status, control = found.status, found.control
     if status is None:
         return Queue(
-            updated_at=None, tiers={}, next=[], pinned=wishes.pinned, excluded=wishes.excluded
+            updated_at=None, tiers={}, next=(), pinned=control.pin, excluded=control.exclude
         )
     return Queue(
         updated_at=status.updated_at,
@@ -116,7 +115,7 @@ async def explain_symbol(
     )
 
 
-def _explain_waiting(waiting: Waiting) -> SymbolInScan:
+def _explain_waiting(waiting: NextUp) -> SymbolInScan:
     return SymbolInScan(
         symbol=waiting.symbol, state="waiting", rank=None, rating=None, reward=None, is_hit=None,
         is_error=None, is_random=None, propensity=None, probability=waiting.probability,

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from bandit.stores import Store
 from scanner_adapter.live.control import (
     Change,
+    ScanControl,
     with_exclusions,
     with_pins,
     with_stop,
@@ -16,7 +17,7 @@ from scanner_adapter.live.control import (
     without_pins,
 )
 from scanner_adapter.service.context import Asked, Service
-from scanner_adapter.service.notes import wishes_of
+from scanner_adapter.service.notes import control_of
 from scanner_adapter.service.once import once
 from scanner_adapter.service.problems import CLOSED, INVALID, ProblemError
 from scanner_adapter.service.routes.names import (
@@ -26,7 +27,7 @@ from scanner_adapter.service.routes.names import (
     SymbolName,
     refusals,
 )
-from scanner_adapter.service.schemas import StopRequest, Wishes
+from scanner_adapter.service.schemas import StopRequest
 
 router = APIRouter(
     prefix="/api/v1/rulesets/{ruleset}/scans/{scan}", tags=["steering"], responses=refusals(409)
@@ -42,7 +43,7 @@ async def stop_scan(
     scan: ScanId,
     request: StopRequest | None = None,
     key: IdempotencyKey = None,
-) -> Wishes:
+) -> ScanControl:
     """Ask the scan to end after the batches that are under way; the first reason given stands."""
     reason = (request or StopRequest()).reason
     return await _ask(service, ruleset, scan, key, with_stop(reason, at=time.time()))
@@ -52,7 +53,7 @@ async def stop_scan(
 async def pin(
     service: Asked, ruleset: RulesetName, scan: ScanId, symbol: SymbolName,
     key: IdempotencyKey = None,
-) -> Wishes:  # fmt: skip
+) -> ScanControl:  # fmt: skip
     """Pin a symbol; one that was scanned already, or is not in the scan, changes nothing."""
     return await _ask(service, ruleset, scan, key, with_pins([symbol]))
 
@@ -61,7 +62,7 @@ async def pin(
 async def unpin(
     service: Asked, ruleset: RulesetName, scan: ScanId, symbol: SymbolName,
     key: IdempotencyKey = None,
-) -> Wishes:  # fmt: skip
+) -> ScanControl:  # fmt: skip
     """End a pin."""
     return await _ask(service, ruleset, scan, key, without_pins([symbol]))
 
@@ -70,7 +71,7 @@ async def unpin(
 async def exclude(
     service: Asked, ruleset: RulesetName, scan: ScanId, symbol: SymbolName,
     key: IdempotencyKey = None,
-) -> Wishes:  # fmt: skip
+) -> ScanControl:  # fmt: skip
     """Exclude a symbol from this scan."""
     return await _ask(service, ruleset, scan, key, with_exclusions([symbol]))
 
@@ -79,25 +80,25 @@ async def exclude(
 async def include(
     service: Asked, ruleset: RulesetName, scan: ScanId, symbol: SymbolName,
     key: IdempotencyKey = None,
-) -> Wishes:  # fmt: skip
+) -> ScanControl:  # fmt: skip
     """End an exclusion."""
     return await _ask(service, ruleset, scan, key, without_exclusions([symbol]))
 
 
 async def _ask(
     service: Service, ruleset: str, scan_id: str, key: str | None, change: Change
-) -> Wishes:
+) -> ScanControl:
     watched, scan = await service.watched.known(ruleset, scan_id, max_age_s=0.0)
     if scan.is_closed:
         raise ProblemError(CLOSED, f"scan {scan_id!r} has ended; nothing can be asked of it")
 
-    def update(store: Store) -> Wishes:
+    def update(store: Store) -> ScanControl:
         note = store.update_control(ruleset, scan_id, once(key, lambda n: _small(change(n))))
-        return wishes_of(note)
+        return control_of(note)
 
-    wishes = await service.access.call(update)
+    control = await service.access.call(update)
     watched.forget()
-    return wishes
+    return control
 
 
 def _small(note: dict[str, object]) -> dict[str, object]:

@@ -16,8 +16,8 @@ import numpy as np
 from bandit.errors import InvalidInputError
 from bandit.stores import Entry, Store
 from bandit.stores.names import START, position_key
+from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.service.notes import find_scan
-from scanner_adapter.service.numbers import known
 from scanner_adapter.service.schemas import Result, Results, ResultsEvent
 
 _NUMBERS = ("rating", "reward", "propensity", "probability")
@@ -127,14 +127,14 @@ class ScanResults:
         return Result(
             symbol=self._symbols[row],
             rank=row + 1,
-            rating=known(rating),
-            reward=known(reward),
+            rating=finite_or_none(rating),
+            reward=finite_or_none(reward),
             is_hit=_is_hit(rating, reward, hit_limit),
             is_signal=bool(flags & _SIGNAL),
             is_error=bool(flags & _ERROR),
             is_random=bool(flags & _RANDOM),
-            propensity=known(self._columns["propensity"][row]),
-            probability=known(self._columns["probability"][row]),
+            propensity=finite_or_none(self._columns["propensity"][row]),
+            probability=finite_or_none(self._columns["probability"][row]),
             position=entry.position,
             reported_at=entry.reported_at,
         )

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import AsyncIterator
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from scanner_adapter.service.metrics import Metrics
 from scanner_adapter.service.problems import TOO_MANY, ProblemError
 from scanner_adapter.service.store_access import StoreAccess
 from scanner_adapter.service.watching.channel import ScanEvents
 from scanner_adapter.service.watching.scan_cache import ScanCache
+
+log = logging.getLogger("scanrank.service")
 
 RETRY_MS = 1000  # after which a browser connects again
 SEND_S = 20.0  # a client that takes nothing for so long is dropped; it may come back
@@ -84,7 +88,7 @@ class Streams:
             await channel.stop()
 
 
-class EventStream(Response):
+class EventStream(StreamingResponse):
     """The response: what the client lacks, then every piece as the channel publishes it.
 
     Parameters
@@ -95,61 +99,40 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(
-        self,
-        streams: Streams,
-        ruleset: str,
-        scan_id: str,
-        position: str | None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(headers={"Cache-Control": "no-store", **(headers or {})})
-        # Its length is not known; without this one nginx would keep pieces back.
-        self.raw_headers = [pair for pair in self.raw_headers if pair[0] != b"content-length"]
-        self.raw_headers.append((b"x-accel-buffering", b"no"))
+    def __init__(self, streams: Streams, ruleset: str, scan_id: str, position: str | None) -> None:
         self._streams, self._ruleset, self._scan_id = streams, ruleset, scan_id
+        # Without the second one nginx would keep pieces back.
+        super().__init__((), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._position = position
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the client or the channel has had enough."""
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(SEND_S):
+                await send(message)
+
         channel = self._streams.enter(self._ruleset, self._scan_id)
+        self.body_iterator = _pieces(channel, self._position)
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            telling = asyncio.create_task(self._tell(channel, send))
-            leaving = asyncio.create_task(_gone(receive))
-            try:
-                await asyncio.wait({telling, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                telling.cancel()
-                leaving.cancel()
-                ended = await asyncio.gather(telling, leaving, return_exceptions=True)
-            for error in ended:
-                if isinstance(error, Exception) and not isinstance(error, OSError | TimeoutError):
-                    raise error  # a defect; a client that went away is none
+            await super().__call__(scope, receive, send_in_time)
+        except (OSError, TimeoutError, ClientDisconnect):
+            log.debug("a client of scan %s is gone", self._scan_id)
         finally:
             await self._streams.leave(channel)
 
-    async def _tell(self, channel: ScanEvents, send: Send) -> None:
-        async def say(piece: bytes, *, more: bool = True) -> None:
-            async with asyncio.timeout(SEND_S):
-                await send({"type": "http.response.body", "body": piece, "more_body": more})
 
-        await say(f"retry: {RETRY_MS}\n\n".encode())
-        version, index = -1, None
-        await channel.news(0)  # the first look, unless it was long ago
-        while channel.version and version != channel.version:
-            if index is None:
-                index = channel.index_of(self._position)
-            if version == channel.version - 1 and index == channel.piece_first:
-                piece, index, version = channel.piece, channel.n_told, channel.version
-            else:
-                piece, index, version = channel.since(index)
-            await say(piece)
-            if version == channel.version:
-                await channel.news(version)
-        await say(b"", more=False)
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _pieces(channel: ScanEvents, position: str | None) -> AsyncIterator[bytes]:
+    yield f"retry: {RETRY_MS}\n\n".encode()
+    version, index = -1, None
+    await channel.news(0)  # the first look, unless it was long ago
+    while channel.version and version != channel.version:
+        if index is None:
+            index = channel.index_of(position)
+        if version == channel.version - 1 and index == channel.piece_first:
+            piece, index, version = channel.piece, channel.n_told, channel.version
+        else:
+            piece, index, version = channel.since(index)
+        yield piece
+        if version == channel.version:
+            await channel.news(version)

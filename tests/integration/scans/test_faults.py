@@ -53,7 +53,7 @@ def test_rulesets_and_scans_at_once_do_not_disturb_one_another() -> None:
 
 def test_a_second_outcome_would_show() -> None:
     """The verification itself: a wrong rating in the journal is counted."""
-    store = faults.MemoryStore()
+    store = faults.SqliteStore()
     worth = faults._worth(0, 5)
     for scan_id, rating in (("day0", worth[3]), ("day1", worth[3])):  # day1 has other ratings
         store.append_report(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from bandit.stores import Entry, Store
-from bandit.stores.memory import MemoryStore
+from bandit.stores.sqlite import SqliteStore
 from features.inputs.bars import Bars
 from features.similarity import Loadings
 from scanner_adapter.demo.simulator import simulate
@@ -113,7 +113,7 @@ def test_a_journal_of_complete_scans_comes_out_again(
     days: list[dict[str, object]], rule: RewardRule, seed: int | None, reopened: bool
 ) -> None:
     """Over modes, batch sizes, late reports, failures, rules, seeds, and restarts in between."""
-    store = MemoryStore()
+    store = SqliteStore()
     chosen = Settings().ranker_settings(rule)
     ranker = SymbolRanker(store, ruleset="rules", settings=chosen, seed=seed)
     for number, how in enumerate(days):
@@ -126,8 +126,8 @@ def test_a_journal_of_complete_scans_comes_out_again(
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
+def store() -> SqliteStore:
+    return SqliteStore()
 
 
 def open_(store: Store, seed: int = 4, **further: float) -> SymbolRanker:
@@ -135,18 +135,18 @@ def open_(store: Store, seed: int = 4, **further: float) -> SymbolRanker:
     return SymbolRanker(store, ruleset="rules", settings=chosen.ranker_settings(), seed=seed)
 
 
-def test_the_export_replays_as_the_store_does(store: MemoryStore, tmp_path: Path) -> None:
+def test_the_export_replays_as_the_store_does(store: SqliteStore, tmp_path: Path) -> None:
     ranker = open_(store)
     for number in range(3):
         Day(number, 40, failures=0.1).scan(ranker, batch=7)
     export_journal(store, "rules", tmp_path / "journal.parquet")
     assert_same(replay_again(read_journal(tmp_path / "journal.parquet")))
-    moved = MemoryStore()
+    moved = SqliteStore()
     import_journal(moved, "elsewhere", tmp_path / "journal.parquet")
     assert_same(replayed(moved, "elsewhere"))
 
 
-def test_an_export_of_format_1_is_still_read(store: MemoryStore, tmp_path: Path) -> None:
+def test_an_export_of_format_1_is_still_read(store: SqliteStore, tmp_path: Path) -> None:
     """As scanrank 0.1.0 wrote it: without batch, place, group and loading. It folds to the same."""
     ranker = open_(store)
     for number in range(2):
@@ -158,7 +158,7 @@ def test_an_export_of_format_1_is_still_read(store: MemoryStore, tmp_path: Path)
         {b"scanrank.journal": note}
     )
     pq.write_table(old, tmp_path / "old.parquet")
-    moved = MemoryStore()
+    moved = SqliteStore()
     import_journal(moved, "moved", tmp_path / "old.parquet")
     chosen = Settings().ranker_settings()
     header, arrays = fold_journal(moved, "moved", chosen).state()
@@ -171,7 +171,7 @@ def test_an_export_of_format_1_is_still_read(store: MemoryStore, tmp_path: Path)
         assert "was journaled without place" in verdict.reason
 
 
-def test_the_same_seed_alone_gives_the_same_batches(store: MemoryStore) -> None:
+def test_the_same_seed_alone_gives_the_same_batches(store: SqliteStore) -> None:
     """As a log of complete scans, replayed in a new ranker, where only the seed is given."""
     ranker = open_(store, seed=11)
     for number in range(4):
@@ -188,14 +188,14 @@ def test_the_same_seed_alone_gives_the_same_batches(store: MemoryStore) -> None:
     assert differs
 
 
-def test_settings_that_changed_in_between_are_followed(store: MemoryStore) -> None:
+def test_settings_that_changed_in_between_are_followed(store: SqliteStore) -> None:
     for number in range(4):
         ranker = open_(store, half_life_days=5.0 + 20 * (number // 2), exploration=0.1 * number)
         Day(number, 40).scan(ranker, batch=9)
     assert_same(replayed(store))
 
 
-def test_a_run_over_many_threads_comes_out_again(store: MemoryStore) -> None:
+def test_a_run_over_many_threads_comes_out_again(store: SqliteStore) -> None:
     """Which results were in when a batch was chosen depended on timing; the journal knows."""
     ranker = open_(store)
     for number in range(2):
@@ -235,18 +235,18 @@ class TestStoppedScans:
     def facts_of(self, bars: Bars, symbols: object, as_of: str) -> MarketFacts:
         return market_facts(symbols, bars=bars, as_of=as_of)  # type: ignore[arg-type]
 
-    def test_with_the_bars_they_come_out_again(self, store: MemoryStore, bars: Bars) -> None:
+    def test_with_the_bars_they_come_out_again(self, store: SqliteStore, bars: Bars) -> None:
         self.live(store, bars)
         assert_same(replayed(store, facts_of=lambda s, day: self.facts_of(bars, s, day)))
 
-    def test_without_them_they_are_learned_from(self, store: MemoryStore, bars: Bars) -> None:
+    def test_without_them_they_are_learned_from(self, store: SqliteStore, bars: Bars) -> None:
         """So that the complete scans around them still come out bit for bit."""
         self.live(store, bars)
         verdicts = replayed(store)
         assert [v.is_same for v in verdicts] == [True, None, None, True]
         assert "give the bars that it saw" in verdicts[1].reason
 
-    def test_other_bars_are_refused(self, store: MemoryStore, bars: Bars) -> None:
+    def test_other_bars_are_refused(self, store: SqliteStore, bars: Bars) -> None:
         self.live(store, bars)
         other = Bars.from_frame(simulate(n_symbols=40, n_days=90, seed=2).bars)
         verdicts = replayed(store, facts_of=lambda s, day: self.facts_of(other, s, day))
@@ -258,7 +258,7 @@ class TestWhatCannotBeRepeated:
     def reasons(self, store: Store) -> list[str]:
         return [verdict.reason for verdict in replayed(store)]
 
-    def test_pins(self, store: MemoryStore) -> None:
+    def test_pins(self, store: SqliteStore) -> None:
         ranker, day = open_(store), Day(0, 30)
         with ranker.start_scan(day.symbols, context=day.context, now=day.now) as scan:
             scan.queue.pin(day.symbols[-2:])
@@ -266,7 +266,7 @@ class TestWhatCannotBeRepeated:
                 scan.report({s: day.outcomes[s] for s in batch})
         assert self.reasons(store) == ["symbols were pinned, excluded or boosted by hand"]
 
-    def test_several_workers(self, store: MemoryStore) -> None:
+    def test_several_workers(self, store: SqliteStore) -> None:
         ranker, day = open_(store), Day(0, 30)
         with ranker.start_scan(
             day.symbols, context=day.context, now=day.now, scan_id="both", shared=True
@@ -275,7 +275,7 @@ class TestWhatCannotBeRepeated:
                 scan.report({s: day.outcomes[s] for s in batch})
         assert self.reasons(store) == ["several workers shared it"]
 
-    def test_an_interruption(self, store: MemoryStore) -> None:
+    def test_an_interruption(self, store: SqliteStore) -> None:
         day = Day(0, 30)
         for share in (0.5, 1.0):
             scan = open_(store).start_scan(
@@ -285,7 +285,7 @@ class TestWhatCannotBeRepeated:
                 scan.report({s: day.outcomes[s] for s in scan.next_batch(5)})
         assert self.reasons(store) == ["it was interrupted and continued"]
 
-    def test_two_scans_at_a_time(self, store: MemoryStore) -> None:
+    def test_two_scans_at_a_time(self, store: SqliteStore) -> None:
         day = Day(0, 30)
         first, second = (
             open_(store).start_scan(day.symbols, context=day.context, now=day.now) for _ in range(2)
@@ -294,17 +294,17 @@ class TestWhatCannotBeRepeated:
             scan.report({s: day.outcomes[s] for s in scan.next_batch(10)})
         assert "another scan wrote to the journal" in self.reasons(store)[0]
 
-    def test_an_earlier_version(self, store: MemoryStore) -> None:
+    def test_an_earlier_version(self, store: SqliteStore) -> None:
         """Entries without batches, as scanrank 0.1.0 wrote them, are still learned from."""
         Day(0, 30).scan(open_(store), batch=10)
-        old = MemoryStore()
+        old = SqliteStore()
         for entry in store.read("rules"):
             _append(old, entry, without={"handed_out", "seed", "batch", "place"})
         assert "scanrank 0.1.0 or earlier" in self.reasons(old)[0]
 
-    def test_a_version_that_learned_otherwise(self, store: MemoryStore) -> None:
+    def test_a_version_that_learned_otherwise(self, store: SqliteStore) -> None:
         Day(0, 30).scan(open_(store), batch=10)
-        old = MemoryStore()
+        old = SqliteStore()
         for entry in store.read("rules"):
             if entry.kind == "open":
                 del entry.header["settings"]["learning_version"]
@@ -313,11 +313,11 @@ class TestWhatCannotBeRepeated:
             "another version of scanrank wrote it, which learned otherwise"
         ]
 
-    def test_other_feature_names(self, store: MemoryStore) -> None:
+    def test_other_feature_names(self, store: SqliteStore) -> None:
         """A stopped scan that had sub-scores which the bars of today do not give."""
         day = Day(0, 30)
         day.scan(open_(store), batch=10, stop=0.5)
-        named = MemoryStore()
+        named = SqliteStore()
         for entry in store.read("rules"):
             if entry.kind == "open":
                 entry.header["as_of"] = "2024-03-01"
@@ -330,9 +330,9 @@ class TestWhatCannotBeRepeated:
         assert "sub-scores have other names" in verdict.reason
         assert "market.other" in verdict.reason
 
-    def test_a_changed_outcome_is_found(self, store: MemoryStore) -> None:
+    def test_a_changed_outcome_is_found(self, store: SqliteStore) -> None:
         Day(0, 30).scan(open_(store), batch=10)
-        changed = MemoryStore()
+        changed = SqliteStore()
         for number, entry in enumerate(store.read("rules")):
             if number == 1:
                 entry.arrays["rating"] = entry.arrays["rating"] + 40.0 * (np.arange(10) == 9)
@@ -343,7 +343,7 @@ class TestWhatCannotBeRepeated:
 
 
 def _append(
-    store: MemoryStore, entry: Entry, without: frozenset[str] | set[str] = frozenset()
+    store: SqliteStore, entry: Entry, without: frozenset[str] | set[str] = frozenset()
 ) -> None:
     header = {name: value for name, value in entry.header.items() if name not in without}
     if entry.kind == "report":

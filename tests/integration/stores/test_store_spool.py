@@ -16,9 +16,9 @@ import pytest
 
 from bandit.errors import StoreUnavailableError
 from bandit.stores import Receipt, Store
-from bandit.stores.memory import MemoryStore
 from bandit.stores.redis.store import RedisStore
 from bandit.stores.spool import SpoolingStore, default_spool_directory
+from bandit.stores.sqlite import SqliteStore
 
 
 class Clock:
@@ -175,10 +175,10 @@ def test_a_full_disk_is_said_once_and_loses_nothing_yet(tmp_path: Path) -> None:
         import logging, resource, signal, sys
         import numpy as np
         from bandit.errors import StoreUnavailableError
-        from bandit.stores.memory import MemoryStore
+        from bandit.stores.sqlite import SqliteStore
         from bandit.stores.spool import SpoolingStore
 
-        class Away(MemoryStore):
+        class Away(SqliteStore):
             is_away = True
             def append_sealed(self, ruleset, entry):
                 if self.is_away:
@@ -302,14 +302,14 @@ def test_two_processes_may_share_a_spool(server, tmp_path: Path, clock) -> None:
 def test_a_foreign_file_in_the_directory_is_left_alone(tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "not a ruleset.spool").write_bytes(b"x")
     with caplog.at_level(logging.WARNING, "bandit"):
-        SpoolingStore(MemoryStore(), tmp_path).close()
+        SpoolingStore(SqliteStore(), tmp_path).close()
     assert "is no spool of ours" in caplog.text
     assert (tmp_path / "not a ruleset.spool").read_bytes() == b"x"
 
 
 def test_default_directories(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
-    assert default_spool_directory("embedded:///data/scanrank") == Path("/data/scanrank/spool")
+    assert default_spool_directory("sqlite:///a%20b/x.db") == Path("/a b/x.db-spool")
     one = default_spool_directory("redis://a:6379/0")
     assert one.parent == Path("/state/scanrank/spool")
     assert one != default_spool_directory("redis://b:6379/0")

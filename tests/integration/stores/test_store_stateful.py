@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -163,9 +164,9 @@ class Model(RuleBasedStateMachine):
 _NONE = np.empty(0)
 
 
-@pytest.fixture(params=["memory", "redis"])
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    url = "memory://"
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    url = "memory://" if request.param == "memory" else f"sqlite://{tmp_path}/scanrank.db"
     if request.param == "redis":
         server: Server = request.getfixturevalue("redis_server")
         url = server.url

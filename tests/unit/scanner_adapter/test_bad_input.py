@@ -42,9 +42,12 @@ def scan() -> Scan:
         ({"AAPL": 1.0, "NVDA": 1.0}, "'NVDA' is not part of this scan of 3 symbols"),
         ({"AAPL": 1.0, "MSFT": "good"}, "outcome of MSFT is 'good'"),
         ({"AAPL": 1.0, "MSFT": [1.0]}, r"outcome of MSFT is \[1.0\]"),
-        ({"AAPL": 1.0, "MSFT": {"rating": "7"}}, "rating of MSFT is '7'; expected a number"),
+        ({"AAPL": 1.0, "MSFT": {"rating": "high"}}, "rating of MSFT is 'high'; expected a number"),
         ({"AAPL": 1.0, "MSFT": {"rating": math.inf}}, "expected a finite number"),
-        ({"AAPL": 1.0, "MSFT": {"signal": 5}}, "signal of MSFT is 5; expected a text"),
+        (
+            {"AAPL": 1.0, "MSFT": {"signal": object}},
+            "signal of MSFT is <class 'object'>; expected a text",
+        ),
     ],
 )
 def test_a_report_with_one_bad_row_is_refused_as_a_whole(
@@ -60,7 +63,8 @@ def test_a_report_with_one_bad_row_is_refused_as_a_whole(
 def test_none_and_nan_and_exceptions_are_failed_evaluations_or_unknown(scan: Scan) -> None:
     scan.report({"AAPL": None, "MSFT": float("nan"), "IBM": ValueError("x")})
     errors = {symbol: outcome.error for symbol, outcome in scan.outcomes.items()}
-    assert errors == {"AAPL": "the scanner returned None", "MSFT": None, "IBM": "ValueError: x"}
+    assert "the scanner returned None" in (errors.pop("AAPL") or "")
+    assert errors == {"MSFT": None, "IBM": "ValueError: x"}
     assert scan.close().n_errors == 2
 
 
@@ -121,7 +125,7 @@ def test_universes_that_are_none(symbols: list[str]) -> None:
 
 
 def test_a_batch_of_none(scan: Scan) -> None:
-    with pytest.raises(ScanStateError, match="batch of 0 symbols"):
+    with pytest.raises(InvalidInputError, match="k is 0"):
         scan.next_batch(0)
 
 

@@ -14,7 +14,7 @@ import pytest
 from bandit.belief.belief import BeliefSettings
 from bandit.stores import Receipt
 from bandit.stores.entries import Sealed
-from bandit.stores.memory import MemoryStore
+from bandit.stores.sqlite import SqliteStore
 from scanner_adapter import InvalidOutcomeError, ResultFeed, SymbolRanker
 from scanner_adapter.inputs.context import seed_weights
 from scanner_adapter.integrations.callbacks import run_ordered
@@ -67,7 +67,7 @@ def test_two_hundred_threads_a_tenth_raising_a_hundredth_hanging() -> None:
     assert not set(journaled) & hanging
 
 
-class ForgetfulStore(MemoryStore):
+class ForgetfulStore(SqliteStore):
     """Takes everything and keeps nothing, so that what grows is not the journal."""
 
     n_entries = 0

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bandit.errors import StoreUnavailableError
-from scanner_adapter import InvalidContextError, SymbolRanker, compare
+from bandit.errors import InvalidInputError, StoreUnavailableError
+from scanner_adapter import SymbolRanker, compare
 from scanner_adapter.modes import MODE_VARIABLE, choose_mode
 from scanner_adapter.scan.scan import Scan
 
@@ -70,17 +70,17 @@ def test_the_environment_beats_the_code(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv(MODE_VARIABLE, "off")
     assert ranker.start_scan(SYMBOLS).mode == "off"
     monkeypatch.setenv(MODE_VARIABLE, "fast")
-    with pytest.raises(InvalidContextError, match=r"SCANRANK_MODE 'fast'.*on, shadow, off"):
+    with pytest.raises(InvalidInputError, match=r"SCANRANK_MODE is 'fast'.*'on', 'shadow', 'off'"):
         ranker.start_scan(SYMBOLS)
     monkeypatch.delenv(MODE_VARIABLE)
     assert ranker.start_scan(SYMBOLS).mode == "on"
 
 
 def test_unknown_settings_are_refused() -> None:
-    with pytest.raises(InvalidContextError, match="rollout is 2"):
+    with pytest.raises(InvalidInputError, match="rollout is 2"):
         open_ranker(rollout=2.0)
     ranker = open_ranker()
-    with pytest.raises(InvalidContextError, match="mode 'fast' is unknown"):
+    with pytest.raises(InvalidInputError, match="mode is 'fast'"):
         ranker.mode = "fast"  # type: ignore[assignment]
 
 
@@ -177,7 +177,7 @@ def test_a_defect_at_the_start_leaves_the_given_order(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a defect of ours")
 
-    monkeypatch.setattr("scanner_adapter.symbol_ranker.scan_context", fail)
+    monkeypatch.setattr("scanner_adapter.inputs.context.scan_context", fail)
     ranker = open_ranker()
     scan = ranker.start_scan(SYMBOLS)
     assert visit(scan) == SYMBOLS

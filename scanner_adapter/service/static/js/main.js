@@ -58,7 +58,7 @@ const queue = new Queue({ why, change: changeWish });
 const announcer = new Announcer();
 const renderStop = wireStop(
   () => state,
-  (wishes) => change({ ...state, wishes }),
+  (control) => change({ ...state, control }),
 );
 
 function draw() {
@@ -176,8 +176,8 @@ async function changeWish(what, symbol, isOn) {
   const path = paths.wish(scan, what === "pin" ? "pins" : "exclusions", symbol);
   setText(byId("queue-error"), "");
   try {
-    const wishes = await (isOn ? put(path) : remove(path));
-    if (state.scan?.scan_id === scan.scan_id) change({ ...state, wishes });
+    const control = await (isOn ? put(path) : remove(path));
+    if (state.scan?.scan_id === scan.scan_id) change({ ...state, control });
   } catch (error) {
     setText(byId("queue-error"), `${symbol}: ${error.message}`);
     if (error.status === 401) failed(error);

@@ -6,7 +6,7 @@ import { silentSince } from "./state.js";
 
 /** Return {kind, short, text} for a state: kind is one of lost, silent, stopping, ended, live. */
 export function describe(state, now) {
-  const { lostSince, storeAwaySince, isClosed, wishes, status } = state;
+  const { lostSince, storeAwaySince, isClosed, control, status } = state;
   if (lostSince !== null && !isClosed) {
     const since = clock(lostSince);
     return {
@@ -23,7 +23,10 @@ export function describe(state, now) {
       text: `Disconnected since ${since}: the store does not answer. The scan itself goes on, and the page recovers by itself.`,
     };
   }
-  if (isClosed) return { kind: "ended", short: status?.stopped ? "stopped" : "finished", text: "" };
+  if (isClosed) {
+    const short = status?.stopped ? "stopped" : "finished";
+    return { kind: "ended", short, text: status?.warning ?? "" };
+  }
   if (status?.failure) {
     return {
       kind: "silent",
@@ -39,13 +42,14 @@ export function describe(state, now) {
       text: `Nothing heard from the scanner since ${moment(silent, now)}: its batch takes long, or it has gone.`,
     };
   }
-  if (wishes.stop !== null) {
+  if (control.stop !== null) {
     return {
       kind: "stopping",
       short: "stopping",
-      text: `Asked to stop (${wishes.stop.reason}); the scanner finishes its batch first.`,
+      text: `Asked to stop (${control.stop.reason}); the scanner finishes its batch first.`,
     };
   }
+  if (status?.warning) return { kind: "silent", short: "check results", text: status.warning };
   return { kind: "live", short: "live", text: "" };
 }
 

@@ -119,7 +119,7 @@ export class Queue {
     const chance = row.cells[1];
     const tier = row.querySelector(".tier-mark");
     row.classList.toggle("gone", waiting.isGone === true);
-    const isExcluded = this.state.wishes.excluded.includes(waiting.symbol);
+    const isExcluded = this.state.control.exclude.includes(waiting.symbol);
     const gone = isExcluded ? "excluded" : "handed out";
     setText(tier, waiting.isGone ? gone : waiting.tier);
     setAttribute(tier, "data-tier", waiting.isGone ? "" : waiting.tier);
@@ -134,7 +134,7 @@ export class Queue {
     }
     for (const button of row.querySelectorAll(".toggle")) {
       const isPin = button.classList.contains("pin");
-      const { pinned, excluded } = this.state.wishes;
+      const { pin: pinned, exclude: excluded } = this.state.control;
       const isOn = (isPin ? pinned : excluded).includes(waiting.symbol);
       setAttribute(button, "aria-pressed", String(isOn));
       // Not `disabled`: that would take the focus away from who is on it.
@@ -148,10 +148,10 @@ export class Queue {
   }
 
   #renderExcluded() {
-    const { wishes, isClosed } = this.state;
-    const symbols = wishes.excluded.slice(0, MOST_EXCLUDED);
+    const { control, isClosed } = this.state;
+    const symbols = control.exclude.slice(0, MOST_EXCLUDED);
     byId("excluded").hidden = symbols.length === 0;
-    const more = wishes.excluded.length - symbols.length;
+    const more = control.exclude.length - symbols.length;
     setText(byId("excluded-title"), more > 0 ? `Excluded, and ${more} more` : "Excluded");
     keyed(
       byId("excluded-list"),

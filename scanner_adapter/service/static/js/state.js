@@ -12,7 +12,7 @@ export const SILENT_AFTER_S = 45;
 export const START = Object.freeze({
   scan: null, // what the service says of the scan, without the two below
   status: null, // the scanner's own note; null = it publishes none
-  wishes: Object.freeze({ stop: null, pinned: [], excluded: [] }), // what operators asked for
+  control: Object.freeze({ stop: null, pin: [], exclude: [], boost: {} }), // what operators asked for
   isClosed: false, // the scan has ended
   lostSince: null, // the service does not answer since then, epoch seconds
   storeAwaySince: null, // the service is there, its store is not
@@ -33,7 +33,7 @@ export function received(state, type, data, now) {
   }
 }
 
-function withScan(state, { status, wishes, ...scan }, now) {
+function withScan(state, { status, control, ...scan }, now) {
   // After a reconnection to another service an older note can come after a newer one.
   const isOlder = state.status !== null && status && status.updated_at < state.status.updated_at;
   const isNews = status?.updated_at !== state.status?.updated_at;
@@ -41,7 +41,7 @@ function withScan(state, { status, wishes, ...scan }, now) {
     ...state,
     scan,
     status: isOlder ? state.status : status,
-    wishes,
+    control,
     isClosed: state.isClosed || scan.is_closed || status?.state === "done",
     storeAwaySince: null,
     heardAt: isNews || state.heardAt === null ? now : state.heardAt,

@@ -8,9 +8,9 @@ import { stopText } from "./progress.js";
  * Wire the stop button and its dialog.
  *
  * @param current returns the state of the scan that is shown
- * @param onWishes called with what the service answers
+ * @param onControl called with what the service answers
  */
-export function wireStop(current, onWishes) {
+export function wireStop(current, onControl) {
   const dialog = byId("stop-dialog");
   const confirm = byId("stop-confirm");
   let scan = null; // what the question was about, even if the page goes on to a newer scan
@@ -31,8 +31,8 @@ export function wireStop(current, onWishes) {
     confirm.disabled = true;
     try {
       const reason = byId("stop-reason").value.trim();
-      const wishes = await post(paths.stop(scan), reason === "" ? {} : { reason });
-      if (current().scan?.scan_id === scan.scan_id) onWishes(wishes);
+      const control = await post(paths.stop(scan), reason === "" ? {} : { reason });
+      if (current().scan?.scan_id === scan.scan_id) onControl(control);
       dialog.close();
     } catch (error) {
       setText(byId("stop-error"), `The scan goes on: ${error.message}`);

@@ -94,8 +94,8 @@ class TestRefusedEntries:
             (lambda: entry(9, context=np.zeros((30, 3))), r"context .* shape \(30, 3\)"),
             (lambda: entry(9, context=np.full((30, 4), np.inf)), r"factor\.a in row 0 .* is inf"),
             (lambda: entry(9, rows=np.zeros((30, 2))), r"rows of the report has shape \(30, 2\)"),
-            (lambda: entry(9, arms=("S001",) * 30), "'S001' is given twice"),
-            (lambda: entry(9, arms=("",) * 30), "'' is not a non-empty string"),
+            (lambda: entry(9, arms=("S001",) * 30), "'S001' appears twice"),
+            (lambda: entry(9, arms=("",) * 30), "is ''; expected a text"),
             (lambda: entry(9, scan_time=float("nan")), "scan time nan"),
             (lambda: entry(9, kind="rumour"), "kind 'rumour'; expected open, report or close"),
         ],
@@ -144,7 +144,7 @@ class TestRefusedScans:
 
         two = np.zeros((2, 4))
         refuse("universe is empty", [], np.zeros((0, 4)))
-        refuse("'A' is given twice", ["A", "A"], two)
+        refuse("'A' appears twice", ["A", "A"], two)
         refuse(r"shape \(2, 3\), expected \(2, 4\)", ["A", "B"], np.zeros((2, 3)))
         refuse("is inf; sub-scores run from 0 to 100", ["A", "B"], np.full((2, 4), np.inf))
         refuse(r"loadings have shape \(2, 1\)", ["A", "B"], two, loadings=np.zeros((2, 1)))

@@ -1,4 +1,4 @@
-"""The measures by hand, and the laws they obey."""
+"""The measures by hand, and the laws they apply."""
 
 from __future__ import annotations
 

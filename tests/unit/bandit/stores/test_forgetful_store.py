@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from bandit.errors import InvalidInputError
-from bandit.stores.memory import ForgetfulStore, MemoryStore
+from bandit.stores.forgetful import ForgetfulStore
+from bandit.stores.sqlite import SqliteStore
 from scanner_adapter.symbol_ranker import SymbolRanker
 
 SYMBOLS = [f"S{i:02}" for i in range(30)]
 CONTEXT = (["market.x"], np.linspace(0.0, 100.0, 30)[:, None])
 
 
-def scan_twice(store: MemoryStore) -> tuple[list[tuple[str, ...]], SymbolRanker]:
+def scan_twice(store: SqliteStore) -> tuple[list[tuple[str, ...]], SymbolRanker]:
     ranker = SymbolRanker.open(store, ruleset="r", seed=3)
     batches = []
     for day in (4, 5):
@@ -29,7 +30,7 @@ def scan_twice(store: MemoryStore) -> tuple[list[tuple[str, ...]], SymbolRanker]
 
 def test_scans_go_as_on_a_store_that_keeps_everything() -> None:
     """The same batches, and the same belief bit for bit."""
-    (batches, one), (batches_, other) = scan_twice(MemoryStore()), scan_twice(ForgetfulStore())
+    (batches, one), (batches_, other) = scan_twice(SqliteStore()), scan_twice(ForgetfulStore())
     assert batches == batches_
     arrays, arrays_ = (each.learned.ranker.state()[1] for each in (one, other))
     for name in ("data_precision", "data_shift", "cell_shift", "track_values"):

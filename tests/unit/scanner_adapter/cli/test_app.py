@@ -145,6 +145,23 @@ def test_the_users_own_scanner_and_its_failures(
     assert 5 <= told["n_hits"] <= 25  # about the top tenth of 118
 
 
+def test_a_scan_of_errors_alone_says_so_and_has_an_exit_code_of_its_own(
+    scanrank: Callable[..., Run], bars_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text("def rate(symbol, bars):\n    return None\n")
+    run = scanrank(*scan(bars_file, scanner="broken:rate"), "--json")
+    told = json.loads(run.out)
+    assert (run.code, told["n_errors"], told["recall"], told["scans_learned"]) == (3, 120, None, 0)
+    assert told["warning"].startswith("all 120 results are errors, which teach nothing")
+    shown = scanrank(*scan(bars_file, scanner="broken:rate"))
+    assert shown.code == 3
+    assert "warning: all 120 results are errors" in shown.out
+    told = json.loads(
+        scanrank(*scan(bars_file, scanner="broken:rate", hit="signal-or-none"), "--json").out
+    )
+    assert (told["n_errors"], told["n_hits"]) == (0, 0)
+
+
 def test_an_interrupted_scan_keeps_and_shows_what_it_found(
     scanrank: Callable[..., Run], bars_file: Path, tmp_path: Path
 ) -> None:
@@ -179,15 +196,11 @@ def spoil_missing_column(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def spoil_duplicate(frame: pd.DataFrame) -> pd.DataFrame:
-    return pd.concat([frame, frame.iloc[[-1]]])
+    return pd.concat([frame, frame.iloc[[-1]].assign(volume=1)])
 
 
 def spoil_price(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(low=frame["low"].where(frame.index != 41, -1.0))
-
-
-def spoil_order(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.iloc[::-1]
 
 
 def spoil_all(frame: pd.DataFrame) -> pd.DataFrame:
@@ -208,7 +221,6 @@ def assert_one_clear_line(run: Run, message: str) -> None:
         (spoil_missing_column, "bars lack the column volume"),
         (spoil_duplicate, "two bars of SIM0119 on 2022-05-06"),
         (spoil_price, "SIM0000 on 2022-03-01 has a price that is not positive"),
-        (spoil_order, "sort the bars by date"),
         (spoil_all, "no complete bar in 0 rows"),
     ],
 )
@@ -236,8 +248,8 @@ def test_bad_bars_are_refused_before_anything_is_stored(
         ({"as_of": "2019-01-01"}, "as-of 2019-01-01 is outside the bars, which run 2022-01-03"),
         ({"as_of": "2022-05-01"}, "is no trading day of the bars: the last one before it is 2022"),
         ({"as_of": "yesterday-ish"}, "'yesterday-ish' is no date"),
-        ({"until_recall": "1.5"}, "recall 1.5 is outside (0, 1]"),
-        ({"hit": "best"}, "expected signal, top:0.05 or rating:70"),
+        ({"until_recall": "1.5"}, "target is 1.5; expected a recall in (0, 1]"),
+        ({"hit": "best"}, "signal-or-none, top:0.05 or rating:70"),
         ({"hit": "top:2"}, "share 2.0 is outside (0, 1)"),
         ({"ruleset": "a b"}, "a b"),
     ],

@@ -14,7 +14,6 @@ import pytest
 
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
-from bandit.stores.redis.keys import ruleset_key
 from scanner_adapter import SymbolRanker
 from scanner_adapter.cli.app import main
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
@@ -90,13 +89,9 @@ def scanrank(
 
 def damage(store: Store, position: str) -> None:
     """Cut a journal entry in two, as a disk might."""
-    journal = ruleset_key("rules", "journal")
-    client = store._client  # type: ignore[attr-defined]
-    rows = client.xrange(journal)
-    client.delete(journal)  # a stream takes no entry back in its middle
-    for key, fields in rows:
-        cut = {b"b": fields[b"b"][:50]} if key.decode() == position else fields
-        client.xadd(journal, cut, id=key)
+    ms, sub = position.split("-")
+    sql = "update entry set blob=substr(blob, 1, 50) where ms=? and sub=?"
+    assert store._db.run(sql, ms, sub) == 1  # type: ignore[attr-defined]
 
 
 # -- check and repair

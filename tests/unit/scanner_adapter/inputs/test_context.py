@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bandit.errors import InvalidInputError
 from features.similarity import Loadings
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.errors import InvalidContextError
@@ -36,13 +37,13 @@ class TestWeights:
         ("weights", "message"),
         [
             ({"luck": 1.0}, "factor 'luck' is unknown; known are"),
-            ({"market": -1.0}, "weight of market is -1.0; expected 0 or more"),
+            ({"market": -1.0}, "weight of market is -1.0; expected a number, 0 or more"),
             ({"market": float("nan")}, "weight of market is nan"),
             ({"market": 0.0}, "all factor weights are zero"),
         ],
     )
     def test_others_are_refused(self, weights: dict[str, float], message: str) -> None:
-        with pytest.raises(InvalidContextError, match=message):
+        with pytest.raises((InvalidContextError, InvalidInputError), match=message):
             seed_weights(weights)
 
 

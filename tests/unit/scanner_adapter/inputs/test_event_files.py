@@ -55,7 +55,7 @@ class TestReading:
             (RATINGS.drop(columns="action"), "x.csv", "x.csv holds no events by its columns"),
             # The scanner's own log is called ratings as well.
             (NEWS.rename(columns={"count": "rating"}), "x.parquet", "action \\(analysts' ratings"),
-            (NEWS, "x.json", "x.json ends in .json; expected .parquet or .csv"),
+            (NEWS, "x.json", "x.json ends in .json; expected .parquet, .csv or .csv.gz"),
         ],
     )
     def test_what_is_none_is_named(
@@ -78,7 +78,7 @@ class TestReading:
         (tmp_path / "4.parquet").write_bytes(b"PAR1")
         with pytest.raises(InvalidInputError, match=r"4\.parquet cannot be read as \.parquet"):
             read_events([tmp_path / "4.parquet"])
-        with pytest.raises(InvalidEventsError, match="date in news"):
+        with pytest.raises(InvalidEventsError, match="line 2 of news: the date 'soon' is no date"):
             read_events([written(NEWS.assign(date="soon"), tmp_path / "5.csv")])
 
 

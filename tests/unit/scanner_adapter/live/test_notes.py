@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bandit.stores.memory import MemoryStore
 from bandit.stores.notes import MAX_NOTE_BYTES, dump_note
+from bandit.stores.sqlite import SqliteStore
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.live.control import (
     ScanControl,
@@ -63,7 +63,7 @@ STATUS = LiveStatus(
 
 
 def test_a_status_survives_the_store() -> None:
-    store = MemoryStore()
+    store = SqliteStore()
     store.put_status("rules", "s1", STATUS.to_json())
     assert LiveStatus.from_json(store.get_status("rules", "s1")) == STATUS
 

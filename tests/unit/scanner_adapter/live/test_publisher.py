@@ -16,7 +16,7 @@ from servers import wait_until
 
 from bandit.belief.belief import BeliefSettings
 from bandit.errors import StoreUnavailableError
-from bandit.stores.memory import MemoryStore
+from bandit.stores.sqlite import SqliteStore
 from scanner_adapter import Outcome, ResultFeed, SymbolRanker
 from scanner_adapter.inputs.context import seed_weights
 from scanner_adapter.live.control import with_exclusions, with_pins, with_stop
@@ -25,7 +25,7 @@ from scanner_adapter.live.status import LiveStatus
 SYMBOLS = [f"S{i}" for i in range(200)]
 
 
-class SharedStore(MemoryStore):
+class SharedStore(SqliteStore):
     """In this process, but told apart from `memory://`, so that scans publish to it."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ def rate(symbol: str) -> float:
 
 
 def status_of(store: SharedStore, scan_id: str) -> LiveStatus:
-    return LiveStatus.from_json(MemoryStore.get_status(store, "t", scan_id))
+    return LiveStatus.from_json(SqliteStore.get_status(store, "t", scan_id))
 
 
 def threads() -> list[str]:
@@ -174,7 +174,7 @@ def test_a_stopped_scan_may_be_continued(store: SharedStore) -> None:
     assert scan.summary.stopped == "stopped from outside: lunch"
     with ranker(store).start_scan(SYMBOLS, scan_id="s1") as again:
         assert len(again.next_batch(20)) == 20
-        assert MemoryStore.get_control(store, "t", "s1")["stop"] is None
+        assert SqliteStore.get_control(store, "t", "s1")["stop"] is None
         assert again.status().n_scanned == 20
         store.update_control("t", "s1", with_stop("dinner"))
         again.listen()
@@ -202,14 +202,14 @@ def test_pins_exclusions_and_boosts_bend_the_next_batch(
         store.update_control("t", "s1", with_exclusions(["S2", "S3"]))
         store.update_control("t", "s1", lambda note: {**note, "boost": {"S100": 20.0}})
         scan.listen()
-        wait_until(lambda: "S100" in scan._outside.link.wishes.boost, "the wishes to be heard")  # type: ignore[union-attr]
+        wait_until(lambda: "S100" in scan._outside.link.control.boost, "the wishes to be heard")  # type: ignore[union-attr]
         assert list(scan.next_batch(4)) == ["S150", "S199", "S180", "S100"]
         assert caplog.text.count("such as 'WHO'") == 1
         assert scan.status().excluded == ("S2", "S3")
         # What is asked no longer is undone; the program's own wishes are not touched.
         scan.queue.exclude(["S4"])
         store.put_control("t", "s1", {"exclude": ["S3"]})
-        wait_until(lambda: scan._outside.link.wishes.exclude == ("S3",), "the change")  # type: ignore[union-attr]
+        wait_until(lambda: scan._outside.link.control.exclude == ("S3",), "the change")  # type: ignore[union-attr]
         assert list(scan.next_batch(3)) == ["S2", "S5", "S6"]
 
 

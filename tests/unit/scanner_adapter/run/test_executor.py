@@ -9,17 +9,22 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
+from bandit.errors import InvalidInputError
+from bandit.stores import store_from_url
 from scanner_adapter import (
     AnyOf,
-    InvalidContextError,
     Outcome,
     Progress,
     SymbolBudget,
     SymbolRanker,
     TimeBudget,
 )
+from scanner_adapter.batch import Batch
+from scanner_adapter.run.coroutines import run_scan_async
+from scanner_adapter.run.executor import run_scan
 from scanner_adapter.scan.scan import Scan
 
 SYMBOLS = [f"S{i}" for i in range(230)]
@@ -320,7 +325,7 @@ def test_progress_and_results_come_in_the_callers_thread(pool: Executor) -> None
 )
 def test_settings_that_do_not_fit(arguments: dict[str, float], message: str) -> None:
     scan = open_ranker().start_scan(SYMBOLS)
-    with pytest.raises(InvalidContextError, match=message):
+    with pytest.raises(InvalidInputError, match=message):
         scan.run(rating, **arguments)  # type: ignore[arg-type]
 
 
@@ -403,3 +408,71 @@ def test_batches_of_an_event_loop() -> None:
         return n
 
     assert asyncio.run(main()) == len(SYMBOLS)
+
+
+class StoppedAmongOthers:
+    """A shared scan whose operator's stop arrives with a batch, while others hold what is left."""
+
+    awaits_others = True
+    is_shared = True
+
+    def __init__(self, scan: Scan) -> None:
+        self._scan = scan
+        self.stop_asked: str | None = None
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._scan, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in ("_scan", "stop_asked"):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._scan, name, value)
+
+    def next_batch(self, k: int | None = None) -> Batch:
+        if self._scan.n_batches == 0:
+            return self._scan.next_batch(k)
+        self.stop_asked = "stopped from outside: enough"
+        return Batch(1, (), np.empty(0, bool), np.empty(0))
+
+    def __enter__(self) -> StoppedAmongOthers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._scan.close()
+
+
+@pytest.mark.parametrize("how", ["alone", "threads", "coroutines"])
+def test_an_operators_stop_that_arrives_with_a_batch_ends_the_run(how: str, pool: Executor) -> None:
+    async def evaluate(symbol: str) -> float:
+        return rating(symbol)
+
+    scan = open_ranker().start_scan(SYMBOLS)
+    stopped = StoppedAmongOthers(scan)
+    if how == "coroutines":
+        asyncio.run(asyncio.wait_for(run_scan_async(stopped, evaluate, batch_size=10), 20.0))
+    else:
+        run_scan(stopped, rating, executor=pool if how == "threads" else None, batch_size=10)
+    assert scan.summary.n_scanned == 10
+    assert scan.summary.stopped == "stopped from outside: enough"
+
+
+@pytest.mark.parametrize("how", ["alone", "threads", "coroutines"])
+def test_a_run_beside_symbols_that_its_program_holds_ends(how: str, pool: Executor) -> None:
+    """Handed out before the run began: nobody evaluates them, so nothing is waited for."""
+
+    async def evaluate(symbol: str) -> float:
+        return rating(symbol)
+
+    store = store_from_url("memory://")
+    ranker, other = (SymbolRanker.open(store, ruleset="t", seed=i) for i in range(2))
+    held = other.start_scan(SYMBOLS, scan_id="s", shared=True)
+    held.next_batch(20)
+    scan = ranker.start_scan(SYMBOLS, scan_id="s", shared=True)
+    scan.next_batch(10)
+    if how == "coroutines":
+        asyncio.run(asyncio.wait_for(scan.arun(evaluate, batch_size=50), 20.0))
+    else:
+        scan.run(rating, executor=pool if how == "threads" else None, batch_size=50)
+    assert scan.summary.n_scanned == len(SYMBOLS) - 30
+    held.close()

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from bandit.belief.recall import RecallEstimate
+from bandit.errors import InvalidInputError
 from scanner_adapter import (
     AllOf,
     AnyOf,
     DiminishingReturns,
     HitsFound,
-    InvalidContextError,
     RecallReached,
     StopRule,
     SymbolBudget,
@@ -113,7 +113,7 @@ def test_budgets_inside_combinations() -> None:
     ],
 )
 def test_settings_that_make_no_sense(make) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(InvalidContextError):
+    with pytest.raises(InvalidInputError):
         make()
 
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from scanner_adapter import InvalidContextError, ScanStateError, SymbolRanker, Threshold
+from bandit.errors import InvalidInputError
+from scanner_adapter import ScanStateError, SymbolRanker, Threshold
 
 SYMBOLS = tuple(f"S{i:03d}" for i in range(120))
 NAMES = ("market.a", "market.b", "technical.c", "fundamental.d")
@@ -45,7 +46,7 @@ def test_mode_off_and_strangers_are_told_so() -> None:
     with pytest.raises(ScanStateError, match="mode off weighs nothing"):
         off.factor_weights()
     on = SymbolRanker.open("memory://", ruleset="explained").start_scan(SYMBOLS)
-    with pytest.raises(ScanStateError, match="'XYZ' is not part of this scan of 120 symbols"):
+    with pytest.raises(InvalidInputError, match="'XYZ' is not part of this scan of 120 symbols"):
         on.explain("XYZ")
 
 
@@ -71,5 +72,5 @@ def test_an_order_is_asked_for_at_a_time() -> None:
     soon = ranker.order(SYMBOLS, now=then + timedelta(days=10))
     assert set(soon[:5]) == set(SYMBOLS[-5:])
     assert sorted(ranker.order(SYMBOLS)) == sorted(SYMBOLS)
-    with pytest.raises(InvalidContextError, match="without a timezone"):
+    with pytest.raises(InvalidInputError, match="without a timezone"):
         ranker.order(SYMBOLS, now=datetime(2015, 1, 5))

@@ -13,7 +13,7 @@ from rich.console import Console
 from bandit.errors import InvalidInputError
 from bandit.rewards import TopShare
 from bandit.stores import Entry
-from bandit.stores.memory import MemoryStore
+from bandit.stores.sqlite import SqliteStore
 from benchmarks.offpolicy import facts_of_days
 from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_log
 from scanner_adapter.replay.journals.journal_scan import FactsOf, journal_scans, recorded_log
@@ -146,7 +146,7 @@ def few(log: RecordedLog) -> list[Entry]:
 
 class TestBadJournals:
     def changed(self, entries: list[Entry], *, drop: set[str]) -> list[Entry]:
-        store = MemoryStore()
+        store = SqliteStore()
         for entry in entries:
             header = {k: v for k, v in entry.header.items() if k not in drop}
             arrays = {k: v for k, v in entry.arrays.items() if k not in drop}

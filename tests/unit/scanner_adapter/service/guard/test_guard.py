@@ -16,7 +16,6 @@ from serving import open_scan, status_note
 
 from bandit.errors import InvalidInputError
 from bandit.stores import store_from_url
-from scanner_adapter.service import schemas
 from scanner_adapter.service.app import create_app
 from scanner_adapter.service.guard import body_limit
 from scanner_adapter.service.guard.rate_limit import RateLimit
@@ -214,24 +213,6 @@ def test_every_answer_has_strict_headers(make: Callable[..., Asking], path: str)
     assert "server" not in headers
 
 
-def test_every_answer_has_an_example_that_fits(make: Callable[..., Asking]) -> None:
-    paths = make()("GET", "/openapi.json").json()["paths"]
-    n_bodies = 0
-    for path, methods in paths.items():
-        for operation in methods.values():
-            assert operation["summary"]
-            for code, answer in operation["responses"].items():
-                for media_type, body in answer.get("content", {}).items():
-                    if media_type == "text/plain":
-                        continue
-                    assert "example" in body, (path, code)
-                    if media_type.endswith("json"):
-                        n_bodies += 1
-                        model = getattr(schemas, body["schema"]["$ref"].rpartition("/")[2])
-                        model.model_validate(body["example"])
-    assert n_bodies >= 150
-
-
 # -- tokens and sessions
 
 
@@ -239,11 +220,10 @@ def test_everything_but_the_page_needs_the_token(make: Callable[..., Asking]) ->
     ask = make(token=TOKEN)
     paths = list(ask("GET", "/openapi.json", headers=_bearer()).json()["paths"])
     assert len(paths) >= 15
-    for path in [*paths, "/openapi.json", "/docs", "/metrics"]:
+    for path in [*paths, "/openapi.json", "/metrics"]:
         is_open = path in ("/health", "/ready", "/login", "/logout")
         filled = re.sub(r"{\w+}", "s1", path)
         assert (ask("GET", filled).status_code != 401) == is_open, path
-    assert b"<h1>HTTP reference" in ask("GET", "/docs", headers=_bearer()).content
     for path in ("/", "/static/index.html"):
         assert ask("GET", path).status_code == 200
     refused(ask("POST", STOP), 401, "unauthorised")

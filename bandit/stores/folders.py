@@ -1,0 +1,31 @@
+"""Folders of this user, by the XDG base directory specification, or as Windows has them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bandit.errors import StoreRefusedError
+
+
+def data_directory() -> Path:
+    """Return where the store inside goes by default."""
+    return _folder("XDG_DATA_HOME", "share")
+
+
+def state_directory() -> Path:
+    """Return where reports wait for a server by default."""
+    return _folder("XDG_STATE_HOME", "state")
+
+
+def _folder(variable: str, name: str) -> Path:
+    root = os.environ.get(variable) or (os.environ.get("LOCALAPPDATA") if os.name == "nt" else None)
+    if root:
+        return Path(root) / "scanrank"
+    try:
+        return Path.home() / ".local" / name / "scanrank"
+    except RuntimeError as err:
+        raise StoreRefusedError(
+            f"this user has no home directory: set {variable} to a folder that it may write, or "
+            "give a store with a path, as in sqlite:///data/scanrank.db"
+        ) from err

@@ -1,0 +1,525 @@
+"""The store in one SQLite file, or in memory: no server, any number of processes of one machine.
+
+Tables, all small beside ``entry`` and ``snapshot``, which hold the blobs of
+`bandit.stores.entries` and `bandit.stores.snapshots`::
+
+    ruleset   its name, the last position that retention deleted
+    entry     the journal: position (ms, sub), blob, mask of accepted rows
+    snapshot  the newest one of a ruleset
+    scan      its name, position of its first entry, control and status notes
+    member    what was seen in a scan, a row per entry: its arms joined by line ends, or its kind
+    claim     arm, worker, expiry
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandit.errors import InvalidInputError, StoreError
+from bandit.stores.base import (
+    SCAN_TTL_S,
+    Entry,
+    Problem,
+    Receipt,
+    RulesetStats,
+    ScanInfo,
+    Snapshot,
+)
+from bandit.stores.codec import Array, Json
+from bandit.stores.database import Database, Durability
+from bandit.stores.entries import Sealed, decode_entry, write_mask
+from bandit.stores.journal import JournalWriter
+from bandit.stores.names import (
+    START,
+    check_arms,
+    check_bounds,
+    check_lease,
+    check_name,
+    position_key,
+)
+from bandit.stores.notes import Change, dump_note, load_note
+from bandit.stores.snapshots import decode_snapshot, encode_snapshot
+
+TABLES = """
+create table if not exists ruleset(id integer primary key, name text not null unique,
+    trimmed_ms integer not null default 0, trimmed_sub integer not null default 0);
+create table if not exists entry(ruleset integer, ms integer, sub integer, blob blob not null,
+    mask blob not null, primary key(ruleset, ms, sub)) without rowid;
+create table if not exists snapshot(ruleset integer primary key, version integer not null,
+    position text not null, blob blob not null);
+create table if not exists scan(id integer primary key autoincrement, ruleset integer not null,
+    name text not null, ms integer, sub integer, touched real not null, control blob, status blob,
+    unique(ruleset, name));
+create table if not exists member(scan integer, is_event integer, n integer,
+    size integer not null, names text not null, primary key(scan, is_event, n)) without rowid;
+create table if not exists claim(scan integer, arm text, worker text not null,
+    expiry real not null, primary key(scan, arm)) without rowid;
+"""
+_PAGE = 128  # entries at a time
+_MAX = 2**63 - 1  # of a number in SQLite
+_N_REMEMBERED = 8  # scans whose members are kept at hand
+
+
+class SqliteStore(JournalWriter):
+    """A `bandit.stores.base.Store` in one file.
+
+    Parameters
+    ----------
+    path : path, optional
+        Of the file, created with its folder if absent. None: in memory, for replays and tests;
+        nothing of it survives the process.
+    durability : {"normal", "full"}
+        Whether a report waits until it is on the disk; what a power cut can take is said in
+        ``docs/explanation/state.md``. A killed process loses nothing with either.
+    clock : callable
+        Seconds since 1970, for positions and leases.
+
+    Raises
+    ------
+    StoreRefusedError
+        The file cannot be opened or written. `StoreUnavailableError`: others keep it locked.
+    CorruptStateError, IncompatibleStateError
+        The file is no database, or that of another program; or of a newer version of this one.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        durability: Durability = "normal",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
+        self._db = Database(None if path is None else Path(path), TABLES, durability)
+        # (opening of the file, scan) -> the last `n` that was read of `member`, the arms up to it
+        self._members: dict[tuple[int, int], tuple[int, set[str]]] = {}
+
+    def __repr__(self) -> str:
+        return f"SqliteStore({self.address!r})"
+
+    @property
+    def address(self) -> str:
+        """See `Store`."""
+        return self._db.address
+
+    # -- journal -------------------------------------------------------------------------------
+
+    def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
+        """See `JournalWriter`."""
+        members, db = entry.members, self._db
+        with db.writing():
+            rules = self._ruleset(ruleset)
+            scan, is_known = self._scan(rules, entry.scan_id)
+            n, seen = self._seen(scan, entry.kind != "report")
+            ms, sub = self._last(rules)
+            previous, mask = f"{ms}-{sub}", b""
+            accepted = np.ones(len(members), np.bool_)
+            if not seen.isdisjoint(members):
+                accepted[:] = [name not in seen for name in members]
+                if not accepted.any():
+                    return Receipt(None, previous, accepted)
+                mask = write_mask(accepted)
+            now = int(1000 * self._clock())
+            ms, sub = (now, 0) if now > ms else (ms, sub + 1)
+            db.run("insert into entry values(?,?,?,?,?)", rules, ms, sub, entry.blob, mask)
+            new = members if not mask else [name for name in members if name not in seen]
+            db.run(
+                "insert into member values(?,?,?,?,?)",
+                *(scan, entry.kind != "report", n + 1, len(new), "\n".join(new)),
+            )
+            if not is_known:
+                db.run("update scan set ms=?, sub=? where id=?", ms, sub, scan)
+            if entry.arms and db.row("select 1 from claim where scan=? limit 1", scan):
+                db.run(
+                    "delete from claim where scan=? and arm in (select value from json_each(?))",
+                    *(scan, json.dumps(entry.arms)),
+                )
+        if entry.kind == "report":
+            self._remember(scan, n + 1, seen, new)
+        return Receipt(f"{ms}-{sub}", previous, accepted)
+
+    def _last(self, rules: int) -> tuple[int, int]:
+        """Position of the newest entry, of the newest that was deleted where none is left."""
+        sql = "select ms, sub from entry where ruleset=? order by ms desc, sub desc limit 1"
+        trimmed = "select trimmed_ms, trimmed_sub from ruleset where id=?"
+        ms, sub = self._db.row(sql, rules) or self._db.row(trimmed, rules)
+        return ms, sub
+
+    def _seen(self, scan: int, is_event: bool) -> tuple[int, set[str]]:
+        """Return the number of the newest row of `member`, and the names in all of them.
+
+        The arms of recent scans are kept at hand; what other processes added is read.
+        """
+        with self._db.lock:
+            n, names = (0, set()) if is_event else self._at_hand(scan)
+            for number, joined in self._db.rows(
+                "select n, names from member where scan=? and is_event=? and n>? order by n",
+                *(scan, is_event, n),
+            ):
+                names.update(joined.split("\n"))
+                n = number
+            return n, names
+
+    def _at_hand(self, scan: int) -> tuple[int, set[str]]:
+        return self._members.get((self._db.n_opened, scan), (0, set()))
+
+    def _remember(self, scan: int, n: int, seen: set[str], new: Sequence[str]) -> None:
+        with self._db.lock:
+            if self._at_hand(scan)[0] >= n:
+                return  # another thread appended after us, and was here first
+            seen.update(new)
+            self._members.pop((self._db.n_opened, scan), None)
+            self._members[self._db.n_opened, scan] = n, seen
+            if len(self._members) > _N_REMEMBERED:
+                del self._members[next(iter(self._members))]
+
+    def read(
+        self, ruleset: str, *, after: str = START, limit: int | None = None
+    ) -> Iterator[Entry]:
+        """See `Store`."""
+        for position, blob, mask in self._raw_entries(ruleset, after, limit):
+            yield decode_entry(blob, position, mask, where=f"journal {ruleset} entry {position}")
+
+    def _raw_entries(
+        self, ruleset: str, after: str, limit: int | None
+    ) -> Iterator[tuple[str, Any, Any]]:
+        check_name("ruleset", ruleset)
+        ms, sub = (min(part, _MAX) for part in position_key(after))
+        left = _MAX if limit is None else limit
+        while left > 0:
+            page = self._db.rows(
+                "select ms, sub, blob, mask from entry where ruleset=(select id from ruleset where "
+                "name=?) and (ms, sub) > (?, ?) order by ms, sub limit ?",
+                *(ruleset, ms, sub, min(left, _PAGE)),
+            )
+            for ms, sub, blob, mask in page:
+                yield f"{ms}-{sub}", blob, mask
+            if len(page) < _PAGE:
+                return
+            left -= len(page)
+
+    # -- snapshot ------------------------------------------------------------------------------
+
+    def load_snapshot(self, ruleset: str) -> Snapshot | None:
+        """See `Store`."""
+        found = self._of_ruleset("blob from snapshot", ruleset)
+        return None if found is None else decode_snapshot(found[0], where=f"snapshot of {ruleset}")
+
+    def save_snapshot(
+        self,
+        ruleset: str,
+        *,
+        header: Mapping[str, Json],
+        arrays: Mapping[str, Array],
+        position: str,
+        expected_version: int,
+    ) -> bool:
+        """See `Store`."""
+        blob = encode_snapshot(expected_version + 1, position, header, arrays)
+        with self._db.writing():
+            rules = self._ruleset(ruleset)
+            found = self._db.row("select version from snapshot where ruleset=?", rules) or (0,)
+            if found[0] != expected_version:
+                return False
+            self._db.run(
+                "insert or replace into snapshot values(?,?,?,?)",
+                *(rules, expected_version + 1, position, blob),
+            )
+            return True
+
+    # -- shared scans --------------------------------------------------------------------------
+
+    def reported(self, ruleset: str, scan_id: str) -> set[str]:
+        """See `Store`."""
+        scan = self._known_scan(ruleset, scan_id)
+        return set() if scan is None else set(self._seen(scan, is_event=False)[1])
+
+    def claim(
+        self,
+        ruleset: str,
+        scan_id: str,
+        worker: str,
+        arms: Sequence[str],
+        *,
+        k: int,
+        lease_s: float,
+    ) -> list[str]:
+        """See `Store`."""
+        check_name("worker", worker)
+        names, now = check_arms(arms), self._clock()
+        until = now + check_lease(lease_s)
+        with self._db.writing():
+            scan, _ = self._scan(self._ruleset(ruleset), scan_id)
+            held = self._claims(scan, now)
+            taken = {arm for arm, owner in held.items() if owner != worker}
+            taken |= self._seen(scan, is_event=False)[1]
+            free = [arm for arm in names if arm not in taken][: max(k, 0)]
+            self._db.run_many(
+                "insert or replace into claim values(?,?,?,?)",
+                [(scan, arm, worker, until) for arm in free],
+            )
+            return free
+
+    def claims(self, ruleset: str, scan_id: str) -> dict[str, str]:
+        """See `Store`."""
+        scan = self._known_scan(ruleset, scan_id)
+        return {} if scan is None else self._claims(scan, self._clock())
+
+    def _claims(self, scan: int, now: float) -> dict[str, str]:
+        return dict(
+            self._db.rows("select arm, worker from claim where scan=? and expiry>?", scan, now)
+        )
+
+    def renew(
+        self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str], *, lease_s: float
+    ) -> list[str]:
+        """See `Store`."""
+        until = self._clock() + check_lease(lease_s)
+        return self._of_mine("update claim set expiry=?", ruleset, scan_id, worker, arms, until)
+
+    def release(self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str]) -> None:
+        """See `Store`."""
+        self._of_mine("delete from claim", ruleset, scan_id, worker, arms)
+
+    def _of_mine(
+        self, what: str, ruleset: str, scan_id: str, worker: str, arms: Sequence[str], *more: Any
+    ) -> list[str]:
+        """Do something to the leases that a worker holds; returns their arms."""
+        check_name("worker", worker)
+        names = check_arms(arms)
+        with self._db.writing():
+            scan = self._known_scan(ruleset, scan_id)
+            sql = f"{what} where scan=? and arm=? and worker=?"
+            return [arm for arm in names if self._db.run(sql, *more, scan, arm, worker)]
+
+    # -- notes ---------------------------------------------------------------------------------
+
+    def put_control(self, ruleset: str, scan_id: str, control: Mapping[str, Json]) -> None:
+        """See `Store`."""
+        self._put_note("control", ruleset, scan_id, control)
+
+    def get_control(self, ruleset: str, scan_id: str) -> dict[str, Any]:
+        """See `Store`."""
+        return self._get_note("control", ruleset, scan_id)
+
+    def update_control(self, ruleset: str, scan_id: str, change: Change) -> dict[str, Any]:
+        """See `Store`."""
+        with self._db.writing():
+            self._put_note("control", ruleset, scan_id, change(self.get_control(ruleset, scan_id)))
+            return self.get_control(ruleset, scan_id)
+
+    def put_status(self, ruleset: str, scan_id: str, status: Mapping[str, Json]) -> None:
+        """See `Store`."""
+        self._put_note("status", ruleset, scan_id, status)
+
+    def get_status(self, ruleset: str, scan_id: str) -> dict[str, Any]:
+        """See `Store`."""
+        return self._get_note("status", ruleset, scan_id)
+
+    def get_statuses(self, scans: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        """See `Store`."""
+        return [self.get_status(ruleset, scan_id) for ruleset, scan_id in scans]
+
+    def _put_note(self, which: str, ruleset: str, scan_id: str, note: Mapping[str, Json]) -> None:
+        raw = dump_note(note)
+        with self._db.writing():
+            scan, _ = self._scan(self._ruleset(ruleset), scan_id)
+            sql = f"update scan set {which}=?, touched=? where id=?"  # noqa: S608
+            self._db.run(sql, raw, self._clock(), scan)
+
+    def _get_note(self, which: str, ruleset: str, scan_id: str) -> dict[str, Any]:
+        scan = self._known_scan(ruleset, scan_id)
+        found = self._db.row(f"select {which} from scan where id=?", scan)  # noqa: S608
+        return load_note(found[0] if found else None, where=f"{which} note of {ruleset} {scan_id}")
+
+    # -- housekeeping --------------------------------------------------------------------------
+
+    def list_rulesets(self) -> list[str]:
+        """See `Store`."""
+        return [
+            name for (name,) in self._db.rows(
+                "select name from ruleset where trimmed_ms>0 or exists (select 1 from entry where "
+                "ruleset=id) order by name"
+            )
+        ]  # fmt: skip
+
+    def list_scans(self, ruleset: str, limit: int = 100) -> list[ScanInfo]:
+        """See `Store`."""
+        rows = self._db.rows(
+            "select name, ms, sub, (select coalesce(sum(size), 0) from member where scan=scan.id "
+            "and not is_event), exists (select 1 from member where scan=scan.id and is_event and "
+            "names='close') from scan where ruleset=(select id from ruleset where name=?) and ms>? "
+            "order by ms desc, sub desc limit ?",
+            *(check_name("ruleset", ruleset), self._oldest_ms(), max(limit, 1)),
+        )
+        return [ScanInfo(name, f"{ms}-{sub}", n, bool(closed)) for name, ms, sub, n, closed in rows]
+
+    def newest_scans(self, rulesets: Sequence[str]) -> list[ScanInfo | None]:
+        """See `Store`."""
+        return [next(iter(self.list_scans(ruleset, 1)), None) for ruleset in rulesets]
+
+    def drop_ruleset(self, ruleset: str) -> None:
+        """See `Store`."""
+        with self._db.writing():
+            rules = self._ruleset(ruleset)
+            self._forget_scans("ruleset=?", rules)
+            for table, column in (("entry", "ruleset"), ("snapshot", "ruleset"), ("ruleset", "id")):
+                self._db.run(f"delete from {table} where {column}=?", rules)  # noqa: S608
+
+    def trim(
+        self, ruleset: str, *, before: str | None = None, max_entries: int | None = None
+    ) -> int:
+        """See `Store`."""
+        check_bounds(before, max_entries)
+        with self._db.writing():
+            rules, snapshot = self._ruleset(ruleset), self.load_snapshot(ruleset)
+            ends = [position_key(snapshot.position) if snapshot else (0, 0)]
+            if before is not None:
+                ms, sub = position_key(before)
+                ends.append((min(ms, _MAX), sub - 1))
+            if max_entries is not None:
+                newest = self._db.row(
+                    "select ms, sub from entry where ruleset=? order by ms desc, sub desc "
+                    "limit 1 offset ?",
+                    *(rules, max_entries),
+                )
+                ends.append(newest or (0, 0))
+            doomed = "from entry where ruleset=? and (ms, sub) <= (?, ?)"
+            last = self._db.row(
+                f"select ms, sub {doomed} order by ms desc, sub desc limit 1", rules, *min(ends)
+            )
+            if last is None:
+                return 0
+            sql = "update ruleset set trimmed_ms=?, trimmed_sub=? where id=?"
+            self._db.run(sql, *last, rules)
+            return self._db.run(f"delete {doomed}", rules, *last)
+
+    def stats(self, ruleset: str) -> RulesetStats:
+        """See `Store`."""
+        found = self._db.row(
+            "select id, trimmed_ms, trimmed_sub, version, position, length(blob) from ruleset "
+            "left join snapshot on ruleset=id where name=?",
+            check_name("ruleset", ruleset),
+        )
+        rules, ms, sub, version, position, size = found or (0, 0, 0, None, None, None)
+        n_entries, n_bytes = self._db.row(
+            "select count(*), coalesce(sum(length(blob) + length(mask)), 0) from entry where "
+            "ruleset=?", rules,
+        )  # fmt: skip
+        sql = "select count(*) from scan where ruleset=? and ms>?"
+        last = self._last(rules) if rules else (0, 0)
+        return RulesetStats(
+            n_entries=n_entries,
+            last_position=f"{last[0]}-{last[1]}",
+            journal_bytes=n_bytes,
+            snapshot_version=version or 0,
+            snapshot_position=position or START,
+            snapshot_bytes=size or 0,
+            n_scans=self._db.row(sql, rules, self._oldest_ms())[0],
+            trimmed_position=f"{ms}-{sub}",
+        )
+
+    def stats_of(self, rulesets: Sequence[str]) -> list[RulesetStats]:
+        """See `Store`."""
+        return [self.stats(ruleset) for ruleset in rulesets]
+
+    def problems(self, ruleset: str) -> Iterator[Problem]:
+        """See `Store`."""
+        for position, blob, mask in self._raw_entries(ruleset, START, None):
+            try:
+                decode_entry(blob, position, mask, where=f"journal {ruleset} entry {position}")
+            except StoreError as err:
+                yield Problem(f"journal {position}", str(err))
+        try:
+            self.load_snapshot(ruleset)
+        except StoreError as err:
+            yield Problem("snapshot", str(err))
+
+    def repair(self, ruleset: str, problem: Problem) -> bytes:
+        """See `Store`."""
+        what, _, position = problem.place.partition(" ")
+        with self._db.writing():
+            rules = self._ruleset(ruleset)
+            key: tuple[int, ...] = ()
+            if what == "journal":
+                where, key = "from entry where ruleset=? and ms=? and sub=?", position_key(position)
+            elif what == "snapshot":
+                where = "from snapshot where ruleset=?"
+            else:
+                raise InvalidInputError(f"place {problem.place!r}; expected journal <position>.")
+            found = self._db.row(f"select cast(blob as blob) {where}", rules, *key)
+            self._db.run(f"delete {where}", rules, *key)
+            return b"" if found is None else found[0]
+
+    def sync(self, ruleset: str, *, timeout_s: float = 3.0) -> bool:  # noqa: ARG002
+        """See `Store`. Writes the log into the file; there is no disk in memory."""
+        return self._db.checkpoint()
+
+    def backup(self, path: Path) -> None:
+        """Copy everything into a new file while others go on writing.
+
+        Raises
+        ------
+        InvalidInputError
+            When the file is there already.
+        StoreRefusedError
+            When it cannot be written; nothing is left of it.
+        """
+        self._db.backup(path)
+
+    def close(self) -> None:
+        """See `Store`."""
+        self._db.close()
+
+    # -- rows ----------------------------------------------------------------------------------
+
+    def _oldest_ms(self) -> int:
+        return int(1000 * (self._clock() - SCAN_TTL_S))
+
+    def _of_ruleset(self, what: str, ruleset: str) -> Any:
+        sql = f"select {what} where ruleset=(select id from ruleset where name=?)"  # noqa: S608
+        return self._db.row(sql, check_name("ruleset", ruleset))
+
+    def _ruleset(self, name: str) -> int:
+        """Return the number of a ruleset, which is made where there is none yet."""
+        found = self._db.row("select id from ruleset where name=?", check_name("ruleset", name))
+        if found is None:
+            self._db.run("insert into ruleset(name) values(?)", name)
+            return self._ruleset(name)
+        return int(found[0])
+
+    def _scan(self, rules: int, name: str) -> tuple[int, bool]:
+        """Return the number of a scan, which is made where there is none, and if it has entries."""
+        sql = "select id, ms from scan where ruleset=? and name=?"
+        found = self._db.row(sql, rules, check_name("scan", name))
+        if found is None:
+            oldest = self._clock() - SCAN_TTL_S
+            self._forget_scans(
+                "ruleset=? and coalesce(ms, 0)<? and touched<?", rules, 1000 * oldest, oldest
+            )
+            self._db.run(
+                "insert into scan(ruleset, name, touched) values(?,?,?)",
+                *(rules, name, self._clock()),
+            )
+            found = self._db.row(sql, rules, name)
+        return int(found[0]), found[1] is not None
+
+    def _known_scan(self, ruleset: str, name: str) -> int | None:
+        found = self._db.row(
+            "select scan.id from scan join ruleset on ruleset.id=ruleset where ruleset.name=? and "
+            "scan.name=?",
+            *(check_name("ruleset", ruleset), check_name("scan", name)),
+        )
+        return None if found is None else int(found[0])
+
+    def _forget_scans(self, which: str, *values: Any) -> None:
+        for table in ("member", "claim"):
+            sql = f"delete from {table} where scan in (select id from scan where {which})"  # noqa: S608
+            self._db.run(sql, *values)
+        self._db.run(f"delete from scan where {which}", *values)  # noqa: S608

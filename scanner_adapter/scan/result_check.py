@@ -1,0 +1,164 @@
+"""Do a scan's results make sense? One warning when most cannot be read, or none can teach."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.rewards import HitIf, RewardRule, Signal, Threshold, rule_text
+from scanner_adapter.inputs.outcome_table import OutcomeTable
+from scanner_adapter.inputs.outcomes import needs_rating
+from scanner_adapter.inputs.values import meaning
+
+# Results after which a scan is judged; those of a smaller one, when it ends.
+FIRST = 50
+# Ratings without a hit that are worth a word.
+_ENOUGH_RATINGS = 100
+_MOST_WORDS = 3
+_MOST_LETTERS = 300
+
+
+class ResultCheck:
+    """Looks at the results of one scan as they are reported.
+
+    Parameters
+    ----------
+    rule : RewardRule
+        What counts as high-value.
+
+    Attributes
+    ----------
+    n, n_judged : int
+        Results seen, and those among them of which the rule can say whether they are high-value.
+
+    Notes
+    -----
+    Not thread-safe: used under the scan's lock.
+    """
+
+    def __init__(self, rule: RewardRule) -> None:
+        self._rule = rule
+        self._by_rating = needs_rating(rule)
+        self._by_signal = isinstance(rule, HitIf | Signal)  # another one is the user's own
+        self._words: Counter[str] = Counter()  # of the first results, unknown ones only
+        self._n_failed = self._n_failed_first = 0
+        self._first_error = ""
+        self._lowest, self._highest = math.inf, -math.inf
+        self.n = self.n_judged = 0
+
+    def observe(self, table: OutcomeTable) -> None:
+        """Look at the results of a report that are new."""
+        failed = np.flatnonzero(table.is_failed)
+        if failed.size and not self._n_failed:
+            row = int(failed[0])
+            self._first_error = f"{table.symbols[row]}: {table.outcome(row).error}"
+        n_first = max(FIRST - self.n, 0)
+        self._n_failed += failed.size
+        self._n_failed_first += int(np.count_nonzero(failed < n_first))
+        if self._by_signal:
+            for row in range(min(n_first, len(table.symbols))):
+                outcome = table.outcome(row)
+                if outcome.signal is not None and meaning(outcome.signal) is None:
+                    self._words[outcome.signal] += 1
+        judged = self._judged(table)
+        self.n += len(table.symbols)
+        self.n_judged += judged.size
+        if judged.size:
+            self._lowest = min(self._lowest, float(judged.min()))
+            self._highest = max(self._highest, float(judged.max()))
+
+    def _judged(self, table: OutcomeTable) -> NDArray[np.float64]:
+        """What the rule looks at, where it is known; of a rule of the user's own, its rewards."""
+        if self._by_rating:
+            values = table.rating
+        elif self._by_signal:
+            values = table.is_signal
+        else:
+            values = self._rule.judge(table.rating, table.is_signal, math.nan)
+        return values[~np.isnan(values) & ~table.is_failed]
+
+    def warning(self, *, is_over: bool) -> str | None:
+        """Return what is wrong with the results so far, with an example and the way out.
+
+        Parameters
+        ----------
+        is_over : bool
+            Whether no more results will come: only then are a few of them judged, and a scan in
+            which nothing was high-value.
+        """
+        if self.n == 0 or (self.n < FIRST and not is_over):
+            return None
+        text = self._errors() or self._unjudged() or self._words_unknown() or self._alike(is_over)
+        if text is None and is_over:
+            text = self._foreign_scale()
+        return None if text is None else text[:_MOST_LETTERS]
+
+    def _errors(self) -> str | None:
+        first = min(self.n, FIRST)
+        if self._n_failed == self.n:
+            return f"all {self.n} results are errors, which teach nothing; {self._first_error}"
+        if 2 * self._n_failed_first > first:
+            return (
+                f"{self._n_failed_first} of the first {first} results are errors, which teach "
+                f"nothing; {self._first_error}"
+            )
+        return None
+
+    def _unjudged(self) -> str | None:
+        if self.n_judged:
+            return None
+        n, what = self.n - self._n_failed, rule_text(self._rule)
+        if self._by_rating:
+            return (
+                f"none of {n} results has a rating, which {what} judges by: nothing is learned. "
+                "Name it by row_map=RowMap(rating=...), or judge signals by rewards=Signal()"
+            )
+        if not self._by_signal:
+            return f"none of {n} results can be judged by {what}: nothing is learned"
+        return (
+            f"none of {n} results says whether it is a signal, which {what} judges by: nothing is "
+            "learned. Name it by row_map=RowMap(signal=...), or judge ratings by "
+            "rewards=TopShare(0.05)"
+        )
+
+    def _words_unknown(self) -> str | None:
+        if self._highest > 0.0 or not self._words:
+            return None
+        common = self._words.most_common(_MOST_WORDS)
+        met = ", ".join(f"{word!r} ({n} times)" for word, n in common)
+        return (
+            f"no signal of the first {min(self.n, FIRST)} results was understood, met {met}: all "
+            f"count as none. Say which words mean one: rewards=Signal(words=({common[0][0]!r},))"
+        )
+
+    def _alike(self, is_over: bool) -> str | None:
+        """Nothing high-value is worth a word at the end only: most scanners signal rarely."""
+        if self.n_judged < FIRST or self._lowest != self._highest:
+            return None
+        is_no = self._highest == 0.0
+        is_below = isinstance(self._rule, Threshold) and self._highest < self._rule.minimum
+        if is_below or (is_no and not is_over):
+            return None
+        value = f"{'rating' if self._by_rating else 'reward'} {self._highest:g}"
+        if self._by_signal:
+            value = "no signal" if is_no else "a signal"
+        return (
+            f"all {self.n_judged} results are the same ({value}), which teaches no order. If the "
+            "scanner says more, show where by row_map=RowMap(...) or rewards=HitIf(function)"
+        )
+
+    def _foreign_scale(self) -> str | None:
+        # An earlier prioritiser compared ratings that end at 26 with 70, and never learned.
+        rule = self._rule
+        if not isinstance(rule, Threshold) or self.n_judged < _ENOUGH_RATINGS:
+            return None
+        if self._highest >= rule.minimum:
+            return None
+        return (
+            f"none of {self.n_judged} ratings reached the threshold {rule.minimum:g}, the highest "
+            f"was {self._highest:g}: is the threshold on the scanner's own scale? Without "
+            "high-value results nothing is learned; TopShare(0.05) reads the scale from the ratings"
+        )
