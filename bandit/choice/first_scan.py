@@ -33,13 +33,14 @@ class RatingHint:
         Hits are the best ratings by definition.
     """
 
-    def __init__(self, shared: SharedScores, *, is_sure: bool) -> None:
-        self._shared, self._is_sure = shared, is_sure
+    def __init__(self, shared: SharedScores, *, is_sure: bool, rng: np.random.Generator) -> None:
+        self._shared, self._is_sure, self._rng = shared, is_sure, rng
         self.added: Array | float = 0.0  # to the scores of all arms, (n,)
 
     def look_around(self, best: Index, free: Index) -> Index:
         """Replace half of the `best` of the `free` arms by those that would teach the most."""
         precision = self._shared.posterior.prior_precision
+        free = self._rng.permutation(free)  # ties never mean input order
         chosen = free[spread_out(self._shared.features(free), precision, best.size // 2)]
         return np.concatenate([chosen, best[~np.isin(best, chosen)]])[: best.size]
 
@@ -75,6 +76,7 @@ def spread_out(X: Array, precision: Array, k: int) -> Index:
     chosen = np.empty(k, np.intp)
     for i in range(k):
         variance = np.einsum("nd,nd->n", half, half)
+        variance[chosen[:i]] = -1.0
         chosen[i] = at = int(variance.argmax())
         most = max(float(variance[at]), 1e-12)
         # Seen once, a direction keeps 1 / (1 + variance) of it.

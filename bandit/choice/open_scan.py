@@ -92,8 +92,8 @@ class OpenScan:
         self._scale = ranker.settings.exploration * ranker.coverage.expected_left_out
         self.shared = SharedScores(ranker, context, rng, self._scale)
         self._hint: RatingHint | None = None
-        if ranker.n_scans == 0 and n <= _HINT_UP_TO:
-            self._hint = RatingHint(self.shared, is_sure=share is not None)
+        if ranker.n_scans == 0 and n <= _HINT_UP_TO and self._scale > 0.0:
+            self._hint = RatingHint(self.shared, is_sure=share is not None, rng=rng)
         self._n_selects = self._n_rewards = 0
         self._step_of = np.full(n, -1)
         self._predicted = np.full(n, np.nan)
@@ -204,7 +204,7 @@ class OpenScan:
             scores = scores + boost
         self._n_selects += 1
         best = free[top_k(scores.take(free), k, self.rng)]
-        if self._hint is not None and self._n_selects == 1 and self._scale > 0.0:
+        if self._hint is not None and self._n_selects == 1:
             best = self._hint.look_around(best, free)
         return best
 

@@ -22,7 +22,8 @@ from bandit.belief.track_record import TrackView
 from bandit.checks import as_kind, as_number, as_texts, refusal
 from bandit.choice.scores import EXACT_UP_TO
 from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
-from features.inputs.bars import Bars, as_day
+from features.inputs.bars import Bars
+from features.inputs.days import as_day
 from features.inputs.events import Events
 from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
