@@ -8,7 +8,8 @@ be made again (several workers shared it, somebody pinned symbols) is only learn
 
 from __future__ import annotations
 
-import re
+import ast
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,6 +32,8 @@ from scanner_adapter.state.fingerprint import settings_from_fingerprint
 from scanner_adapter.state.provenance import Provenance
 from scanner_adapter.state.rows import outcome_again
 from scanner_adapter.symbol_ranker import SymbolRanker
+
+log = logging.getLogger("scanrank")
 
 _RULESET = "replay"
 # What a replay cannot and need not repeat: clocks, names of processes, where facts came from.
@@ -254,15 +257,15 @@ def rule_of(note: Mapping[str, Any]) -> RewardRule:
     Threshold(minimum=70.0)
     """
     text = str(note["rule"])
-    found = re.fullmatch(r"(\w+)\((?:\w+=([-+.\deE]+))?\)", text)
-    kinds: dict[str, type[TopShare] | type[Threshold]] = {
-        "TopShare": TopShare,
-        "Threshold": Threshold,
-    }
-    if text == "Signal()":
-        return Signal()
-    if found is None or found[1] not in kinds or found[2] is None:
-        raise InvalidInputError(
-            f"the journal was judged by {text}, a rule of your own; pass it as rule="
-        )
-    return kinds[found[1]](float(found[2]))
+    kinds = {"Signal": Signal, "TopShare": TopShare, "Threshold": Threshold}
+    try:
+        match ast.parse(text, mode="eval").body:
+            case ast.Call(func=ast.Name(id=name), args=[], keywords=given) if name in kinds:
+                return kinds[name](
+                    **{str(each.arg): ast.literal_eval(each.value) for each in given}
+                )
+    except (SyntaxError, TypeError, ValueError) as err:
+        log.debug("rule %r cannot be read: %s", text, err)
+    raise InvalidInputError(
+        f"the journal was judged by {text}, a rule of your own; pass it as rule="
+    )
