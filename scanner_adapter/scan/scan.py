@@ -23,7 +23,6 @@ import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
-from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
@@ -49,10 +48,8 @@ from scanner_adapter.ledger import Ledger
 from scanner_adapter.live.operators import OperatorLine, told_of
 from scanner_adapter.live.status import LiveStatus
 from scanner_adapter.modes import ModeChoice
-from scanner_adapter.run.coroutines import AsyncScanFunction, run_scan_async
-from scanner_adapter.run.executor import OnResult, Prefetch, ScanFunction, run_scan
-from scanner_adapter.run.progress import OnProgress
-from scanner_adapter.run.stop_rules import StopRule
+from scanner_adapter.run.coroutines import run_scan_async
+from scanner_adapter.run.executor import run_scan
 from scanner_adapter.scan.claims import choose_and_claim
 from scanner_adapter.scan.closing import save_scan
 from scanner_adapter.scan.result_check import ResultCheck
@@ -252,65 +249,9 @@ class Scan:
                 raise ScanStateError("mode off estimates nothing; use mode 'shadow' or 'on'")
             return RecallEstimate(math.nan, math.nan, math.nan, math.nan, math.nan, confidence)
 
-    def run(
-        self,
-        fn: ScanFunction,
-        *,
-        executor: Executor | None = None,
-        batch_size: int | None = None,
-        until: StopRule | None = None,
-        on_result: OnResult | None = None,
-        on_progress: OnProgress | None = None,
-        workers: int | None = None,
-        timeout_s: float | None = None,
-        retries: int = 0,
-        prefetch: Prefetch | None = None,
-    ) -> ScanSummary:
-        """Scan everything with `fn`, or until a stop rule says so; closes the scan.
-
-        See `scanner_adapter.run.executor.run_scan`.
-        """
-        return run_scan(
-            self,
-            fn,
-            executor=executor,
-            batch_size=batch_size,
-            until=until,
-            on_result=on_result,
-            on_progress=on_progress,
-            workers=workers,
-            timeout_s=timeout_s,
-            retries=retries,
-            prefetch=prefetch,
-        )
-
-    async def arun(
-        self,
-        fn: AsyncScanFunction,
-        *,
-        concurrency: int = 8,
-        batch_size: int | None = None,
-        until: StopRule | None = None,
-        on_result: OnResult | None = None,
-        on_progress: OnProgress | None = None,
-        timeout_s: float | None = None,
-        retries: int = 0,
-    ) -> ScanSummary:
-        """Scan with a coroutine function, `concurrency` at a time; closes the scan.
-
-        See `scanner_adapter.run.coroutines.run_scan_async`.
-        """
-        return await run_scan_async(
-            self,
-            fn,
-            concurrency=concurrency,
-            batch_size=batch_size,
-            until=until,
-            on_result=on_result,
-            on_progress=on_progress,
-            timeout_s=timeout_s,
-            retries=retries,
-        )
+    # The whole loop in one call: `scan.run(fn, ...)`, `await scan.arun(fn, ...)`.
+    run = run_scan
+    arun = run_scan_async
 
     # -- what is known -----------------------------------------------------------------------
 
