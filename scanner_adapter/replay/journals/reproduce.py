@@ -12,7 +12,7 @@ import ast
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rich import box
@@ -261,9 +261,8 @@ def rule_of(note: Mapping[str, Any]) -> RewardRule:
     try:
         match ast.parse(text, mode="eval").body:
             case ast.Call(func=ast.Name(id=name), args=[], keywords=given) if name in kinds:
-                return kinds[name](
-                    **{str(each.arg): ast.literal_eval(each.value) for each in given}
-                )
+                how = {str(each.arg): ast.literal_eval(each.value) for each in given}
+                return cast("RewardRule", kinds[name](**how))
     except (SyntaxError, TypeError, ValueError) as err:
         log.debug("rule %r cannot be read: %s", text, err)
     raise InvalidInputError(
