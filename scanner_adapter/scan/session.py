@@ -19,6 +19,7 @@ from bandit.choice.draw import Choice
 from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
 from bandit.errors import InvalidInputError, StoreError
+from bandit.evaluation.metrics import first_places
 from bandit.stores import Entry
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.loadings import LoadingCodec
@@ -89,7 +90,7 @@ class ScanSession:
         self.scan_id = scan_id
         self.mode = mode
         self.scan_time = scan_time
-        self.n_early = math.ceil(EARLY_SHARE * len(ledger.symbols))
+        self.n_early = first_places(EARLY_SHARE, len(ledger.symbols))
         self.early_by_start: Places | None = None
         if live is not None and mode == "shadow":
             by_score = np.argsort(-live.expected_scores, kind="stable")

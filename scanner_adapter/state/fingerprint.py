@@ -6,11 +6,13 @@ Exploration and the random share are left out: they change what is chosen, not w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
-from bandit.rewards import RewardRule, Signal, TopShare
+from bandit.errors import InvalidInputError
+from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 
 
 def fingerprint(settings: BeliefSettings) -> dict[str, Any]:
@@ -50,3 +52,32 @@ def settings_from_fingerprint(note: Mapping[str, Any]) -> BeliefSettings:
         fast_days=float(note["fast_days"]),
         slow_days=float(note["slow_days"]),
     )
+
+
+def rule_from_fingerprint(note: Mapping[str, Any]) -> RewardRule:
+    """Return the reward rule that a settings note names.
+
+    Raises
+    ------
+    InvalidInputError
+        For a rule of the user's own, which cannot be made from its name.
+
+    Examples
+    --------
+    >>> rule_from_fingerprint({"rule": "Threshold(minimum=70.0)"})
+    Threshold(minimum=70.0)
+    """
+    text = str(note["rule"])
+    found = re.fullmatch(r"(\w+)\((?:\w+=([-+.\deE]+))?\)", text)
+    kinds: dict[str, type[TopShare] | type[Threshold]] = {
+        "TopShare": TopShare,
+        "Threshold": Threshold,
+    }
+    if text == "Signal()":
+        return Signal()
+    if found is None or found[1] not in kinds or found[2] is None:
+        raise InvalidInputError(
+            f"the journal was judged by {text}, a rule of your own; pass it as rule=, or say what "
+            "a hit is (--hit or --top)"
+        )
+    return kinds[found[1]](float(found[2]))

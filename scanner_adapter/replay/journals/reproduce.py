@@ -8,19 +8,17 @@ be made again (several workers shared it, somebody pinned symbols) is only learn
 
 from __future__ import annotations
 
-import ast
-import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from rich import box
 from rich.table import Table
 
 from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
-from bandit.errors import BanditError, InvalidInputError
-from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from bandit.errors import BanditError
+from bandit.rewards import RewardRule
 from bandit.stores import Entry
 from bandit.stores.sqlite import SqliteStore
 from features.errors import FeatureError
@@ -28,12 +26,10 @@ from features.similarity import Loadings
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.replay.journals.journal_scan import FactsOf, JournalScan, journal_scans
-from scanner_adapter.state.fingerprint import settings_from_fingerprint
+from scanner_adapter.state.fingerprint import rule_from_fingerprint, settings_from_fingerprint
 from scanner_adapter.state.provenance import Provenance
 from scanner_adapter.state.rows import outcome_again
 from scanner_adapter.symbol_ranker import SymbolRanker
-
-log = logging.getLogger("scanrank")
 
 _RULESET = "replay"
 # What a replay cannot and need not repeat: clocks, names of processes, where facts came from.
@@ -148,7 +144,7 @@ class _Stage:
         obstacle = scan.obstacle()
         if obstacle is not None:
             return verdict(None, obstacle)
-        noted = scan.opened.get("settings", {})
+        noted = scan.settings
         if noted and noted.get("learning_version") != LEARNING_VERSION:
             return verdict(None, "another version of scanrank wrote it, which learned otherwise")
         try:
@@ -239,32 +235,10 @@ def _append(store: Any, entry: Entry) -> None:
 
 
 def _settings_of(scan: JournalScan, rule: RewardRule | None) -> BeliefSettings:
-    note = scan.opened["settings"]
+    note = scan.settings
     return replace(
         settings_from_fingerprint(note),
-        rule=rule or rule_of(note),
+        rule=rule or rule_from_fingerprint(note),
         exploration=float(note["exploration"]),
         random_share=float(note["random_share"]),
-    )
-
-
-def rule_of(note: Mapping[str, Any]) -> RewardRule:
-    """Return the reward rule that a settings note names.
-
-    Examples
-    --------
-    >>> rule_of({"rule": "Threshold(minimum=70.0)"})
-    Threshold(minimum=70.0)
-    """
-    text = str(note["rule"])
-    kinds = {"Signal": Signal, "TopShare": TopShare, "Threshold": Threshold}
-    try:
-        match ast.parse(text, mode="eval").body:
-            case ast.Call(func=ast.Name(id=name), args=[], keywords=given) if name in kinds:
-                how = {str(each.arg): ast.literal_eval(each.value) for each in given}
-                return cast("RewardRule", kinds[name](**how))
-    except (SyntaxError, TypeError, ValueError) as err:
-        log.debug("rule %r cannot be read: %s", text, err)
-    raise InvalidInputError(
-        f"the journal was judged by {text}, a rule of your own; pass it as rule="
     )
