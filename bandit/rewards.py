@@ -11,12 +11,13 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from bandit.checks import as_flag, as_function, as_kind, as_number, as_texts, refusal
 from bandit.errors import InvalidInputError
 
 Array = NDArray[np.float64]
@@ -81,13 +82,13 @@ class Signal:
     none_is_no: bool = False
 
     def __post_init__(self) -> None:
+        as_flag(self.none_is_no, "none_is_no")
         if self.words is None:
             return
-        words = (self.words,) if isinstance(self.words, str) else tuple(self.words)
-        if not words or not all(isinstance(word, str) and word.strip() for word in words):
-            raise InvalidInputError(
-                f"words of a signal are {self.words!r}; expected texts such as ('BUY', 'LONG'), or "
-                "None for the common English ones"
+        words = as_texts(self.words, "words", "BUY")
+        if not words or not all(map(str.strip, words)):
+            raise refusal(
+                self.words, "words", "texts such as ['BUY', 'LONG'], or None for English ones"
             )
         object.__setattr__(self, "words", words)
 
@@ -123,11 +124,8 @@ class HitIf:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if not callable(self.is_hit):
-            raise InvalidInputError(
-                f"HitIf({self.is_hit!r}): expected a function that takes a result and returns "
-                "whether it is a hit"
-            )
+        as_function(self.is_hit, "is_hit", "a result and returns whether it is a hit")
+        as_kind(self.name, "name", str, "a text")
         name = self.name or getattr(self.is_hit, "__name__", type(self.is_hit).__name__)
         object.__setattr__(self, "name", name)
 
@@ -155,9 +153,7 @@ class Threshold:
 
     def __post_init__(self) -> None:
         # Rules are compared by how they are written down: 10 and 10.0 are the same one.
-        object.__setattr__(self, "minimum", float(self.minimum))
-        if not np.isfinite(self.minimum):
-            raise InvalidInputError(f"threshold {self.minimum} is not a finite rating")
+        object.__setattr__(self, "minimum", as_number(self.minimum, "minimum", "a finite rating"))
 
     @property
     def expected_share(self) -> float | None:
@@ -176,8 +172,9 @@ class TopShare:
     share: float = 0.05
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.share < 1.0:
-            raise InvalidInputError(f"share {self.share} is outside (0, 1); 0.05 means the top 5 %")
+        as_number(
+            self.share, "share", "a share in (0, 1), 0.05 for the top 5 %", above=0.0, below=1.0
+        )
 
     @property
     def expected_share(self) -> float | None:
@@ -191,6 +188,20 @@ class TopShare:
 
 # How the command line writes signals, and whether nothing returned means none.
 _SIGNAL_KINDS = {"signal": False, "signal-or-none": True}
+
+
+def as_rule(rule: object, name: str = "rewards") -> RewardRule:
+    """Return a reward rule.
+
+    Raises
+    ------
+    InvalidInputError
+        For anything else.
+    """
+    # A class has the method too, and lacks the numbers.
+    if isinstance(rule, type) or not callable(getattr(rule, "judge", None)):
+        raise refusal(rule, name, "a reward rule such as TopShare(0.05)")
+    return cast("RewardRule", rule)
 
 
 def rule_from_text(text: str) -> RewardRule:

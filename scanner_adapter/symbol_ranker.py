@@ -85,7 +85,7 @@ class SymbolRanker:
         _check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
         self._mode = check_mode(mode)
         self.rollout = check_rollout(rollout)
-        self.store = store
+        self.store = _as_store(store, "store")
         self.ruleset = ruleset
         self.row_map = row_map
         self.batch_size = as_count(batch_size, "batch_size")
@@ -166,7 +166,7 @@ class SymbolRanker:
         # Before a store is opened, which may make a file.
         _check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
         belief = chosen.ranker_settings(rewards)
-        store = _surviving(store_from_url(url)) if isinstance(url, str) else _as_store(url)
+        store = _surviving(store_from_url(url)) if isinstance(url, str) else _as_store(url, "url")
         try:
             return cls(
                 store, ruleset=ruleset, settings=belief, mode=mode,
@@ -436,9 +436,9 @@ def _check_options(
         as_count(seed, "seed", least=0)
 
 
-def _as_store(store: Store) -> Store:
+def _as_store(store: Store, name: str) -> Store:
     if isinstance(store, type) or not callable(getattr(store, "append_report", None)):
-        raise refusal(store, "url", "the address of a store, such as 'redis://host', or a store")
+        raise refusal(store, name, "the address of a store, such as 'redis://host', or a store")
     return store
 
 

@@ -39,9 +39,9 @@ from bandit.belief.weights import (
     laplace_step,
     learn_prior_precision,
 )
-from bandit.checks import as_arms, as_kind, as_number, as_rewards, as_texts, refusal
+from bandit.checks import as_arms, as_kind, as_number, as_rewards, as_texts
 from bandit.errors import IncompatibleStateError, InvalidInputError
-from bandit.rewards import RewardRule, TopShare, final_rewards
+from bandit.rewards import RewardRule, TopShare, as_rule, final_rewards
 
 Array = NDArray[np.float64]
 
@@ -111,9 +111,11 @@ class BeliefSettings:
         as_number(self.exploration, "exploration", "0 to 10", least=0.0, most=10.0)
         as_number(self.random_share, "random_share", "0 to 1", least=0.0, most=1.0)
         as_kind(self.seed_weights, "seed_weights", Mapping, "a mapping of column to weight")
+        as_texts(tuple(self.seed_weights), "seed_weights", "factor.market")
+        for name, weight in self.seed_weights.items():
+            as_number(weight, f"the weight of {name}")
         as_texts(self.crossed, "crossed", "market.high_20")
-        if isinstance(self.rule, type) or not callable(getattr(self.rule, "judge", None)):
-            raise refusal(self.rule, "rewards", "a reward rule such as TopShare(0.05)")
+        as_rule(self.rule)
 
 
 class Belief:

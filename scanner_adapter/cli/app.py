@@ -7,6 +7,7 @@ traceback is a defect of ours.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -92,7 +93,15 @@ def _root(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option("--verbose", "-v", count=True, help="Log more; -vv logs everything."),
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only.")] = False,
 ) -> None:
+    if verbose or quiet:
+        level = logging.ERROR if quiet else max(logging.WARNING - 10 * verbose, logging.DEBUG)
+        logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     # Scanners named package.module:function are found where the command is run, as by python -m.
     if "" not in sys.path:
         sys.path.insert(0, "")

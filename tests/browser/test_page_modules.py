@@ -230,6 +230,7 @@ return ["hits", "queue"].map((id) => document.getElementById(id).rows.length);
 """
 
 
+@pytest.mark.slow
 def test_a_long_scan_does_not_fill_the_browser(held_page: Page) -> None:
     """800 statuses of all-new results leave less than a node and 400 bytes each; a leak, a row.
 
