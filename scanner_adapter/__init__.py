@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from scanner_adapter.run.stop_rules import StopRule as StopRule
     from scanner_adapter.run.stop_rules import SymbolBudget as SymbolBudget
     from scanner_adapter.run.stop_rules import TimeBudget as TimeBudget
+    from scanner_adapter.run.stop_rules import TooManyErrors as TooManyErrors
     from scanner_adapter.scan.scan import Batch as Batch
     from scanner_adapter.scan.scan import Scan as Scan
     from scanner_adapter.scan.scan import ScanSummary as ScanSummary
@@ -71,6 +72,7 @@ _WHERE = {
     "TECHNIC_ROWS": "scanner_adapter.inputs.outcomes",
     "Threshold": "bandit.rewards",
     "TimeBudget": "scanner_adapter.run.stop_rules",
+    "TooManyErrors": "scanner_adapter.run.stop_rules",
     "TopShare": "bandit.rewards",
     "compare": "scanner_adapter.state.comparison",
     "five_arguments": "scanner_adapter.run.progress",
@@ -105,6 +107,7 @@ __all__ = [
     "SymbolRanker",
     "Threshold",
     "TimeBudget",
+    "TooManyErrors",
     "TopShare",
     "compare",
     "five_arguments",

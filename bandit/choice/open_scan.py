@@ -83,6 +83,7 @@ class OpenScan:
         n = len(arms)
         self.is_available = np.ones(n, bool)
         self.is_reported = np.zeros(n, bool)
+        self._has_failed = False
         self.reward = np.full(n, np.nan)
         self.rating = np.full(n, np.nan)
         self.pattern = ScanPattern(loadings, blocks, ranker.pattern_strength)
@@ -252,6 +253,11 @@ class OpenScan:
         offset = np.asarray(self.shared.mean[rows] + self.level, np.float64)
         self.pattern.learn(rows, self.reward[rows], offset)
 
+    def note_failed(self, rows: Index) -> None:
+        """Note evaluations (k,) that failed and may be tried again: nothing is known of them."""
+        self.take(rows)
+        self._has_failed = True
+
     def _learn_shared(self, rows: Index) -> None:
         """Learn the shared weights anew from all that was reported, judged as it stands now."""
         rule, rating = self.ranker.settings.rule, self.rating[rows]
@@ -314,7 +320,7 @@ class OpenScan:
         Where something was reported and nothing of it could be judged, as when every evaluation
         failed, all of it is unknown (NaN).
         """
-        if self.is_reported.any() and not self.is_judged:
+        if (self._has_failed or self.is_reported.any()) and not self.is_judged:
             unknown = math.nan
             return RecallEstimate(0.0, unknown, unknown, unknown, unknown, confidence)
         return self.ranker.recall.estimate(
