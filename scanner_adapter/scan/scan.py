@@ -478,8 +478,6 @@ class Scan:
                     status, self._is_done = save_scan(
                         self._ranking, self._ledger, self._share, self.rollout
                     )
-                    if self._share is not None:
-                        self._share.close()
                     if self._compare is not None and self.rollout is not None:
                         try:
                             comparison = self._compare()
