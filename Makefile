@@ -19,7 +19,7 @@ ARGS ?=
 # The matrices here are small: several BLAS threads cost more in waking up than they save, and make timings wander.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-slow lint format docs bench constraints clean
+.PHONY: help demo test test-slow lint format docs dist bench constraints clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -46,6 +46,9 @@ format: $(VENV)/.dev  ## rewrite the code in the project's style
 docs: $(VENV)/.dev  ## build the documentation into build/docs, warnings as errors
 	@$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs build/docs
 	@echo "build/docs/index.html"
+
+dist: $(VENV)/.dev  ## build the wheel and the source distribution into dist
+	@$(BIN)/python -m build --outdir dist .
 
 # The peers of the comparison are not needed for anything else.
 $(VENV)/.bench: $(VENV)/.dev

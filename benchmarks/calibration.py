@@ -12,7 +12,8 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr
 
 from features.errors import FeatureError
-from features.inputs.bars import Bars, as_day
+from features.inputs.bars import Bars
+from features.inputs.days import as_day
 from features.measures.blocks import blocks
 from features.measures.patterns import (
     CALIBRATION,

@@ -1,32 +1,33 @@
 """Events about companies, each with the day from which a scan may know it.
 
 Point in time: a scan on the evening of day D knows what came out before that day's open or
-without doubt earlier. A release `pre` the open of D counts on D; a `post` or undated release,
-a rating and a news count of day D count from D + 1, that is from the next trading day's bars on.
+without doubt earlier. A release before the open of D (by its word or its hour) counts on D; a
+later or undated release, a rating and a news count of day D count from D + 1, that is from the next
+trading day's bars on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from features.errors import InvalidEventsError
-from features.inputs.layouts import as_pandas
+from features.checks import as_kind, as_texts
+from features.inputs.event_tables import event_rows, is_before_open, rating_signs
+from features.inputs.tables import OnBad, Rows
+
+log = logging.getLogger("scanrank")
 
 # Reports of a company on file before its own spread of surprises counts most.
 _PAST_REPORTS = 8
 # Calendar days between two reports, and between the reports of the same quarter of two years
 # (52 weeks: companies keep the weekday).
 _QUARTER, _YEAR = 91, 364
-# What an analyst's action adds to the balance; other actions (reiterate, initiate) only show
-# that the symbol is covered.
-_RATING_SIGNS = {"up": 1.0, "upgrade": 1.0, "down": -1.0, "downgrade": -1.0}
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,11 @@ class Events:
     earnings: EventTable | None = None
     ratings: EventTable | None = None
     news: EventTable | None = None
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("earnings", "ratings", "news"):
+            as_kind(getattr(self, name), name, EventTable | None, "a table of Events.from_frames")
 
     def __repr__(self) -> str:
         counts = [
@@ -119,59 +125,86 @@ class Events:
 
     @classmethod
     def from_frames(
-        cls, *, earnings: object = None, ratings: object = None, news: object = None
+        cls,
+        *,
+        earnings: object = None,
+        ratings: object = None,
+        news: object = None,
+        words: Mapping[str, str] | None = None,
+        tz: str | None = None,
+        on_bad: OnBad = "raise",
     ) -> Events:
-        """Take event tables, each a data frame or None.
+        """Take event tables, each a data frame, a list of dictionaries, or either by symbol.
+
+        Columns have the names below or those of a vendor, see `features.inputs.event_tables`.
+        Rows that repeat another one count once. What was left out is in `notes` and is logged.
 
         Parameters
         ----------
         earnings : data frame, optional
-            symbol, date, eps_estimate, eps_actual; release_time ('pre', 'post', or empty =
-            unknown) where known. Rows without both numbers (scheduled reports) are left out.
+            symbol, date, eps_estimate, eps_actual; release_time ('pre', 'post', a time, or empty
+            = unknown) where known, or the hour in the date. Rows without both numbers (scheduled
+            reports) are left out.
         ratings : data frame, optional
-            symbol, date, action ('up', 'down', anything else = coverage without a change).
+            symbol, date, action: a word for up, down, or coverage without a change. Rows with
+            another word are left out and counted.
         news : data frame, optional
-            symbol, date, count (articles on that calendar day); kinds are added up.
+            symbol, date, count (articles on that calendar day); kinds are added up. Or articles,
+            a row each.
+        words : mapping of word to 'up', 'down' or 'hold', optional
+            Further words for an analyst's action.
+        tz : str, optional
+            Zone of the market, to which stamps in UTC and epochs are taken.
+        on_bad : "raise" or "skip"
+            Whether a row that cannot be read is an error, or is left out and counted.
 
         Raises
         ------
         InvalidEventsError
             For a missing column, a date or a number that cannot be read; the message names it.
         """
+        notes: list[str] = []
+        tables: dict[str, EventTable] = {}
+        for kind, frame in (("earnings", earnings), ("ratings", ratings), ("news", news)):
+            if frame is not None:
+                rows, n_repeated = event_rows(frame, kind, on_bad)
+                if kind == "earnings":
+                    tables[kind] = _earnings(rows, tz)
+                elif kind == "ratings":
+                    tables[kind] = _ratings(rows, tz, words, notes)
+                else:
+                    tables[kind] = _news(rows, tz)
+                notes += [f"{kind}: {note}" for note in rows.notes]
+                if n_repeated:
+                    notes.append(f"{kind}: {n_repeated} repeated rows count once")
+        for note in notes:
+            log.warning("%s", note)
         return cls(
-            earnings=None if earnings is None else _earnings(earnings),
-            ratings=None if ratings is None else _ratings(ratings),
-            news=None if news is None else _news(news),
+            tables.get("earnings"), tables.get("ratings"), tables.get("news"), notes=tuple(notes)
         )
 
     def select(self, symbols: Collection[str]) -> Events:
         """Return the events of these symbols; those without any are left out."""
+        symbols = as_texts(symbols)
+        tables = (self.earnings, self.ratings, self.news)
         return Events(
-            *(
-                None if table is None else table.select(symbols)
-                for table in (self.earnings, self.ratings, self.news)
-            )
+            *(None if table is None else table.select(symbols) for table in tables),
+            notes=self.notes,
         )
 
 
-def _earnings(frame: object) -> EventTable:
-    table = _table(frame, "earnings", ("symbol", "date", "eps_estimate", "eps_actual"))
-    estimate = _number(table, "earnings", "eps_estimate")
-    actual = _number(table, "earnings", "eps_actual")
-    released = np.zeros(len(table), dtype=bool)
-    if "release_time" in table:
-        when = table["release_time"].astype(object).where(table["release_time"].notna(), "")
-        text = when.astype(str).str.strip().str.lower()
-        odd = ~text.isin(["", "pre", "post", "unknown", "nan", "none"])
-        if odd.any():
-            raise InvalidEventsError(
-                f"release_time of earnings is {text[odd].iloc[0]!r}; expected pre, post or empty"
-            )
-        released = (text == "pre").to_numpy()
-    date = _day(table, "earnings")
-    known = np.isfinite(estimate) & np.isfinite(actual)
+def _earnings(rows: Rows, tz: str | None) -> EventTable:
+    codes, names = rows.codes()
+    estimate, actual = rows.numbers("eps_estimate"), rows.numbers("eps_actual")
+    stamps = rows.stamps(tz=tz)
+    released = is_before_open(rows, stamps.minutes, stamps.is_utc)
+    date = stamps.days.astype(np.int64)
+    known = np.isfinite(estimate) & np.isfinite(actual) & rows.good
     day = np.where(released, date, date + 1)
-    symbols, code, order = _sorted(table["symbol"], day, known)
+    symbols, code, order = _sorted(codes, names, day, known)
+    # Of two reports on one day the later row stands: a vendor's correction.
+    last = np.append((np.diff(code) != 0) | (np.diff(date[order]) != 0), True)[: len(order)]
+    code, order = code[last], order[last]
     day, date = day[order], date[order]
     expected = estimate[order]
     surprise = actual[order] - expected
@@ -190,25 +223,35 @@ def _earnings(frame: object) -> EventTable:
     )
 
 
-def _ratings(frame: object) -> EventTable:
-    table = _table(frame, "ratings", ("symbol", "date", "action"))
-    day = _day(table, "ratings") + 1
-    action = table["action"].astype(str).str.strip().str.lower()
-    sign = np.array([_RATING_SIGNS.get(word, 0.0) for word in action], dtype=np.float64)
-    symbols, code, order = _sorted(table["symbol"], day, np.ones(len(day), dtype=bool))
+def _ratings(
+    rows: Rows, tz: str | None, words: Mapping[str, str] | None, notes: list[str]
+) -> EventTable:
+    codes, names = rows.codes()
+    day = rows.stamps(tz=tz).days.astype(np.int64) + 1
+    sign, unread = rating_signs(rows.table["action"], words)
+    if unread:
+        shown = ", ".join(repr(word) for word in list(unread)[:5])
+        notes.append(
+            f"ratings: {sum(unread.values())} of {len(sign)} rows left out, their action is not "
+            f"understood: {shown}; say what they mean with words={{...: 'up', 'down' or 'hold'}}"
+        )
+    symbols, code, order = _sorted(codes, names, day, rows.good & ~np.isnan(sign))
     return EventTable(symbols, code, day[order], {"sign": sign[order]})
 
 
-def _news(frame: object) -> EventTable:
-    table = _table(frame, "news", ("symbol", "date", "count"))
-    count = _number(table, "news", "count")
-    if not (count >= 0).all():
-        at = int(np.flatnonzero(~(count >= 0))[0])
-        raise InvalidEventsError(
-            f"count of {table['symbol'].iloc[at]} in news is {count[at]:g}; expected 0 or more"
-        )
-    day = _day(table, "news") + 1
-    symbols, code, order = _sorted(table["symbol"], day, np.ones(len(day), dtype=bool))
+def _news(rows: Rows, tz: str | None) -> EventTable:
+    codes, names = rows.codes()
+    count = rows.numbers("count")
+    rows.refuse(
+        "count is negative or missing",
+        ~(count >= 0),
+        lambda row: (
+            f"count of {rows.table['symbol'].iloc[row]} in news is {count[row]:g}; "
+            "expected 0 or more"
+        ),
+    )
+    day = rows.stamps(tz=tz).days.astype(np.int64) + 1
+    symbols, code, order = _sorted(codes, names, day, rows.good)
     so_far = np.cumsum(count[order])
     first = np.searchsorted(code, code, side="left")
     before = np.where(first > 0, so_far[first - 1], 0.0)  # of the symbols ahead in the table
@@ -284,51 +327,14 @@ def decayed_sum(
     return balance
 
 
-def _table(frame: object, kind: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    table = as_pandas(frame).rename(columns=lambda name: str(name).strip().lower())
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise InvalidEventsError(
-            f"{kind} lack the column {', '.join(missing)}; expected {', '.join(columns)}"
-        )
-    if table["symbol"].isna().any():
-        row = int(np.flatnonzero(table["symbol"].isna())[0])
-        raise InvalidEventsError(f"row {row} of {kind} has no symbol; drop it or name its symbol")
-    return table.reset_index(drop=True)
-
-
-def _number(table: pd.DataFrame, kind: str, column: str) -> NDArray[np.float64]:
-    numbers = pd.to_numeric(table[column], errors="coerce")
-    bad = np.flatnonzero((numbers.isna() & table[column].notna()).to_numpy())
-    if len(bad):
-        row = table.iloc[int(bad[0])]
-        raise InvalidEventsError(
-            f"{column} of {row['symbol']} on {row['date']} in {kind} is {row[column]!r}; "
-            "expected a number"
-        )
-    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _day(table: pd.DataFrame, kind: str) -> NDArray[np.int64]:
-    """Return the calendar days that the stamps show in their own zone, since 1970."""
-    try:
-        stamps = pd.to_datetime(table["date"])
-    except (ValueError, TypeError) as err:
-        raise InvalidEventsError(f"date in {kind} holds a value that is no date: {err}") from err
-    if stamps.isna().any():
-        row = int(np.flatnonzero(stamps.isna())[0])
-        raise InvalidEventsError(f"row {row} of {kind} has no date; drop it or date it")
-    if getattr(stamps.dt, "tz", None) is not None:
-        stamps = stamps.dt.tz_localize(None)
-    days: NDArray[np.int64] = stamps.to_numpy().astype("datetime64[D]").astype(np.int64)
-    return days
-
-
 def _sorted(
-    symbols: pd.Series, day: NDArray[np.int64], kept: NDArray[np.bool_]
+    codes: NDArray[np.intp],
+    names: Sequence[str],
+    day: NDArray[np.int64],
+    kept: NDArray[np.bool_],
 ) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.intp]]:
     """Return the symbol names, the codes in table order, and the rows in table order."""
     rows = np.flatnonzero(kept)
-    codes, names = pd.factorize(symbols.iloc[rows].astype(str), sort=True)
-    order = np.lexsort((rows, day[rows], codes))
-    return tuple(str(name) for name in names), codes[order].astype(np.int64), rows[order]
+    present, own = np.unique(codes[rows], return_inverse=True)
+    order = np.lexsort((rows, day[rows], own))
+    return tuple(names[k] for k in present), own[order].astype(np.int64), rows[order]

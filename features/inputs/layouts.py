@@ -1,55 +1,52 @@
 """The layouts in which daily bars arrive, turned into one tidy frame.
 
-Recognised: a tidy long frame, wide frames (one column level for the field, one for the
-symbol, in either order, as `yfinance.download` returns them), one symbol's plain frame with a
-`symbol` given, a yfinance download saved as CSV (two or three header lines), and any frame that
-speaks the dataframe interchange protocol (polars).
+Recognised: a tidy long frame under the names of any of the usual vendors, in any order of rows;
+wide frames (one column level for the field, one for the symbol, in either order, as
+`yfinance.download` returns them, also after `reset_index`); date or symbol in the index; a
+dictionary of frames by symbol; the JSON of Polygon, Alpaca and ccxt; one symbol's plain frame with
+a `symbol` given; and any frame that speaks the dataframe interchange protocol (polars).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.interchange
 
+from features.checks import refusal
 from features.errors import InvalidBarsError
+from features.inputs.days import read_stamps
+from features.inputs.tables import DATE_NAMES, FIELDS, SYMBOL_NAMES, as_pandas, plain_name
 
-FIELDS = ("open", "high", "low", "close", "volume")
 TIDY = ("date", "symbol", *FIELDS)
 
-# What data vendors call the two key columns; compared in lower case.
-_DATE_NAMES = ("date", "datetime", "timestamp", "time", "day")
-_SYMBOL_NAMES = ("symbol", "ticker", "tickers", "name")
-
-
-def as_pandas(frame: object) -> pd.DataFrame:
-    """Return the frame as pandas; another library's through Arrow or the interchange protocol.
-
-    Raises
-    ------
-    InvalidBarsError
-        If the object is no data frame.
-    """
-    if isinstance(frame, pd.DataFrame):
-        return frame
-    if hasattr(frame, "__arrow_c_stream__"):
-        return pd.DataFrame(pa.table(frame).to_pandas())
-    if hasattr(frame, "__dataframe__"):  # pandas' own reader of this protocol is deprecated
-        return pd.DataFrame(pa.interchange.from_dataframe(frame).to_pandas())
-    raise InvalidBarsError(
-        f"bars are a {type(frame).__name__}; expected a pandas or polars data frame with the "
-        f"columns {', '.join(TIDY)}"
-    )
+# What vendors call the columns; the first one found counts. Letters: Polygon, Alpaca, Finnhub.
+_NAMES: dict[str, tuple[str, ...]] = {
+    "date": DATE_NAMES,
+    "symbol": SYMBOL_NAMES,
+    "open": ("open", "o"),
+    "high": ("high", "h"),
+    "low": ("low", "l"),
+    "close": ("close", "c"),
+    "volume": ("volume", "v", "vol"),
+    # Tiingo, EODHD, Yahoo, Alpha Vantage.
+    "adj_close": ("adj_close", "adjclose", "adjusted_close"),
+    "split_factor": ("splitfactor", "split_factor", "split_coefficient"),
+}
+_CCXT = ("timestamp", *FIELDS)
+_RESERVED = "unnamed: 0"
 
 
 def tidy(frame: object, *, symbol: str | None = None) -> pd.DataFrame:
     """Return a frame with the columns date, symbol, open, high, low, close, volume.
 
+    Columns adj_close and split_factor follow where the frame has them; rows stay in their order.
+
     Parameters
     ----------
-    frame : data frame
+    frame : data frame, or mapping of symbol to data frame
         In any of the layouts that the module names.
     symbol : str, optional
         The symbol of a frame that holds one symbol and does not name it.
@@ -57,83 +54,125 @@ def tidy(frame: object, *, symbol: str | None = None) -> pd.DataFrame:
     Raises
     ------
     InvalidBarsError
-        If a column is missing; the message names it and the columns met.
+        If a column is missing or there twice; the message names it and the columns met.
     """
+    if symbol is not None and (not isinstance(symbol, str) or not symbol):
+        raise refusal(symbol, "symbol", "the symbol of the frame's bars")
+    if isinstance(frame, Mapping):
+        return _from_mapping(frame, symbol)
+    if isinstance(frame, list | tuple) and frame:
+        frame = _from_records(frame)
     table = as_pandas(frame)
+    attrs = dict(table.attrs)
     if isinstance(table.columns, pd.MultiIndex):
         table = _from_two_levels(table)
     else:
-        table = table.rename(columns=lambda name: str(name).strip().lower())
+        # Polygon's grouped bars: T is the ticker, t the time.
+        upper = {"T": "symbol"} if {"T", "t"} <= set(table.columns) else {}
+        table = table.rename(columns=lambda name: upper.get(name, plain_name(name)))
+        _refuse_twins(table, as_pandas(frame))
         table = _index_to_columns(table)
-    names = {str(name): str(name) for name in table.columns}
-    date = next((names[name] for name in _DATE_NAMES if name in names), None)
-    key = next((names[name] for name in _SYMBOL_NAMES if name in names), None)
-    if key is None and symbol is not None:
-        key = "symbol"
-        table = table.assign(symbol=symbol)
-    missing = [field for field in FIELDS if field not in names]
-    if date is None:
-        missing.insert(0, "date")
-    if key is None:
-        missing.insert(0, "symbol")
-    if date is None or key is None or missing:
+    found = {
+        name: next((own for own in names if own in table.columns), None)
+        for name, names in _NAMES.items()
+    }
+    if symbol is not None and found["symbol"] is None:
+        table, found["symbol"] = table.assign(symbol=symbol), "symbol"
+    missing = [name for name in TIDY if found[name] is None]
+    if missing:
         hint = (
-            "; a frame of one symbol needs symbol='...'"
+            "; a frame of one symbol needs symbol='...', several need a dictionary by symbol or "
+            "a column symbol"
             if missing == ["symbol"]
             else f"; expected {', '.join(TIDY)} in any case"
         )
         met = ", ".join(str(name) for name in list(table.columns)[:12])
-        raise InvalidBarsError(f"bars lack the column {', '.join(missing)}; met {met}{hint}")
-    columns = {date: "date", key: "symbol"}
-    return table.rename(columns=columns)[list(TIDY)]
+        where = f"{attrs['source']}: " if "source" in attrs else ""
+        raise InvalidBarsError(f"{where}bars lack the column {', '.join(missing)}; met {met}{hint}")
+    columns = {own: name for name, own in found.items() if own is not None}
+    table = table[list(columns)].rename(columns=columns)
+    table.attrs = attrs
+    return table
 
 
-def read_table(
-    path: Path, *, what: str = "bars", error: type[ValueError] = InvalidBarsError
-) -> pd.DataFrame:
-    """Read a `.parquet` or `.csv` file, a yfinance download saved as is included.
-
-    Parameters
-    ----------
-    what, error : str and type of ValueError
-        What the file should hold, and what to raise if it is missing, of another kind, or
-        unreadable as its ending says.
-    """
-    if not path.is_file():
-        raise error(f"no file {path}; expected {what} as .parquet or .csv")
-    kind = path.suffix.lower()
-    try:
-        if kind == ".parquet":
-            return pd.read_parquet(path)
-        if kind == ".csv":
-            return _read_csv(path)
-    except (ValueError, OSError) as err:
-        raise error(f"{path} cannot be read as {kind}: {err}") from err
-    raise error(f"{path} ends in {kind or 'nothing'}; expected .parquet or .csv")
+def _refuse_twins(table: pd.DataFrame, given: pd.DataFrame) -> None:
+    known = {name for names in _NAMES.values() for name in names}
+    twins = table.columns[table.columns.duplicated()]
+    twin = next((name for name in twins if name in known), None)
+    if twin is not None:
+        both = [
+            repr(g) for g, name in zip(given.columns, table.columns, strict=True) if name == twin
+        ]
+        raise InvalidBarsError(f"bars have the columns {' and '.join(both)}; keep one of them")
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Read one CSV; a second line that starts with 'Ticker' or 'Price' means two header lines."""
-    with path.open(encoding="utf-8-sig") as lines:
-        first = lines.readline().split(",")[0].strip().lower()
-        second = lines.readline().split(",")[0].strip().lower()
-    if {first, second} == {"price", "ticker"}:
-        return pd.read_csv(path, header=[0, 1], index_col=0).rename_axis(index="date")
-    return pd.read_csv(path)
+def _from_mapping(frames: Mapping[Any, Any], symbol: str | None) -> pd.DataFrame:
+    """Read frames by symbol, or what an HTTP interface returned as JSON."""
+    if isinstance(frames.get("results"), list):  # Polygon
+        return tidy(pd.DataFrame(frames["results"]), symbol=frames.get("ticker") or symbol)
+    if isinstance(frames.get("bars"), Mapping):  # Alpaca, several symbols
+        return _from_mapping(frames["bars"], symbol)
+    if isinstance(frames.get("bars"), list):  # Alpaca, one symbol
+        return tidy(pd.DataFrame(frames["bars"]), symbol=frames.get("symbol") or symbol)
+    fields = {plain_name(name) for name in frames}
+    if {"o", "h", "l", "c"} <= fields or set(FIELDS) <= fields:  # arrays by column
+        return tidy(pd.DataFrame({k: v for k, v in frames.items() if k != "s"}), symbol=symbol)
+    if not frames:
+        raise InvalidBarsError("bars are an empty dictionary; expected one data frame a symbol")
+    parts = []
+    for name, frame in frames.items():
+        part = tidy(frame, symbol=name)
+        others = set(part["symbol"].astype(str).str.strip()) - {str(name).strip()}
+        if others:
+            raise InvalidBarsError(
+                f"the frame of {name!r} holds the symbol {min(others)!r}; expected its own"
+            )
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _from_records(records: Sequence[Any]) -> pd.DataFrame:
+    """Read a list of dictionaries, or ccxt's rows of six numbers."""
+    if all(isinstance(record, Mapping) for record in records):
+        return pd.DataFrame(list(records))
+    if all(isinstance(record, list | tuple) and len(record) == 6 for record in records):
+        return pd.DataFrame(list(records), columns=list(_CCXT))
+    raise InvalidBarsError(
+        f"bars are a list of {type(records[0]).__name__}; expected a data frame, dictionaries, or "
+        "rows of [timestamp, open, high, low, close, volume]"
+    )
 
 
 def _index_to_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Turn a named or dated index into columns, leave a plain row number alone."""
-    index = table.index
-    if isinstance(index, pd.MultiIndex):
-        return table.reset_index().rename(columns=lambda name: str(name).lower())
-    known = (*_DATE_NAMES, *_SYMBOL_NAMES)
-    if index.name is not None and str(index.name).lower() in known:
-        name = str(index.name).lower()
-        return table if name in table.columns else table.rename_axis(index=name).reset_index()
-    if isinstance(index, pd.DatetimeIndex) and not set(_DATE_NAMES) & set(table.columns):
-        return table.rename_axis(index="date").reset_index()
-    return table
+    """Turn an index of dates or symbols into columns, leave a plain row number alone."""
+    levels: dict[str, pd.Index | pd.Series] = {}
+    for k in range(table.index.nlevels):
+        values = table.index.get_level_values(k)
+        name = plain_name(values.name)
+        if name not in (*DATE_NAMES, *SYMBOL_NAMES):
+            name = _meaning(values, table) if values.name is None else ""
+        if name and name not in table.columns:
+            levels[name] = values
+    if _RESERVED in table.columns:  # an index without a name that went through a CSV file
+        name = _meaning(table[_RESERVED], table)
+        if name:
+            levels[name] = table[_RESERVED]
+    if not levels:
+        return table
+    return table.reset_index(drop=True).assign(**{n: v.array for n, v in levels.items()})
+
+
+def _meaning(values: pd.Index | pd.Series, table: pd.DataFrame) -> str:
+    """Return whether values without a name are what the table lacks: date, symbol, or neither."""
+    lacks_date = not set(DATE_NAMES) & set(table.columns)
+    if isinstance(values, pd.DatetimeIndex):
+        return "date" if lacks_date else ""
+    first = next(iter(values), None)
+    if not isinstance(first, str):
+        return ""
+    if not read_stamps(pd.Series([first])).problems:
+        return "date" if lacks_date else ""
+    return "" if set(SYMBOL_NAMES) & set(table.columns) else "symbol"
 
 
 def _from_two_levels(table: pd.DataFrame) -> pd.DataFrame:
@@ -142,24 +181,36 @@ def _from_two_levels(table: pd.DataFrame) -> pd.DataFrame:
         raise InvalidBarsError(
             f"bars have {table.columns.nlevels} column levels; expected one, or two (field, symbol)"
         )
-    levels = [
-        {str(value).strip().lower() for value in table.columns.get_level_values(i)} for i in (0, 1)
-    ]
-    field_level = next((i for i in (0, 1) if set(FIELDS) <= levels[i]), None)
-    if field_level is None:
-        best = max(levels, key=lambda level: len(level & set(FIELDS)))
-        missing = ", ".join(field for field in FIELDS if field not in best)
-        raise InvalidBarsError(f"wide bars lack the column level {missing}")
-    fields = [str(name).strip().lower() for name in table.columns.get_level_values(field_level)]
-    symbols = [str(name).strip() for name in table.columns.get_level_values(1 - field_level)]
-    parts: dict[str, dict[str, pd.Series]] = {}
-    for position, (field, name) in enumerate(zip(fields, symbols, strict=True)):
-        if field in FIELDS:
-            parts.setdefault(name, {})[field] = table.iloc[:, position]
-    frames = []
-    for name, columns in parts.items():
-        lacking = [field for field in FIELDS if field not in columns]
-        if lacking:
-            raise InvalidBarsError(f"wide bars of {name} lack {', '.join(lacking)}")
-        frames.append(pd.DataFrame(columns).assign(symbol=name, date=table.index))
-    return pd.concat(frames, ignore_index=True)
+    date = next(
+        (k for k, pair in enumerate(table.columns) if {*map(plain_name, pair)} & {*DATE_NAMES}),
+        None,
+    )
+    dates = table.index if date is None else pd.Index(table.iloc[:, date])
+    levels = [table.columns.get_level_values(i) for i in (0, 1)]
+    plain = [{plain_name(value) for value in level} for level in levels]
+    at = max((0, 1), key=lambda i: len(plain[i] & set(FIELDS)))
+    missing = [field for field in FIELDS if field not in plain[at]]
+    if missing:
+        raise InvalidBarsError(f"wide bars lack the column level {', '.join(missing)}")
+    place: dict[tuple[str, str], int] = {}
+    meaning = {own: name for name, names in _NAMES.items() for own in names[:3]}
+    for k, (field, name) in enumerate(zip(levels[at], levels[1 - at], strict=True)):
+        known = meaning.get(plain_name(field))
+        if known in (*FIELDS, "adj_close") and k != date:
+            if (known, str(name)) in place:
+                raise InvalidBarsError(f"wide bars have {field} of {name} twice; keep one")
+            place[known, str(name)] = k
+    symbols = list(dict.fromkeys(name for _, name in place))
+    columns: dict[str, Any] = {}
+    for field in (*FIELDS, "adj_close"):
+        lacking = [name for name in symbols if (field, name) not in place]
+        if lacking and field in FIELDS:
+            raise InvalidBarsError(f"wide bars of {lacking[0]} lack {field}")
+        if not lacking:
+            part = table.iloc[:, [place[field, name] for name in symbols]]
+            columns[field] = part.to_numpy().ravel(order="F")
+    rows = np.tile(np.arange(len(table)), len(symbols))
+    return pd.DataFrame(
+        {"date": dates.take(rows), "symbol": np.repeat(np.array(symbols, object), len(table))}
+        | columns
+    )

@@ -17,7 +17,7 @@ from features.errors import FeatureError, InvalidBarsError
 from features.factors import sub_score_panel
 from features.inputs.bars import Bars
 from features.inputs.events import Events
-from features.inputs.layouts import FIELDS, as_pandas, read_table
+from features.inputs.tables import FIELDS, as_pandas, read_table
 
 # Bars, a file of bars, or a function that returns bars, a data frame, or None where there are none.
 Piece = Bars | str | Path | Callable[[], object]

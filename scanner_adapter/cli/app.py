@@ -7,6 +7,7 @@ traceback is a defect of ours.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -25,12 +26,16 @@ from scanner_adapter.cli.options import (
     Budget,
     EventFiles,
     FirstScan,
+    HitRule,
     LastScan,
     LogFile,
     RatingsFile,
     SameDay,
     SectorsFile,
+    Top,
     Warmup,
+    given_options,
+    hit_rule,
 )
 from scanner_adapter.errors import AdapterError
 
@@ -88,7 +93,15 @@ def _root(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option("--verbose", "-v", count=True, help="Log more; -vv logs everything."),
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only.")] = False,
 ) -> None:
+    if verbose or quiet:
+        level = logging.ERROR if quiet else max(logging.WARNING - 10 * verbose, logging.DEBUG)
+        logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     # Scanners named package.module:function are found where the command is run, as by python -m.
     if "" not in sys.path:
         sys.path.insert(0, "")
@@ -198,6 +211,7 @@ def compare(
 
 @app.command()
 def replay(
+    context: typer.Context,
     bars: BarsFile = None,
     ratings: RatingsFile = None,
     log: LogFile = None,
@@ -205,13 +219,8 @@ def replay(
     events: EventFiles = None,
     from_: FirstScan = None,
     to: LastScan = None,
-    top: Annotated[
-        float, typer.Option(metavar="SHARE", help="A hit is this top share of the day's ratings.")
-    ] = 0.05,
-    hit: Annotated[
-        str | None,
-        typer.Option(metavar="RULE", help="Instead of --top: 'signal' or 'rating:NUMBER'."),
-    ] = None,
+    top: Top = None,
+    hit: HitRule = None,
     budget: Budget = None,
     same_day: SameDay = False,
     settings: SettingsFile = None,
@@ -262,21 +271,17 @@ def replay(
     ] = None,
 ) -> None:
     """Replay a scanner's logged ratings: what would prioritising have been worth?"""
-    from bandit.rewards import TopShare, rule_from_text
     from scanner_adapter.cli.replay import ReplayRequest, run_replay
     from scanner_adapter.replay.breakdown import group_kind
     from scanner_adapter.replay.pace import Pace
+    from scanner_adapter.replay.read import LogFiles
 
     is_as_logged = run_replay(
         ReplayRequest(
-            bars=bars,
-            ratings=ratings,
-            sectors=sectors,
-            events=tuple(events or ()),
-            log=log,
+            files=LogFiles(log, bars, ratings, sectors, tuple(events or ())),
             from_=from_,
             to=to,
-            rule=TopShare(top) if hit is None else rule_from_text(hit),
+            rule=hit_rule(top, hit),
             budget=budget,
             same_day=same_day,
             settings=settings,
@@ -294,6 +299,7 @@ def replay(
             is_again=again,
             json_file=json_file,
             report_folder=report,
+            given=given_options(context),
         )
     )
     if not is_as_logged:
@@ -334,38 +340,43 @@ def _factors() -> None:
 
 @factors_app.command("report")
 def factors_report(
-    bars: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="Daily bars: Parquet or CSV, tidy or yfinance's."),
-    ],
-    ratings: Annotated[
-        Path, typer.Option(metavar="FILE", help="A scanner's logged rows: date, symbol, rating.")
-    ],
-    events: EventFiles = None,
-    top: Annotated[
-        float, typer.Option(metavar="SHARE", help="A hit is this top share of the day's ratings.")
-    ] = 0.05,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
-    ] = None,
-    to: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Last scan; default: the last.")
-    ] = None,
-    same_day: Annotated[
-        bool,
+    context: typer.Context,
+    bars: BarsFile = None,
+    ratings: RatingsFile = None,
+    log: LogFile = None,
+    scores: Annotated[
+        Path | None,
         typer.Option(
-            "--same-day/--day-old",
-            help="Whether sub-scores see the scan's own day, or end on the trading day before.",
+            "--context",
+            metavar="FILE",
+            help="Sub-scores of your own, beside --bars or instead of them: Parquet or CSV with "
+            "date, symbol and a column for each, as known when that day was scanned.",
         ),
-    ] = False,
+    ] = None,
+    events: EventFiles = None,
+    top: Top = None,
+    hit: HitRule = None,
+    from_: FirstScan = None,
+    to: LastScan = None,
+    same_day: SameDay = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Show coverage, lift, stability and redundancy of every sub-score."""
-    from scanner_adapter.cli.factors import as_dict, as_text, report_on_files
+    from scanner_adapter.cli.factors import FactorsRequest, as_dict, as_text, report_on
+    from scanner_adapter.replay.read import LogFiles
 
-    found = report_on_files(
-        bars, ratings, events=events or (), top=top, from_=from_, to=to, same_day=same_day
-    )
+    found, left_out = report_on(
+        FactorsRequest(
+            files=None if scores is not None else LogFiles(
+                log, bars, ratings, events=tuple(events or ())
+            ),
+            log=log, bars=bars, ratings=ratings, scores=scores, events=tuple(events or ()),
+            rule=hit_rule(top, hit), from_=from_, to=to, same_day=same_day,
+            given=given_options(context),
+        )
+    )  # fmt: skip
+    for sentence in left_out:
+        print(f"scanrank: left out: {sentence}.", file=sys.stderr)
     print(json.dumps(as_dict(found), indent=2, allow_nan=False) if as_json else as_text(found))
 
 

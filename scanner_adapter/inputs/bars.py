@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bandit.errors import InvalidInputError
-from features.inputs.bars import Bars, as_day
+from features.inputs.bars import Bars
+from features.inputs.days import as_day
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 

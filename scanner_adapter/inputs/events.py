@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict, cast
 
 import pandas as pd
 
 from bandit.errors import InvalidInputError
+from features.inputs.event_tables import event_kinds
 from features.inputs.events import Events
-from features.inputs.layouts import read_table
+from features.inputs.tables import read_table
 
-EventFrames = Mapping[str, pd.DataFrame]
-"""Tables by kind: keyword arguments of `features.inputs.events.Events.from_frames`."""
 
-# What only this kind has. A scanner's own log, which is called ratings as well, has none of them.
-KINDS = {"earnings": {"eps_estimate", "eps_actual"}, "ratings": {"action"}, "news": {"count"}}
+class EventFrames(TypedDict, total=False):
+    """Tables by kind: keyword arguments of `features.inputs.events.Events.from_frames`."""
+
+    earnings: pd.DataFrame
+    ratings: pd.DataFrame
+    news: pd.DataFrame
 
 
 def read_events(files: Sequence[Path]) -> EventFrames:
@@ -43,14 +47,13 @@ def read_events(files: Sequence[Path]) -> EventFrames:
                 f"{found[kind][0]} and {file} both hold {kind}; put them into one file"
             )
         found[kind] = (file, frame)
-    frames = {kind: frame for kind, (_, frame) in found.items()}
+    frames = cast("EventFrames", {kind: frame for kind, (_, frame) in found.items()})
     Events.from_frames(**frames)
     return frames
 
 
 def _kind(file: Path, frame: pd.DataFrame) -> str:
-    columns = {str(name).strip().lower() for name in frame.columns}
-    fitting = [kind for kind, own in KINDS.items() if own <= columns]
+    fitting = event_kinds(frame)
     if len(fitting) != 1:
         what = " and ".join(fitting) or "no events"
         raise InvalidInputError(

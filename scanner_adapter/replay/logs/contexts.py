@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,7 @@ class Contexts:
         cached : bool
             Whether to use the disk cache.
         """
-        events, sectors = events or {}, sectors or {}
+        events, sectors = events or EventFrames(), sectors or {}
         cache = DiskCache(_key(bars, events, sectors)) if cached else None
         names = cache.read("names") if cache is not None else None
         values = cache.read("sub_scores") if cache is not None else None
@@ -93,12 +94,13 @@ class Contexts:
 
 
 def _key(bars: Bars, events: EventFrames, sectors: Mapping[str, str]) -> str:
+    tables = sorted(cast("Mapping[str, pd.DataFrame]", events).items())
     frames = [
         # Of the rows; which column a value is of, it does not say.
         pd.util.hash_pandas_object(frame, index=False).to_numpy()
-        for _, frame in sorted(events.items())
+        for _, frame in tables
     ]
     prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-    columns = [(kind, [str(name) for name in events[kind].columns]) for kind in sorted(events)]
+    columns = [(kind, [str(name) for name in frame.columns]) for kind, frame in tables]
     words = json.dumps([bars.symbols, sorted(sectors.items()), columns])
     return fingerprint([words, bars.dates.astype(np.int64), *prices, *frames])

@@ -6,8 +6,11 @@ Alignment happens once, so that the loop over scans slices arrays and touches no
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +18,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import RewardRule
+from bandit.rewards import RewardRule, limit_above
+from features.inputs.tables import OnBad, Rows, kind_of, plain_name, read_table
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.state.parquet import is_journal, logged_ratings
 
+log = logging.getLogger("scanrank")
+
 REQUIRED = ("date", "symbol", "rating")
+COMPLETE = "is_complete"
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,9 @@ class OutcomeLog:
     signal_names : tuple of str
     columns : mapping of str to ndarray of float32
         The numeric columns of the scanner's rows, known only once the symbol was scanned.
+    is_stopped : ndarray of bool, shape (n_days,), optional
+        Days whose scans ended before every symbol was scanned: what is rated there was chosen by
+        the order of then, so no other order is judged on it.
     """
 
     dates: NDArray[np.datetime64]
@@ -46,12 +56,30 @@ class OutcomeLog:
     signal: NDArray[np.int8]
     signal_names: tuple[str, ...] = ()
     columns: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    is_stopped: NDArray[np.bool_] | None = None
 
     @classmethod
     def from_frame(
-        cls, frame: pd.DataFrame, dates: NDArray[np.datetime64], symbols: Sequence[str]
+        cls,
+        frame: pd.DataFrame,
+        dates: NDArray[np.datetime64],
+        symbols: Sequence[str],
+        *,
+        tz: str | None = None,
+        on_bad: OnBad = "raise",
     ) -> OutcomeLog:
         """Align a tidy frame (date, symbol, rating, optional signal, numeric columns) with bars.
+
+        An optional column `is_complete` says of each row whether its scan ran to its end.
+
+        A stamp counts for the day that it shows, as everywhere (`features.inputs.days`).
+
+        Parameters
+        ----------
+        tz : str, optional
+            Zone of the market, to which stamps in UTC and epochs are taken.
+        on_bad : "raise" or "skip"
+            Whether a row that cannot be read is an error, or is left out and logged.
 
         Raises
         ------
@@ -61,22 +89,31 @@ class OutcomeLog:
             ratings but no bars, days that are still to come, or the rows of several rulesets.
             Rows before the first or after the last bar are left out.
         """
+        source = frame.attrs.get("source", "ratings")
+        names = {name: plain_name(name) for name in frame.columns}
+        frame = frame.rename(columns={n: p for n, p in names.items() if p in (*REQUIRED, "signal")})
         missing = [name for name in REQUIRED if name not in frame.columns]
         if missing:
             raise InvalidInputError(
-                f"ratings lack the column {', '.join(missing)}; met "
+                f"{source} lack the column {', '.join(missing)}; met "
                 f"{', '.join(map(str, frame.columns[:12]))}; expected {', '.join(REQUIRED)} and "
                 "optionally signal and numeric columns"
             )
         _check_ruleset(frame)
-        frame, day = _inside(frame, dates)
+        table = Rows(frame.reset_index(drop=True), "ratings", InvalidInputError, on_bad)
+        day = _inside(table, dates, tz)
+        places = _places(table, symbols)
+        ratings = _ratings(table)
+        for note in table.notes:
+            log.warning("ratings: %s", note)
+        good = table.good
+        frame, day, places, ratings = table.table[good], day[good], places[good], ratings[good]
         rows = np.searchsorted(dates, day)
         if (off := dates[rows] != day).any():
             raise InvalidInputError(
                 f"ratings of {np.unique(day[off])[0]} have no bars on that day "
                 f"({np.unique(day[off]).size} such days); replay them with bars of all their days"
             )
-        places = _places(frame["symbol"], symbols)
         cell = rows * len(symbols) + places
         order = np.argsort(cell, kind="stable")
         twice = np.flatnonzero(np.diff(cell[order]) == 0)
@@ -88,45 +125,77 @@ class OutcomeLog:
             )
         shape = (len(dates), len(symbols))
         rating = np.full(shape, np.nan)
-        rating[rows, places] = _ratings(frame)
-        signal, names = _signals(frame, rows, places, shape)
+        rating[rows, places] = ratings
+        signal, words = _signals(frame, rows, places, shape)
         columns = {}
         for name in frame.columns:
             numeric = pd.api.types.is_numeric_dtype(frame[name])
-            if name not in (*REQUIRED, "signal") and numeric:
+            if name not in (*REQUIRED, "signal", COMPLETE) and numeric:
                 columns[str(name)] = np.full(shape, np.nan, np.float32)
                 columns[str(name)][rows, places] = frame[name].to_numpy(np.float32)
-        return cls(dates, tuple(symbols), rating, signal, names, columns)
+        is_stopped = np.zeros(len(dates), bool)
+        if COMPLETE in frame.columns:
+            is_stopped[rows[~_complete(frame[COMPLETE])]] = True
+        return cls(dates, tuple(symbols), rating, signal, words, columns, is_stopped)
 
     @classmethod
     def read(
-        cls, path: str | Path, dates: NDArray[np.datetime64], symbols: Sequence[str]
+        cls,
+        path: str | Path,
+        dates: NDArray[np.datetime64],
+        symbols: Sequence[str],
+        *,
+        tz: str | None = None,
+        on_bad: OnBad = "raise",
     ) -> OutcomeLog:
-        """Read a `.parquet` or `.csv` file of ratings, or an exported journal; see `from_frame`."""
-        path = Path(path)
-        if not path.is_file():
-            raise InvalidInputError(f"no file {path}; expected ratings as .parquet or .csv")
-        kind = path.suffix.lower()
-        if kind not in (".parquet", ".csv"):
+        """Read a file of ratings, or an exported journal; see `from_frame`."""
+        return cls.from_frame(read_ratings(path), dates, symbols, tz=tz, on_bad=on_bad)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Days with ratings on which no order can be judged, in a sentence."""
+        if self.is_stopped is None or not self.is_stopped.any():
+            return ()
+        n = int(self._is_rated.sum())
+        return (
+            f"{int(self.is_stopped.sum())} of the log's {n} scans were stopped before their end: "
+            "no order can be judged exactly on them",
+        )
+
+    @property
+    def _is_rated(self) -> NDArray[np.bool_]:
+        return np.asarray(~np.isnan(self.rating).all(axis=1))
+
+    def days(
+        self, from_: date | str | None = None, to: date | str | None = None
+    ) -> NDArray[np.intp]:
+        """Rows of the days with complete scans, and bars before them, from `from_` to `to`.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such day.
+        """
+        is_scan = self._is_rated & (np.arange(len(self.dates)) > 0)
+        if not is_scan.any():
+            raise InvalidInputError("no day has ratings and a day of bars before it")
+        if self.is_stopped is not None:
+            is_scan &= ~self.is_stopped
+        if not is_scan.any():
             raise InvalidInputError(
-                f"{path} ends in {kind or 'nothing'}; expected .parquet or .csv"
+                "every scan of this log was stopped before its end: what its order left out is "
+                "unknown, so nothing can be judged exactly on it. `scanrank replay --log "
+                "journal.parquet` estimates from the logged propensities; let one scan in ten run "
+                "to its end for everything else"
             )
-        try:
-            if kind == ".csv":
-                frame = pd.read_csv(path)
-            elif is_journal(path):
-                frame = logged_ratings(path)
-            else:
-                frame = pd.read_parquet(path)
-        except (ValueError, OSError) as err:
-            raise InvalidInputError(f"{path} cannot be read as {kind}: {err}") from err
-        return cls.from_frame(frame, dates, symbols)
+        return rows_between(self.dates, is_scan, from_, to)
 
     def hits(self, rule: RewardRule, day: int, places: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Which of these symbols were hits on that day, by the same rule that rewards them live.
 
         A top share is taken of the day's true ratings; symbols tied at its lower end all belong
-        to it. Live, the ranker has to estimate that limit while it scans.
+        to it, unless they have the lowest rating of all. Live, the ranker has to estimate that
+        limit while it scans.
         """
         return true_hits(rule, self.rating[day, places], self.is_signal(day, places))
 
@@ -135,27 +204,56 @@ class OutcomeLog:
         return high_value(self.signal[day, places], self.signal_names)
 
 
-def true_hits(
-    rule: RewardRule, rating: NDArray[np.float64], is_signal: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Which symbols of a complete scan are hits, all their ratings being known; shape (n,).
+def read_ratings(path: str | Path) -> pd.DataFrame:
+    """Read a file of ratings, or an exported journal, as a tidy frame."""
+    path = Path(path)
+    try:
+        is_exported = path.is_file() and kind_of(path) == ".parquet" and is_journal(path)
+    except (ValueError, OSError) as err:
+        raise InvalidInputError(f"{path} cannot be read as .parquet: {err}") from err
+    if is_exported:
+        return logged_ratings(path)
+    return read_table(path, what="ratings", error=InvalidInputError)
 
-    A failed evaluation (a rating of NaN) is none.
+
+def true_hits(
+    rule: RewardRule,
+    rating: NDArray[np.float64],
+    is_signal: NDArray[np.float64],
+    limit: float | None = None,
+) -> NDArray[np.bool_]:
+    """Which symbols of a scan that is over are hits; shape (n,).
+
+    Parameters
+    ----------
+    rating, is_signal : array, shape (n,)
+        A failed evaluation (a rating of NaN) is no hit.
+    limit : float, optional
+        Rating that the top share starts at, where not all was seen; by default that of all these
+        ratings.
     """
-    limit = np.nan
-    if rule.expected_share is not None:
-        known = rating[~np.isnan(rating)]
-        if not known.size:
-            return np.zeros(len(rating), bool)
-        k = max(round(rule.expected_share * len(known)), 1)
-        limit = float(np.partition(known, -k)[-k])
-    return np.asarray(rule.judge(rating, is_signal, limit) == 1.0)
+    share = rule.expected_share
+    if share is not None and limit is None:
+        known = np.sort(rating[~np.isnan(rating)])
+        limit = limit_above(known, share * known.size) if known.size else math.inf
+    return np.asarray(rule.judge(rating, is_signal, math.nan if limit is None else limit) == 1.0)
 
 
 def high_value(signal: NDArray[np.int8], names: Sequence[str]) -> NDArray[np.float64]:
     """1 where the signal (its place in `names`, -1 = none) is a high-value one, 0 elsewhere."""
     is_high = [Outcome(signal=name).is_signal for name in names]
     return np.asarray(np.array([*is_high, 0.0])[signal])
+
+
+def _complete(column: pd.Series) -> NDArray[np.bool_]:
+    known = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+    said = column.astype(str).str.strip().str.lower().map(known)
+    if said.isna().any():
+        raise InvalidInputError(
+            f"{COMPLETE} is {column[said.isna()].iloc[0]!r} in a row of the ratings; expected "
+            "true or false"
+        )
+    return said.to_numpy(bool)
 
 
 def _check_ruleset(frame: pd.DataFrame) -> None:
@@ -169,50 +267,54 @@ def _check_ruleset(frame: pd.DataFrame) -> None:
         )
 
 
-def _inside(
-    frame: pd.DataFrame, dates: NDArray[np.datetime64]
-) -> tuple[pd.DataFrame, NDArray[np.datetime64]]:
-    """Rows from the first to the last bar, and their days."""
-    try:
-        day = pd.to_datetime(frame["date"]).to_numpy("datetime64[D]")
-    except (ValueError, TypeError) as err:
-        raise InvalidInputError(f"ratings hold a date that cannot be read: {err}") from err
+def _inside(table: Rows, dates: NDArray[np.datetime64], tz: str | None) -> NDArray[np.datetime64]:
+    """Return the day of each row, and leave those before the first and after the last bar out."""
+    day = table.stamps(tz=tz).days
     tomorrow = np.datetime64("today", "D") + 1  # where the user is, it may be a day later
-    if (day > tomorrow).any():
-        raise InvalidInputError(
-            f"ratings hold {day[day > tomorrow][0]}, a day that is still to come; expected logged "
-            "results. Is the year right, and the order of day and month?"
-        )
+    table.refuse(
+        "a day that is still to come",
+        day > tomorrow,
+        lambda row: (
+            f"{day[row]} is a day that is still to come; expected logged results. Is the "
+            "year right, and the order of day and month?"
+        ),
+    )
     inside = (day >= dates[0]) & (day <= dates[-1])
     if not inside.any():
-        raise InvalidInputError(
+        table.fail(
             f"no rating lies within the bars, {dates[0]} .. {dates[-1]}; expected ratings of those "
             "days"
         )
-    return frame[inside], day[inside]
+    table.good &= inside
+    return day
 
 
-def _places(column: pd.Series, symbols: Sequence[str]) -> NDArray[np.intp]:
-    codes, names = pd.factorize(column.astype(str))
-    places = pd.Index(symbols).get_indexer(pd.Index(names))
-    if (places < 0).any():
-        unknown = [str(name) for name in names[places < 0]]
-        raise InvalidInputError(
-            f"ratings name {len(unknown)} symbols without bars ({', '.join(unknown[:5])}"
-            f"{' ...' if len(unknown) > 5 else ''}); add their bars or leave out their rows"
+def _places(table: Rows, symbols: Sequence[str]) -> NDArray[np.intp]:
+    codes, names = table.codes()
+    place = {symbol: k for k, symbol in enumerate(symbols)}
+    places = np.array([*(place.get(name, -1) for name in names), -1], np.intp)[codes]
+    lost = np.unique(codes[table.good & (places < 0)])
+    if lost.size:
+        shown = ", ".join(names[k] for k in lost[:5])
+        table.fail(
+            f"ratings name {lost.size} symbols without bars ({shown}"
+            f"{' ...' if lost.size > 5 else ''}); add their bars or leave out their rows"
         )
-    return places[codes]
+    return places
 
 
-def _ratings(frame: pd.DataFrame) -> NDArray[np.float64]:
-    rating = pd.to_numeric(frame["rating"], errors="coerce").to_numpy(np.float64)
-    bad = np.flatnonzero(~np.isfinite(rating))
-    if bad.size:
-        row = frame.iloc[int(bad[0])]
-        raise InvalidInputError(
-            f"the rating of {row['symbol']} on {row['date']} is {row['rating']}; expected a "
-            "finite number; leave out rows that the scanner rejected"
-        )
+def _ratings(table: Rows) -> NDArray[np.float64]:
+    rating = table.numbers("rating")
+    frame = table.table
+    table.refuse(
+        "no finite rating",
+        ~np.isfinite(rating),
+        lambda row: (
+            f"the rating of {frame['symbol'].iloc[row]} on {frame['date'].iloc[row]} is "
+            f"{frame['rating'].iloc[row]}; expected a finite number; leave out rows that the "
+            "scanner rejected"
+        ),
+    )
     return rating
 
 
@@ -232,3 +334,35 @@ def _signals(
         )
     signal[rows, places] = codes
     return signal, tuple(str(name) for name in names)
+
+
+def rows_between(
+    dates: NDArray[np.datetime64],
+    is_scan: NDArray[np.bool_],
+    from_: date | str | None,
+    to: date | str | None,
+) -> NDArray[np.intp]:
+    """Rows of a log that are scans and lie between two days, both included.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none, naming the days that have scans.
+    """
+    first, last = dates[is_scan][[0, -1]]
+    start, end = _day(from_, first), _day(to, last)
+    rows = np.flatnonzero(is_scan & (dates >= start) & (dates <= end))
+    if not rows.size:
+        raise InvalidInputError(
+            f"no scan from {start} to {end}; the log has scans from {first} to {last}"
+        )
+    return rows
+
+
+def _day(given: date | str | None, default: np.datetime64) -> np.datetime64:
+    if given is None:
+        return default
+    try:
+        return np.datetime64(pd.Timestamp(given), "D")
+    except ValueError as err:
+        raise InvalidInputError(f"{given!r} is no date; expected one such as 2019-12-31") from err

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from features import Bars, InvalidBarsError, sub_score_panel
-from features.inputs.layouts import FIELDS
+from features.inputs.tables import FIELDS
 
 
 def tidy() -> pd.DataFrame:
@@ -142,8 +142,18 @@ def test_append_equals_reading_everything_at_once() -> None:
     everything = pd.concat([table, more, new])
     appended = Bars.from_frame(table).append(pd.concat([more, new]))
     assert same(appended, Bars.from_frame(everything))
-    with pytest.raises(InvalidBarsError, match="expected a day after 2024-01-04"):
-        Bars.from_frame(table).append(more.assign(date="2024-01-04"))
+    with pytest.raises(InvalidBarsError, match="expected 2024-01-04 or later"):
+        Bars.from_frame(table).append(more.assign(date="2024-01-03"))
+
+
+def test_append_replaces_an_unfinished_day() -> None:
+    """At noon of the 4th, then its close, then the 5th: as if the noon bar had never been."""
+    table = tidy()
+    last = table["date"] == "2024-01-04"
+    noon = table.assign(volume=table["volume"].where(~last, 1.0))
+    noon = noon[~(last & (noon["symbol"] == "MSFT"))]
+    later = pd.concat([table[last], table[last].assign(date="2024-01-05")])
+    assert same(Bars.from_frame(noon).append(later), Bars.from_frame(table).append(later.tail(2)))
 
 
 def test_a_halt_neither_fills_nor_stretches_windows() -> None:

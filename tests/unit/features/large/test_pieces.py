@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features import Bars, Events, FeatureError, InvalidBarsError, features_in_pieces
-from features.inputs.layouts import FIELDS
+from features.inputs.tables import FIELDS
 from features.large.in_order import in_order
 from scanner_adapter import SymbolRanker
 from scanner_adapter.inputs.context import MarketFacts, market_facts
@@ -272,7 +272,7 @@ def broken() -> pd.DataFrame:
     ("pieces", "inputs", "message"),
     [
         ([A, B, C, A.select(["S004"])], {}, "S004 is in piece 0 and in piece 3; all bars of"),
-        ([A, broken], {}, "piece 1: S010 on 2018-01-01 has a price that is not positive"),
+        ([A, broken], {}, "piece 1: .*S010 on 2018-01-01 has a price that is not positive"),
         ([A, "nowhere.parquet"], {}, r"piece 1: no file nowhere\.parquet"),
         ([A, lambda: 3], {}, "piece 1: bars are a int; expected a pandas"),
         ([A, Changing(B, C)], {}, "piece 1 held other bars when it was read again"),

@@ -196,15 +196,11 @@ def spoil_missing_column(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def spoil_duplicate(frame: pd.DataFrame) -> pd.DataFrame:
-    return pd.concat([frame, frame.iloc[[-1]]])
+    return pd.concat([frame, frame.iloc[[-1]].assign(volume=1)])
 
 
 def spoil_price(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(low=frame["low"].where(frame.index != 41, -1.0))
-
-
-def spoil_order(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.iloc[::-1]
 
 
 def spoil_all(frame: pd.DataFrame) -> pd.DataFrame:
@@ -225,7 +221,6 @@ def assert_one_clear_line(run: Run, message: str) -> None:
         (spoil_missing_column, "bars lack the column volume"),
         (spoil_duplicate, "two bars of SIM0119 on 2022-05-06"),
         (spoil_price, "SIM0000 on 2022-03-01 has a price that is not positive"),
-        (spoil_order, "sort the bars by date"),
         (spoil_all, "no complete bar in 0 rows"),
     ],
 )
