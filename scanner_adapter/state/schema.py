@@ -217,7 +217,9 @@ def _is_numbers_by_name(value: object) -> bool:
 
 def _are_texts(value: object) -> bool:
     return (
-        isinstance(value, list) and set(map(type, value)) <= {str} and len(set(value)) == len(value)
+        isinstance(value, list)
+        and all(isinstance(each, str) for each in value)
+        and len(set(value)) == len(value)
     )
 
 

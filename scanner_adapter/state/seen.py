@@ -37,8 +37,8 @@ class Seen:
             return entry
         if entry.kind != "report":
             return None if entry.kind in self._events[entry.scan_id] else entry
-        bits = self._arms[entry.scan_id]
-        is_new = ~bits[self._places(entry.arms)] if entry.arms else np.empty(0, bool)
+        places = self._places(entry.arms)  # first: new symbols make room for themselves
+        is_new = ~self._arms[entry.scan_id][places]
         if is_new.all():
             return entry
         if not is_new.any():
@@ -66,7 +66,8 @@ class Seen:
             return False
         arms = list(other._place)
         theirs = [arms[place] for place in np.flatnonzero(other._arms[scan]).tolist()]
-        return bool(self._arms[scan][self._places(theirs)].all())
+        places = self._places(theirs)
+        return bool(self._arms[scan][places].all())
 
     def _places(self, arms: Sequence[str]) -> NDArray[np.intp]:
         place = self._place
