@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.checks import as_array, as_count, as_kind
 from features.errors import FeatureError
 from features.factors import Panel
 
@@ -75,9 +76,13 @@ def factor_report(
     FeatureError
         If the shapes differ, or there is no hit to judge by.
     """
-    if hits.shape != panel.values.shape[:2]:
-        raise FeatureError(f"hits have shape {hits.shape}; expected {panel.values.shape[:2]}")
-    values, found = panel.values, np.asarray(hits, dtype=bool)
+    as_kind(panel, "panel", Panel, "a Panel, such as sub_score_panel(bars)")
+    found = as_array(hits, "hits", "an array of truth values").astype(bool)
+    as_kind(day_old, "day_old", bool, "True or False")
+    as_count(seed, "seed", least=0)
+    if found.shape != panel.values.shape[:2]:
+        raise FeatureError(f"hits have shape {found.shape}; expected {panel.values.shape[:2]}")
+    values = panel.values
     if day_old:
         values, found = values[:-1], found[1:]
     scored = ~np.isnan(values).all(axis=2)

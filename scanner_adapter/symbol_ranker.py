@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
@@ -85,7 +84,7 @@ class SymbolRanker:
         _check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
         self._mode = check_mode(mode)
         self.rollout = check_rollout(rollout)
-        self.store = store
+        self.store = _as_store(store, "store")
         self.ruleset = ruleset
         self.row_map = row_map
         self.batch_size = as_count(batch_size, "batch_size")
@@ -166,7 +165,7 @@ class SymbolRanker:
         # Before a store is opened, which may make a file.
         _check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
         belief = chosen.ranker_settings(rewards)
-        store = _surviving(store_from_url(url)) if isinstance(url, str) else _as_store(url)
+        store = _surviving(store_from_url(url)) if isinstance(url, str) else _as_store(url, "url")
         try:
             return cls(
                 store, ruleset=ruleset, settings=belief, mode=mode,
@@ -288,7 +287,7 @@ class SymbolRanker:
                 opened = self.learned.opening_of(scan_id)
                 if opened is not None and origin is None:
                     choice = _mode_of(opened, scan_id, choice)
-            live, failure, share, kept = None, None, None, None
+            live, failure, share, kept, worked = None, None, None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
                     "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
@@ -305,7 +304,7 @@ class SymbolRanker:
                 try:
                     self.learned.refresh()
                     market = self._facts(names, **inputs)
-                    live, kept = self._open(
+                    live, kept, worked = self._open(
                         scan_id, names, market, scan_time, mode=choice, origin=origin,
                         opened=opened,
                     )  # fmt: skip
@@ -320,6 +319,7 @@ class SymbolRanker:
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,
+                worked_before=worked,
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -341,7 +341,7 @@ class SymbolRanker:
                 return names
             try:
                 facts = self._facts(names, **inputs)
-                live, _ = self._open("order", names, facts, scan_time, mode=None)
+                live, _, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
                     chosen.append(choice.arms)
@@ -380,7 +380,7 @@ class SymbolRanker:
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
         mode: ModeChoice | None, origin: Provenance | None = None,
         opened: Mapping[str, Any] | None = None,
-    ) -> tuple[OpenScan, LoadingCodec | None]:  # fmt: skip
+    ) -> tuple[OpenScan, LoadingCodec | None, NDArray[np.bool_]]:  # fmt: skip
         """Open a scan; with a mode, announce it in the journal, or join the one that is `opened`.
 
         Raises
@@ -425,10 +425,10 @@ class SymbolRanker:
                 if opened is not None:
                     _check_joins(scan_id, opened, header)
         live = OpenScan.open(self.learned.ranker,
-            scan_id, names, values, columns, rng=rng, now=scan_time,
-            loadings=facts.loadings, blocks=facts.blocks, view=view,
+            scan_id, names, values, columns, rng=rng,
+            loadings=facts.loadings, blocks=facts.blocks,
         )  # fmt: skip
-        return live, kept
+        return live, kept, view.n_scans > 0
 
     def close(self) -> None:
         """Release the store."""
@@ -438,12 +438,7 @@ class SymbolRanker:
         """Return the ranker itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Release the store."""
         self.close()
 
@@ -462,9 +457,9 @@ def _check_options(
         as_count(seed, "seed", least=0)
 
 
-def _as_store(store: Store) -> Store:
+def _as_store(store: Store, name: str) -> Store:
     if isinstance(store, type) or not callable(getattr(store, "append_report", None)):
-        raise refusal(store, "url", "the address of a store, such as 'redis://host', or a store")
+        raise refusal(store, name, "the address of a store, such as 'redis://host', or a store")
     return store
 
 

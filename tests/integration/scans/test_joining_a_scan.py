@@ -38,8 +38,8 @@ def start(ranker: SymbolRanker, *, shared: bool = True, **options: Any) -> Scan:
 
 
 OTHER_RULERS: Mapping[str, tuple[dict[str, Any], str]] = {
-    "rule": ({"rewards": Threshold(70.0)}, r"rule = TopShare\(share=0.05\) there and Thres"),
-    "share": ({"rewards": TopShare(0.1)}, r"rule = TopShare\(share=0.05\) there and TopShare"),
+    "rule": ({"rewards": Threshold(70.0)}, "rule = top:0.05 there and rating:70 here"),
+    "share": ({"rewards": TopShare(0.1)}, "rule = top:0.05 there and top:0.1 here"),
     "signal": ({"rewards": Signal()}, "rule = "),
     "weights": ({"weights": {"market": 1.0}}, "seed_weights = "),
     "half-life": ({"half_life_days": 30.0}, "half_life_days = 120.0 there and 30.0 here"),
@@ -110,9 +110,7 @@ def test_another_rule_on_the_ruleset_is_said(
         scan.report({symbol: rating(symbol) for symbol in scan.next_batch(20)})
     with caplog.at_level(logging.WARNING, "scanrank"):
         open_with(store, rewards=Threshold(3.0))
-    assert "goes on with rule = Threshold(minimum=3.0) instead of TopShare(share=0.05)" in (
-        caplog.text
-    )
+    assert "goes on with rule = rating:3 instead of top:0.05" in (caplog.text)
 
 
 @pytest.mark.parametrize("holds", [True, False])
