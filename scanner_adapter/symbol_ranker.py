@@ -253,7 +253,7 @@ class SymbolRanker:
         from scanner_adapter.scan.scan import Scan
         from scanner_adapter.scan.worker import WorkerLeases
 
-        started = time.monotonic()
+        started, began = time.monotonic(), time.thread_time()
         names = as_arms(symbols)
         if not names:
             raise InvalidInputError("the universe is empty; give at least one symbol")
@@ -309,6 +309,7 @@ class SymbolRanker:
                 scan_id=scan_id, mode=choice, symbols=names,
                 learned=None if choice.mode == "off" else self.learned, live=live,
                 context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
+                overhead_s=time.thread_time() - began,
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,

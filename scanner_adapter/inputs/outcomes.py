@@ -170,6 +170,11 @@ class Outcome:
         return cls(error=text or "failed", is_final=is_final)
 
     @property
+    def may_pass(self) -> bool:
+        """Whether it is an error that a second try may mend."""
+        return self.error is not None and not self.is_final
+
+    @property
     def is_signal(self) -> float:
         """1 for a high-value signal, 0 for another or none, NaN without a signal and a rating.
 
