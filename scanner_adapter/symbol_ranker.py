@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack, cast
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from features.inputs.events import Events
     from features.similarity import Loadings
     from scanner_adapter.inputs.context import MarketFacts, ScanInputs
+    from scanner_adapter.inputs.kept_bars import KeptBars
     from scanner_adapter.inputs.loadings import LoadingCodec
     from scanner_adapter.inputs.outcomes import RowMap
     from scanner_adapter.scan.scan import Scan
@@ -177,6 +179,13 @@ class SymbolRanker:
             store.close()
             raise
 
+    @cached_property
+    def kept_bars(self) -> KeptBars:
+        """Bars that came with results, for the scans to come."""
+        from scanner_adapter.inputs.kept_bars import KeptBars
+
+        return KeptBars.beside(self.store.address, self.ruleset)
+
     @property
     def mode(self) -> Mode:
         """Mode of the scans to come; setting it between scans loses nothing."""
@@ -216,7 +225,8 @@ class SymbolRanker:
         symbols : sequence of str
             The universe, in the scanner's own order.
         bars : Bars or DataFrame, optional
-            Market history; without it only the track record orders the symbols.
+            Market history; by default the bars that came with earlier results (`Outcome.bars`).
+            Without any, only the track record and the scanner's own numbers order the symbols.
         events : Events, optional
             Earnings, rating changes and news.
         as_of : date, optional
@@ -297,6 +307,7 @@ class SymbolRanker:
                 }  # fmt: skip
                 try:
                     self.learned.refresh()
+                    inputs = self._with_kept_bars(inputs, scan_time)
                     market = self._facts(names, **inputs)
                     live, kept, worked = self._open(
                         scan_id, names, market, scan_time, mode=choice.mode, origin=origin
@@ -313,7 +324,7 @@ class SymbolRanker:
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,
-                worked_before=worked,
+                worked_before=worked, bars=self.kept_bars,
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -334,7 +345,7 @@ class SymbolRanker:
             if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
                 return names
             try:
-                facts = self._facts(names, **inputs)
+                facts = self._facts(names, **self._with_kept_bars(inputs, scan_time))
                 live, _, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
@@ -355,6 +366,18 @@ class SymbolRanker:
     def prioritized(self, symbols: Sequence[str], **inputs: Unpack[ScanInputs]) -> Iterator[str]:
         """Iterate over `order(symbols, ...)`: the drop-in for a loop over symbols."""
         return iter(self.order(symbols, **inputs))
+
+    def _with_kept_bars(self, inputs: ScanInputs, scan_time: float) -> ScanInputs:
+        """Return inputs with the bars that earlier results brought, where none are given."""
+        from features.inputs.days import as_day
+
+        if any(inputs.get(name) is not None for name in ("bars", "context")):
+            return inputs
+        day = np.datetime64(_day_of(scan_time))
+        if inputs.get("as_of") is not None:
+            day = min(day, as_day(inputs["as_of"]))
+        bars = self.kept_bars.known_by(day)
+        return inputs if bars is None else {**inputs, "bars": bars, "as_of": None}
 
     def _facts(self, names: tuple[str, ...], **inputs: Unpack[ScanInputs]) -> MarketFacts:
         """Return market facts without the sub-scores that nobody has had yet.

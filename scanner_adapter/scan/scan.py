@@ -42,6 +42,7 @@ from scanner_adapter.batch import SECONDS_PER_DAY, Batch, ScanSummary
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import ScanStateError
 from scanner_adapter.inputs.context import factor_of
+from scanner_adapter.inputs.kept_bars import KeptBars
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
@@ -95,6 +96,7 @@ class Scan:
         kept: LoadingCodec | None = None,
         batch_size: int = 50,
         worked_before: NDArray[np.bool_] | None = None,
+        bars: KeptBars,
     ) -> None:
         self.scan_id = scan_id
         self.batch_size = batch_size  # where the loop names none
@@ -113,6 +115,7 @@ class Scan:
         self._ledger = Ledger(symbols, started)
         if worked_before is not None:
             self._ledger.worked_before = worked_before
+        self._bars = bars
         self._check = ResultCheck(rule)
         self._warned: str | None = None
         self._ranking = ScanSession(
@@ -226,7 +229,7 @@ class Scan:
         with self._lock:
             self._check_open("report outcomes")
             with self._timed():
-                table = read_report(rows, self.row_map, self.rule)
+                table = read_report(rows, self.row_map, self.rule, self._bars.add)
                 places = self._ledger.check(table.symbols)
                 if self._share is not None:
                     self._share.settle(table.symbols)
@@ -479,6 +482,7 @@ class Scan:
                     status, self._is_done = save_scan(
                         self._ranking, self._ledger, self._share, self.rollout
                     )
+                    self._save_bars()
                     if self._share is not None:
                         self._share.close()
                     if self._compare is not None and self.rollout is not None:
@@ -515,6 +519,13 @@ class Scan:
         """Take in what the journal holds of this scan already, as after an interruption."""
         with self._lock:
             self._ranking.read_back()
+
+    def _save_bars(self) -> None:
+        """Keep the bars that came with the results for the next scan."""
+        try:
+            self._bars.save()
+        except Exception as error:
+            log.warning("bars of scan %s are not kept: %s", self.scan_id, error)
 
     def _warn(self) -> None:
         """Log the warning about the results once."""
