@@ -250,6 +250,7 @@ class SymbolRanker:
             For an empty universe, repeated symbols, or inputs that do not fit; nothing is stored.
         """
         from scanner_adapter.scan.scan import Scan
+        from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases
 
         started = time.monotonic()
@@ -297,9 +298,11 @@ class SymbolRanker:
                 try:
                     self.learned.refresh()
                     market = self._facts(names, **inputs)
+                    settle_left_scans(self.learned, scan_id)
                     live, kept, worked = self._open(
-                        scan_id, names, market, scan_time, mode=choice.mode, origin=origin
-                    )
+                        scan_id, names, market, scan_time, mode=choice.mode, origin=origin,
+                        by=opened_by(is_shared=shared, lease_s=lease_s),
+                    )  # fmt: skip
                 except _CALLERS_ERRORS:
                     raise
                 except Exception as error:
@@ -370,7 +373,7 @@ class SymbolRanker:
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
-        mode: Mode | None, origin: Provenance | None = None,
+        mode: Mode | None, origin: Provenance | None = None, by: Mapping[str, Any] | None = None,
     ) -> tuple[OpenScan, LoadingCodec | None, NDArray[np.bool_]]:  # fmt: skip
         """Open a scan; with a mode, announce it in the journal."""
         from bandit.choice.open_scan import OpenScan
@@ -393,6 +396,7 @@ class SymbolRanker:
                 "n_symbols": len(names),
                 "columns": list(columns),
                 "as_of": facts.as_of,
+                "by": None if by is None else dict(by),
             }
             if kept is not None:
                 header |= origin_note(rng, self.learned.settings, names, facts, kept)
