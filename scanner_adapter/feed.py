@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bandit.checks import as_count, refusal
@@ -193,12 +192,7 @@ class ResultFeed:
         """Return the feed itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the open scan."""
         self.close()
 

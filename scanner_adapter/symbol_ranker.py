@@ -12,7 +12,6 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
@@ -261,6 +260,7 @@ class SymbolRanker:
             For an empty universe, repeated symbols, or inputs that do not fit; nothing is stored.
         """
         from scanner_adapter.scan.scan import Scan
+        from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases
 
         started, began = time.monotonic(), time.thread_time()
@@ -309,9 +309,11 @@ class SymbolRanker:
                     self.learned.refresh()
                     inputs = self._with_kept_bars(inputs, scan_time)
                     market = self._facts(names, **inputs)
+                    settle_left_scans(self.learned, scan_id)
                     live, kept, worked = self._open(
-                        scan_id, names, market, scan_time, mode=choice.mode, origin=origin
-                    )
+                        scan_id, names, market, scan_time, mode=choice.mode, origin=origin,
+                        by=opened_by(is_shared=shared, lease_s=lease_s),
+                    )  # fmt: skip
                 except _CALLERS_ERRORS:
                     raise
                 except Exception as error:
@@ -395,7 +397,7 @@ class SymbolRanker:
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
-        mode: Mode | None, origin: Provenance | None = None,
+        mode: Mode | None, origin: Provenance | None = None, by: Mapping[str, Any] | None = None,
     ) -> tuple[OpenScan, LoadingCodec | None, NDArray[np.bool_]]:  # fmt: skip
         """Open a scan; with a mode, announce it in the journal."""
         from bandit.choice.open_scan import OpenScan
@@ -418,14 +420,15 @@ class SymbolRanker:
                 "n_symbols": len(names),
                 "columns": list(columns),
                 "as_of": facts.as_of,
+                "by": None if by is None else dict(by),
             }
             if kept is not None:
                 header |= origin_note(rng, self.learned.settings, names, facts, kept)
             _warn_of_going_back(self.learned, facts.as_of, scan_time)
             self.learned.event(scan_id, "open", header)
         live = OpenScan.open(self.learned.ranker,
-            scan_id, names, values, columns, rng=rng, now=scan_time,
-            loadings=facts.loadings, blocks=facts.blocks, view=view,
+            scan_id, names, values, columns, rng=rng,
+            loadings=facts.loadings, blocks=facts.blocks,
         )  # fmt: skip
         return live, kept, view.n_scans > 0
 
@@ -437,12 +440,7 @@ class SymbolRanker:
         """Return the ranker itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Release the store."""
         self.close()
 

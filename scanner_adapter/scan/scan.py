@@ -483,8 +483,6 @@ class Scan:
                         self._ranking, self._ledger, self._share, self.rollout
                     )
                     self._save_bars()
-                    if self._share is not None:
-                        self._share.close()
                     if self._compare is not None and self.rollout is not None:
                         try:
                             comparison = self._compare()
