@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from features.inputs.events import Events
     from features.similarity import Loadings
     from scanner_adapter.inputs.context import MarketFacts, ScanInputs
-    from scanner_adapter.inputs.kept_bars import KeptBars
     from scanner_adapter.inputs.loadings import LoadingCodec
     from scanner_adapter.inputs.outcomes import RowMap
     from scanner_adapter.scan.scan import Scan
     from scanner_adapter.settings import Settings
     from scanner_adapter.state.comparison import Comparison
+    from scanner_adapter.state.kept_bars import KeptBars
     from scanner_adapter.state.learned_state import LearnedState
     from scanner_adapter.state.provenance import Provenance
 
@@ -181,7 +181,7 @@ class SymbolRanker:
     @cached_property
     def kept_bars(self) -> KeptBars:
         """Bars that came with results, for the scans to come."""
-        from scanner_adapter.inputs.kept_bars import KeptBars
+        from scanner_adapter.state.kept_bars import KeptBars
 
         return KeptBars.beside(self.store.address, self.ruleset)
 

@@ -42,7 +42,6 @@ from scanner_adapter.batch import SECONDS_PER_DAY, Batch, ScanSummary
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import ScanStateError
 from scanner_adapter.inputs.context import factor_of
-from scanner_adapter.inputs.kept_bars import KeptBars
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
@@ -58,6 +57,7 @@ from scanner_adapter.scan.result_check import ResultCheck
 from scanner_adapter.scan.session import ScanSession
 from scanner_adapter.scan.worker import WorkerLeases
 from scanner_adapter.state.comparison import Comparison
+from scanner_adapter.state.kept_bars import KeptBars
 from scanner_adapter.state.learned_state import LearnedState
 
 __all__ = ["Batch", "Scan", "ScanSummary"]

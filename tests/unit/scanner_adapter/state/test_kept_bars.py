@@ -14,8 +14,8 @@ import pytest
 from features.inputs.bars import Bars
 from scanner_adapter import Outcome, SymbolRanker, TopShare
 from scanner_adapter.demo.simulator import simulate
-from scanner_adapter.inputs import kept_bars
-from scanner_adapter.inputs.kept_bars import KeptBars
+from scanner_adapter.state import kept_bars
+from scanner_adapter.state.kept_bars import KeptBars
 
 N_DAYS = 300
 TABLE = simulate(n_symbols=80, n_days=N_DAYS, seed=3).bars
