@@ -102,6 +102,12 @@ class PriorityQueue:
         self._boost = np.zeros(n)
         self._has_excluded = self._has_boosts = False  # asked before every batch
 
+    def __repr__(self) -> str:
+        view = self.overview(3)
+        tiers = ", ".join(f"{waiting} {tier}" for tier, (waiting, _) in view.counts.items())
+        best = ", ".join(each.arm for each in view.best)
+        return f"PriorityQueue({tiers}; next: {best or 'none'})"
+
     # -- what the user wants -----------------------------------------------------------------
 
     def pin(self, arms: Iterable[str]) -> None:

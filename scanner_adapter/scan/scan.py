@@ -55,6 +55,7 @@ from scanner_adapter.scan.claims import choose_and_claim
 from scanner_adapter.scan.closing import save_scan
 from scanner_adapter.scan.result_check import ResultCheck
 from scanner_adapter.scan.session import ScanSession
+from scanner_adapter.scan.shown import scan_frame, scan_html, scan_line
 from scanner_adapter.scan.worker import WorkerLeases
 from scanner_adapter.state.comparison import Comparison
 from scanner_adapter.state.kept_bars import KeptBars
@@ -413,6 +414,35 @@ class Scan:
         names = as_texts(symbols)
         places = np.fromiter(map(self._ledger.place_of, names), np.intp, len(names))
         return self._ranking.are_hits(places)
+
+    def propensity(self, symbol: str) -> float:
+        """Probability of being in its batch, known when that was chosen; NaN while it waits.
+
+        Raises
+        ------
+        InvalidInputError
+            For a symbol that is not part of the scan.
+        """
+        place = self._ledger.place_of(symbol)
+        is_out = bool(self._ledger.is_handed_out[place])
+        return float(self._ledger.propensity[place]) if is_out else math.nan
+
+    @property
+    def ranks(self) -> bool:
+        """Whether something ranks what waits: not in mode off, nor after a failure."""
+        return self._ranking.queue is not None
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for each symbol, the best first; see `scanner_adapter.scan.shown`."""
+        with self._lock:
+            return scan_frame(self)
+
+    def __repr__(self) -> str:
+        return scan_line(self)
+
+    def _repr_html_(self) -> str:
+        with self._lock:
+            return scan_html(self)
 
     def explain(self, symbol: str) -> Explanation:
         """Say why `symbol` stands where it does: each factor's part, prior and learned.
