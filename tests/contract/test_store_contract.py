@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,8 @@ import numpy as np
 import pytest
 from servers import count_round_trips
 
-from bandit.errors import InvalidInputError
-from bandit.stores import Receipt, Store, store_from_url
+from bandit.errors import InvalidInputError, JournalChangedError
+from bandit.stores import Problem, Receipt, Store, store_from_url
 from bandit.stores.names import position_key
 from bandit.stores.spool import SpoolingStore
 from bandit.stores.sqlite import SqliteStore
@@ -107,7 +108,7 @@ class TestStoreContract:
         assert second.position is not None
         assert position_key(second.position) > position_key(first.position)
         assert not first.is_spooled
-        assert not second.has_lost_entries
+        assert first.generation == second.generation == store.generation(ruleset) != ""
 
     def test_repeating_a_report_changes_nothing(self, store: Store, ruleset: str) -> None:
         first = report(store, ruleset, "A", "B")
@@ -216,7 +217,7 @@ class TestStoreContract:
 
     @pytest.mark.parametrize("arm", ["", "a" * 65, "a\nb", "a\x00", "\ud800", "\u2028"])
     def test_strange_arms_are_refused(self, store: Store, ruleset: str, arm: str) -> None:
-        with pytest.raises(InvalidInputError, match="arm"):
+        with pytest.raises(InvalidInputError, match="symbol"):
             report(store, ruleset, "GOOD", arm)
         assert list(store.read(ruleset)) == []
 
@@ -297,6 +298,65 @@ class TestStoreContract:
             assert snapshot is not None
             np.testing.assert_array_equal(snapshot.arrays["w"], scale * weights)
 
+    # -- generations
+
+    def test_a_position_is_read_on_from_in_its_generation_only(
+        self, store: Store, ruleset: str
+    ) -> None:
+        assert store.generation(ruleset) == ""
+        assert list(store.read(ruleset, generation="")) == []
+        first, second = (report(store, ruleset, arm) for arm in "AB")
+        one = first.generation
+        assert [e.arms for e in store.read(ruleset, generation=one)] == [("A",), ("B",)]
+        last = second.position or ""
+        assert list(store.read(ruleset, after=last, generation=one)) == []
+        assert list(store.read(ruleset, after=first.position or "", limit=0, generation=one)) == []
+        for after, generation in ((last, "other"), ("1-0", one)):
+            with pytest.raises(JournalChangedError, match="not the one that was read before"):
+                list(store.read(ruleset, after=after, generation=generation))
+        two = store.generation(ruleset)
+        assert two not in ("", one), "whoever asked for 1-0 had read what is gone"
+        with pytest.raises(JournalChangedError):
+            list(store.read(ruleset, after=last, generation=one))
+        three = store.renew_generation(ruleset)
+        assert three == store.generation(ruleset) not in (one, two)
+        assert report(store, ruleset, "C").generation == three
+
+    def test_a_reader_that_retention_overtook_is_told(self, store: Store, ruleset: str) -> None:
+        positions = [report(store, ruleset, f"A{n}").position or "" for n in range(4)]
+        generation = store.generation(ruleset)
+        store.save_snapshot(
+            ruleset, header={}, arrays={}, position=positions[2], expected_version=0
+        )
+        store.trim(ruleset, max_entries=1)
+        read = list(store.read(ruleset, after=positions[2], generation=generation))
+        assert [entry.arms for entry in read] == [("A3",)]
+        with pytest.raises(JournalChangedError):
+            list(store.read(ruleset, after=positions[1], generation=generation))
+
+    def test_a_repaired_position_can_be_read_on_from(self, store: Store, ruleset: str) -> None:
+        last = report(store, ruleset, "A").position or ""
+        generation = store.generation(ruleset)
+        store.repair(ruleset, Problem(f"journal {last}", "for this test"))
+        assert list(store.read(ruleset, after=last, generation=generation)) == []
+        assert report(store, ruleset, "B").generation == generation
+
+    def test_a_snapshot_of_another_journal_is_refused(self, store: Store, ruleset: str) -> None:
+        last = report(store, ruleset, "A").position or ""
+        generation = store.generation(ruleset)
+
+        def save(position: str, generation: str) -> bool:
+            return store.save_snapshot(
+                ruleset, header={}, arrays={}, position=position, expected_version=0,
+                generation=generation,
+            )  # fmt: skip
+
+        for position, name in ((last, "other"), ("5-0", generation)):
+            with pytest.raises(JournalChangedError):
+                save(position, name)
+        assert store.load_snapshot(ruleset) is None
+        assert save(last, store.generation(ruleset))
+
     # -- shared scans
 
     def test_claims_skip_what_is_taken(self, store: Store, ruleset: str) -> None:
@@ -308,7 +368,7 @@ class TestStoreContract:
         assert claim("two", "D", "C", "B", "A", "E", "F") == ["D", "E"]
         assert claim("one", "B", "C", "F", k=3) == ["B", "C", "F"]
         assert claim("two", "F", "B") == []
-        store.release(ruleset, "s1", "two", ["F", "D"])
+        assert not store.release(ruleset, "s1", "two", ["F", "D"]), "others hold some"
         assert claim("three", "F", "D", "E") == ["D"]
 
     def test_a_dead_workers_arms_come_back(self, store: Store, ruleset: str) -> None:
@@ -319,6 +379,32 @@ class TestStoreContract:
         time.sleep(0.15)
         assert store.claim(ruleset, "s1", "next", ["A", "B", "C"], k=3, lease_s=60) == ["A", "B"]
         assert store.renew(ruleset, "s1", "dead", ["A", "B"], lease_s=60) == []
+
+    def test_the_last_one_to_give_back_is_told_so(self, store: Store, ruleset: str) -> None:
+        assert store.release(ruleset, "s1", "one", []), "nobody ever held any"
+        store.claim(ruleset, "s1", "one", ["A", "B"], k=2, lease_s=60)
+        store.claim(ruleset, "s1", "two", ["C"], k=1, lease_s=60)
+        store.claim(ruleset, "s1", "dead", ["D"], k=1, lease_s=0.1)
+        store.claim(ruleset, "s2", "two", ["A"], k=1, lease_s=60)
+        assert not store.release(ruleset, "s1", "one", ["A", "B"])
+        time.sleep(0.15)
+        assert not store.release(ruleset, "s1", "one", []), "two holds C"
+        assert store.release(ruleset, "s1", "two", ["C"]), "what ran out is held by nobody"
+
+    def test_of_all_that_leave_at_once_one_is_the_last(self, store: Store, ruleset: str) -> None:
+        """20 times 4 workers in threads, each with symbols of its own."""
+
+        def leave(scan: str, n: int) -> bool:
+            arms = [f"{n}{letter}" for letter in "ABC"]
+            assert len(store.claim(ruleset, scan, f"w{n}", arms, k=3, lease_s=60)) == 3
+            barrier.wait()
+            return store.release(ruleset, scan, f"w{n}", arms)
+
+        barrier = threading.Barrier(4)
+        with ThreadPoolExecutor(4) as pool:
+            for k in range(20):
+                told = list(pool.map(leave, [f"s{k}"] * 4, range(4)))
+                assert sum(told) == 1, told
 
     def test_claims_are_listed_until_they_end(self, store: Store, ruleset: str) -> None:
         assert store.claims(ruleset, "s1") == {}
@@ -432,6 +518,7 @@ class TestStoreContract:
 
     def test_trimming_stops_at_the_snapshot(self, store: Store, ruleset: str) -> None:
         positions = [report(store, ruleset, f"A{n}").position or "" for n in range(10)]
+        generation = store.generation(ruleset)
         assert store.trim(ruleset, max_entries=0) == 0
         store.save_snapshot(
             ruleset, header={}, arrays={}, position=positions[6], expected_version=0
@@ -447,18 +534,19 @@ class TestStoreContract:
         receipt = report(store, ruleset, "A0", "A10")
         assert receipt.accepted.tolist() == [False, True]
         assert receipt.previous == positions[9]
-        assert not receipt.has_lost_entries
+        assert receipt.generation == generation
         with pytest.raises(InvalidInputError, match="before"):
             store.trim(ruleset)
 
     def test_trimming_everything_keeps_the_chain(self, store: Store, ruleset: str) -> None:
         last = report(store, ruleset, "A").position or ""
+        generation = store.generation(ruleset)
         store.save_snapshot(ruleset, header={}, arrays={}, position=last, expected_version=0)
         assert store.trim(ruleset, max_entries=0) == 1
         assert store.stats(ruleset).n_entries == 0
         receipt = report(store, ruleset, "B")
         assert receipt.previous == last
-        assert not receipt.has_lost_entries
+        assert receipt.generation == generation
 
     def test_stats(self, store: Store, ruleset: str) -> None:
         assert store.stats(ruleset).n_entries == 0
