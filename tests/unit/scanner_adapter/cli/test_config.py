@@ -69,11 +69,11 @@ def test_config_show_names_every_source_and_no_password(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "scanrank.toml").write_text('ruleset = "mine"\nhit = "top:0.05"\n')
-    monkeypatch.setenv("SCANRANK_STORE", "redis://me:se/cret@host:6379/0")
+    monkeypatch.setenv("SCANRANK_STORE", "redis://me:secret@host:6379/0")
     assert run(monkeypatch, "config", "show") == 0
     out = capsys.readouterr().out
     assert "SCANRANK_STORE" in out
-    assert "cret" not in out
+    assert "secret" not in out
     assert "mine  (scanrank.toml)" in out
     assert "-  (default)" in out
 
