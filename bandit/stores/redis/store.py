@@ -6,6 +6,7 @@ What is where: `bandit.stores.redis.keys`. What happens atomically: the scripts 
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -39,6 +40,7 @@ from bandit.stores.names import (
     check_bounds,
     check_lease,
     check_name,
+    is_name,
     position_key,
 )
 from bandit.stores.notes import Change, dump_note, load_note
@@ -61,6 +63,9 @@ PAGE_ENTRIES = 128  # of the journal per round trip; about 1.5 MB of reports of 
 CLAIM_PAGE = 1024  # preferred arms per round trip; the first page nearly always suffices
 
 
+log = logging.getLogger("scanrank")
+
+
 class RedisStore(RedisCommands, JournalWriter):
     """A `bandit.stores.base.Store` on a Redis or Valkey server; opened as `RedisCommands` says."""
 
@@ -68,6 +73,7 @@ class RedisStore(RedisCommands, JournalWriter):
         super().__init__(url)
         self._registered: set[str] = set()  # rulesets that this client put into the index
         self._acknowledged: dict[str, str] = {}  # ruleset -> the last position we were told
+        self._has_warned_of_strangers = False
 
     # -- journal -------------------------------------------------------------------------------
 
@@ -300,7 +306,15 @@ class RedisStore(RedisCommands, JournalWriter):
 
     def list_rulesets(self) -> list[str]:
         """See `Store`."""
-        names = sorted(name.decode("ascii", "replace") for name in self._call("SMEMBERS", INDEX))
+        members = sorted(name.decode("ascii", "replace") for name in self._call("SMEMBERS", INDEX))
+        names = [name for name in members if is_name(name)]
+        if len(names) < len(members) and not self._has_warned_of_strangers:
+            self._has_warned_of_strangers = True
+            log.warning(
+                "store %s: %d members of %s, such as %r, are no names of rulesets; something else "
+                "wrote them, and they are passed over", self._address, len(members) - len(names),
+                INDEX, next(name for name in members if not is_name(name))[:80],
+            )  # fmt: skip
         are_there = self._call_all([("EXISTS", ruleset_key(name, "journal")) for name in names])
         return [name for name, is_there in zip(names, are_there, strict=True) if is_there]
 
