@@ -99,6 +99,7 @@ class Ledger:
         self.worked_before = np.zeros(n, bool)
         self.last_good: str | None = None
         self.streak = ErrorStreak()
+        self.is_steered_elsewhere = False  # symbols were chosen by no draw of this scan
         self.sizes: list[int] = []
         self.started = started
         self.opened_at = time.time()
@@ -131,6 +132,11 @@ class Ledger:
         self.batch_of[places] = self.n_batches
         self.sizes.append(places.size)
         return tuple(map(self.symbols.__getitem__, places.tolist()))
+
+    def has_handed_out(self, symbol: str) -> bool:
+        """Whether a symbol was handed out here; False if it is none of the universe."""
+        place = self.place.get(symbol)
+        return place is not None and bool(self.is_handed_out[place])
 
     def put_back(self, places: Places) -> Places:
         """Let places that others held be chosen again; return those that were free to be."""
@@ -204,8 +210,8 @@ class Ledger:
         self.may_pass[places[rows]] = self.may_retry[places[rows]] = False
         for row in failed.tolist():
             outcome, place = table.outcome(row), places[row]
-            self.may_pass[place] = not outcome.is_final
-            self.may_retry[place] = not outcome.is_final and not self._is_retried[place]
+            self.may_pass[place] = outcome.may_pass
+            self.may_retry[place] = outcome.may_pass and not self._is_retried[place]
             self.first_error = self.first_error or outcome.error
         self._report_of[places[rows]], self._row_of[places[rows]] = len(self._reports), rows
         self._reports.append(table)

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from scanner_adapter.scan.scan import Scan
     from scanner_adapter.settings import Settings
     from scanner_adapter.state.comparison import Comparison
+    from scanner_adapter.state.kept_bars import KeptBars
     from scanner_adapter.state.learned_state import LearnedState
     from scanner_adapter.state.provenance import Provenance
 
@@ -176,6 +178,13 @@ class SymbolRanker:
             store.close()
             raise
 
+    @cached_property
+    def kept_bars(self) -> KeptBars:
+        """Bars that came with results, for the scans to come."""
+        from scanner_adapter.state.kept_bars import KeptBars
+
+        return KeptBars.beside(self.store.address, self.ruleset)
+
     @property
     def mode(self) -> Mode:
         """Mode of the scans to come; setting it between scans loses nothing."""
@@ -215,7 +224,8 @@ class SymbolRanker:
         symbols : sequence of str
             The universe, in the scanner's own order.
         bars : Bars or DataFrame, optional
-            Market history; without it only the track record orders the symbols.
+            Market history; by default the bars that came with earlier results (`Outcome.bars`).
+            Without any, only the track record and the scanner's own numbers order the symbols.
         events : Events, optional
             Earnings, rating changes and news.
         as_of : date, optional
@@ -230,7 +240,8 @@ class SymbolRanker:
             When the scan runs, with its timezone; by default the clock.
         scan_id : str, optional
             By default a new one. The id of an interrupted scan continues it: what was reported
-            counts, and is not handed out again.
+            counts, and is not handed out again. Who continues or joins a scan must have its reward
+            rule, settings, symbols in their order and sub-scores; its mode is that of the opening.
         shared : bool
             Whether other workers scan the same universe under the same `scan_id` at the same
             time. Each batch is then claimed in the store, and every worker learns from all
@@ -247,13 +258,14 @@ class SymbolRanker:
         Raises
         ------
         InvalidInputError, InvalidContextError, InvalidBarsError
-            For an empty universe, repeated symbols, or inputs that do not fit; nothing is stored.
+            For an empty universe, repeated symbols, or inputs that do not fit, be it to each other
+            or to the scan that is joined; nothing is stored.
         """
         from scanner_adapter.scan.scan import Scan
         from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases
 
-        started = time.monotonic()
+        started, began = time.monotonic(), time.thread_time()
         names = as_arms(symbols)
         if not names:
             raise InvalidInputError("the universe is empty; give at least one symbol")
@@ -281,6 +293,11 @@ class SymbolRanker:
                 choice = choose_mode(self.mode, self.rollout, rng)
             else:
                 choice = ModeChoice(origin.mode)
+            opened = None
+            if known_id is not None and choice.mode != "off":
+                opened = self.learned.opening_of(scan_id)
+                if opened is not None and origin is None:
+                    choice = _mode_of(opened, scan_id, choice)
             live, failure, share, kept, worked = None, None, None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
@@ -297,10 +314,12 @@ class SymbolRanker:
                 }  # fmt: skip
                 try:
                     self.learned.refresh()
+                    inputs = self._with_kept_bars(inputs, scan_time)
                     market = self._facts(names, **inputs)
                     settle_left_scans(self.learned, scan_id)
                     live, kept, worked = self._open(
-                        scan_id, names, market, scan_time, mode=choice.mode, origin=origin,
+                        scan_id, names, market, scan_time, mode=choice, origin=origin,
+                        opened=opened,
                         by=opened_by(is_shared=shared, lease_s=lease_s),
                     )  # fmt: skip
                 except _CALLERS_ERRORS:
@@ -311,10 +330,11 @@ class SymbolRanker:
                 scan_id=scan_id, mode=choice, symbols=names,
                 learned=None if choice.mode == "off" else self.learned, live=live,
                 context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
+                overhead_s=time.thread_time() - began,
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,
-                worked_before=worked,
+                worked_before=worked, bars=self.kept_bars,
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -335,7 +355,7 @@ class SymbolRanker:
             if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
                 return names
             try:
-                facts = self._facts(names, **inputs)
+                facts = self._facts(names, **self._with_kept_bars(inputs, scan_time))
                 live, _, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
@@ -347,6 +367,46 @@ class SymbolRanker:
                 return names
             return tuple(names[place] for place in np.concatenate(chosen))
 
+    def spawn_rng(self) -> np.random.Generator:
+        """Return further random numbers from the ranker's seed."""
+        with self._lock:
+            return self._rng.spawn(1)[0]
+
+    def hits(self, scan_id: str) -> tuple[str, ...]:
+        """Return the high-value symbols of a scan, in order of reporting, from the journal.
+
+        For scans that start where another one ended: `symbols=ranker.hits(scan_id)`.
+
+        Parameters
+        ----------
+        scan_id : str
+            A scan of this ruleset, by any process; what was reported so far, if it is still open.
+
+        Raises
+        ------
+        InvalidInputError
+            For a scan that the journal does not hold.
+        StoreError
+        """
+        with self._lock:
+            entries = list(self.learned.entries_of(check_name("scan_id", scan_id)))
+        if not entries:
+            raise InvalidInputError(
+                f"scan {scan_id!r} is not in the journal of ruleset {self.ruleset!r}; give the "
+                "scan_id of one that has reported something"
+            )
+        limits = [e.header["hit_limit"] for e in entries if e.header.get("hit_limit") is not None]
+        hits: list[str] = []
+        for entry in entries:
+            if entry.kind != "report":
+                continue
+            if limits:  # a top share: which rating it starts at is known at the end
+                is_hit = np.asarray(entry.arrays["rating"]) >= limits[-1]
+            else:
+                is_hit = np.asarray(entry.arrays["reward"]) >= 0.5
+            hits += [arm for arm, yes in zip(entry.arms, is_hit.tolist(), strict=True) if yes]
+        return tuple(dict.fromkeys(hits))
+
     def compare(self) -> Comparison:
         """Compare prioritised scans with those in the given order, see `Comparison`."""
         with self._lock:
@@ -356,6 +416,18 @@ class SymbolRanker:
     def prioritized(self, symbols: Sequence[str], **inputs: Unpack[ScanInputs]) -> Iterator[str]:
         """Iterate over `order(symbols, ...)`: the drop-in for a loop over symbols."""
         return iter(self.order(symbols, **inputs))
+
+    def _with_kept_bars(self, inputs: ScanInputs, scan_time: float) -> ScanInputs:
+        """Return inputs with the bars that earlier results brought, where none are given."""
+        from features.inputs.days import as_day
+
+        if any(inputs.get(name) is not None for name in ("bars", "context")):
+            return inputs
+        day = np.datetime64(_day_of(scan_time))
+        if inputs.get("as_of") is not None:
+            day = min(day, as_day(inputs["as_of"]))
+        bars = self.kept_bars.known_by(day)
+        return inputs if bars is None else {**inputs, "bars": bars, "as_of": None}
 
     def _facts(self, names: tuple[str, ...], **inputs: Unpack[ScanInputs]) -> MarketFacts:
         """Return market facts without the sub-scores that nobody has had yet.
@@ -373,17 +445,28 @@ class SymbolRanker:
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
-        mode: Mode | None, origin: Provenance | None = None, by: Mapping[str, Any] | None = None,
+        mode: ModeChoice | None, origin: Provenance | None = None,
+        opened: Mapping[str, Any] | None = None, by: Mapping[str, Any] | None = None,
     ) -> tuple[OpenScan, LoadingCodec | None, NDArray[np.bool_]]:  # fmt: skip
-        """Open a scan; with a mode, announce it in the journal."""
+        """Open a scan; with a mode, announce it in the journal, or join the one that is `opened`.
+
+        Raises
+        ------
+        InvalidContextError
+            If it cannot be joined, see `provenance.disagreement`.
+        """
         from bandit.choice.open_scan import OpenScan
         from scanner_adapter.inputs.context import scan_context
         from scanner_adapter.inputs.loadings import LoadingCodec
-        from scanner_adapter.state.provenance import origin_note
+        from scanner_adapter.state.provenance import market_names, opening_note
 
         if not self.similarity:
             facts = replace(facts, loadings=facts.loadings[:, :0], loading_names=())
         rng = self._rng.spawn(1)[0] if origin is None else origin.rng()
+        if opened is not None:  # sub-scores that nobody has had are none of the scan's
+            met = np.flatnonzero((~np.isnan(facts.values)).any(axis=0)).tolist()
+            theirs = market_names(opened["columns"])
+            facts = facts.only({*theirs, *(facts.names[i] for i in met)})
         kept = None
         if self.learned.keeps_journal:
             kept = LoadingCodec(facts.loading_names, facts.loadings)
@@ -392,16 +475,23 @@ class SymbolRanker:
         if mode is not None:
             header = {
                 "scan_time": scan_time,
-                "mode": mode,
+                "mode": mode.mode,
+                "rollout": mode.rollout,
                 "n_symbols": len(names),
                 "columns": list(columns),
                 "as_of": facts.as_of,
                 "by": None if by is None else dict(by),
             }
             if kept is not None:
-                header |= origin_note(rng, self.learned.settings, names, facts, kept)
+                header |= opening_note(rng, self.learned.settings, names, facts, kept)
+            if opened is not None:
+                _check_joins(scan_id, opened, header)
             _warn_of_going_back(self.learned, facts.as_of, scan_time)
-            self.learned.event(scan_id, "open", header)
+            receipt = self.learned.event(scan_id, "open", header)
+            if opened is None and not receipt.accepted.all():  # another worker was faster
+                opened = self.learned.opening_of(scan_id)
+                if opened is not None:
+                    _check_joins(scan_id, opened, header)
         live = OpenScan.open(self.learned.ranker,
             scan_id, names, values, columns, rng=rng,
             loadings=facts.loadings, blocks=facts.blocks,
@@ -449,6 +539,41 @@ def _surviving(store: Store) -> Store:
     from bandit.stores.spool import SpoolingStore
 
     return SpoolingStore(cast("SealedStore", store))
+
+
+def _mode_of(opened: Mapping[str, Any], scan_id: str, mine: ModeChoice) -> ModeChoice:
+    """Return the mode of the scan that is joined: a scan has one."""
+    theirs = ModeChoice(check_mode(opened["mode"]), opened.get("rollout"))
+    if theirs.mode != mine.mode:
+        log.warning(
+            "scan %s was opened in mode %s and goes on in it; this worker's own would have been %s",
+            scan_id, theirs.mode, mine.mode,
+        )  # fmt: skip
+    return theirs
+
+
+def _check_joins(scan_id: str, opened: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    """Refuse to join a scan that rests on something else, and say what may differ and does."""
+    from scanner_adapter.state.provenance import disagreement
+
+    if "settings" not in opened or "settings" not in mine:
+        return  # nothing is journaled
+    why = disagreement(opened, mine)
+    if why is not None:
+        raise InvalidContextError(
+            f"scan {scan_id} was opened with {why}: give what it was opened with, or another "
+            "scan_id"
+        )
+    if opened["digest"] != mine["digest"]:
+        log.warning(
+            "scan %s was opened with other facts (as of %s, here %s): bars, events or sectors "
+            "differ; each worker ranks by its own", scan_id, opened["as_of"], mine["as_of"],
+        )  # fmt: skip
+    if opened["scanrank"] != mine["scanrank"]:
+        log.warning(
+            "scan %s was opened by scanrank %s, this is %s; both learn alike",
+            scan_id, opened["scanrank"], mine["scanrank"],
+        )  # fmt: skip
 
 
 def _warn_of_going_back(learned: LearnedState, as_of: str | None, scan_time: float) -> None:
