@@ -219,7 +219,7 @@ def rule_from_text(text: str) -> RewardRule:
     if kind in _SIGNAL_KINDS and (number or kind == text):
         words = tuple(word.strip() for word in number.split(",")) if number else None
         return Signal(words, none_is_no=_SIGNAL_KINDS[kind])
-    if kind in numbered and re.fullmatch(r"[+-]?\d+(\.\d+)?", number):
+    if kind in numbered and re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", number):
         return numbered[kind](float(number))
     raise InvalidInputError(
         f"what counts as high-value is {text!r}; expected signal, signal:WORD,WORD, "
@@ -237,15 +237,20 @@ def rule_text(rule: RewardRule) -> str:
     """
     match rule:
         case TopShare(share=share):
-            return f"top:{share:g}"
+            return f"top:{_exact(share)}"
         case Threshold(minimum=minimum):
-            return f"rating:{minimum:g}"
+            return f"rating:{_exact(minimum)}"
         case Signal(words=words, none_is_no=none_is_no):
             kind = "signal-or-none" if none_is_no else "signal"
             return kind if words is None else f"{kind}:{','.join(words)}"
         case HitIf(name=name):
             return f"hit-if:{name}"
     return str(rule)
+
+
+def _exact(number: float) -> str:
+    """Write a number so that it is read back to the same bits."""
+    return repr(float(number)).removesuffix(".0")
 
 
 def limit_above(ordered: Array, n_hits: float) -> float:

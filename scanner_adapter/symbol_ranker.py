@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
@@ -281,7 +280,7 @@ class SymbolRanker:
                 choice = choose_mode(self.mode, self.rollout, rng)
             else:
                 choice = ModeChoice(origin.mode)
-            live, failure, share, kept = None, None, None, None
+            live, failure, share, kept, worked = None, None, None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
                     "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
@@ -298,7 +297,7 @@ class SymbolRanker:
                 try:
                     self.learned.refresh()
                     market = self._facts(names, **inputs)
-                    live, kept = self._open(
+                    live, kept, worked = self._open(
                         scan_id, names, market, scan_time, mode=choice.mode, origin=origin
                     )
                 except _CALLERS_ERRORS:
@@ -312,6 +311,7 @@ class SymbolRanker:
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,
+                worked_before=worked,
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -333,7 +333,7 @@ class SymbolRanker:
                 return names
             try:
                 facts = self._facts(names, **inputs)
-                live, _ = self._open("order", names, facts, scan_time, mode=None)
+                live, _, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
                     chosen.append(choice.arms)
@@ -371,7 +371,7 @@ class SymbolRanker:
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
         mode: Mode | None, origin: Provenance | None = None,
-    ) -> tuple[OpenScan, LoadingCodec | None]:  # fmt: skip
+    ) -> tuple[OpenScan, LoadingCodec | None, NDArray[np.bool_]]:  # fmt: skip
         """Open a scan; with a mode, announce it in the journal."""
         from bandit.choice.open_scan import OpenScan
         from scanner_adapter.inputs.context import scan_context
@@ -402,7 +402,7 @@ class SymbolRanker:
             scan_id, names, values, columns, rng=rng, now=scan_time,
             loadings=facts.loadings, blocks=facts.blocks, view=view,
         )  # fmt: skip
-        return live, kept
+        return live, kept, view.n_scans > 0
 
     def close(self) -> None:
         """Release the store."""
@@ -412,12 +412,7 @@ class SymbolRanker:
         """Return the ranker itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Release the store."""
         self.close()
 

@@ -102,6 +102,7 @@ class OpenScan:
             self.scores = BoundedScores(context, ranker.expansion, ranker.moments)
         self.is_available = np.ones(n, bool)
         self.is_reported = np.zeros(n, bool)
+        self._has_failed = False
         self.reward = np.full(n, np.nan)
         self.rating = np.full(n, np.nan)
         self.pattern = ScanPattern(loadings, blocks, ranker.pattern_strength)
@@ -364,6 +365,11 @@ class OpenScan:
         if self._surprise >= ENOUGH:
             self._learn_pattern()
 
+    def note_failed(self, rows: Index) -> None:
+        """Note evaluations (k,) that failed and may be tried again: nothing is known of them."""
+        self.take(rows)
+        self._has_failed = True
+
     def _learn_pattern(self) -> None:
         rows = np.concatenate([np.empty(0, np.intp), *self._unlearned])
         self._unlearned.clear()
@@ -427,7 +433,7 @@ class OpenScan:
         Where something was reported and nothing of it could be judged, as when every evaluation
         failed, all of it is unknown (NaN).
         """
-        if self.is_reported.any() and not self.is_judged:
+        if (self._has_failed or self.is_reported.any()) and not self.is_judged:
             unknown = math.nan
             return RecallEstimate(0.0, unknown, unknown, unknown, unknown, confidence)
         return self.ranker.recall.estimate(

@@ -111,6 +111,8 @@ class Outcome:
         Why the evaluation failed. A failure teaches nothing: it is not a reward of zero.
     is_hit : bool, optional
         Whether the scanner signals this symbol, where more than the word in `signal` says so.
+    is_final : bool
+        Of an error: trying again would not help, as with a result that cannot be read.
 
     Examples
     --------
@@ -124,6 +126,7 @@ class Outcome:
     columns: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
     is_hit: bool | None = None
+    is_final: bool = False
 
     def __post_init__(self) -> None:
         # One is made for each result of a scan, most of them a number alone.
@@ -151,11 +154,20 @@ class Outcome:
                     raise InvalidOutcomeError(str(refusal(value, f"columns[{name!r}]", "a number")))
 
     @classmethod
-    def failed(cls, error: BaseException | str) -> Outcome:
-        """Return the outcome of an evaluation that failed."""
+    def failed(cls, error: BaseException | str, *, is_final: bool | None = None) -> Outcome:
+        """Return the outcome of an evaluation that failed.
+
+        Parameters
+        ----------
+        is_final : bool, optional
+            Whether the symbol need not be tried again: by default an exception may pass (the
+            network), a text and a result that cannot be read will not.
+        """
         as_kind(error, "error", BaseException | str, "an exception or a text")
+        if is_final is None:
+            is_final = isinstance(error, str | InvalidOutcomeError)
         text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        return cls(error=text or "failed")
+        return cls(error=text or "failed", is_final=is_final)
 
     @property
     def is_signal(self) -> float:

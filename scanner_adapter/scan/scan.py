@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -44,7 +45,7 @@ from scanner_adapter.inputs.context import factor_of
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
-from scanner_adapter.ledger import Ledger
+from scanner_adapter.ledger import ErrorStreak, Ledger
 from scanner_adapter.live.operators import OperatorLine, told_of
 from scanner_adapter.live.status import LiveStatus
 from scanner_adapter.modes import ModeChoice
@@ -92,6 +93,7 @@ class Scan:
         share: WorkerLeases | None = None,
         kept: LoadingCodec | None = None,
         batch_size: int = 50,
+        worked_before: NDArray[np.bool_] | None = None,
     ) -> None:
         self.scan_id = scan_id
         self.batch_size = batch_size  # where the loop names none
@@ -108,6 +110,8 @@ class Scan:
         self._share = share
         self._columns = context_names
         self._ledger = Ledger(symbols, started)
+        if worked_before is not None:
+            self._ledger.worked_before = worked_before
         self._check = ResultCheck(rule)
         self._warned: str | None = None
         self._ranking = ScanSession(
@@ -129,6 +133,8 @@ class Scan:
 
     def next_batch(self, k: int | None = None) -> Batch:
         """Choose up to `k` symbols to scan next; an empty (false) batch means the end.
+
+        When everything was handed out, symbols whose evaluation failed come once more.
 
         Without `k` as many as the settings say, 50 by default.
 
@@ -165,6 +171,10 @@ class Scan:
                     return Batch(ledger.n_batches, (), np.empty(0, bool), np.empty(0))
                 if share is None:
                     choice = ranking.choose(k)
+                    if choice.arms.size == 0 and (again := ledger.failed_again(k)):
+                        places = ledger.places(again)
+                        chances = ledger.is_random[places], ledger.propensity[places]
+                        return Batch(ledger.n_batches, again, *chances)
                 else:
                     choice = choose_and_claim(ranking, ledger, share, k)
                 symbols = ledger.hand_out(choice, is_counted=share is None or choice.arms.size > 0)
@@ -209,7 +219,8 @@ class Scan:
 
         Notes
         -----
-        The first outcome of a symbol counts; reporting it again changes nothing.
+        The first outcome of a symbol counts, and reporting it again changes nothing; only an error
+        is replaced by what comes later.
         """
         with self._lock:
             self._check_open("report outcomes")
@@ -218,13 +229,14 @@ class Scan:
                 places = self._ledger.check(table.symbols)
                 if self._share is not None:
                     self._share.settle(table.symbols)
-                is_new = ~self._ledger.is_reported[places]
+                is_new = self._ledger.is_open(places)
                 if not is_new.all():
                     table, places = table.take(np.flatnonzero(is_new)), places[is_new]
                 if places.size:
                     self._ranking.learn(table, places)
+                    n_again = int(np.count_nonzero(self._ledger.may_pass[places]))
                     self._ledger.note(table, places)
-                    self._check.observe(table)
+                    self._check.observe(table, n_again=n_again)
                     self._warn()
                 self._outside.tell()
 
@@ -273,7 +285,9 @@ class Scan:
     @property
     def warning(self) -> str | None:
         """What is wrong with the results so far, as when most of them cannot be read."""
-        is_over = self._is_ending or self._ledger.n_reported == len(self.symbols)
+        ledger = self._ledger
+        is_whole = ledger.n_reported == len(self.symbols) and not ledger.may_retry.any()
+        is_over = self._is_ending or is_whole
         return self._check.warning(is_over=is_over)
 
     @property
@@ -311,6 +325,25 @@ class Scan:
     def n_hits(self) -> float:
         """High-value results so far; NaN where nothing judges them."""
         return self._ranking.n_hits
+
+    @property
+    def error_streak(self) -> ErrorStreak:
+        """The latest results, as far as all are errors of one kind."""
+        with self._lock:
+            return replace(self._ledger.streak)
+
+    def tried_again(self, error: str | None) -> None:
+        """Note that `last_good` was evaluated once more during a streak of errors."""
+        with self._lock:
+            if error is None:
+                self._ledger.streak = ErrorStreak()
+            else:
+                self._ledger.streak.is_confirmed = True
+
+    @property
+    def last_good(self) -> str | None:
+        """The latest symbol whose evaluation worked."""
+        return self._ledger.last_good
 
     @property
     def outcomes(self) -> Mapping[str, Outcome]:

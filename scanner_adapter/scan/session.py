@@ -135,12 +135,38 @@ class ScanSession:
         """
         if self.live is None or self.learned is None:
             return
+        kept = np.flatnonzero(~self._may_pass(table))
+        if kept.size < places.size:
+            self.live.note_failed(np.delete(places, kept))
+            table, places = table.take(kept), places[kept]
+        if places.size == 0:
+            return
         try:
             self._learn(self.learned, self.live, table, places)
         except (AdapterError, InvalidInputError):
             raise
         except Exception as error:
             self.give_way(error)
+
+    def _may_pass(self, table: OutcomeTable) -> NDArray[np.bool_]:
+        """Which outcomes (k,) are errors that a second try may mend: not journaled until the end.
+
+        In a shared scan they are, so that no other worker has the symbol.
+        """
+        may_pass = table.is_failed.copy()
+        if self._share is not None:
+            may_pass[:] = False
+        for row in np.flatnonzero(may_pass).tolist():
+            may_pass[row] = not table.outcome(row).is_final
+        return may_pass
+
+    def journal_failures(self, learned: LearnedState, live: OpenScan) -> None:
+        """Journal the errors of a scan that has seen everything: they are final now."""
+        ledger = self._ledger
+        places = np.flatnonzero(ledger.may_pass & ~live.is_reported)
+        if places.size and ledger.is_reported.all():
+            failed = {ledger.symbols[place]: ledger.outcome(place) for place in places.tolist()}
+            self._learn(learned, live, OutcomeTable.of(failed), places)
 
     def _learn(
         self, learned: LearnedState, live: OpenScan, table: OutcomeTable, places: Places
@@ -196,6 +222,12 @@ class ScanSession:
         except StoreError as error:
             log.warning("%s Symbols may be scanned again; first outcomes count.", error)
 
+    @property
+    def left(self) -> list[str]:
+        """Symbols of which the journal holds no outcome."""
+        is_left = ~self._ledger.is_reported if self.live is None else ~self.live.is_reported
+        return [self._ledger.symbols[place] for place in np.flatnonzero(is_left).tolist()]
+
     def close(self, learned: LearnedState, note: dict[str, object]) -> bool:
         """Journal the end of the scan; False where another worker did so first."""
         closed = learned.event(self.scan_id, "close", note, self._on_entry)
@@ -212,7 +244,7 @@ class ScanSession:
         symbols, places = self._reporting
         if entry.arms is not symbols:  # not the whole of what is reported here just now
             places = np.array(list(map(ledger.place.get, entry.arms, repeat(-1))), np.intp)
-        is_new = (places >= 0) & ~ledger.is_reported[places]
+        is_new = (places >= 0) & ledger.is_open(places)
         if live is not None:
             is_new &= ~live.is_reported[places]
         rows = np.flatnonzero(is_new)

@@ -6,13 +6,12 @@ Exploration and the random share are left out: they change what is chosen, not w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
 from bandit.errors import InvalidInputError
-from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from bandit.rewards import RewardRule, Signal, TopShare, rule_from_text, rule_text
 
 
 def fingerprint(settings: BeliefSettings) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def fingerprint(settings: BeliefSettings) -> dict[str, Any]:
         "fast_days": settings.fast_days,
         "slow_days": settings.slow_days,
         "expected_share": settings.rule.expected_share,
-        "rule": repr(settings.rule),
+        "rule": rule_text(settings.rule),
     }
 
 
@@ -64,20 +63,14 @@ def rule_from_fingerprint(note: Mapping[str, Any]) -> RewardRule:
 
     Examples
     --------
-    >>> rule_from_fingerprint({"rule": "Threshold(minimum=70.0)"})
+    >>> rule_from_fingerprint({"rule": "rating:70"})
     Threshold(minimum=70.0)
     """
     text = str(note["rule"])
-    found = re.fullmatch(r"(\w+)\((?:\w+=([-+.\deE]+))?\)", text)
-    kinds: dict[str, type[TopShare] | type[Threshold]] = {
-        "TopShare": TopShare,
-        "Threshold": Threshold,
-    }
-    if text == "Signal()":
-        return Signal()
-    if found is None or found[1] not in kinds or found[2] is None:
+    try:
+        return rule_from_text(text)
+    except InvalidInputError as err:
         raise InvalidInputError(
             f"the journal was judged by {text}, a rule of your own; pass it as rule=, or say what "
             "a hit is (--hit or --top)"
-        )
-    return kinds[found[1]](float(found[2]))
+        ) from err
