@@ -399,8 +399,8 @@ class SymbolRanker:
             _warn_of_going_back(self.learned, facts.as_of, scan_time)
             self.learned.event(scan_id, "open", header)
         live = OpenScan.open(self.learned.ranker,
-            scan_id, names, values, columns, rng=rng, now=scan_time,
-            loadings=facts.loadings, blocks=facts.blocks, view=view,
+            scan_id, names, values, columns, rng=rng,
+            loadings=facts.loadings, blocks=facts.blocks,
         )  # fmt: skip
         return live, kept, view.n_scans > 0
 

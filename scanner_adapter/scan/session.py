@@ -187,6 +187,7 @@ class ScanSession:
             "batch": ledger.n_batches,
             "columns": self._columns,
             "row_columns": list(table.names),
+            "hit_limit": live.hit_limit,
             "session": self.session,
             # For replays: which batches were chosen before this report, and by whose wish.
             "handed_out": ledger.sizes if self._share is None else None,
@@ -265,7 +266,7 @@ class ScanSession:
             )
             if worker != self.session:
                 live.limit.observe(rating, probability)
-            live.observe(places, rating, reward, probability)
+            live.observe(places, rating, reward)
 
     # -- judging -----------------------------------------------------------------------------
 
