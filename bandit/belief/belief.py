@@ -93,7 +93,8 @@ class BeliefSettings:
         real scans and 0.3 costs 0.1: each batch already explores fifty symbols. Where scans run
         to their end draws narrow further, see `bandit.belief.coverage`.
     random_share : float
-        Share of each batch that is drawn uniformly from what remains.
+        Share of each batch that is drawn uniformly from what remains; a quarter of it where scans
+        run to their end, see `bandit.belief.coverage`.
     """
 
     seed_weights: Mapping[str, float] = field(default_factory=dict)
@@ -425,12 +426,7 @@ class Belief:
             "arms": list(self.track.arms),
             "row_columns": list(self.track.columns),
             "pattern": dict(self.pattern_strength.variance),
-            "recall": [
-                self.recall.actual,
-                self.recall.expected,
-                self.recall.excess,
-                self.recall.weight,
-            ],
+            "recall": self.recall.state(),
             "coverage": [self.coverage.left_out, self.coverage.weight],
             "trust": [float(trust.data_precision[0, 0]), float(trust.data_shift[0])],
             "pending": listed,
@@ -503,7 +499,7 @@ class Belief:
         ranker.pending = pending_scans.restored(header["pending"], arrays)
         ranker.track.restore(header["arms"], header["row_columns"], arrays)
         ranker.pattern_strength = PatternStrength(dict(header["pattern"]))
-        ranker.recall = RecallModel(*header["recall"])
+        ranker.recall = RecallModel.restored(header["recall"])
         ranker.coverage = Coverage(*header["coverage"])
         limit = _known(header["limit"])
         ranker.limit = float("nan") if limit is None else limit
