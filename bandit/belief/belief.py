@@ -254,7 +254,9 @@ class Belief:
         scan = scan.add(report, _known(header.get("hit_limit")))
         self.pending = {**self.pending, scan_id: scan}
         self.n_reports += ok.size
-        if scan.n_arms >= MOST_ARMS:
+        if header.get("is_late"):  # of a scan that was closed and resumed: no end is to come
+            self._settle(scan_id)
+        elif scan.n_arms >= MOST_ARMS:
             self._settle(scan_id)
             self.pending = {**self.pending, scan_id: PendingScan(scan_time)}
 

@@ -100,6 +100,7 @@ class ScanSession:
         self._columns = list(columns)
         self._share = share
         self._was_steered = False
+        self._is_over = False  # closed already: what is reported now adds to what was learned
         self._reporting: tuple[tuple[str, ...], Places] = (), np.empty(0, np.intp)
 
     # -- choosing ----------------------------------------------------------------------------
@@ -157,7 +158,7 @@ class ScanSession:
         if self._share is not None:
             may_pass[:] = False
         for row in np.flatnonzero(may_pass).tolist():
-            may_pass[row] = not table.outcome(row).is_final
+            may_pass[row] = table.outcome(row).may_pass
         return may_pass
 
     def journal_failures(self, learned: LearnedState, live: OpenScan) -> None:
@@ -192,6 +193,7 @@ class ScanSession:
             # For replays: which batches were chosen before this report, and by whose wish.
             "handed_out": ledger.sizes if self._share is None else None,
             "is_steered": self._was_steered,
+            "is_late": self._is_over,
         }
         if self._kept is not None:
             arrays |= self._kept.rows(places)
@@ -236,7 +238,10 @@ class ScanSession:
 
     def _on_entry(self, entry: Entry) -> None:
         """Let the scan learn from an entry of its own, by this worker or another; once."""
-        if entry.kind != "report" or entry.scan_id != self.scan_id:
+        if entry.scan_id != self.scan_id:
+            return
+        self._is_over |= entry.kind == "close"
+        if entry.kind != "report":
             return
         worker = str(entry.header.get("session"))
         if self._share is not None:
