@@ -25,6 +25,8 @@ _PRIOR_HITS = 5.0
 _PRIOR_SPREAD = 0.25
 # Bins of the truths' places in their distributions, and scans' worth of places as they should be.
 _BINS, _PRIOR_PLACES = 40, 10.0
+# Numbers in the state of a model.
+N_STATE = 4 + _BINS
 # No bound is taken beyond this level: so far out the bins know nothing.
 _HIGHEST = 0.995
 
