@@ -191,7 +191,6 @@ class OpenScan:
     def admit(self, rows: Index) -> None:
         """Take arms that were chosen elsewhere, as if they had been chosen here."""
         self._note_expected_left()
-        self._predicted[rows] = self.predict(rows).probability
         self.take(rows)
 
     def put_back(self, rows: Index) -> None:
