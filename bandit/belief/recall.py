@@ -7,6 +7,7 @@ the end, where the truth is known at every step, and from the uniform quota of t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -95,15 +96,18 @@ class RecallModel:
         self.excess = _FORGET * self.excess + float(((actual - mean) ** 2 - mean).mean())
         self.weight = _FORGET * self.weight + float((mean**2).mean())
 
-    def quantile(self, expected: float, level: float) -> float:
-        """Number of remaining hits not exceeded with probability `level`."""
+    def quantile(self, expected: float, level: float, at_most: float = math.inf) -> float:
+        """Number of remaining hits not exceeded with probability `level`.
+
+        Beyond `at_most`, the number of arms that remain, it is not told apart.
+        """
         mean = self.bias * expected
         if mean <= 0.0:
             return 0.0
         # The smallest number whose distribution function reaches the level; 12 standard
         # deviations up there is nothing left of it.
         deviation = np.sqrt(mean + self.spread * mean**2)
-        numbers = np.arange(int(mean + 12.0 * deviation) + 2)
+        numbers = np.arange(int(min(mean + 12.0 * deviation, at_most)) + 2)
         if self.spread < 1e-6:
             reached = pdtr(numbers, mean)
         else:
@@ -120,8 +124,9 @@ class RecallModel:
     ) -> RecallEstimate:
         """Estimate recall from the hits so far and the probabilities of what remains."""
         expected = float(probability.sum())
-        most = self.quantile(expected, confidence)
-        fewest = self.quantile(expected, 1.0 - confidence)
+        n = probability.size
+        most = self.quantile(expected, confidence, n)
+        fewest = self.quantile(expected, 1.0 - confidence, n)
         left = min(self.bias * expected, float(probability.size))
         # A mean can lie outside a quantile of so few: the interval holds the estimate.
         fewest = min(fewest, left)
