@@ -52,6 +52,15 @@ class RecallEstimate:
     remaining_low: float = np.nan
     remaining_high: float = np.nan
 
+    def __repr__(self) -> str:
+        if np.isnan(self.recall):
+            return f"{self.hits_found:g} high-value found; how many are left is not known"
+        return (
+            f"{self.hits_found:g} high-value found, about {self.hits_expected_remaining:.0f} left: "
+            f"recall {self.recall:.0%}, each bound with {self.confidence:.0%}: "
+            f"{self.recall_low:.0%} to {self.recall_high:.0%}"
+        )
+
 
 @dataclass(slots=True)
 class RecallModel:
