@@ -81,7 +81,7 @@ class OpenScan:
         n = len(arms)
         self.is_available = np.ones(n, bool)
         self.is_reported = np.zeros(n, bool)
-        self._has_failed = False
+        self.has_failed = np.zeros(n, bool)  # and may be tried again
         self.reward = np.full(n, np.nan)
         self.rating = np.full(n, np.nan)
         self.pattern = ScanPattern(loadings, blocks, ranker.pattern_strength)
@@ -260,7 +260,7 @@ class OpenScan:
     def note_failed(self, rows: Index) -> None:
         """Note evaluations (k,) that failed and may be tried again: nothing is known of them."""
         self.take(rows)
-        self._has_failed = True
+        self.has_failed[rows] = True
 
     def _learn_shared(self, rows: Index) -> None:
         """Learn the shared weights anew from all that was reported, judged as it stands now."""
@@ -324,7 +324,7 @@ class OpenScan:
         Where something was reported and nothing of it could be judged, as when every evaluation
         failed, all of it is unknown (NaN).
         """
-        if (self._has_failed or self.is_reported.any()) and not self.is_judged:
+        if (self.has_failed.any() or self.is_reported.any()) and not self.is_judged:
             unknown = math.nan
             return RecallEstimate(0.0, unknown, unknown, unknown, unknown, confidence)
         return self.ranker.recall.estimate(
