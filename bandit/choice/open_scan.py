@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from bandit.belief.belief import Belief
+from bandit.belief.cells import level_of
 from bandit.belief.pattern import ScanPattern
 from bandit.belief.recall import RecallEstimate
 from bandit.checks import as_arms
@@ -209,7 +210,7 @@ class OpenScan:
             scores = scores + boost
         self._n_selects += 1
         best = free[top_k(scores.take(free), k, self.rng)]
-        if self._hint is not None and self._n_selects == 1:
+        if self._hint is not None and self._n_selects == 1 and not self.is_reported.any():
             best = self._hint.look_around(best, free)
         return best
 
@@ -425,13 +426,4 @@ class OpenScan:
         self.level = 0.0
         if share is None:
             return 0.0
-        logit = self._means()
-        level = 0.0
-        for _ in range(50):
-            p = expit(logit + level)
-            slope = float((p * (1.0 - p)).sum())
-            step = (share * p.size - float(p.sum())) / max(slope, 1e-9)
-            level += float(np.clip(step, -1.0, 1.0))
-            if abs(step) < 1e-6:
-                break
-        return level
+        return level_of(self._means(), np.full(len(self.arms), share), precision=0.0)
