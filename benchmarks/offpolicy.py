@@ -23,6 +23,7 @@ from bandit.evaluation.offpolicy import BIAS, LoggedScan, Method, estimate_recal
 from bandit.rewards import rule_from_text
 from benchmarks._data import ratings_log
 from scanner_adapter.inputs.context import MarketFacts
+from scanner_adapter.inputs.loadings import half_precision
 from scanner_adapter.replay import Configuration, Log, Ranked, bundled_log
 from scanner_adapter.replay.journals.journal_scan import FactsOf
 from scanner_adapter.replay.journals.off_policy import METHODS, ORDERS, SHARES, logged_scans
@@ -39,8 +40,8 @@ def facts_of_days(log: Log, n_scans: int | None = None) -> FactsOf:
     days = log.days()[:n_scans]
     known = {
         str(day): MarketFacts(
-            scan.sub_score_names, scan.sub_scores, scan.loadings.values, scan.loadings.names,
-            str(day),
+            scan.sub_score_names, scan.sub_scores, half_precision(scan.loadings.values),
+            scan.loadings.names, str(day),
         )
         for day, scan in zip(log.dates[days], log.scans(days), strict=True)
     }  # fmt: skip
