@@ -3,7 +3,8 @@
 Run ``python -m benchmarks.scale`` (about five minutes; ``--quick`` one). It starts its own server
 on a unix socket, or takes a file with ``--file``. Evaluations sleep, as those that wait for a data
 vendor do, so that the workers share two cores without sharing the work that is measured. Every
-worker ranks and learns for itself and they meet in the store only. The ruleset has learned from two scans before.
+worker ranks and learns for itself and they meet in the store only. The ruleset has learned from two
+scans before.
 
 ideal       seconds that the sleeping alone takes, spread evenly
 efficiency  ideal over the time from when all workers are ready until the last one has closed
