@@ -206,7 +206,6 @@ def _scan_alone(server: Server | File, n: int, ready: Any) -> None:
     store = SpoolingStore(store_from_url(server.url), server.directory / "spool")
     ranker = _ranker(store)
     day = sum(info.is_closed for info in store.list_scans(RULES))
-    ready.set()
     while True:
         worth = _worth(day, n)
         with ranker.start_scan(_symbols(n), **_inputs(day, n)) as scan:
@@ -215,6 +214,7 @@ def _scan_alone(server: Server | File, n: int, ready: Any) -> None:
                 time.sleep(0.003)
                 scan.report({symbol: worth[int(symbol[1:])] for symbol in batch})
                 note("reported", scan.scan_id, *batch)
+                ready.set()
         day += 1
 
 
@@ -429,7 +429,9 @@ def interrupt(n_times: int, n: int = 2000, n_workers: int = 4, seed: int = 0) ->
             ]
             for process in workers:
                 process.start()
-            time.sleep(rng.uniform(0.5, 1.2))
+            while not store.reported(RULES, f"day{day}"):  # on a busy machine they start slowly
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, 1.0))
             for process in workers:
                 if process.pid is not None and process.is_alive():
                     os.kill(process.pid, signal.SIGINT)
