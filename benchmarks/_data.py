@@ -7,12 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.rewards import Signal, TopShare
 from features.inputs.bars import Bars
-from features.inputs.tables import FIELDS
+from features.inputs.tables import FIELDS, read_table
+from scanner_adapter.inputs.events import read_events
 from scanner_adapter.replay.logs.contexts import Contexts
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 from scanner_adapter.replay.logs.scans import ReplayLog
@@ -44,14 +44,12 @@ def data_folder() -> Path:
 def contexts() -> Contexts:
     """Sub-scores of the market data, with all event tables and sectors."""
     folder = data_folder()
-    sectors = pd.read_csv(folder / "sectors.csv").dropna(subset="sector")
+    sectors = read_table(folder / "sectors.csv").dropna(subset="sector")
     return Contexts.compute(
         Bars.read(folder / "ohlcv.parquet"),
-        events={
-            "earnings": pd.read_parquet(folder / "earnings.parquet"),
-            "ratings": pd.read_parquet(folder / "ratings.parquet"),
-            "news": pd.read_parquet(folder / "news_counts.parquet"),
-        },
+        events=read_events(
+            [folder / f"{name}.parquet" for name in ("earnings", "ratings", "news_counts")]
+        ),
         sectors=dict(zip(sectors["symbol"], sectors["sector"], strict=True)),
     )
 

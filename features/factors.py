@@ -21,6 +21,7 @@ from features.inputs.bars import Bars
 from features.inputs.days import as_day
 from features.inputs.events import Events
 from features.measures.blocks import blocks
+from features.measures.calendars import Market, late_bars
 from features.measures.fundamental import FUNDAMENTAL, earnings_reaction, fundamental_measures
 from features.measures.gaps import gap_measures
 from features.measures.historical import HISTORICAL, historical_sub_scores
@@ -121,7 +122,7 @@ def sub_score_panel(
     events: Events | None = None,
     *,
     dates: ArrayLike | None = None,
-    market: NDArray[np.float64] | None = None,
+    market: Market | None = None,
 ) -> Panel:
     """Return the market, fundamental and technical sub-scores of every day in one pass.
 
@@ -134,9 +135,8 @@ def sub_score_panel(
     events : Events, optional
     dates : array of datetime64[D], optional
         The days wanted, each a day of `bars`; all of them by default.
-    market : ndarray, shape (n_days of the bars,), optional
-        Log level of the whole market, where the bars are a piece of it, see
-        `features.measures.blocks.market_level`; by default that of the bars.
+    market : Market, optional
+        Level of the whole market, where the bars are a piece of it; by default that of the bars.
 
     Raises
     ------
@@ -182,6 +182,7 @@ def factor_scores(
     events: Events | None = None,
     track_record: Mapping[str, ArrayLike] | None = None,
     weights: Mapping[str, float] | None = None,
+    max_age: int = 0,
 ) -> FactorScores:
     """Return the factor scores of the universe on the last trading day up to `as_of`.
 
@@ -195,6 +196,9 @@ def factor_scores(
         See `historical.historical_sub_scores`; arrays in the order of `bars.symbols`.
     weights : mapping of factor to weight, optional
         `DEFAULT_WEIGHTS` by default.
+    max_age : int
+        A symbol without a bar on the last day has the scores of its own last bar, if that is at
+        most so many of its own trading days old.
 
     Raises
     ------
@@ -204,7 +208,14 @@ def factor_scores(
         If the track record lacks a key or has another number of symbols, or weights are refused.
     """
     past = bars.until(as_day(as_of))
-    panel = sub_score_panel(past, events, dates=past.dates[-1:])
+    late, rows = late_bars(past, max_age)
+    wanted = np.unique([*rows, len(past.dates) - 1])
+    panel = sub_score_panel(past, events, dates=past.dates[wanted])
+    today = panel.values[-1]
+    if len(late):
+        from_bars = [not name.startswith("fundamental.") for name in PANEL_NAMES]
+        own = panel.values[np.searchsorted(wanted, rows), late]
+        today[late] = np.where(from_bars, own, today[late])
     n = len(past.symbols)
     if track_record is None:
         history = np.full((n, len(HISTORICAL)), np.nan, dtype=np.float32)
@@ -213,6 +224,6 @@ def factor_scores(
         if len(history) != n:
             raise FeatureError(f"the track record has {len(history)} symbols; expected {n}")
     names = (*HISTORICAL, *PANEL_NAMES)
-    values = np.concatenate([history, panel.values[0]], axis=1)
+    values = np.concatenate([history, today], axis=1)
     scores, composite = combine(values, names, weights)
     return FactorScores(past.symbols, names, values, scores, composite, past.dates[-1])

@@ -71,6 +71,8 @@ class ScanSummary:
     warning : str or None
         What is wrong with the results, as when most cannot be read or all are errors, and the way
         out.
+    coverage : str or None
+        How many symbols the bars know, to which day, and why not the others; None without bars.
     comparison : Comparison or None
         With `rollout`: prioritised against control scans so far, this one included.
     """
@@ -91,3 +93,4 @@ class ScanSummary:
     failure: str | None = None
     comparison: Comparison | None = None
     warning: str | None = None
+    coverage: str | None = None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
 
-from bandit.checks import as_arms, as_count, as_flag, as_kind, as_number, refusal
+from bandit.checks import as_count, as_flag, as_kind, as_number, refusal
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from bandit.stores.names import check_name
@@ -24,6 +24,7 @@ from features.errors import FeatureError
 from scanner_adapter.batch import SECONDS_PER_DAY
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import AdapterError, InvalidContextError
+from scanner_adapter.inputs.universe import clean_universe
 from scanner_adapter.modes import MODES, Mode, ModeChoice, check_mode, check_rollout, choose_mode
 
 # What a scan needs is imported when the first one opens: scipy and the features take as long to
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from features.inputs.events import Events
     from features.similarity import Loadings
     from scanner_adapter.inputs.context import MarketFacts, ScanInputs
+    from scanner_adapter.inputs.coverage import Coverage
     from scanner_adapter.inputs.loadings import LoadingCodec
     from scanner_adapter.inputs.outcomes import RowMap
     from scanner_adapter.scan.scan import Scan
@@ -202,6 +204,7 @@ class SymbolRanker:
         sectors: Mapping[str, str] | None = None,
         context: pd.DataFrame | tuple[Sequence[str], NDArray[np.floating]] | None = None,
         loadings: Loadings | None = None,
+        max_age: int = 3,
         now: datetime | None = None,
         scan_id: str | None = None,
         shared: bool = False,
@@ -214,19 +217,24 @@ class SymbolRanker:
         Parameters
         ----------
         symbols : sequence of str
-            The universe, in the scanner's own order.
+            The universe, in the scanner's own order. Repeated, blank and missing symbols are
+            dropped, counted and said.
         bars : Bars or DataFrame, optional
             Market history; without it only the track record orders the symbols.
         events : Events, optional
             Earnings, rating changes and news.
         as_of : date, optional
-            Last day of `bars` that may be seen; by default their last day. A day before that of an
-            earlier scan of the ruleset is warned of: the track record knows what came later.
+            Last day of `bars` that may be seen; by default the latest one, not after `now`, on
+            which at least half of the symbols have a bar. Bars of a session that goes on are set
+            aside. A day before that of an earlier scan of the ruleset is warned of: the track
+            record knows what came later.
         sectors : mapping of symbol to sector, optional
         context : DataFrame or (names, array), optional
             Ready-made sub-scores instead of `bars`.
         loadings : Loadings, optional
             Ready-made similarity loadings.
+        max_age : int
+            Own trading days by which a symbol's last bar may be late, and still counts.
         now : datetime, optional
             When the scan runs, with its timezone; by default the clock.
         scan_id : str, optional
@@ -248,13 +256,14 @@ class SymbolRanker:
         Raises
         ------
         InvalidInputError, InvalidContextError, InvalidBarsError
-            For an empty universe, repeated symbols, or inputs that do not fit; nothing is stored.
+            For an empty universe, or inputs that do not fit; nothing is stored.
         """
         from scanner_adapter.scan.scan import Scan
         from scanner_adapter.scan.worker import WorkerLeases
 
         started = time.monotonic()
-        names = as_arms(symbols)
+        names, note = clean_universe(symbols)
+        _refuse_misaligned(note, context, loadings)
         if not names:
             raise InvalidInputError("the universe is empty; give at least one symbol")
         scan_time = _scan_time(now)
@@ -281,7 +290,7 @@ class SymbolRanker:
                 choice = choose_mode(self.mode, self.rollout, rng)
             else:
                 choice = ModeChoice(origin.mode)
-            live, failure, share, kept = None, None, None, None
+            live, failure, share, kept, coverage = None, None, None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
                     "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
@@ -293,11 +302,12 @@ class SymbolRanker:
             if choice.mode != "off":
                 inputs: ScanInputs = {
                     "bars": bars, "events": events, "as_of": as_of, "sectors": sectors,
-                    "context": context, "loadings": loadings,
+                    "context": context, "loadings": loadings, "max_age": max_age,
                 }  # fmt: skip
                 try:
                     self.learned.refresh()
-                    market = self._facts(names, **inputs)
+                    market = self._facts(names, now, **inputs)
+                    coverage = market.coverage
                     live, kept = self._open(
                         scan_id, names, market, scan_time, mode=choice.mode, origin=origin
                     )
@@ -311,7 +321,7 @@ class SymbolRanker:
                 context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare,
-                share=share, batch_size=self.batch_size, kept=kept,
+                share=share, batch_size=self.batch_size, kept=kept, coverage=_say(coverage, note),
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -326,13 +336,15 @@ class SymbolRanker:
         Nothing is learned or stored. Takes `bars`, `events`, `as_of`, `sectors`, `context`,
         `loadings` and `now` as `start_scan` does.
         """
-        names = as_arms(symbols)
+        names, note = clean_universe(symbols)
+        _refuse_misaligned(note, inputs.get("context"), inputs.get("loadings"))
         scan_time = _scan_time(now)
         with self._lock:
             if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
                 return names
             try:
-                facts = self._facts(names, **inputs)
+                facts = self._facts(names, now, **inputs)
+                _say(facts.coverage, note)
                 live, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
@@ -354,14 +366,16 @@ class SymbolRanker:
         """Iterate over `order(symbols, ...)`: the drop-in for a loop over symbols."""
         return iter(self.order(symbols, **inputs))
 
-    def _facts(self, names: tuple[str, ...], **inputs: Unpack[ScanInputs]) -> MarketFacts:
+    def _facts(
+        self, names: tuple[str, ...], now: datetime | None, **inputs: Unpack[ScanInputs]
+    ) -> MarketFacts:
         """Return market facts without the sub-scores that nobody has had yet.
 
         Where no events are given, a tenth of the columns would be unknown for ever.
         """
         from scanner_adapter.inputs.context import market_facts
 
-        facts = market_facts(names, **inputs)
+        facts = market_facts(names, now=now, **inputs)
         met = set(self.learned.ranker.columns)
         is_unknown = np.isnan(facts.values[0])  # nearly always, the first symbol tells
         is_unknown[is_unknown] = np.isnan(facts.values[:, is_unknown]).all(axis=0)
@@ -481,3 +495,23 @@ def _scan_time(now: datetime | None) -> float:
     if time_now.tzinfo is None:
         raise InvalidInputError(f"now is {time_now} without a timezone; give it one, best UTC")
     return time_now.timestamp() / SECONDS_PER_DAY
+
+
+def _refuse_misaligned(note: str | None, context: object, loadings: object) -> None:
+    """Refuse arrays in the order of symbols some of which were dropped."""
+    if note is not None and (isinstance(context, tuple) or loadings is not None):
+        raise InvalidContextError(
+            f"{note}, and context or loadings are in the order of the symbols as they were given; "
+            "drop them from both"
+        )
+
+
+def _say(coverage: Coverage | None, note: str | None) -> tuple[str | None, bool]:
+    """Log in one line what a scan knows of its symbols; return it, and whether it is a warning."""
+    if coverage is not None and note is not None:
+        coverage = replace(coverage, notes=(*coverage.notes, note))
+    line = note if coverage is None else str(coverage)
+    is_partial = line is not None and (coverage is None or not coverage.is_whole)
+    if line is not None:
+        log.log(logging.WARNING if is_partial else logging.INFO, "%s", line)
+    return line, is_partial

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,14 @@ from features.inputs.days import EXAMPLE, Stamps, read_stamps
 
 OnBad = Literal["raise", "skip"]
 """What happens to a row that cannot be used: an error, or it is left out and counted."""
+
+
+class Reading(TypedDict, total=False):
+    """How a table is read: keyword arguments of `Bars.read`, `Events.from_frames` and others."""
+
+    on_bad: OnBad
+    tz: str | None
+
 
 KINDS = (".parquet", ".csv", ".csv.gz")
 

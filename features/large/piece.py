@@ -18,6 +18,7 @@ from features.factors import sub_score_panel
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.inputs.tables import FIELDS, as_pandas, read_table
+from features.measures.calendars import Market
 
 # Bars, a file of bars, or a function that returns bars, a data frame, or None where there are none.
 Piece = Bars | str | Path | Callable[[], object]
@@ -63,7 +64,7 @@ def piece_scores(
     number: int,
     fingerprint: int,
     days: NDArray[np.datetime64],
-    market: NDArray[np.float64],
+    market: Market,
     events: Events | None,
 ) -> NDArray[np.float32]:
     """Return the sub-scores of piece `number` on the last day, (n_symbols, n_sub).
@@ -74,8 +75,8 @@ def piece_scores(
         Of the bars whose closes were read.
     days : ndarray of datetime64[D], shape (n_days,)
         The trading days of the universe.
-    market : ndarray, shape (n_days,)
-        The market's level on them.
+    market : Market
+        The market's level on them, for the symbols of this piece.
     events : Events, optional
         Of the symbols of this piece.
 
@@ -102,6 +103,8 @@ def _bars(piece: Piece, number: int) -> Bars | None:
     try:
         found: object = piece
         if isinstance(found, str | Path):
+            if Path(found).is_dir():
+                return Bars.read(found)
             found = read_table(Path(found))
         elif callable(found):
             found = found()

@@ -29,6 +29,7 @@ from features.large.closes import StoredCloses
 from features.large.in_order import in_order
 from features.large.piece import Piece, PieceCloses, piece_closes, piece_scores
 from features.large.rows import Rows
+from features.measures.calendars import Market
 from features.similarity import Loadings, loadings_of
 
 
@@ -136,7 +137,7 @@ def features_in_pieces(
     ...     pieces = [partial(one, "A"), partial(one, "B")]
     ...     found = features_in_pieces(pieces, f"{folder}/today.npy")
     >>> found.symbols, found.values.shape
-    (('A', 'B'), (2, 40))
+    (('A', 'B'), (2, 48))
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -147,11 +148,12 @@ def features_in_pieces(
         members, column = _read(list(pieces), closes, spread)
         days = _days_until(closes.dates, as_of)
         rows = Rows(column, symbols)
-        market = closes.market_level(len(days))
+        calendars = closes.calendars(len(days))
+        market = closes.market(calendars)
         loadings = loadings_of(
             tuple(column),
-            days,
-            lambda part, q: components_in_pieces(partial(closes.on_days, part), q),
+            calendars,
+            lambda group, part, q: components_in_pieces(partial(closes.members_on, group, part), q),
             sectors=sectors,
         )
         unfinished = Path(name) / "values.npy"
@@ -197,7 +199,7 @@ def _read(
             )
         column |= {symbol: len(column) + k for k, symbol in enumerate(found.symbols)}
         members.append(_Member(pieces[number], number, found.fingerprint, found.symbols))
-        closes.add(found.dates, found.close)
+        closes.add(found.symbols, found.dates, found.close)
     if not members:
         raise InvalidBarsError(f"no bars in any of {len(pieces)} pieces; expected some")
     return members, column
@@ -206,15 +208,19 @@ def _read(
 def _scoring(
     members: Iterable[_Member],
     days: NDArray[np.datetime64],
-    market: NDArray[np.float64],
+    market: Market,
     events: Events | None,
 ) -> Iterator[Callable[[], NDArray[np.float32]]]:
     """Yield the scoring of each piece, to be called wherever it runs."""
+    start = 0
     for member in members:
         own = None if events is None else events.select(member.symbols)
+        stop = start + len(member.symbols)
+        part = Market(market.groups[start:stop], market.levels)
         yield partial(
-            piece_scores, member.piece, member.number, member.fingerprint, days, market, own
+            piece_scores, member.piece, member.number, member.fingerprint, days, part, own
         )
+        start = stop
 
 
 def _write(path: Path, rows: Rows, parts: Iterable[NDArray[np.float32]]) -> None:

@@ -30,7 +30,10 @@ from scanner_adapter.cli.options import (
     RatingsFile,
     SameDay,
     SectorsFile,
+    SkipBadRows,
     Warmup,
+    Zone,
+    reading,
 )
 from scanner_adapter.errors import AdapterError
 
@@ -155,6 +158,8 @@ def scan(
         str | None,
         typer.Option(metavar="ID", help="Name of this scan; that of an interrupted one goes on."),
     ] = None,
+    skip_bad_rows: SkipBadRows = False,
+    tz: Zone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Scan your own bars, the most promising symbols first."""
@@ -175,6 +180,7 @@ def scan(
             workers=workers,
             settings=settings,
             scan_id=scan_id,
+            reading=reading(skip_bad_rows, tz),
         ),
         is_json=as_json,
     )
@@ -260,6 +266,8 @@ def replay(
             metavar="DIR", help="Also write pictures and one page that needs nothing else."
         ),
     ] = None,
+    skip_bad_rows: SkipBadRows = False,
+    tz: Zone = None,
 ) -> None:
     """Replay a scanner's logged ratings: what would prioritising have been worth?"""
     from bandit.rewards import TopShare, rule_from_text
@@ -294,6 +302,7 @@ def replay(
             is_again=again,
             json_file=json_file,
             report_folder=report,
+            reading=reading(skip_bad_rows, tz),
         )
     )
     if not is_as_logged:
@@ -358,14 +367,17 @@ def factors_report(
             help="Whether sub-scores see the scan's own day, or end on the trading day before.",
         ),
     ] = False,
+    skip_bad_rows: SkipBadRows = False,
+    tz: Zone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Show coverage, lift, stability and redundancy of every sub-score."""
     from scanner_adapter.cli.factors import as_dict, as_text, report_on_files
 
     found = report_on_files(
-        bars, ratings, events=events or (), top=top, from_=from_, to=to, same_day=same_day
-    )
+        bars, ratings, events=events or (), top=top, from_=from_, to=to, same_day=same_day,
+        reading=reading(skip_bad_rows, tz),
+    )  # fmt: skip
     print(json.dumps(as_dict(found), indent=2, allow_nan=False) if as_json else as_text(found))
 
 

@@ -12,7 +12,7 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import TopShare
 from features.factors import Panel, sub_score_panel
 from features.inputs.bars import Bars
-from features.inputs.events import Events
+from features.inputs.tables import Reading
 from features.report import FactorReport, factor_report
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.jsonio import finite
@@ -35,6 +35,7 @@ def report_on_files(
     from_: str | None,
     to: str | None,
     same_day: bool,
+    reading: Reading | None = None,
 ) -> FactorReport:
     """Judge the sub-scores that each scan could know by what that scan found.
 
@@ -46,9 +47,10 @@ def report_on_files(
         For files that cannot be read or do not fit, and where there is no hit to judge by.
     """
     rule = TopShare(top)
-    released = Events.from_frames(**read_events(events))
-    known = Bars.read(bars)
-    log = OutcomeLog.read(ratings, known.dates, known.symbols)
+    how = reading or Reading()
+    released = read_events(events, **how)
+    known = Bars.read(bars, **how)
+    log = OutcomeLog.read(ratings, known.dates, known.symbols, **how)
     is_rated = ~np.isnan(log.rating)
     days = _days(log, is_rated, from_, to)
     hits = np.zeros((len(days), len(known.symbols)), bool)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from features.inputs.tables import Reading
 
 BarsFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Daily bars, as for scan; with --ratings.")
@@ -36,6 +39,23 @@ EventFiles = Annotated[
         help="Earnings, analysts' ratings or news, beside --bars; once for each file.",
     ),
 ]
+SkipBadRows = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad-rows",
+        help="Leave out rows that cannot be used, and say how many; without it the first one "
+        "ends the command.",
+    ),
+]
+Zone = Annotated[
+    str | None,
+    typer.Option(
+        "--tz",
+        metavar="ZONE",
+        help="The market's zone, such as America/New_York, for files whose times are in UTC or "
+        "seconds since 1970.",
+    ),
+]
 FirstScan = Annotated[
     str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
 ]
@@ -59,3 +79,11 @@ Warmup = Annotated[
         help="First scans: learned from, not measured. Default: 60; 30 of the bundled log.",
     ),
 ]
+
+
+def reading(skip_bad_rows: bool, tz: str | None) -> Reading:
+    """Return how the files of a command are read; refuses a zone that does not exist."""
+    from features.inputs.days import check_zone
+
+    check_zone(tz)
+    return {"on_bad": "skip" if skip_bad_rows else "raise", "tz": tz}

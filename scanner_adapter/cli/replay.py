@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +15,7 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from bandit.stores import Entry
 from features.inputs.bars import Bars
-from features.inputs.events import Events
+from features.inputs.tables import Reading
 from scanner_adapter.inputs.context import market_facts
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.jsonio import write_whole
@@ -57,6 +57,7 @@ class ReplayRequest:
     is_again: bool
     json_file: Path | None
     report_folder: Path | None
+    reading: Reading = field(default_factory=Reading)
 
 
 def run_replay(request: ReplayRequest) -> bool:
@@ -127,6 +128,7 @@ def read_log(
     rule: RewardRule,
     sectors: Path | None = None,
     events: Sequence[Path] = (),
+    reading: Reading | None = None,
 ) -> tuple[Log, int]:
     """Return the log that a command's options name, and how many scans its warm-up has.
 
@@ -141,6 +143,8 @@ def read_log(
         A table with columns symbol and sector.
     events : sequence of path
         See `read_events`; with `bars` only.
+    reading : Reading, optional
+        What happens to bad rows, and the market's zone.
 
     Raises
     ------
@@ -170,9 +174,9 @@ def read_log(
             f"{missing} is missing; give --bars and --ratings together, or neither for the log "
             "that comes with scanrank"
         )
-    return ReplayLog.read(
-        bars, ratings, rule=rule, events=read_events(events), sectors=_sectors(sectors)
-    ), 60
+    how = reading or Reading()
+    released, known = read_events(events, **how), _sectors(sectors)
+    return ReplayLog.read(bars, ratings, rule=rule, events=released, sectors=known, **how), 60
 
 
 def _check_events(events: Sequence[Path], bars: Path | None) -> None:
@@ -202,6 +206,7 @@ def _log(request: ReplayRequest, journal: list[Entry] | None, console: Console) 
             request.rule,
             request.sectors,
             request.events,
+            request.reading,
         )
     scans = journal_scans(journal)
     log = recorded_log(scans, request.rule, _sectors(request.sectors))
@@ -244,8 +249,8 @@ def _facts_of(request: ReplayRequest) -> FactsOf | None:
     """Facts of scans that were stopped, from --bars, --events and --sectors."""
     if request.bars is None:
         return None
-    bars, sectors = Bars.read(request.bars), _sectors(request.sectors)
-    events = Events.from_frames(**read_events(request.events))
+    bars, sectors = Bars.read(request.bars, **request.reading), _sectors(request.sectors)
+    events = read_events(request.events, **request.reading)
     return lambda symbols, as_of: market_facts(
         symbols, bars=bars, events=events, as_of=as_of, sectors=sectors
     )
@@ -255,7 +260,7 @@ def _sectors(path: Path | None) -> dict[str, str] | None:
     if path is None:
         return None
     try:
-        table = pd.read_csv(path, dtype=str)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values={"sector": [""]})
     except (ValueError, OSError) as err:
         raise InvalidInputError(f"--sectors {path} cannot be read as CSV: {err}") from err
     missing = {"symbol", "sector"} - set(table.columns)

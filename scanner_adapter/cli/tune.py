@@ -21,7 +21,10 @@ from scanner_adapter.cli.options import (
     RatingsFile,
     SameDay,
     SectorsFile,
+    SkipBadRows,
     Warmup,
+    Zone,
+    reading,
 )
 
 if TYPE_CHECKING:
@@ -69,6 +72,8 @@ def tune(
     ] = None,
     warmup: Warmup = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same trials.")] = 0,
+    skip_bad_rows: SkipBadRows = False,
+    tz: Zone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:  # fmt: skip
     """Search settings on the first half of a log, and judge them on the second.
@@ -85,8 +90,9 @@ def tune(
     if out is not None and not out.absolute().parent.is_dir():
         raise InvalidInputError(f"--out {out}: there is no such folder")
     scans, usual_warmup = read_log(
-        log, bars, ratings, rule_from_text(hit), sectors, tuple(events or ())
-    )
+        log, bars, ratings, rule_from_text(hit), sectors, tuple(events or ()),
+        reading(skip_bad_rows, tz),
+    )  # fmt: skip
     try:
         with _bar(trials) as bar:
             result = search(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import compress
 from typing import TypedDict
 
@@ -22,11 +22,14 @@ from bandit.belief.track_record import TrackView
 from bandit.checks import as_kind, as_number, as_texts, refusal
 from bandit.choice.scores import DENSE_UP_TO
 from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
-from features.inputs.bars import Bars, as_day
+from features.inputs.bars import Bars
+from features.inputs.days import as_day
 from features.inputs.events import Events
+from features.measures.calendars import last_bars
 from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
 from scanner_adapter.errors import InvalidContextError
+from scanner_adapter.inputs.coverage import Coverage, coverage_of, seen_bars
 from scanner_adapter.inputs.loadings import half_precision
 
 # Columns worth more together than apart, such as a new high on high volume: what breaks out, how
@@ -45,6 +48,8 @@ CROSSED = (
     "row.rating",
 )
 FACTOR_COLUMNS = tuple(f"factor.{name}" for name in FACTORS)
+# Own trading days by which a symbol's last bar may be late: a long weekend of a slow vendor.
+MAX_AGE = 3
 # Symbols brought into shape at a time: a million rows of 50 columns of 8 bytes would be 400 MB
 # for each intermediate array.
 _CHUNK = 65_536
@@ -66,6 +71,8 @@ class MarketFacts:
         Each `block.name`, such as `sector.Energy`.
     as_of : str or None
         Last day of bars that went in; None for a ready-made context.
+    coverage : Coverage or None
+        What the bars know of the symbols; None without bars.
     """
 
     names: tuple[str, ...]
@@ -73,6 +80,7 @@ class MarketFacts:
     loadings: NDArray[np.float32]
     loading_names: tuple[str, ...]
     as_of: str | None = None
+    coverage: Coverage | None = None
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -107,6 +115,7 @@ class ScanInputs(TypedDict, total=False):
     sectors: Mapping[str, str] | None
     context: pd.DataFrame | tuple[Sequence[str], NDArray[np.floating]] | None
     loadings: Loadings | None
+    max_age: int
 
 
 class ScanOptions(ScanInputs, total=False):
@@ -128,6 +137,8 @@ def market_facts(
     sectors: Mapping[str, str] | None = None,
     context: pd.DataFrame | tuple[Sequence[str], NDArray[np.floating]] | None = None,
     loadings: Loadings | None = None,
+    max_age: int = MAX_AGE,
+    now: datetime | None = None,
 ) -> MarketFacts:
     """Bring bars, or ready-made sub-scores, into the order of `symbols`.
 
@@ -136,11 +147,16 @@ def market_facts(
     bars : Bars or DataFrame, optional
         Days after `as_of` are not read. Symbols without bars are unknown.
     as_of : date, optional
-        Last day that may be seen; the last day of the bars by default.
+        Last day that may be seen; by default the latest one, not after the clock, on which at
+        least half of the symbols have a bar. A bar whose session goes on is set aside.
     context : DataFrame indexed by symbol, or (names, array in the order of `symbols`), optional
         Ready-made sub-scores instead of bars.
     loadings : Loadings, optional
         Ready-made similarity loadings in the order of `symbols`.
+    max_age : int
+        A symbol's own last bar counts if it is at most so many of its own trading days old.
+    now : datetime, optional
+        When the scan runs, with its timezone; by default the clock.
 
     Raises
     ------
@@ -157,21 +173,22 @@ def market_facts(
         as_kind(sectors, "sectors", Mapping, "a mapping of symbol to sector")
     if loadings is not None:
         as_kind(loadings, "loadings", Loadings, "Loadings")
-    if as_of is not None:
-        as_day(as_of)
+    day = None if as_of is None else as_day(as_of)
+    as_number(max_age, "max_age", "0 or more trading days", least=0)
     n = len(symbols)
     names: tuple[str, ...] = ()
-    seen: str | None = None
+    coverage: Coverage | None = None
     values = np.empty((n, 0), np.float32)
     if context is not None:
         names, values = _ready_made(symbols, context)
     elif bars is not None:
-        known = bars if isinstance(bars, Bars) else Bars.from_frame(bars)
-        day = known.dates[-1] if as_of is None else as_of
-        seen = str(known.until(day).dates[-1])
+        given = bars if isinstance(bars, Bars) else Bars.from_frame(bars)
+        known, notes = seen_bars(given, day, datetime.now(UTC) if now is None else now)
+        day = known.dates[-1]
         place = {symbol: i for i, symbol in enumerate(known.symbols)}
         at = np.array([place.get(symbol, -1) for symbol in symbols], np.intp)
-        scores = factor_scores(known, as_of=day, events=events)
+        coverage = coverage_of(symbols, known, at, last_bars(known)[1], max_age, notes)
+        scores = factor_scores(known, as_of=day, events=events, max_age=max_age)
         is_market = [not name.startswith("historical.") for name in scores.names]
         names = tuple(np.array(scores.names)[is_market])
         values = _take(scores.values[:, is_market], at)
@@ -185,7 +202,14 @@ def market_facts(
             f"loadings have shape {loadings.values.shape}, expected ({n}, {len(loadings.names)}): "
             "one row per symbol of the scan, in its order"
         )
-    return MarketFacts(names, values, half_precision(loadings.values), loadings.names, seen)
+    return MarketFacts(
+        names,
+        values,
+        half_precision(loadings.values),
+        loadings.names,
+        None if coverage is None else coverage.as_of,
+        coverage,
+    )
 
 
 def scan_context(

@@ -95,6 +95,7 @@ class Scan:
         share: WorkerLeases | None = None,
         kept: LoadingCodec | None = None,
         batch_size: int = 50,
+        coverage: tuple[str | None, bool] = (None, False),
     ) -> None:
         self.scan_id = scan_id
         self.batch_size = batch_size  # where the loop names none
@@ -105,6 +106,7 @@ class Scan:
         self.scan_time = scan_time
         self.row_map = row_map
         self.rule = rule
+        self.coverage, self._is_partial = coverage
         self.stopped: str | None = None
         self._lock = lock
         self._compare = compare
@@ -336,6 +338,11 @@ class Scan:
         return self._check.warning(is_over=is_over)
 
     @property
+    def _known(self) -> str | None:
+        """What the bars know of the symbols, where that is not everything."""
+        return self.coverage if self._is_partial else None
+
+    @property
     def is_shared(self) -> bool:
         """Whether other workers scan the same universe."""
         return self._share is not None
@@ -557,7 +564,7 @@ class Scan:
                 state="done" if self._is_done else "scanning",
                 stopped=self.stopped if self._summary is None else self._summary.stopped,
                 failure=self.failure,
-                warning=self.warning,
+                warning=" · ".join(filter(None, (self._known, self.warning))) or None,
             )
 
     def _summarise(self, status: str, comparison: Comparison | None = None) -> ScanSummary:
@@ -580,6 +587,7 @@ class Scan:
             failure=self.failure,
             comparison=comparison,
             warning=self.warning,
+            coverage=self.coverage,
         )
 
     def _check_open(self, action: str) -> None:
