@@ -21,7 +21,7 @@ from features.inputs.bars import Bars
 from features.inputs.days import as_day
 from features.inputs.events import Events
 from features.measures.blocks import blocks
-from features.measures.calendars import Market, late_bars
+from features.measures.calendars import Calendars, Market, last_bars
 from features.measures.fundamental import FUNDAMENTAL, earnings_reaction, fundamental_measures
 from features.measures.gaps import gap_measures
 from features.measures.historical import HISTORICAL, historical_sub_scores
@@ -175,6 +175,30 @@ def _score(z: NDArray[np.float64]) -> NDArray[np.float64]:
     return 100.0 * np.asarray(ndtr(z), dtype=np.float64)
 
 
+def last_scores(
+    bars: Bars, events: Events | None, market: Market, max_age: int = 0
+) -> NDArray[np.float32]:
+    """Return the sub-scores on the last day, (n_symbols, n_sub), of `PANEL_NAMES`.
+
+    A symbol without a bar on it has those of its own last bar, if that is at most `max_age` of its
+    own trading days old; what is not from bars is of the last day either way.
+    """
+    late = np.empty(0, np.intp)
+    rows = late
+    if max_age and not bars.mask[-1].all():
+        row, age = last_bars(bars.mask, market.groups, market.own)
+        late = np.flatnonzero((age > 0) & (age <= max_age))
+        rows = row[late]
+    wanted = np.unique([*rows, len(bars.dates) - 1])
+    panel = sub_score_panel(bars, events, dates=bars.dates[wanted], market=market)
+    today: NDArray[np.float32] = panel.values[-1]
+    if len(late):
+        is_from_bars = [not name.startswith("fundamental.") for name in PANEL_NAMES]
+        own = panel.values[np.searchsorted(wanted, rows), late]
+        today[late] = np.where(is_from_bars, own, today[late])
+    return today
+
+
 def factor_scores(
     bars: Bars,
     *,
@@ -208,14 +232,8 @@ def factor_scores(
         If the track record lacks a key or has another number of symbols, or weights are refused.
     """
     past = bars.until(as_day(as_of))
-    late, rows = late_bars(past, max_age)
-    wanted = np.unique([*rows, len(past.dates) - 1])
-    panel = sub_score_panel(past, events, dates=past.dates[wanted])
-    today = panel.values[-1]
-    if len(late):
-        from_bars = [not name.startswith("fundamental.") for name in PANEL_NAMES]
-        own = panel.values[np.searchsorted(wanted, rows), late]
-        today[late] = np.where(from_bars, own, today[late])
+    market = Calendars.of(past.symbols, past.dates, past.mask).market(past.close)
+    today = last_scores(past, events, market, max_age)
     n = len(past.symbols)
     if track_record is None:
         history = np.full((n, len(HISTORICAL)), np.nan, dtype=np.float32)

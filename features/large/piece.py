@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import FeatureError, InvalidBarsError
-from features.factors import sub_score_panel
+from features.factors import last_scores
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.inputs.tables import FIELDS, as_pandas, read_table
@@ -66,6 +66,7 @@ def piece_scores(
     days: NDArray[np.datetime64],
     market: Market,
     events: Events | None,
+    max_age: int = 0,
 ) -> NDArray[np.float32]:
     """Return the sub-scores of piece `number` on the last day, (n_symbols, n_sub).
 
@@ -79,6 +80,8 @@ def piece_scores(
         The market's level on them, for the symbols of this piece.
     events : Events, optional
         Of the symbols of this piece.
+    max_age : int
+        See `factor_scores`.
 
     Raises
     ------
@@ -93,10 +96,7 @@ def piece_scores(
             "times"
         )
     aligned = _on_days(bars, days)
-    scores: NDArray[np.float32] = sub_score_panel(
-        aligned, events, dates=days[-1:], market=market
-    ).values[0]
-    return scores
+    return last_scores(aligned, events, market, max_age)
 
 
 def _bars(piece: Piece, number: int) -> Bars | None:

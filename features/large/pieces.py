@@ -72,6 +72,7 @@ def features_in_pieces(
     sectors: Mapping[str, str] | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
+    max_age: int = 3,
 ) -> StoredFeatures:
     """Compute the features of one day piece by piece, and write the sub-scores to a file.
 
@@ -100,6 +101,9 @@ def features_in_pieces(
     workers : int, optional
         Pieces under way at a time, where the executor does not say (dask): by default the number
         of processors.
+    max_age : int
+        A symbol's own last bar counts if it is at most so many of its own trading days old, as in
+        `start_scan`.
 
     Returns
     -------
@@ -157,7 +161,7 @@ def features_in_pieces(
             sectors=sectors,
         )
         unfinished = Path(name) / "values.npy"
-        _write(unfinished, rows, spread(_scoring(members, days, market, events)))
+        _write(unfinished, rows, spread(_scoring(members, days, market, events, max_age)))
         unfinished.replace(path)
     return StoredFeatures(
         rows.symbols,
@@ -210,6 +214,7 @@ def _scoring(
     days: NDArray[np.datetime64],
     market: Market,
     events: Events | None,
+    max_age: int,
 ) -> Iterator[Callable[[], NDArray[np.float32]]]:
     """Yield the scoring of each piece, to be called wherever it runs."""
     start = 0
@@ -218,7 +223,14 @@ def _scoring(
         stop = start + len(member.symbols)
         part = Market(market.groups[start:stop], market.levels)
         yield partial(
-            piece_scores, member.piece, member.number, member.fingerprint, days, part, own
+            piece_scores,
+            member.piece,
+            member.number,
+            member.fingerprint,
+            days,
+            part,
+            own,
+            max_age,
         )
         start = stop
 

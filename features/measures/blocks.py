@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from features.inputs.bars import Bars
 from features.measures.calendars import Calendars, Market
 from features.measures.indicators import Indicators, indicators
-from features.measures.windows import Array
+from features.measures.windows import Array, mean
 
 # Bars before the first wanted row that some sub-score reads: the 250-day high, and a margin for
 # windows of windows.
@@ -24,6 +24,9 @@ LOOKBACK = 280
 
 # The same for TA-Lib's indicators, of which only the last few bars are looked at.
 INDICATOR_LOOKBACK = 5
+
+# Bars that say how much of a symbol is usually traded.
+_USUAL_DAYS = 20
 
 # Numbers in one array of a block: 2 MiB of float64, which the second-level cache about holds.
 _BLOCK_SIZE = 1 << 18
@@ -45,6 +48,9 @@ class Block:
         Number of rows wanted.
     market : ndarray
         Log level of the median return of the symbol's calendar on the day of each bar.
+    scale : ndarray, shape (n,)
+        Power of two that brings a symbol's first close to between 1 and 2: exact, so that nothing
+        depends on the size of prices where a library compares with a fixed number.
     rows : ndarray of intp, shape (n_days, n) or None
         Packed row of each wanted calendar day, -1 = no bar; None = the days themselves.
     """
@@ -58,6 +64,7 @@ class Block:
     volume: Array
     market: Array
     indicators: Indicators
+    scale: Array
     rows: NDArray[np.intp] | None
 
     @cached_property
@@ -67,8 +74,13 @@ class Block:
 
     @cached_property
     def log_volume(self) -> Array:
-        """Natural logarithm of 1 + shares."""
-        return np.log1p(self.volume)
+        """Natural logarithm of the shares; of none at all, of a 100,000th of a usual day's."""
+        volume = self.volume
+        if (volume == 0).any():
+            usual = np.full_like(volume, np.nan)
+            usual[_USUAL_DAYS - 1 :] = mean(volume, _USUAL_DAYS, len(volume) - _USUAL_DAYS + 1)
+            volume = np.where(volume > 0, volume, np.where(usual > 0, 1e-5 * usual, np.nan))
+        return np.log(volume)
 
     @cached_property
     def log_return(self) -> Array:
@@ -142,8 +154,10 @@ def _block(bars: Bars, columns: slice, n_days: int, market: Market) -> Block:
     open_, high, low, close, volume, index = (
         _last_rows(field, height) for field in (*fields, level)
     )
-    found = indicators(*tall, height=m + INDICATOR_LOOKBACK)
-    return Block(columns, m, open_, high, low, close, volume, index, found, rows)
+    first = tall[2][np.arange(len(mask.T)), np.isnan(tall[2]).argmin(axis=1)]
+    scale = np.exp2(-np.floor(np.log2(np.where(np.isnan(first), 1.0, first))))
+    found = indicators(*tall, height=m + INDICATOR_LOOKBACK, scale=scale)
+    return Block(columns, m, open_, high, low, close, volume, index, found, scale, rows)
 
 
 def _last_rows(x: Array, height: int) -> Array:

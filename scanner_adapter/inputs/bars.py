@@ -12,9 +12,8 @@ import pandas as pd
 from bandit.errors import InvalidInputError
 from features.inputs.bars import Bars
 from features.inputs.days import as_day
-from features.measures.calendars import last_bars
 from scanner_adapter.inputs.context import MAX_AGE
-from scanner_adapter.inputs.coverage import seen_bars
+from scanner_adapter.inputs.coverage import bar_ages, seen_bars
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 
@@ -70,7 +69,7 @@ def scannable(bars: Bars, as_of: str | None, now: datetime) -> tuple[Bars, tuple
                 f"as-of {day} is no trading day of the bars: the last one before it is {before}"
             )
     known, notes = seen_bars(bars, day, now)
-    row, age = last_bars(known)
+    row, age = bar_ages(known)
     recent = np.flatnonzero(age <= MAX_AGE)
     if not recent.size:
         raise InvalidInputError(

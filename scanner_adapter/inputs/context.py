@@ -25,11 +25,10 @@ from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
 from features.inputs.bars import Bars
 from features.inputs.days import as_day
 from features.inputs.events import Events
-from features.measures.calendars import last_bars
 from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
 from scanner_adapter.errors import InvalidContextError
-from scanner_adapter.inputs.coverage import Coverage, coverage_of, seen_bars
+from scanner_adapter.inputs.coverage import Coverage, bar_ages, coverage_of, seen_bars
 from scanner_adapter.inputs.loadings import half_precision
 
 # Columns worth more together than apart, such as a new high on high volume: what breaks out, how
@@ -187,7 +186,7 @@ def market_facts(
         day = known.dates[-1]
         place = {symbol: i for i, symbol in enumerate(known.symbols)}
         at = np.array([place.get(symbol, -1) for symbol in symbols], np.intp)
-        coverage = coverage_of(symbols, known, at, last_bars(known)[1], max_age, notes)
+        coverage = coverage_of(symbols, known, at, bar_ages(known)[1], max_age, notes)
         scores = factor_scores(known, as_of=day, events=events, max_age=max_age)
         is_market = [not name.startswith("historical.") for name in scores.names]
         names = tuple(np.array(scores.names)[is_market])
