@@ -75,8 +75,9 @@ def indicators(
     out = np.full((len(Indicators.__slots__), n, height), np.nan)
     tail = out[:, :, height - kept :]
     for i in range(n):
-        h, lo, c = high[i] * scale[i], low[i] * scale[i], close[i] * scale[i]
-        v = volume[i] * _SHARES
+        h, lo, c, v = high[i], low[i], close[i], volume[i] * _SHARES
+        if scale[i] > 1.0:
+            h, lo, c = h * scale[i], lo * scale[i], c * scale[i]
         if n_bars < 2 or np.isnan(c[-2]):
             continue  # TA-Lib wants two bars
         tail[0, i] = _RSI(c, 14)[-kept:]
@@ -90,5 +91,5 @@ def indicators(
         tail[8, i] = _EMA(c, 50)[-kept:]
         tail[9, i] = _EMA(c, 200)[-kept:]
         tail[10, i] = _MFI(h, lo, c, v, 14)[-kept:]
-    out[_IN_CURRENCY] /= scale[:, None]
+    out[_IN_CURRENCY] /= np.maximum(scale, 1.0)[:, None]
     return Indicators(*(np.ascontiguousarray(rows.T) for rows in out))
