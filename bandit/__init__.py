@@ -31,55 +31,34 @@ if TYPE_CHECKING:
 
 # Where each public name lives. It is imported when it is first asked for, so that the command line
 # and a program that needs one part of the package do not wait for all of it.
-_WHERE = {
-    "BanditError": "bandit.errors",
-    "Belief": "bandit.belief.belief",
-    "BeliefSettings": "bandit.belief.belief",
-    "CorruptStateError": "bandit.errors",
-    "HitIf": "bandit.rewards",
-    "IncompatibleStateError": "bandit.errors",
-    "InvalidInputError": "bandit.errors",
-    "OpenScan": "bandit.choice.open_scan",
-    "RecallEstimate": "bandit.belief.recall",
-    "RewardRule": "bandit.rewards",
-    "Signal": "bandit.rewards",
-    "Store": "bandit.stores",
-    "StoreError": "bandit.errors",
-    "StoreRefusedError": "bandit.errors",
-    "StoreUnavailableError": "bandit.errors",
-    "Threshold": "bandit.rewards",
-    "TopShare": "bandit.rewards",
-    "store_from_url": "bandit.stores",
+_NAMES = {
+    "bandit.belief.belief": ("Belief", "BeliefSettings"),
+    "bandit.belief.recall": ("RecallEstimate",),
+    "bandit.choice.open_scan": ("OpenScan",),
+    "bandit.errors": (
+        "BanditError",
+        "CorruptStateError",
+        "IncompatibleStateError",
+        "InvalidInputError",
+        "StoreError",
+        "StoreRefusedError",
+        "StoreUnavailableError",
+    ),
+    "bandit.rewards": ("HitIf", "RewardRule", "Signal", "Threshold", "TopShare"),
+    "bandit.stores": ("Store", "store_from_url"),
 }
+_MODULE = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "BanditError",
-    "Belief",
-    "BeliefSettings",
-    "CorruptStateError",
-    "HitIf",
-    "IncompatibleStateError",
-    "InvalidInputError",
-    "OpenScan",
-    "RecallEstimate",
-    "RewardRule",
-    "Signal",
-    "Store",
-    "StoreError",
-    "StoreRefusedError",
-    "StoreUnavailableError",
-    "Threshold",
-    "TopShare",
-    "store_from_url",
-]
+if not TYPE_CHECKING:  # a checker reads the imports above, and no list that is computed
+    __all__ = sorted(_MODULE)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in _MODULE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_WHERE[name]), name)
+    value = globals()[name] = getattr(import_module(_MODULE[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(_MODULE)

@@ -188,9 +188,9 @@ def as_path(value: object, name: str) -> Path:
     Raises
     ------
     InvalidInputError
-        For what is no path, or holds a null byte.
+        For what is no path, or holds a control character.
     """
-    if isinstance(value, str | Path) and str(value) not in ("", ".") and "\0" not in str(value):
+    if isinstance(value, str | Path) and str(value) not in ("", ".") and str(value).isprintable():
         return Path(value)
     raise refusal(value, name, "the path of a file")
 

@@ -11,12 +11,13 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from bandit.checks import as_flag, as_function, as_kind, as_number, as_texts, refusal
 from bandit.errors import InvalidInputError
 
 Array = NDArray[np.float64]
@@ -30,6 +31,10 @@ _CARRIED_HITS = 20.0
 _HITS_SPREAD = 0.9
 # Share of the carried limit that each finished scan replaces.
 _CARRY_RATE = 0.6
+
+
+# An outcome of this reward or more is a hit.
+HIT = 0.5
 
 
 class RewardRule(Protocol):
@@ -77,13 +82,13 @@ class Signal:
     none_is_no: bool = False
 
     def __post_init__(self) -> None:
+        as_flag(self.none_is_no, "none_is_no")
         if self.words is None:
             return
-        words = (self.words,) if isinstance(self.words, str) else tuple(self.words)
-        if not words or not all(isinstance(word, str) and word.strip() for word in words):
-            raise InvalidInputError(
-                f"words of a signal are {self.words!r}; expected texts such as ('BUY', 'LONG'), or "
-                "None for the common English ones"
+        words = as_texts(self.words, "words", "BUY")
+        if not words or not all(map(str.strip, words)):
+            raise refusal(
+                self.words, "words", "texts such as ['BUY', 'LONG'], or None for English ones"
             )
         object.__setattr__(self, "words", words)
 
@@ -119,11 +124,8 @@ class HitIf:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if not callable(self.is_hit):
-            raise InvalidInputError(
-                f"HitIf({self.is_hit!r}): expected a function that takes a result and returns "
-                "whether it is a hit"
-            )
+        as_function(self.is_hit, "is_hit", "a result and returns whether it is a hit")
+        as_kind(self.name, "name", str, "a text")
         name = self.name or getattr(self.is_hit, "__name__", type(self.is_hit).__name__)
         object.__setattr__(self, "name", name)
 
@@ -151,9 +153,7 @@ class Threshold:
 
     def __post_init__(self) -> None:
         # Rules are compared by how they are written down: 10 and 10.0 are the same one.
-        object.__setattr__(self, "minimum", float(self.minimum))
-        if not np.isfinite(self.minimum):
-            raise InvalidInputError(f"threshold {self.minimum} is not a finite rating")
+        object.__setattr__(self, "minimum", as_number(self.minimum, "minimum", "a finite rating"))
 
     @property
     def expected_share(self) -> float | None:
@@ -172,8 +172,9 @@ class TopShare:
     share: float = 0.05
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.share < 1.0:
-            raise InvalidInputError(f"share {self.share} is outside (0, 1); 0.05 means the top 5 %")
+        as_number(
+            self.share, "share", "a share in (0, 1), 0.05 for the top 5 %", above=0.0, below=1.0
+        )
 
     @property
     def expected_share(self) -> float | None:
@@ -187,6 +188,20 @@ class TopShare:
 
 # How the command line writes signals, and whether nothing returned means none.
 _SIGNAL_KINDS = {"signal": False, "signal-or-none": True}
+
+
+def as_rule(rule: object, name: str = "rewards") -> RewardRule:
+    """Return a reward rule.
+
+    Raises
+    ------
+    InvalidInputError
+        For anything else.
+    """
+    # A class has the method too, and lacks the numbers.
+    if isinstance(rule, type) or not callable(getattr(rule, "judge", None)):
+        raise refusal(rule, name, "a reward rule such as TopShare(0.05)")
+    return cast("RewardRule", rule)
 
 
 def rule_from_text(text: str) -> RewardRule:
@@ -208,7 +223,7 @@ def rule_from_text(text: str) -> RewardRule:
     if kind in _SIGNAL_KINDS and (number or kind == text):
         words = tuple(word.strip() for word in number.split(",")) if number else None
         return Signal(words, none_is_no=_SIGNAL_KINDS[kind])
-    if kind in numbered and re.fullmatch(r"[+-]?\d+(\.\d+)?", number):
+    if kind in numbered and re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", number):
         return numbered[kind](float(number))
     raise InvalidInputError(
         f"what counts as high-value is {text!r}; expected signal, signal:WORD,WORD, "
@@ -226,15 +241,60 @@ def rule_text(rule: RewardRule) -> str:
     """
     match rule:
         case TopShare(share=share):
-            return f"top:{share:g}"
+            return f"top:{_exact(share)}"
         case Threshold(minimum=minimum):
-            return f"rating:{minimum:g}"
+            return f"rating:{_exact(minimum)}"
         case Signal(words=words, none_is_no=none_is_no):
             kind = "signal-or-none" if none_is_no else "signal"
             return kind if words is None else f"{kind}:{','.join(words)}"
         case HitIf(name=name):
             return f"hit-if:{name}"
     return str(rule)
+
+
+def _exact(number: float) -> str:
+    """Write a number so that it is read back to the same bits."""
+    return repr(float(number)).removesuffix(".0")
+
+
+def final_rewards(rule: RewardRule, rating: Array, reward: Array, limit: float | None) -> Array:
+    """Return what outcomes are worth once their scan is over: the one definition of a hit.
+
+    Parameters
+    ----------
+    rating, reward : array, shape (k,)
+        The scanner's ratings (NaN = none), and what the outcomes were worth when they came in
+        (NaN = the evaluation failed).
+    limit : float or None
+        Rating that the scan's best share starts at, from its close entry or `final_limit`;
+        None = no rating was seen.
+
+    Returns
+    -------
+    array, shape (k,)
+        Of a top share, 1 from the limit on and 0 below it; by other rules the reward itself. A
+        hit is a reward of at least `HIT`.
+
+    Examples
+    --------
+    >>> final_rewards(TopShare(0.05), np.array([7.0, 9.0]), np.array([0.4, 0.8]), 8.0)
+    array([0., 1.])
+    """
+    if rule.expected_share is None or limit is None:
+        return reward
+    return np.where(np.isnan(rating) | np.isnan(reward), reward, rating >= limit)
+
+
+def final_limit(share: float, ratings: Array) -> float:
+    """Return the rating that the best share starts at, of a scan of which all was seen.
+
+    Parameters
+    ----------
+    ratings : array, shape (n,)
+        NaN = none. Without any the limit is infinite.
+    """
+    known = np.sort(ratings[~np.isnan(ratings)])
+    return limit_above(known, share * known.size) if known.size else math.inf
 
 
 def limit_above(ordered: Array, n_hits: float) -> float:
@@ -308,11 +368,6 @@ class RunningLimit:
         # Written so that equal limits blend to the same bits: on a coarse scale the limit is a
         # rating, and one bit above it nobody would be a hit.
         return self.carried - math.expm1(-expected / _CARRIED_HITS) * (here - self.carried)
-
-    def final(self, share: float) -> float:
-        """Return the limit of a scan of which everything was seen, `share` of it hits."""
-        n = self._ratings.size
-        return limit_above(self._ratings, share * n) if n else self.carried
 
     def chance(self, rating: Array) -> Array:
         """Return the probability that ratings (k,), seen before, are of the top share; NaN stays.

@@ -23,6 +23,7 @@ WARMUP = 60  # scans learned from before the first is measured
 DEVELOPMENT_END = "2018-12-31"  # choices are made on scans up to here
 HELD_OUT_START = "2019-01-01"  # and judged from here on
 PERIOD_END = "2020-12-31"  # after the last day of the data
+RATING = "ratings"  # the public scanner; the others are built-in rules
 
 
 class MissingDataError(FileNotFoundError):
@@ -63,7 +64,7 @@ def ratings_log() -> ReplayLog:
 
 def log_of(scanner: str) -> ReplayLog:
     """The log of a scanner by its name: "ratings", or a built-in rule."""
-    return ratings_log() if scanner == "ratings" else rule_log(scanner)
+    return ratings_log() if scanner == RATING else rule_log(scanner)
 
 
 def rule_log(name: str, known: Contexts | None = None) -> ReplayLog:

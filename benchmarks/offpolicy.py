@@ -61,7 +61,9 @@ def stopped_scans(log: RecordedLog, seed: int) -> Iterator[Truth]:
     for entry in journal:
         if entry.kind == "open":  # as if bars had been the source
             entry.header["as_of"] = str(np.datetime64(0, "D") + int(entry.header["scan_time"]))
-    for stopped, hit in zip(logged_scans(journal, facts_of_days(log)), hits, strict=True):
+    for stopped, hit in zip(
+        logged_scans(journal, facts_of_days(log), log.rule, left_out=[]), hits, strict=True
+    ):
         truth: Truth = {}
         for order in ORDERS:
             for share in SHARES:

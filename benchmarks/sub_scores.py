@@ -33,7 +33,7 @@ from scanner_adapter.replay import ReplayLog
 
 Array = NDArray[np.float64]
 
-SCANNERS = ("ratings", "technical_rating", "breakout", "volume_surge", "reversal", "squeeze")
+SCANNERS = (_data.RATING, "technical_rating", "breakout", "volume_surge", "reversal", "squeeze")
 SHARES = (0.10, 0.25)
 # Of the regression: prior precision of a weight, Newton steps, and symbols' own history: names,
 # and what a scan's hit keeps of its say from scan to scan.
@@ -175,14 +175,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scanner", nargs="+", choices=SCANNERS, default=list(SCANNERS))
     parser.add_argument("--scans", type=int, default=400, help="the last ones up to 2018")
     parser.add_argument("--worth", action="store_true", help="what each adds to the others")
-    parser.add_argument("--group", nargs="+", help="worth of these together")
+    parser.add_argument(
+        "--group", nargs="+", action="append", help="worth of these together; may be repeated"
+    )
     parser.add_argument("--same-day", action="store_true", help="worth with the scan's own bars")
     chosen = parser.parse_args(arguments)
     console = Console(width=130, highlight=False)
     logs = {name: _data.log_of(name) for name in chosen.scanner}
     if chosen.worth or chosen.group:
         known = _data.contexts().names
-        groups = [tuple(chosen.group)] if chosen.group else [(name,) for name in known]
+        groups = [tuple(group) for group in chosen.group or [[name] for name in known]]
         found = {
             name: worths(log, scans_of(log, chosen.scans), groups, same_day=chosen.same_day)
             for name, log in logs.items()

@@ -36,63 +36,38 @@ if TYPE_CHECKING:
 
 # Where each public name lives. It is imported when it is first asked for, so that the command line
 # and a program that needs one part of the package do not wait for all of it.
-_WHERE = {
-    "Bars": "features.inputs.bars",
-    "DEFAULT_WEIGHTS": "features.factors",
-    "Events": "features.inputs.events",
-    "FACTORS": "features.factors",
-    "FactorReport": "features.report",
-    "FactorScores": "features.factors",
-    "FeatureError": "features.errors",
-    "HISTORICAL": "features.measures.historical",
-    "InvalidBarsError": "features.errors",
-    "InvalidEventsError": "features.errors",
-    "Loadings": "features.similarity",
-    "Panel": "features.factors",
-    "SUB_SCORES": "features.factors",
-    "StoredFeatures": "features.large.pieces",
-    "combine": "features.factors",
-    "daily_bars": "features.inputs.intraday",
-    "factor_report": "features.report",
-    "factor_scores": "features.factors",
-    "features_in_pieces": "features.large.pieces",
-    "historical_sub_scores": "features.measures.historical",
-    "similarity_loadings": "features.similarity",
-    "sub_score_panel": "features.factors",
+_NAMES = {
+    "features.errors": ("FeatureError", "InvalidBarsError", "InvalidEventsError"),
+    "features.factors": (
+        "DEFAULT_WEIGHTS",
+        "FACTORS",
+        "FactorScores",
+        "Panel",
+        "SUB_SCORES",
+        "combine",
+        "factor_scores",
+        "sub_score_panel",
+    ),
+    "features.inputs.bars": ("Bars",),
+    "features.inputs.events": ("Events",),
+    "features.inputs.intraday": ("daily_bars",),
+    "features.large.pieces": ("StoredFeatures", "features_in_pieces"),
+    "features.measures.historical": ("HISTORICAL", "historical_sub_scores"),
+    "features.report": ("FactorReport", "factor_report"),
+    "features.similarity": ("Loadings", "similarity_loadings"),
 }
+_MODULE = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "DEFAULT_WEIGHTS",
-    "FACTORS",
-    "HISTORICAL",
-    "SUB_SCORES",
-    "Bars",
-    "Events",
-    "FactorReport",
-    "FactorScores",
-    "FeatureError",
-    "InvalidBarsError",
-    "InvalidEventsError",
-    "Loadings",
-    "Panel",
-    "StoredFeatures",
-    "combine",
-    "daily_bars",
-    "factor_report",
-    "factor_scores",
-    "features_in_pieces",
-    "historical_sub_scores",
-    "similarity_loadings",
-    "sub_score_panel",
-]
+if not TYPE_CHECKING:  # a checker reads the imports above, and no list that is computed
+    __all__ = sorted(_MODULE)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in _MODULE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_WHERE[name]), name)
+    value = globals()[name] = getattr(import_module(_MODULE[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(_MODULE)

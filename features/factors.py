@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
+from features.checks import as_kind, refusal
 from features.errors import FeatureError
 from features.inputs.bars import Bars
 from features.inputs.days import as_day
@@ -143,7 +144,17 @@ def sub_score_panel(
     FeatureError
         If a wanted day is no day of the bars.
     """
-    wanted = bars.dates if dates is None else np.asarray(dates, dtype="datetime64[D]")
+    as_kind(bars, "bars", Bars, "Bars, such as Bars.from_frame(frame)")
+    if events is not None:
+        as_kind(events, "events", Events, "Events, such as Events.from_frames(earnings=frame)")
+    if market is not None:
+        as_kind(market, "market", Market, "a Market")
+        if market.levels.shape[1] != len(bars.dates) or len(market.groups) != len(bars.symbols):
+            raise FeatureError(
+                f"market is of {market.levels.shape[1]} days and {len(market.groups)} symbols; "
+                f"expected {len(bars.dates)} and {len(bars.symbols)}"
+            )
+    wanted = bars.dates if dates is None else _as_days(dates)
     rows = np.searchsorted(bars.dates, wanted)
     inside = rows < len(bars.dates)
     if not len(wanted) or not (inside & (bars.dates[np.where(inside, rows, 0)] == wanted)).all():
@@ -168,6 +179,16 @@ def sub_score_panel(
     if n_days != len(rows):
         values = values[rows - (len(bars.dates) - n_days)]
     return Panel(values, PANEL_NAMES, wanted, bars.symbols)
+
+
+def _as_days(dates: ArrayLike) -> NDArray[np.datetime64]:
+    try:
+        days: NDArray[np.datetime64] = np.asarray(dates, dtype="datetime64[D]")
+    except (TypeError, ValueError, OverflowError) as err:
+        raise refusal(dates, "dates", "an array of days") from err
+    if days.ndim != 1:
+        raise refusal(dates, "dates", "an array of days")
+    return days
 
 
 def _score(z: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -231,6 +252,7 @@ def factor_scores(
     FeatureError
         If the track record lacks a key or has another number of symbols, or weights are refused.
     """
+    as_kind(bars, "bars", Bars, "Bars, such as Bars.from_frame(frame)")
     past = bars.until(as_day(as_of))
     market = Calendars.of(past.symbols, past.dates, past.mask).market(past.close)
     today = last_scores(past, events, market, max_age)

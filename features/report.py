@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.checks import as_array, as_count, as_kind
 from features.errors import FeatureError
 from features.factors import Panel
 
 # Sub-scores whose ranks agree more than this say the same thing twice.
 _REDUNDANT = 0.95
+# A lift so near the highest possible one is no forecast.
+_TOO_GOOD = 0.95
 # Days drawn for the rank correlations, and resamples for the intervals.
 _CORRELATION_DAYS, _RESAMPLES = 60, 1000
 _PERIODS = 4
@@ -30,7 +33,10 @@ class FactorReport:
         interval from resampled days), low_lift (the same for the bottom decile: a signed score
         can work from below), stability (share of four periods in which the stronger of the two
         lifts is on the same side of one), nearest and correlation (the sub-score whose ranks
-        are closest, and Spearman's rho), verdict ('', 'weak', 'redundant', 'unknown').
+        are closest, and Spearman's rho), verdict: 'unknown' (no data), 'too good' (nearly every
+        hit lies in its top or bottom decile: it is the scanner's own formula, or it looks ahead),
+        'redundant' (ranks as `nearest` does, which is better known or comes first, and is none
+        itself), 'weak' (both lifts may be 1), or ''.
     base_rate : float
         Share of hits among all symbols and days with a score.
     n_days : int
@@ -70,9 +76,13 @@ def factor_report(
     FeatureError
         If the shapes differ, or there is no hit to judge by.
     """
-    if hits.shape != panel.values.shape[:2]:
-        raise FeatureError(f"hits have shape {hits.shape}; expected {panel.values.shape[:2]}")
-    values, found = panel.values, np.asarray(hits, dtype=bool)
+    as_kind(panel, "panel", Panel, "a Panel, such as sub_score_panel(bars)")
+    found = as_array(hits, "hits", "an array of truth values").astype(bool)
+    as_kind(day_old, "day_old", bool, "True or False")
+    as_count(seed, "seed", least=0)
+    if found.shape != panel.values.shape[:2]:
+        raise FeatureError(f"hits have shape {found.shape}; expected {panel.values.shape[:2]}")
+    values = panel.values
     if day_old:
         values, found = values[:-1], found[1:]
     scored = ~np.isnan(values).all(axis=2)
@@ -83,7 +93,9 @@ def factor_report(
     n_days = len(values)
     # (resamples, days): how often each day is drawn
     drawn = rng.multinomial(n_days, np.full(n_days, 1.0 / n_days), size=_RESAMPLES)
-    nearest, correlation = _nearest(values, rng)
+    rho = _rank_correlations(values, rng)
+    coverage = (~np.isnan(values)).sum(axis=(0, 1)) / max(int(scored.sum()), 1)
+    nearest, is_redundant = _nearest(rho, coverage)
     rows = []
     for k in range(len(panel.names)):
         scores = values[:, :, k]
@@ -99,7 +111,9 @@ def factor_report(
         p10, p50, p90 = np.percentile(known, [10, 50, 90]) if len(known) else (np.nan,) * 3
         if not len(known):
             verdict = "unknown"
-        elif correlation[k] > _REDUNDANT:
+        elif _is_too_good(top, drawn) or _is_too_good(bottom, drawn):
+            verdict = "too good"
+        elif is_redundant[k]:
             verdict = "redundant"
         elif low <= 1.0 <= high and _holds_one(low_spread):
             verdict = "weak"
@@ -107,7 +121,7 @@ def factor_report(
             verdict = ""
         rows.append(
             {
-                "coverage": len(known) / max(int(scored.sum()), 1),
+                "coverage": float(coverage[k]),
                 "p10": p10,
                 "p50": p50,
                 "p90": p90,
@@ -117,7 +131,7 @@ def factor_report(
                 "low_lift": float(low_lift),
                 "stability": float(np.mean([np.sign(p - 1) == np.sign(whole - 1) for p in parts])),
                 "nearest": panel.names[nearest[k]],
-                "correlation": correlation[k],
+                "correlation": float(rho[k, nearest[k]]),
                 "verdict": verdict,
             }
         )
@@ -169,10 +183,47 @@ def _holds_one(spread: NDArray[np.float64]) -> bool:
     return bool(low <= 1.0 <= high)
 
 
+def _is_too_good(part: NDArray[np.float64], drawn: NDArray[np.int64]) -> bool:
+    """Whether a decile holds nearly all hits, or nearly only hits, and not by luck.
+
+    Parameters
+    ----------
+    part : array, shape (n_days, 4)
+        Hits and size of the decile, all hits and all symbols.
+    drawn : array, shape (resamples, n_days)
+    """
+    sums = (drawn @ part).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        highest = np.minimum(sums[3] / sums[1], sums[3] / sums[2])
+        shares = _lift(sums) / highest
+    known = shares[np.isfinite(shares)]
+    return bool(known.size and np.percentile(known, 2.5) >= _TOO_GOOD)
+
+
 def _nearest(
+    rho: NDArray[np.float64], coverage: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return each sub-score's nearest one, and which only repeat one that is kept.
+
+    Of two that rank alike the better known is kept, else the first: one of a pair is enough, and
+    not none.
+    """
+    nearest = rho.argmax(axis=1)
+    is_redundant = np.zeros(len(rho), bool)
+    kept: list[int] = []
+    for k in np.lexsort((np.arange(len(rho)), -coverage.round(3))).tolist():
+        twins = [j for j in kept if rho[k, j] > _REDUNDANT]
+        if twins:
+            is_redundant[k], nearest[k] = True, max(twins, key=lambda j: float(rho[k, j]))
+        else:
+            kept.append(k)
+    return nearest, is_redundant
+
+
+def _rank_correlations(
     values: NDArray[np.float32], rng: np.random.Generator
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return, for each sub-score, the one whose ranks agree most, and |Spearman's rho|."""
+) -> NDArray[np.float64]:
+    """Return |Spearman's rho| of all pairs of sub-scores, shape (n_sub, n_sub); 0 with itself."""
     # Imported here: it would take a third of the time of importing scanrank.
     from scipy.stats import rankdata
 
@@ -191,5 +242,4 @@ def _nearest(
         rho = np.abs((ranks.T @ ranks) / np.sqrt(square * square.T))
     rho[(overlap < 100) | ~np.isfinite(rho)] = 0.0
     np.fill_diagonal(rho, 0.0)
-    nearest = rho.argmax(axis=1)
-    return nearest, rho[np.arange(n_sub), nearest]
+    return np.asarray(rho, np.float64)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.checks import as_array, as_kind, as_number, as_texts, refusal
 from features.errors import FeatureError
 
 if TYPE_CHECKING:
@@ -67,6 +68,13 @@ def combine(
     ([[50.0, 70.0, 50.0, 50.0]], 56.0)
     """
     share = _weights(weights)
+    names = as_texts(names, "names")
+    sub_scores = as_array(sub_scores, "sub_scores", "an array of numbers")
+    if sub_scores.ndim != 2 or sub_scores.shape[1] != len(names):
+        raise FeatureError(
+            f"sub-scores have shape {sub_scores.shape}; expected (n, {len(names)}): one row per "
+            "symbol, one column per name"
+        )
     scores = np.full((len(sub_scores), len(FACTORS)), NEUTRAL)
     factor = np.array([name.split(".", 1)[0] for name in names])
     unknown = sorted(set(factor.tolist()) - set(FACTORS))
@@ -86,13 +94,22 @@ def combine(
 
 
 def _weights(weights: Mapping[str, float] | None) -> NDArray[np.float64]:
-    chosen = DEFAULT_WEIGHTS if weights is None else dict(weights)
-    unknown = sorted(set(chosen) - set(FACTORS))
+    chosen = DEFAULT_WEIGHTS
+    if weights is not None:
+        chosen = dict(as_kind(weights, "weights", Mapping, "a mapping of factor to weight"))
+    unknown = [factor for factor in chosen if factor not in FACTORS]
     if unknown:
         raise FeatureError(f"weight of {unknown[0]!r}; expected {', '.join(FACTORS)}")
-    share: NDArray[np.float64] = np.array([float(chosen.get(factor, 0.0)) for factor in FACTORS])
-    if not (np.isfinite(share) & (share >= 0)).all() or share.sum() <= 0:
-        raise FeatureError(f"weights {share.tolist()}; expected none below 0 and one above")
+    share: NDArray[np.float64] = np.array(
+        [
+            as_number(
+                chosen.get(name, 0.0), f"the weight of {name}", "a number, 0 or more", least=0
+            )
+            for name in FACTORS
+        ]
+    )
+    if share.sum() <= 0:
+        raise FeatureError(f"weights {share.tolist()}; expected one above 0")
     total = float(share.sum())
     share /= total
     return share
@@ -164,8 +181,8 @@ class FactorScores:
         FeatureError
             If the symbol is not in the universe.
         """
-        if symbol not in self.symbols:
-            raise FeatureError(f"no scores of {symbol!r} among {len(self.symbols)} symbols")
+        if not isinstance(symbol, str) or symbol not in self.symbols:
+            raise refusal(symbol, "symbol", f"one of {len(self.symbols)} symbols with scores")
         row = self.symbols.index(symbol)
         own = self.values[row]
         known = (~np.isnan(self.values)).sum(axis=0)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.checks import as_count, as_kind
 from features.components import components
 from features.inputs.bars import Bars
 from features.measures.calendars import LEAST_MARKET, Calendars
@@ -68,6 +69,12 @@ def similarity_loadings(
     largest loadings. In 2017 and 2018 no component turned from one day to the next inside a
     quarter; without it each of the weaker ones turned on one day in five.
     """
+    as_kind(bars, "bars", Bars, "Bars, such as Bars.from_frame(frame)")
+    for name, groups in (("sectors", sectors), ("industries", industries)):
+        if groups is not None:
+            as_kind(groups, name, Mapping, "a mapping of symbol to its group")
+    as_count(n_components, "n_components", least=0)
+    as_count(window, "window")
     past = bars.until(as_of)
     calendars = Calendars.of(past.symbols, past.dates, past.mask)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from scanner_adapter.run.stop_rules import StopRule as StopRule
     from scanner_adapter.run.stop_rules import SymbolBudget as SymbolBudget
     from scanner_adapter.run.stop_rules import TimeBudget as TimeBudget
+    from scanner_adapter.run.stop_rules import TooManyErrors as TooManyErrors
     from scanner_adapter.scan.scan import Batch as Batch
     from scanner_adapter.scan.scan import Scan as Scan
     from scanner_adapter.scan.scan import ScanSummary as ScanSummary
@@ -44,81 +45,44 @@ check_bandit_is_ours()
 
 # Where each public name lives. It is imported when it is first asked for, so that the command line
 # and a program that needs one part of the package do not wait for all of it.
-_WHERE = {
-    "AdapterError": "scanner_adapter.errors",
-    "AllOf": "scanner_adapter.run.stop_rules",
-    "AnyOf": "scanner_adapter.run.stop_rules",
-    "Batch": "scanner_adapter.scan.scan",
-    "Comparison": "scanner_adapter.state.comparison",
-    "DiminishingReturns": "scanner_adapter.run.stop_rules",
-    "HitIf": "bandit.rewards",
-    "HitsFound": "scanner_adapter.run.stop_rules",
-    "InvalidContextError": "scanner_adapter.errors",
-    "InvalidOutcomeError": "scanner_adapter.errors",
-    "Outcome": "scanner_adapter.inputs.outcomes",
-    "Progress": "scanner_adapter.run.progress",
-    "RecallReached": "scanner_adapter.run.stop_rules",
-    "ResultFeed": "scanner_adapter.feed",
-    "RewardRule": "bandit.rewards",
-    "RowMap": "scanner_adapter.inputs.outcomes",
-    "Scan": "scanner_adapter.scan.scan",
-    "ScanStateError": "scanner_adapter.errors",
-    "ScanSummary": "scanner_adapter.scan.scan",
-    "Signal": "bandit.rewards",
-    "StopRule": "scanner_adapter.run.stop_rules",
-    "SymbolBudget": "scanner_adapter.run.stop_rules",
-    "SymbolRanker": "scanner_adapter.symbol_ranker",
-    "TECHNIC_ROWS": "scanner_adapter.inputs.outcomes",
-    "Threshold": "bandit.rewards",
-    "TimeBudget": "scanner_adapter.run.stop_rules",
-    "TopShare": "bandit.rewards",
-    "compare": "scanner_adapter.state.comparison",
-    "five_arguments": "scanner_adapter.run.progress",
-    "log_progress": "scanner_adapter.run.progress",
-    "rich_progress": "scanner_adapter.run.progress",
+_NAMES = {
+    "bandit.rewards": ("HitIf", "RewardRule", "Signal", "Threshold", "TopShare"),
+    "scanner_adapter.errors": (
+        "AdapterError",
+        "InvalidContextError",
+        "InvalidOutcomeError",
+        "ScanStateError",
+    ),
+    "scanner_adapter.feed": ("ResultFeed",),
+    "scanner_adapter.inputs.outcomes": ("Outcome", "RowMap", "TECHNIC_ROWS"),
+    "scanner_adapter.run.progress": ("Progress", "five_arguments", "log_progress", "rich_progress"),
+    "scanner_adapter.run.stop_rules": (
+        "AllOf",
+        "AnyOf",
+        "DiminishingReturns",
+        "HitsFound",
+        "RecallReached",
+        "StopRule",
+        "SymbolBudget",
+        "TimeBudget",
+        "TooManyErrors",
+    ),
+    "scanner_adapter.scan.scan": ("Batch", "Scan", "ScanSummary"),
+    "scanner_adapter.state.comparison": ("Comparison", "compare"),
+    "scanner_adapter.symbol_ranker": ("SymbolRanker",),
 }
+_MODULE = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "TECHNIC_ROWS",
-    "AdapterError",
-    "AllOf",
-    "AnyOf",
-    "Batch",
-    "Comparison",
-    "DiminishingReturns",
-    "HitIf",
-    "HitsFound",
-    "InvalidContextError",
-    "InvalidOutcomeError",
-    "Outcome",
-    "Progress",
-    "RecallReached",
-    "ResultFeed",
-    "RewardRule",
-    "RowMap",
-    "Scan",
-    "ScanStateError",
-    "ScanSummary",
-    "Signal",
-    "StopRule",
-    "SymbolBudget",
-    "SymbolRanker",
-    "Threshold",
-    "TimeBudget",
-    "TopShare",
-    "compare",
-    "five_arguments",
-    "log_progress",
-    "rich_progress",
-]
+if not TYPE_CHECKING:  # a checker reads the imports above, and no list that is computed
+    __all__ = sorted(_MODULE)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in _MODULE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_WHERE[name]), name)
+    value = globals()[name] = getattr(import_module(_MODULE[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(_MODULE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,29 @@ from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.inputs.outcomes import Outcome
 
 Places = NDArray[np.intp]
+
+
+@dataclass(slots=True)
+class ErrorStreak:
+    """The latest results of a scan, as far as all are errors of one kind.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the exception; "" where the latest result is no error.
+    n, n_worked_before : int
+        Errors, and those among them of symbols that were evaluated in an earlier scan.
+    example : str
+        Symbol and text of the latest one.
+    is_confirmed : bool
+        A symbol that had worked in this scan was tried again, and failed too.
+    """
+
+    kind: str = ""
+    n: int = 0
+    n_worked_before: int = 0
+    example: str = ""
+    is_confirmed: bool = False
 
 
 class Ledger:
@@ -33,12 +57,21 @@ class Ledger:
     place : dict of str to int
     is_handed_out, is_reported, is_random : array of bool, shape (n,)
         Handed out here or reported by anybody; reported; drawn by the uniform quota.
+    may_pass : array of bool, shape (n,)
+        Reported with an error that may pass: another outcome of the symbol replaces it.
+    may_retry : array of bool, shape (n,)
+        Failed, and worth a second try that was not made yet.
     propensity, batch_of : array, shape (n,)
         Of what was handed out here: probability of being in its batch, and the batch's number.
     n_batches, n_reported, n_errors : int
         `n_reported` counts failures too.
     first_error : str or None
         What the first failed evaluation said.
+    worked_before : array of bool, shape (n,)
+        Evaluated in an earlier scan.
+    last_good : str or None
+        The latest symbol whose evaluation worked here.
+    streak : ErrorStreak
     n_here : int
         Reported since the scan was opened in this process.
     sizes : list of int
@@ -56,10 +89,16 @@ class Ledger:
         self.is_handed_out = np.zeros(n, bool)
         self.is_reported = np.zeros(n, bool)
         self.is_random = np.zeros(n, bool)
+        self.may_pass = np.zeros(n, bool)
+        self.may_retry = np.zeros(n, bool)
+        self._is_retried = np.zeros(n, bool)
         self.propensity = np.ones(n)
         self.batch_of = np.zeros(n, np.intp)
         self.n_batches = self.n_reported = self.n_errors = self.n_here = 0
         self.first_error: str | None = None
+        self.worked_before = np.zeros(n, bool)
+        self.last_good: str | None = None
+        self.streak = ErrorStreak()
         self.sizes: list[int] = []
         self.started = started
         self.opened_at = time.time()
@@ -100,6 +139,17 @@ class Ledger:
             self._next = min(self._next, int(places.min()))
         return places
 
+    def failed_again(self, k: int) -> tuple[str, ...]:
+        """Hand out up to `k` symbols that failed, once; they keep their batch and propensity."""
+        places = np.flatnonzero(self.may_retry)[:k]
+        self.may_retry[places] = False
+        self._is_retried[places] = True
+        return tuple(self.symbols[place] for place in places.tolist())
+
+    def is_open(self, places: Places) -> NDArray[np.bool_]:
+        """Whether an outcome of `places` (k,) would count: none came yet, or an error only."""
+        return ~self.is_reported[places] | self.may_pass[places]
+
     def leave_out(self, symbols: Iterable[str]) -> None:
         """Never hand these out: others have scanned them."""
         self.is_handed_out[self.places(symbols)] = True
@@ -137,7 +187,7 @@ class Ledger:
         at: float | None = None,
         is_random: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Keep the outcomes of `places` (k,); of a symbol, the first one that comes stands.
+        """Keep the outcomes of `places` (k,); of a symbol, the first that does not pass stands.
 
         Parameters
         ----------
@@ -146,23 +196,48 @@ class Ledger:
         is_random : array of bool, shape (k,), optional
             Of outcomes that another worker reported, which ones its uniform quota drew.
         """
-        rows = np.flatnonzero(~self.is_reported[places])
+        rows = np.flatnonzero(self.is_open(places))
+        failed = rows[table.is_failed[rows]]
+        self._follow_errors(table, rows)
+        self.n_errors -= int(np.count_nonzero(self.may_pass[places[rows]]))
+        self.n_errors += failed.size
+        self.may_pass[places[rows]] = self.may_retry[places[rows]] = False
+        for row in failed.tolist():
+            outcome, place = table.outcome(row), places[row]
+            self.may_pass[place] = not outcome.is_final
+            self.may_retry[place] = not outcome.is_final and not self._is_retried[place]
+            self.first_error = self.first_error or outcome.error
+        self._report_of[places[rows]], self._row_of[places[rows]] = len(self._reports), rows
+        self._reports.append(table)
+        rows = rows[~self.is_reported[places[rows]]]
         places = places[rows]
         new = slice(self.n_reported, self.n_reported + rows.size)
         at = time.time() if at is None else at
         self._order[new], self._at[new] = places, at
         self._elapsed_s[new] = time.monotonic() - self.started
-        self._report_of[places], self._row_of[places] = len(self._reports), rows
-        self._reports.append(table)
         self.is_reported[places] = self.is_handed_out[places] = True
         if is_random is not None:
             self.is_random[places] = is_random[rows]
         self.n_reported += rows.size
         self.n_here += rows.size if at >= self.opened_at else 0
-        failed = rows[table.is_failed[rows]]
-        self.n_errors += failed.size
-        if failed.size and self.first_error is None:
-            self.first_error = table.outcome(int(failed[0])).error
+
+    def _follow_errors(self, table: OutcomeTable, rows: Places) -> None:
+        worked = rows[~table.is_failed[rows]]
+        if worked.size:
+            self.streak = ErrorStreak()
+            self.last_good = table.symbols[int(worked[-1])]
+            rows = rows[rows > worked[-1]]
+        for row in rows.tolist():
+            outcome, symbol = table.outcome(row), table.symbols[row]
+            if outcome.is_final or outcome.error is None:  # the vendor has answered
+                self.streak = ErrorStreak()
+                continue
+            kind = outcome.error.partition(":")[0]
+            if kind != self.streak.kind:
+                self.streak = ErrorStreak(kind)
+            self.streak.n += 1
+            self.streak.n_worked_before += bool(self.worked_before[self.place[symbol]])
+            self.streak.example = f"{symbol}: {outcome.error}"
 
     # -- looking up --------------------------------------------------------------------------
 
@@ -208,8 +283,3 @@ class Ledger:
     def places(self, symbols: Iterable[str]) -> Places:
         """Return the places of symbols of the scan."""
         return np.array([self.place[symbol] for symbol in symbols], np.intp)
-
-    @property
-    def left(self) -> list[str]:
-        """Symbols that were not reported."""
-        return [self.symbols[place] for place in np.flatnonzero(~self.is_reported).tolist()]

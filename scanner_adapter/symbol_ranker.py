@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
@@ -87,7 +86,7 @@ class SymbolRanker:
         _check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
         self._mode = check_mode(mode)
         self.rollout = check_rollout(rollout)
-        self.store = store
+        self.store = _as_store(store, "store")
         self.ruleset = ruleset
         self.row_map = row_map
         self.batch_size = as_count(batch_size, "batch_size")
@@ -168,7 +167,7 @@ class SymbolRanker:
         # Before a store is opened, which may make a file.
         _check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
         belief = chosen.ranker_settings(rewards)
-        store = _surviving(store_from_url(url)) if isinstance(url, str) else _as_store(url)
+        store = _surviving(store_from_url(url)) if isinstance(url, str) else _as_store(url, "url")
         try:
             return cls(
                 store, ruleset=ruleset, settings=belief, mode=mode,
@@ -259,6 +258,7 @@ class SymbolRanker:
             For an empty universe, or inputs that do not fit; nothing is stored.
         """
         from scanner_adapter.scan.scan import Scan
+        from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases
 
         started = time.monotonic()
@@ -290,7 +290,8 @@ class SymbolRanker:
                 choice = choose_mode(self.mode, self.rollout, rng)
             else:
                 choice = ModeChoice(origin.mode)
-            live, failure, share, kept, coverage = None, None, None, None, None
+            live, failure, share, kept = None, None, None, None
+            worked, coverage = None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
                     "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
@@ -308,9 +309,11 @@ class SymbolRanker:
                     self.learned.refresh()
                     market = self._facts(names, now, **inputs)
                     coverage = market.coverage
-                    live, kept = self._open(
-                        scan_id, names, market, scan_time, mode=choice.mode, origin=origin
-                    )
+                    settle_left_scans(self.learned, scan_id)
+                    live, kept, worked = self._open(
+                        scan_id, names, market, scan_time, mode=choice.mode, origin=origin,
+                        by=opened_by(is_shared=shared, lease_s=lease_s),
+                    )  # fmt: skip
                 except _CALLERS_ERRORS:
                     raise
                 except Exception as error:
@@ -321,7 +324,8 @@ class SymbolRanker:
                 context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare,
-                share=share, batch_size=self.batch_size, kept=kept, coverage=_say(coverage, note),
+                share=share, batch_size=self.batch_size, kept=kept,
+                worked_before=worked, coverage=_say(coverage, note),
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -345,7 +349,7 @@ class SymbolRanker:
             try:
                 facts = self._facts(names, now, **inputs)
                 _say(facts.coverage, note)
-                live, _ = self._open("order", names, facts, scan_time, mode=None)
+                live, _, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
                     chosen.append(choice.arms)
@@ -384,8 +388,8 @@ class SymbolRanker:
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
-        mode: Mode | None, origin: Provenance | None = None,
-    ) -> tuple[OpenScan, LoadingCodec | None]:  # fmt: skip
+        mode: Mode | None, origin: Provenance | None = None, by: Mapping[str, Any] | None = None,
+    ) -> tuple[OpenScan, LoadingCodec | None, NDArray[np.bool_]]:  # fmt: skip
         """Open a scan; with a mode, announce it in the journal."""
         from bandit.choice.open_scan import OpenScan
         from scanner_adapter.inputs.context import scan_context
@@ -407,16 +411,17 @@ class SymbolRanker:
                 "n_symbols": len(names),
                 "columns": list(columns),
                 "as_of": facts.as_of,
+                "by": None if by is None else dict(by),
             }
             if kept is not None:
                 header |= origin_note(rng, self.learned.settings, names, facts, kept)
             _warn_of_going_back(self.learned, facts.as_of, scan_time)
             self.learned.event(scan_id, "open", header)
         live = OpenScan.open(self.learned.ranker,
-            scan_id, names, values, columns, rng=rng, now=scan_time,
-            loadings=facts.loadings, blocks=facts.blocks, view=view,
+            scan_id, names, values, columns, rng=rng,
+            loadings=facts.loadings, blocks=facts.blocks,
         )  # fmt: skip
-        return live, kept
+        return live, kept, view.n_scans > 0
 
     def close(self) -> None:
         """Release the store."""
@@ -426,12 +431,7 @@ class SymbolRanker:
         """Return the ranker itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Release the store."""
         self.close()
 
@@ -450,9 +450,9 @@ def _check_options(
         as_count(seed, "seed", least=0)
 
 
-def _as_store(store: Store) -> Store:
+def _as_store(store: Store, name: str) -> Store:
     if isinstance(store, type) or not callable(getattr(store, "append_report", None)):
-        raise refusal(store, "url", "the address of a store, such as 'redis://host', or a store")
+        raise refusal(store, name, "the address of a store, such as 'redis://host', or a store")
     return store
 
 

@@ -150,7 +150,7 @@ def _run(command: str) -> str:
     words = shlex.split(command)
     programs = {
         "python": [sys.executable],
-        "scanrank": [sys.executable, "-m", "scanner_adapter.cli.app"],
+        "scanrank": [sys.executable, "-m", "scanrank"],
     }
     if words[0] not in programs:
         raise RuntimeError(f"{command!r}: a page may run {', '.join(programs)}")

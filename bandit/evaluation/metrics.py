@@ -29,6 +29,7 @@ __all__ = [
     "area_under_recall",
     "average_time_to_discovery",
     "bootstrap_interval",
+    "first_places",
     "ndcg",
     "paired_difference",
     "recall_at",
@@ -128,6 +129,17 @@ def recall_at(
         raise InvalidInputError(f"share is {share!r}; expected a share of the universe in (0, 1]")
     ranks, n, total = _ranks(hits, n_universe, n_hits)
     return _recall(ranks, n, total, share)
+
+
+def first_places(share: float, n: int) -> int:
+    """Return how many places of `n` the first `share` is: rounded up, as everywhere.
+
+    Examples
+    --------
+    >>> first_places(0.05, 1460), first_places(0.05, 1461)
+    (73, 74)
+    """
+    return math.ceil(share * n - _ROUNDING_SLACK)
 
 
 def recall_curve(
@@ -233,8 +245,7 @@ def _ranks(
 def _recall(ranks: NDArray[np.float64], n: int, total: int, share: float) -> float:
     if total == 0:
         return math.nan
-    places = math.ceil(share * n - _ROUNDING_SLACK)
-    return float(np.searchsorted(ranks, places, side="right")) / total
+    return float(np.searchsorted(ranks, first_places(share, n), side="right")) / total
 
 
 def _area(ranks: NDArray[np.float64], n: int, total: int) -> float:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from bandit.checks import as_text
 from bandit.errors import InvalidInputError
 from bandit.stores.base import (
     SCAN_TTL_S,
@@ -81,7 +82,7 @@ def store_from_url(url: str) -> SealedStore:
     Traceback (most recent call last):
     bandit.errors.InvalidInputError: store scheme 'mysql'; known are redis, rediss, unix, ...
     """
-    scheme = urlsplit(url).scheme
+    scheme = urlsplit(as_text(url, "url", "the address of a store, as a text")).scheme
     if scheme not in SCHEMES:
         raise InvalidInputError(f"store scheme {scheme!r}; known are {', '.join(SCHEMES)}.")
     if scheme not in ("sqlite", "embedded", "memory"):

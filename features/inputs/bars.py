@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.checks import as_kind, as_path, as_texts, refusal
 from features.errors import InvalidBarsError
 from features.inputs.days import Stamps, as_day, shifted_days
 from features.inputs.layouts import tidy
@@ -75,11 +76,17 @@ class Bars:
     notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
+        as_kind(self.dates, "dates", np.ndarray, "an array of datetime64[D]")
+        if self.dates.ndim != 1 or self.dates.dtype.kind != "M":
+            raise refusal(self.dates, "dates", "an array of datetime64[D]")
+        as_texts(self.symbols)
         shape = (len(self.dates), len(self.symbols))
         if 0 in shape:
             raise InvalidBarsError(f"bars of {shape[0]} days and {shape[1]} symbols; both need one")
         for name in FIELDS:
-            array = getattr(self, name)
+            array = as_kind(getattr(self, name), name, np.ndarray, "an array of float64")
+            if array.dtype != np.float64:
+                raise refusal(array, name, "an array of float64")
             if array.shape != shape:
                 raise InvalidBarsError(f"{name} has shape {array.shape}; expected {shape}")
         if np.any(np.diff(self.dates) <= np.timedelta64(0, "D")):
@@ -182,7 +189,7 @@ class Bars:
         A yfinance download saved as it is can be read. In a folder, a file whose table does not
         name its symbol holds the symbol that the file is named after.
         """
-        path = Path(path)
+        path = as_path(path)
         if not path.is_dir():
             return cls.from_frame(read_table(path), tz=tz, on_bad=on_bad)
         files = [file for file in sorted(path.iterdir()) if kind_of(file) is not None]
@@ -224,6 +231,7 @@ class Bars:
         InvalidBarsError
             If a symbol has no bars; the message names it.
         """
+        symbols = as_texts(symbols)
         where = {name: i for i, name in enumerate(self.symbols)}
         unknown = [name for name in symbols if name not in where]
         if unknown:

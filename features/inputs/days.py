@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.checks import refusal, shown
 from features.errors import InvalidBarsError
 
 # Of the offsets of a text only the shown time is kept; whether it was UTC is remembered.
@@ -114,9 +115,13 @@ def as_day(value: object, *, tz: str | None = None) -> np.datetime64:
     >>> as_day("2024-05-02T20:30-04:00"), as_day(20240502)
     (np.datetime64('2024-05-02'), np.datetime64('2024-05-02'))
     """
+    if not isinstance(value, Hashable):  # a list, a frame
+        raise refusal(value, "the date", f"one {EXAMPLE}", InvalidBarsError)
     found = read_stamps(pd.Series([value], dtype=object), tz=tz)
     if found.problems:
-        raise InvalidBarsError(f"the date {value!r} {found.problems[0]}; expected one {EXAMPLE}")
+        raise InvalidBarsError(
+            f"the date {shown(value)} {found.problems[0]}; expected one {EXAMPLE}"
+        )
     day: np.datetime64 = found.days[0]
     return day
 
@@ -262,8 +267,8 @@ def _numbers(
     values: list[int | float], tz: str | None
 ) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
     """Return the shown times, NaT where a number is none, and which are in UTC; each (n,)."""
-    size = np.array(values, np.float64)
-    size = np.where(np.abs(size) < 9e18, size, 0.0)
+    # No float holds a whole number of 400 digits.
+    size = np.array([float(v) if abs(v) < 9e18 else 0.0 for v in values], np.float64)
     # Floats hold seconds with a fraction; larger ones are whole, but for rounding.
     whole = np.array([int(v) if abs(v) < 9e18 else 0 for v in values], np.int64)
     us = np.round((size - whole) * 1e6).astype(np.int64)

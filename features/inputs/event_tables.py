@@ -8,7 +8,7 @@ a symbol of its own comes in a dictionary by symbol.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
 import numpy as np
@@ -219,7 +219,7 @@ def _as_table(frame: object, kind: str) -> pd.DataFrame:
             return table if own is None else table.assign(symbol=own)
         parts = []
         for symbol, part in frame.items():
-            if part is not None and len(part):
+            if part is not None and not (isinstance(part, Sized) and len(part) == 0):
                 table = _with_index(_as_table(part, kind).rename(columns=plain_name), kind)
                 own = [name for name in _SYMBOLS if name in table.columns]
                 parts.append(table.drop(columns=own).assign(symbol=symbol))

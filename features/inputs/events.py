@@ -17,6 +17,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from features.checks import as_kind, as_texts
 from features.inputs.event_tables import event_rows, is_before_open, rating_signs
 from features.inputs.tables import OnBad, Rows
 
@@ -107,6 +108,10 @@ class Events:
     news: EventTable | None = None
     notes: tuple[str, ...] = field(default=(), kw_only=True)
 
+    def __post_init__(self) -> None:
+        for name in ("earnings", "ratings", "news"):
+            as_kind(getattr(self, name), name, EventTable | None, "a table of Events.from_frames")
+
     def __repr__(self) -> str:
         counts = [
             f"{0 if table is None else len(table.code)} {name}"
@@ -180,6 +185,7 @@ class Events:
 
     def select(self, symbols: Collection[str]) -> Events:
         """Return the events of these symbols; those without any are left out."""
+        symbols = as_texts(symbols)
         tables = (self.earnings, self.ratings, self.news)
         return Events(
             *(None if table is None else table.select(symbols) for table in tables),

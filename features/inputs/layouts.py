@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.checks import refusal
 from features.errors import InvalidBarsError
 from features.inputs.days import read_stamps
 from features.inputs.tables import DATE_NAMES, FIELDS, SYMBOL_NAMES, as_pandas, plain_name
@@ -55,6 +56,8 @@ def tidy(frame: object, *, symbol: str | None = None) -> pd.DataFrame:
     InvalidBarsError
         If a column is missing or there twice; the message names it and the columns met.
     """
+    if symbol is not None and (not isinstance(symbol, str) or not symbol):
+        raise refusal(symbol, "symbol", "the symbol of the frame's bars")
     if isinstance(frame, Mapping):
         return _from_mapping(frame, symbol)
     if isinstance(frame, list | tuple) and frame:

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from features.checks import as_count, as_kind, as_path, as_texts, refusal
 from features.components import components_in_pieces
 from features.errors import FeatureError, InvalidBarsError
 from features.factors import PANEL_NAMES
@@ -143,13 +144,27 @@ def features_in_pieces(
     >>> found.symbols, found.values.shape
     (('A', 'B'), (2, 48))
     """
-    path = Path(path)
+    path = as_path(path)
+    # A text, a frame and a dictionary can be gone through too, and hold no pieces.
+    if isinstance(pieces, str | bytes | Mapping) or hasattr(pieces, "columns"):
+        raise refusal(pieces, "pieces", "a list of Bars, paths, or functions that return bars")
+    pieces = list(as_kind(pieces, "pieces", Iterable, "a list of Bars, paths, or functions"))
+    if symbols is not None:
+        symbols = as_texts(symbols)
+    if events is not None:
+        as_kind(events, "events", Events, "Events, such as Events.from_frames(earnings=frame)")
+    if sectors is not None:
+        as_kind(sectors, "sectors", Mapping, "a mapping of symbol to its sector")
+    if executor is not None:
+        as_kind(executor, "executor", Executor, "a concurrent.futures.Executor")
+    if workers is not None:
+        as_count(workers, "workers")
     if not path.parent.is_dir():
         raise FeatureError(f"no folder {path.parent} to write {path.name} to; make it first")
     spread = partial(in_order, executor=executor, workers=workers)
     with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as name:
         closes = StoredCloses(Path(name))
-        members, column = _read(list(pieces), closes, spread)
+        members, column = _read(pieces, closes, spread)
         days = _days_until(closes.dates, as_of)
         rows = Rows(column, symbols)
         calendars = closes.calendars(len(days))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from features.checks import as_array, as_kind
 from features.errors import FeatureError
 
 HISTORICAL = (
@@ -46,16 +47,19 @@ def historical_sub_scores(track_record: Mapping[str, ArrayLike]) -> NDArray[np.f
     FeatureError
         If a key is missing or the arrays differ in length.
     """
+    as_kind(track_record, "track_record", Mapping, "a mapping of names to arrays")
     missing = [key for key in _KEYS if key not in track_record]
     if missing:
         raise FeatureError(
             f"the track record lacks {', '.join(missing)}; expected {', '.join(_KEYS)}"
         )
     last, age, fast, slow, n_scans, n_hits = (
-        np.asarray(track_record[key], dtype=np.float64) for key in _KEYS
+        as_array(track_record[key], key, "an array of numbers") for key in _KEYS
     )
     if len({array.shape for array in (last, age, fast, slow, n_scans, n_hits)}) != 1:
         raise FeatureError("the arrays of the track record differ in length")
+    if last.ndim != 1:
+        raise FeatureError(f"last_reward has shape {last.shape}; expected one number a symbol")
     seen = ~np.isnan(last)
     fade = 0.5 ** (np.maximum(age, 0.0) / _HALF_LIFE)
     rate = (n_hits + _PRIOR_SCANS * _PRIOR_RATE) / (n_scans + _PRIOR_SCANS)

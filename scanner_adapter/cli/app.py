@@ -7,11 +7,11 @@ traceback is a defect of ours.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -25,14 +25,18 @@ from scanner_adapter.cli.options import (
     Budget,
     EventFiles,
     FirstScan,
+    HitRule,
     LastScan,
     LogFile,
     RatingsFile,
     SameDay,
     SectorsFile,
     SkipBadRows,
+    Top,
     Warmup,
     Zone,
+    given_options,
+    hit_rule,
     reading,
 )
 from scanner_adapter.errors import AdapterError
@@ -91,7 +95,15 @@ def _root(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option("--verbose", "-v", count=True, help="Log more; -vv logs everything."),
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only.")] = False,
 ) -> None:
+    if verbose or quiet:
+        level = logging.ERROR if quiet else max(logging.WARNING - 10 * verbose, logging.DEBUG)
+        logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     # Scanners named package.module:function are found where the command is run, as by python -m.
     if "" not in sys.path:
         sys.path.insert(0, "")
@@ -99,22 +111,20 @@ def _root(
 
 @app.command()
 def demo(
-    quick: Annotated[bool, typer.Option("--quick", help="300 symbols, under 20 s.")] = False,
-    store: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Where to keep what is learned; default .scanrank/store."),
-    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer scans, some ten seconds.")] = False,
+    market: Annotated[
+        str, typer.Option(metavar="KIND", help="'real' scans, or a 'simulated' market.")
+    ] = "real",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of recall.png.")] = Path(
         ".scanrank"
     ),
 ) -> None:
-    """Scan about 1,000 symbols on ten days, in file order and prioritised (60 to 90 s)."""
+    """Replay real scans in three orders side by side (under a minute)."""
     from rich.console import Console
 
     from scanner_adapter.demo.run import FULL, QUICK, run_demo
 
-    url = store or "embedded://" + quote(str(Path(".scanrank/store").resolve()))
-    run_demo(QUICK if quick else FULL, store=url, out=out, console=Console(highlight=False))
+    run_demo(QUICK if quick else FULL, market=market, out=out, console=Console(highlight=False))
 
 
 @app.command()
@@ -204,6 +214,7 @@ def compare(
 
 @app.command()
 def replay(
+    context: typer.Context,
     bars: BarsFile = None,
     ratings: RatingsFile = None,
     log: LogFile = None,
@@ -211,13 +222,8 @@ def replay(
     events: EventFiles = None,
     from_: FirstScan = None,
     to: LastScan = None,
-    top: Annotated[
-        float, typer.Option(metavar="SHARE", help="A hit is this top share of the day's ratings.")
-    ] = 0.05,
-    hit: Annotated[
-        str | None,
-        typer.Option(metavar="RULE", help="Instead of --top: 'signal' or 'rating:NUMBER'."),
-    ] = None,
+    top: Top = None,
+    hit: HitRule = None,
     budget: Budget = None,
     same_day: SameDay = False,
     settings: SettingsFile = None,
@@ -270,21 +276,19 @@ def replay(
     tz: Zone = None,
 ) -> None:
     """Replay a scanner's logged ratings: what would prioritising have been worth?"""
-    from bandit.rewards import TopShare, rule_from_text
     from scanner_adapter.cli.replay import ReplayRequest, run_replay
     from scanner_adapter.replay.breakdown import group_kind
     from scanner_adapter.replay.pace import Pace
+    from scanner_adapter.replay.read import LogFiles
 
     is_as_logged = run_replay(
         ReplayRequest(
-            bars=bars,
-            ratings=ratings,
-            sectors=sectors,
-            events=tuple(events or ()),
-            log=log,
+            files=LogFiles(
+                log, bars, ratings, sectors, tuple(events or ()), reading(skip_bad_rows, tz)
+            ),
             from_=from_,
             to=to,
-            rule=TopShare(top) if hit is None else rule_from_text(hit),
+            rule=hit_rule(top, hit),
             budget=budget,
             same_day=same_day,
             settings=settings,
@@ -302,7 +306,7 @@ def replay(
             is_again=again,
             json_file=json_file,
             report_folder=report,
-            reading=reading(skip_bad_rows, tz),
+            given=given_options(context),
         )
     )
     if not is_as_logged:
@@ -343,41 +347,45 @@ def _factors() -> None:
 
 @factors_app.command("report")
 def factors_report(
-    bars: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="Daily bars: Parquet or CSV, tidy or yfinance's."),
-    ],
-    ratings: Annotated[
-        Path, typer.Option(metavar="FILE", help="A scanner's logged rows: date, symbol, rating.")
-    ],
-    events: EventFiles = None,
-    top: Annotated[
-        float, typer.Option(metavar="SHARE", help="A hit is this top share of the day's ratings.")
-    ] = 0.05,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
-    ] = None,
-    to: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Last scan; default: the last.")
-    ] = None,
-    same_day: Annotated[
-        bool,
+    context: typer.Context,
+    bars: BarsFile = None,
+    ratings: RatingsFile = None,
+    log: LogFile = None,
+    scores: Annotated[
+        Path | None,
         typer.Option(
-            "--same-day/--day-old",
-            help="Whether sub-scores see the scan's own day, or end on the trading day before.",
+            "--context",
+            metavar="FILE",
+            help="Sub-scores of your own, beside --bars or instead of them: Parquet or CSV with "
+            "date, symbol and a column for each, as known when that day was scanned.",
         ),
-    ] = False,
+    ] = None,
+    events: EventFiles = None,
+    top: Top = None,
+    hit: HitRule = None,
+    from_: FirstScan = None,
+    to: LastScan = None,
+    same_day: SameDay = False,
     skip_bad_rows: SkipBadRows = False,
     tz: Zone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Show coverage, lift, stability and redundancy of every sub-score."""
-    from scanner_adapter.cli.factors import as_dict, as_text, report_on_files
+    from scanner_adapter.cli.factors import FactorsRequest, as_dict, as_text, report_on
+    from scanner_adapter.replay.read import LogFiles
 
-    found = report_on_files(
-        bars, ratings, events=events or (), top=top, from_=from_, to=to, same_day=same_day,
-        reading=reading(skip_bad_rows, tz),
+    found, left_out = report_on(
+        FactorsRequest(
+            files=None if scores is not None else LogFiles(
+                log, bars, ratings, events=tuple(events or ()), reading=reading(skip_bad_rows, tz)
+            ),
+            log=log, bars=bars, ratings=ratings, scores=scores, events=tuple(events or ()),
+            rule=hit_rule(top, hit), from_=from_, to=to, same_day=same_day,
+            given=given_options(context), reading=reading(skip_bad_rows, tz),
+        )
     )  # fmt: skip
+    for sentence in left_out:
+        print(f"scanrank: left out: {sentence}.", file=sys.stderr)
     print(json.dumps(as_dict(found), indent=2, allow_nan=False) if as_json else as_text(found))
 
 

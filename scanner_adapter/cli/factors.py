@@ -2,89 +2,238 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import TopShare
+from bandit.rewards import RewardRule, TopShare
 from features.factors import Panel, sub_score_panel
 from features.inputs.bars import Bars
-from features.inputs.tables import Reading
+from features.inputs.events import Events
+from features.inputs.tables import Reading, Rows, read_table
 from features.report import FactorReport, factor_report
+from scanner_adapter.cli.options import refuse_idle
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.jsonio import finite
-from scanner_adapter.replay.logs.outcome_log import OutcomeLog
+from scanner_adapter.replay.logs.outcome_log import OutcomeLog, read_ratings
+from scanner_adapter.replay.read import LogFiles
 
 _HEADING = "sub-score             known p10 p50 p90  lift 95 % range   low same verdict"
 _LEGEND = """\
 known: share of symbols and days; p10, p50, p90: percentiles of the score
 lift: rate of hits in the day's top tenth by this score over the rate in all,
 with its range; low: the same in the bottom tenth; same: share of four periods
-in which the stronger of the two points the same way"""
+in which the stronger of the two points the same way
+too good: holds nearly all hits in one tenth: the scanner's own formula, or it
+looks ahead; weak: both lifts may be 1; redundant: ranks as another does"""
 
 
-def report_on_files(
-    bars: Path,
-    ratings: Path,
-    *,
-    events: Sequence[Path] = (),
-    top: float,
-    from_: str | None,
-    to: str | None,
-    same_day: bool,
-    reading: Reading | None = None,
-) -> FactorReport:
-    """Judge the sub-scores that each scan could know by what that scan found.
+@dataclass(frozen=True)
+class FactorsRequest:
+    """What was asked for; see the command's help. `files` is None with `scores`."""
+
+    files: LogFiles | None
+    log: str | None
+    bars: Path | None
+    ratings: Path | None
+    scores: Path | None
+    events: tuple[Path, ...]
+    rule: RewardRule | None
+    from_: str | None
+    to: str | None
+    same_day: bool
+    given: Mapping[str, str]
+    reading: Reading = field(default_factory=Reading)
+
+
+def report_on(request: FactorsRequest) -> tuple[FactorReport, tuple[str, ...]]:
+    """Return the report, and what of the log is left out, a sentence each.
+
+    Raises
+    ------
+    InvalidInputError, FeatureError
+        See `report_on_log`; also for an option that would change nothing.
+    """
+    period = {"from_": request.from_, "to": request.to}
+    if request.files is not None:
+        if request.files.kind not in ("bars", "stopped journal"):
+            idle = ["bars", "events", "same_day"]
+            refuse_idle(request.given, idle, "the scans of this log bring what they knew")
+        return report_on_log(request.files, request.rule, same_day=request.same_day, **period)
+    if request.scores is None or request.log is not None or request.ratings is None:
+        raise InvalidInputError(
+            "--context needs --ratings, the results to judge by; a journal (--log) brings its own "
+            "sub-scores"
+        )
+    if request.bars is None:
+        idle = ["events", "same_day"]
+        refuse_idle(request.given, idle, "your own sub-scores stand as they are")
+    return report_on_own(
+        request.scores, request.ratings, request.bars, request.rule, events=request.events,
+        same_day=request.same_day, reading=request.reading, **period,
+    )  # fmt: skip
+
+
+def report_on_log(
+    files: LogFiles, rule: RewardRule | None, *, from_: str | None, to: str | None, same_day: bool
+) -> tuple[FactorReport, tuple[str, ...]]:
+    """Judge the sub-scores that each complete scan could know by what that scan found.
 
     A symbol counts on the days on which the scanner rated it, as in `scanrank replay`.
+
+    Returns
+    -------
+    report, left_out
+        See `Log.left_out`.
 
     Raises
     ------
     InvalidInputError, FeatureError
         For files that cannot be read or do not fit, and where there is no hit to judge by.
     """
-    rule = TopShare(top)
+    if files.kind == "bars" and files.ratings is not None and files.bars is not None:
+        bars = Bars.read(files.bars, **files.reading)
+        outcomes = OutcomeLog.read(files.ratings, bars.dates, bars.symbols, **files.reading)
+        days = outcomes.days(from_, to)
+        events = read_events(files.events, **files.reading)
+        panel = _bars_panel(bars, events, days, same_day=same_day)
+        return _judged(panel, outcomes, days, files.rule(rule)), outcomes.left_out
+    log, _ = files.read(rule)
+    days = log.days(from_, to)
+    scans = list(log.scans(days, same_day=same_day))
+    names = tuple(dict.fromkeys(name for scan in scans for name in scan.sub_score_names))
+    values = np.full((len(scans), len(log.symbols), len(names)), np.nan, np.float32)
+    hits = np.zeros(values.shape[:2], bool)
+    for row, scan in enumerate(scans):
+        columns = [names.index(name) for name in scan.sub_score_names]
+        values[row, scan.places[:, None], columns] = scan.sub_scores
+        hits[row, scan.places] = scan.hits
+    panel = Panel(values, names, log.dates[days], log.symbols)
+    return factor_report(panel, hits, day_old=False), log.left_out
+
+
+def report_on_own(
+    scores: Path,
+    ratings: Path,
+    bars: Path | None,
+    rule: RewardRule | None,
+    *,
+    events: Sequence[Path] = (),
+    from_: str | None,
+    to: str | None,
+    same_day: bool,
+    reading: Reading | None = None,
+) -> tuple[FactorReport, tuple[str, ...]]:
+    """Judge a frame of sub-scores, beside those of the bars where there are some.
+
+    Parameters
+    ----------
+    scores : path
+        `.parquet` or `.csv` with date, symbol and a number in every other column, each row as it
+        was known when the symbol was scanned on that day.
+    ratings, bars : path
+    rule : RewardRule, optional
+        By default the top 5 %.
+
+    Returns
+    -------
+    report, left_out
+        See `OutcomeLog.left_out`.
+
+    Raises
+    ------
+    InvalidInputError, FeatureError
+        As `report_on_log`.
+    """
+    frame, rated = read_scores(scores), read_ratings(ratings)
     how = reading or Reading()
-    released = read_events(events, **how)
-    known = Bars.read(bars, **how)
-    log = OutcomeLog.read(ratings, known.dates, known.symbols, **how)
-    is_rated = ~np.isnan(log.rating)
-    days = _days(log, is_rated, from_, to)
-    hits = np.zeros((len(days), len(known.symbols)), bool)
-    for row, day in enumerate(days):
-        places = np.flatnonzero(is_rated[day])
-        hits[row, places] = log.hits(rule, int(day), places)
-    # Each scan beside the day whose evening it knew: gaps between scans then do no harm.
-    panel = sub_score_panel(known, released, dates=known.dates[days - (not same_day)])
-    values = np.where(is_rated[days][:, :, None], panel.values, np.float32(np.nan))
-    aligned = Panel(values, panel.names, known.dates[days], panel.symbols)
-    return factor_report(aligned, hits, day_old=False)
+    known = None if bars is None else Bars.read(bars, **how)
+    if known is None:
+        rows = Rows(rated.reset_index(drop=True), "ratings", InvalidInputError)
+        day, rated_symbols = rows.stamps().days, rows.codes()[1]
+        dates = np.union1d(np.unique(day), np.unique(day)[:1] - 1)  # the day before the first scan
+        symbols = tuple(sorted({*frame["symbol"], *rated_symbols}))
+    else:
+        dates, symbols = known.dates, known.symbols
+    outcomes = OutcomeLog.from_frame(rated, dates, symbols, **how)
+    days = outcomes.days(from_, to)
+    panel = _own_panel(frame, dates[days], symbols)
+    if known is not None:
+        beside = _bars_panel(known, read_events(events, **how), days, same_day=same_day)
+        values = np.concatenate([panel.values, beside.values], axis=2)
+        panel = Panel(values, (*panel.names, *beside.names), panel.dates, symbols)
+    return _judged(panel, outcomes, days, rule or TopShare()), outcomes.left_out
 
 
-def _days(
-    log: OutcomeLog, is_rated: np.ndarray[tuple[int, int], np.dtype[np.bool_]],
-    from_: str | None, to: str | None,
-) -> np.ndarray[tuple[int], np.dtype[np.intp]]:  # fmt: skip
-    """Rows of the days with ratings from `from_` to `to`; nothing was known before the first."""
-    wanted = is_rated.any(axis=1) & (np.arange(len(log.dates)) > 0)
-    for given, is_first in ((from_, True), (to, False)):
-        if given is not None:
-            try:
-                day = np.datetime64(pd.Timestamp(given), "D")
-            except ValueError as err:
-                raise InvalidInputError(
-                    f"{given!r} is no date; expected one such as 2019-12-31"
-                ) from err
-            wanted &= log.dates >= day if is_first else log.dates <= day
-    if not wanted.any():
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read sub-scores of one's own: date (datetime64), symbol (str) and numbers.
+
+    Raises
+    ------
+    InvalidInputError
+        For a file that cannot be read, a column that holds no numbers, or a row that stands twice.
+    """
+    frame = read_table(path, what="--context", error=InvalidInputError)
+    if missing := [name for name in ("date", "symbol") if name not in frame.columns]:
         raise InvalidInputError(
-            f"no scan from {from_ or 'the first'} to {to or 'the last'}; the bars run "
-            f"{log.dates[0]} .. {log.dates[-1]}"
+            f"--context {path} lacks the column {', '.join(missing)}; met "
+            f"{', '.join(map(str, frame.columns[:12]))}"
         )
-    return np.flatnonzero(wanted)
+    table = Rows(frame.reset_index(drop=True), "--context", InvalidInputError, "raise")
+    day, (codes, symbols) = table.stamps().days, table.codes()
+    names = [name for name in frame.columns if name not in ("date", "symbol")]
+    if not names:
+        raise InvalidInputError(
+            f"--context {path} has no column beside date and symbol; expected a number in each"
+        )
+    if words := [name for name in names if not pd.api.types.is_numeric_dtype(frame[name])]:
+        raise InvalidInputError(
+            f"--context {path}: column {words[0]} holds {frame[words[0]].iloc[0]!r}; expected "
+            "numbers in every column beside date and symbol"
+        )
+    frame = frame.assign(date=day.astype("datetime64[s]"), symbol=np.array(symbols)[codes])
+    if (twice := frame.duplicated(["date", "symbol"])).any():
+        row = frame[twice].iloc[0]
+        raise InvalidInputError(
+            f"--context {path} holds {row['symbol']} on {row['date']:%Y-%m-%d} twice; expected one "
+            "row per symbol and day"
+        )
+    return frame
+
+
+def _own_panel(frame: pd.DataFrame, dates: NDArray[np.datetime64], symbols: Sequence[str]) -> Panel:
+    names = tuple(str(name) for name in frame.columns if name not in ("date", "symbol"))
+    index = pd.MultiIndex.from_product([pd.DatetimeIndex(dates), symbols])
+    rows = frame.set_index(["date", "symbol"]).reindex(index).to_numpy(np.float32)
+    return Panel(rows.reshape(len(dates), len(symbols), len(names)), names, dates, tuple(symbols))
+
+
+def _bars_panel(
+    bars: Bars, released: Events | None, days: NDArray[np.intp], *, same_day: bool
+) -> Panel:
+    """Sub-scores from bars and events as each day's scan knew them."""
+    # Each scan beside the day whose evening it knew: gaps between scans then do no harm.
+    panel = sub_score_panel(bars, released, dates=bars.dates[days - (not same_day)])
+    return Panel(panel.values, panel.names, bars.dates[days], panel.symbols)
+
+
+def _judged(
+    panel: Panel, outcomes: OutcomeLog, days: NDArray[np.intp], rule: RewardRule
+) -> FactorReport:
+    is_rated = ~np.isnan(outcomes.rating[days])
+    hits = np.zeros(is_rated.shape, bool)
+    for row, day in enumerate(days.tolist()):
+        places = np.flatnonzero(is_rated[row])
+        hits[row, places] = outcomes.hits(rule, day, places)
+    values = np.where(is_rated[:, :, None], panel.values, np.float32(np.nan))
+    return factor_report(
+        Panel(values, panel.names, panel.dates, panel.symbols), hits, day_old=False
+    )
 
 
 def as_dict(found: FactorReport) -> dict[str, object]:
@@ -100,13 +249,16 @@ def as_text(found: FactorReport) -> str:
     """Return the report as a table of at most 80 columns, the strongest of each factor first."""
     lines = [f"{found.n_days} scans, base rate of hits {found.base_rate:.2%}", _HEADING]
     table = found.table.assign(
-        factor=[str(name).partition(".")[0] for name in found.table.index],
+        factor=[
+            str(name).partition(".")[0] if "." in str(name) else "your own"
+            for name in found.table.index
+        ],
         strength=found.table[["lift", "low_lift"]].max(axis=1),
     )
     for factor, rows in table.groupby("factor", sort=False):
         lines.append(str(factor))
         known = rows[rows["verdict"] != "unknown"].sort_values("strength", ascending=False)
-        lines += [_line(str(name).partition(".")[2], row) for name, row in known.iterrows()]
+        lines += [_line(str(name).rpartition(".")[2], row) for name, row in known.iterrows()]
         if n_unknown := len(rows) - len(known):
             lines.append(f"  {n_unknown} sub-scores without data")
     twins = table[table["verdict"] == "redundant"]
@@ -119,8 +271,11 @@ def as_text(found: FactorReport) -> str:
 
 def _line(name: str, row: pd.Series) -> str:
     spread = f"{row['lift_low']:.2f}-{row['lift_high']:.2f}"
+    # Of one's own sub-scores, which may be of any size, there is room for small ones.
+    percentiles = " ".join(
+        f"{row[p]:>3.0f}" if -99 < row[p] < 999 else "  –" for p in ("p10", "p50", "p90")
+    )
     return (
-        f"  {name:<20} {row['coverage']:>4.0%} {row['p10']:>3.0f} {row['p50']:>3.0f} "
-        f"{row['p90']:>3.0f} {row['lift']:>5.2f} {spread:>10} {row['low_lift']:>5.2f} "
-        f"{row['stability']:>4.2f} {row['verdict']}"
+        f"  {name:<20.20} {row['coverage']:>4.0%} {percentiles} {row['lift']:>5.2f} {spread:>10} "
+        f"{row['low_lift']:>5.2f} {row['stability']:>4.2f} {row['verdict']}"
     ).rstrip()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bandit.errors import InvalidInputError
+
 if TYPE_CHECKING:
+    from bandit.rewards import RewardRule
     from features.inputs.tables import Reading
 
 BarsFile = Annotated[
@@ -60,6 +64,22 @@ FirstScan = Annotated[
     str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
 ]
 LastScan = Annotated[str | None, typer.Option(metavar="DATE", help="Last scan; default: the last.")]
+Top = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="A hit is this top share of a scan's ratings. Default: the rule that judged a "
+        "journal, else 0.05.",
+    ),
+]
+HitRule = Annotated[
+    str | None,
+    typer.Option(
+        "--hit",
+        metavar="RULE",
+        help="Instead of --top: 'top:0.05', 'signal' or 'rating:NUMBER'.",
+    ),
+]
 Budget = Annotated[
     float | None,
     typer.Option(metavar="SHARE", help="Stop each scan at this share of the symbols."),
@@ -81,9 +101,58 @@ Warmup = Annotated[
 ]
 
 
+def hit_rule(top: float | None, hit: str | None) -> RewardRule | None:
+    """Return what counts as a hit, None where neither option says.
+
+    Raises
+    ------
+    InvalidInputError
+        For both, or a rule that cannot be read.
+    """
+    from bandit.rewards import TopShare, rule_from_text
+
+    if top is not None and hit is not None:
+        raise InvalidInputError(f"--top {top:g} and --hit {hit} are two rules; give one of them")
+    if top is not None:
+        return TopShare(top)
+    return None if hit is None else rule_from_text(hit)
+
+
 def reading(skip_bad_rows: bool, tz: str | None) -> Reading:
     """Return how the files of a command are read; refuses a zone that does not exist."""
     from features.inputs.days import check_zone
 
     check_zone(tz)
     return {"on_bad": "skip" if skip_bad_rows else "raise", "tz": tz}
+
+
+def given_options(context: typer.Context) -> dict[str, str]:
+    """Return the options that stand on the command line: parameter name to option, as `--top`."""
+    given = {}
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        is_default = context.params.get(str(option.name)) is False  # as --day-old
+        if source is not None and source.name == "COMMANDLINE" and not is_default:
+            given[str(option.name)] = option.opts[0]
+    return given
+
+
+def refuse_idle(given: Mapping[str, str], idle: Collection[str], why: str) -> None:
+    """Refuse the first given option that would change nothing.
+
+    Parameters
+    ----------
+    given : mapping
+        From `given_options`.
+    idle : collection of str
+        Names of the parameters that nothing is done with.
+    why : str
+        What is done instead, as "has no effect here: <why>".
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    for name, option in given.items():
+        if name in idle:
+            raise InvalidInputError(f"{option} has no effect here: {why}; leave it out")

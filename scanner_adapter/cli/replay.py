@@ -4,48 +4,62 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
-from bandit.stores import Entry
-from features.inputs.bars import Bars
-from features.inputs.tables import Reading
-from scanner_adapter.inputs.context import market_facts
-from scanner_adapter.inputs.events import read_events
+from scanner_adapter.cli.options import refuse_idle
 from scanner_adapter.jsonio import write_whole
-from scanner_adapter.replay import Configuration, Log, ReplayLog, bundled_log, replay
+from scanner_adapter.replay import Configuration, replay
 from scanner_adapter.replay.breakdown import By, breakdown, breakdown_table
-from scanner_adapter.replay.journals.journal_scan import FactsOf, journal_scans, recorded_log
 from scanner_adapter.replay.journals.off_policy import judge_stopped, judgement_table
 from scanner_adapter.replay.journals.reproduce import again_table, replay_again
-from scanner_adapter.replay.logs.bundled import WARMUP
 from scanner_adapter.replay.pace import Pace
 from scanner_adapter.replay.pictures.page import page
 from scanner_adapter.replay.pictures.pictures import check_installed, write_pictures
+from scanner_adapter.replay.read import LogFiles
+from scanner_adapter.replay.run import describe
 from scanner_adapter.settings import Settings
-from scanner_adapter.state.parquet import is_journal, is_parquet, read_journal
 
-BUNDLED = "bundled"
+# Which options each kind of answer uses; every other one is refused.
+_AGAIN = {"log", "bars", "sectors", "events", "again", "json_file"}
+_STOPPED = {
+    "log", "bars", "ratings", "sectors", "events", "from_", "to", "top", "hit", "warmup",
+    "json_file",
+}  # fmt: skip
+_REPLAYED = {
+    "log", "from_", "to", "top", "hit", "budget", "settings", "batch_size", "warmup",
+    "seed", "workers", "delay_batches", "delay_s", "evaluation_s", "by", "json_file", "report",
+}  # fmt: skip
+_HEEDED = {
+    "stopped journal": (
+        _STOPPED, "every scan of this journal was stopped, so that recall is estimated from it "
+        "and no order is run",
+    ),
+    "bars": (
+        {*_REPLAYED, "bars", "ratings", "sectors", "events", "same_day"},
+        "bars and ratings are replayed",
+    ),
+    "journal": (
+        {*_REPLAYED, "sectors"}, "this journal has complete scans, which bring what they knew",
+    ),
+    "bundled": (_REPLAYED, "the scans that come with scanrank bring what they knew"),
+    "recorded": (_REPLAYED, "recorded scans bring what they knew"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """What was asked for; see the command's help."""
+    """What was asked for; see the command's help. `given`: see `given_options`."""
 
-    bars: Path | None
-    ratings: Path | None
-    sectors: Path | None
-    events: tuple[Path, ...]
-    log: str | None
+    files: LogFiles
     from_: str | None
     to: str | None
-    rule: RewardRule
+    rule: RewardRule | None
     budget: float | None
     same_day: bool
     settings: Path | None
@@ -57,7 +71,7 @@ class ReplayRequest:
     is_again: bool
     json_file: Path | None
     report_folder: Path | None
-    reading: Reading = field(default_factory=Reading)
+    given: Mapping[str, str]
 
 
 def run_replay(request: ReplayRequest) -> bool:
@@ -66,22 +80,27 @@ def run_replay(request: ReplayRequest) -> bool:
     Raises
     ------
     InvalidInputError
-        Before any work when the JSON file's folder, or what draws pictures, is missing: a long
-        replay must not end so.
+        Before any work for an option that would change nothing, and when the JSON file's folder,
+        or what draws pictures, is missing: a long replay must not end so.
     """
     if request.report_folder is not None:
         check_installed()
     if request.json_file is not None and not request.json_file.absolute().parent.is_dir():
         raise InvalidInputError(f"--json {request.json_file}: there is no such folder")
-    _check_events(request.events, request.bars)
     console = Console(highlight=False)
-    journal = _journal(request)
     if request.is_again:
-        return _play_again(request, journal, console)
-    if journal is not None and not any(scan.is_complete for scan in journal_scans(journal)):
-        _judge_stopped(request, journal, console)
+        idle = request.given.keys() - _AGAIN
+        refuse_idle(request.given, idle, "--again makes the choices of a journal again, as it is")
+        return _play_again(request, console)
+    kind = request.files.kind
+    heeded, why = _HEEDED[kind]
+    refuse_idle(request.given, request.given.keys() - heeded, why)
+    _refuse_idle_pairs(request, kind)
+    if kind == "stopped journal":
+        _judge_stopped(request, console)
         return True
-    log, warmup = _log(request, journal, console)
+    log, warmup = request.files.read(request.rule)
+    _say(console, log.left_out)
     settings = Settings.of(request.settings)
     errors = Console(stderr=True)
     with Progress(
@@ -121,112 +140,33 @@ def run_replay(request: ReplayRequest) -> bool:
     return True
 
 
-def read_log(
-    log: str | None,
-    bars: Path | None,
-    ratings: Path | None,
-    rule: RewardRule,
-    sectors: Path | None = None,
-    events: Sequence[Path] = (),
-    reading: Reading | None = None,
-) -> tuple[Log, int]:
-    """Return the log that a command's options name, and how many scans its warm-up has.
-
-    Parameters
-    ----------
-    log : str, optional
-        "bundled" (also where nothing is named), or a file: a journal's export, or recorded scans
-        in the bundled log's format.
-    bars, ratings : path, optional
-        Both or neither.
-    sectors : path, optional
-        A table with columns symbol and sector.
-    events : sequence of path
-        See `read_events`; with `bars` only.
-    reading : Reading, optional
-        What happens to bad rows, and the market's zone.
-
-    Raises
-    ------
-    InvalidInputError
-        For options that contradict each other, or a file that cannot be read.
-    """
-    _check_events(events, bars)
-    if bars is None and ratings is None:
-        if log in (None, BUNDLED):
-            return bundled_log(rule), WARMUP
-        path = Path(str(log))
-        if not path.is_file():
-            raise InvalidInputError(
-                f"--log {log}: there is no such file; expected 'bundled', or a journal from "
-                "`scanrank journal export`"
-            )
-        if not is_parquet(path):
-            raise InvalidInputError(f"--log {log} is no Parquet file; expected a journal's export")
-        if is_journal(path):
-            return recorded_log(journal_scans(read_journal(path)), rule, _sectors(sectors)), 60
-        return bundled_log(rule, path=path), WARMUP
-    if log is not None:
-        raise InvalidInputError(f"--log {log} and --bars are two logs; give one of them")
-    if bars is None or ratings is None:
-        missing = "--bars" if bars is None else "--ratings"
+def _refuse_idle_pairs(request: ReplayRequest, kind: str) -> None:
+    """Refuse options that need another one to change anything."""
+    given = request.given
+    if "evaluation_s" in given and request.pace.workers == 1 and not request.pace.delay_s:
         raise InvalidInputError(
-            f"{missing} is missing; give --bars and --ratings together, or neither for the log "
-            "that comes with scanrank"
+            f"{given['evaluation_s']} has no effect without --workers or --delay: late results are "
+            "measured in evaluations; give one of them, or leave it out"
         )
-    how = reading or Reading()
-    released, known = read_events(events, **how), _sectors(sectors)
-    return ReplayLog.read(bars, ratings, rule=rule, events=released, sectors=known, **how), 60
-
-
-def _check_events(events: Sequence[Path], bars: Path | None) -> None:
-    if events and bars is None:
+    needs_bars = [name for name in ("sectors", "events") if name in given]
+    if kind == "stopped journal" and needs_bars and request.files.bars is None:
+        raise InvalidInputError(f"{given[needs_bars[0]]} has no effect without --bars; add them")
+    is_shown = request.by == "sector" or request.report_folder is not None
+    if kind == "journal" and "sectors" in given and not is_shown:
         raise InvalidInputError(
-            f"--events {events[0]} needs --bars: a log without bars brings the features that its "
-            "scans had"
+            "--sectors has no effect on a journal without --by sector or --report: its scans bring "
+            "the sectors that they knew"
         )
 
 
-def _journal(request: ReplayRequest) -> list[Entry] | None:
-    """The entries of the journal that --log names; None where it names another kind of log."""
-    if request.log in (None, BUNDLED):
-        return None
-    path = Path(str(request.log))
-    if not path.is_file() or not is_parquet(path) or not is_journal(path):
-        return None
-    return list(read_journal(path))
-
-
-def _log(request: ReplayRequest, journal: list[Entry] | None, console: Console) -> tuple[Log, int]:
-    if journal is None:
-        return read_log(
-            request.log,
-            request.bars,
-            request.ratings,
-            request.rule,
-            request.sectors,
-            request.events,
-            request.reading,
-        )
-    scans = journal_scans(journal)
-    log = recorded_log(scans, request.rule, _sectors(request.sectors))
-    n_left_out = len(scans) - len(log.recorded)
-    if n_left_out:
-        console.print(
-            f"{n_left_out} of the journal's {len(scans)} scans did not run to their end and are "
-            "left out: no order can be judged exactly on them."
-        )
-    # Of a short journal, a quarter is learned from and not measured.
-    return log, min(60, len(log.recorded) // 4)
-
-
-def _play_again(request: ReplayRequest, journal: list[Entry] | None, console: Console) -> bool:
-    if journal is None:
+def _play_again(request: ReplayRequest, console: Console) -> bool:
+    journal = request.files.entries
+    if journal is None or request.files.log is None:
         raise InvalidInputError(
             "--again makes the choices of a live scanner again: name its journal with --log "
             "(`scanrank journal export` writes it)"
         )
-    verdicts = replay_again(journal, facts_of=_facts_of(request))
+    verdicts = replay_again(journal, facts_of=request.files.facts_of())
     console.print(again_table(verdicts))
     if request.json_file is not None:
         rows = [asdict(verdict) for verdict in verdicts]
@@ -234,40 +174,29 @@ def _play_again(request: ReplayRequest, journal: list[Entry] | None, console: Co
     return all(verdict.is_same is not False for verdict in verdicts)
 
 
-def _judge_stopped(request: ReplayRequest, journal: list[Entry], console: Console) -> None:
+def _judge_stopped(request: ReplayRequest, console: Console) -> None:
+    rule = request.files.rule(request.rule)
     console.print(
-        "Every scan of this journal was stopped: orders are judged from the logged propensities."
+        "Every scan of this journal was stopped: orders are judged from the logged propensities. "
+        f"A hit is {describe(rule)}."
     )
-    judgements = judge_stopped(journal, facts_of=_facts_of(request))
+    left_out: list[str] = []
+    judgements = judge_stopped(
+        request.files.entries or (),
+        facts_of=request.files.facts_of(),
+        rule=rule,
+        from_=request.from_,
+        to=request.to,
+        warmup=request.warmup or 0,
+        left_out=left_out,
+    )
+    _say(console, left_out)
     console.print(judgement_table(judgements))
     if request.json_file is not None:
         rows = [asdict(judgement) for judgement in judgements]
         write_whole(request.json_file, json.dumps(rows, indent=2, allow_nan=False) + "\n")
 
 
-def _facts_of(request: ReplayRequest) -> FactsOf | None:
-    """Facts of scans that were stopped, from --bars, --events and --sectors."""
-    if request.bars is None:
-        return None
-    bars, sectors = Bars.read(request.bars, **request.reading), _sectors(request.sectors)
-    events = read_events(request.events, **request.reading)
-    return lambda symbols, as_of: market_facts(
-        symbols, bars=bars, events=events, as_of=as_of, sectors=sectors
-    )
-
-
-def _sectors(path: Path | None) -> dict[str, str] | None:
-    if path is None:
-        return None
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values={"sector": [""]})
-    except (ValueError, OSError) as err:
-        raise InvalidInputError(f"--sectors {path} cannot be read as CSV: {err}") from err
-    missing = {"symbol", "sector"} - set(table.columns)
-    if missing:
-        raise InvalidInputError(
-            f"--sectors {path} has columns {', '.join(map(str, table.columns[:8]))}; expected "
-            "symbol and sector"
-        )
-    known = table.dropna(subset=["symbol", "sector"])
-    return dict(zip(known["symbol"], known["sector"], strict=True))
+def _say(console: Console, left_out: Sequence[str]) -> None:
+    for sentence in left_out:
+        console.print(f"Left out: {sentence}.")

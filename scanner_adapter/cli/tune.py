@@ -16,15 +16,20 @@ from scanner_adapter.cli.options import (
     Budget,
     EventFiles,
     FirstScan,
+    HitRule,
     LastScan,
     LogFile,
     RatingsFile,
     SameDay,
     SectorsFile,
     SkipBadRows,
+    Top,
     Warmup,
     Zone,
+    given_options,
+    hit_rule,
     reading,
+    refuse_idle,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 
 def tune(
+    context: typer.Context,
     bars: BarsFile = None,
     ratings: RatingsFile = None,
     log: LogFile = None,
@@ -61,9 +67,8 @@ def tune(
     ] = False,
     from_: FirstScan = None,
     to: LastScan = None,
-    hit: Annotated[
-        str, typer.Option(metavar="RULE", help="'top:0.05', 'signal' or 'rating:NUMBER'.")
-    ] = "top:0.05",
+    top: Top = None,
+    hit: HitRule = None,
     budget: Budget = None,
     same_day: SameDay = False,
     batch_size: Annotated[
@@ -82,17 +87,22 @@ def tune(
     second half is replayed once, with the best settings and the defaults; --out gets the best
     only if they are surely better there.
     """
-    from bandit.rewards import rule_from_text
-    from scanner_adapter.cli.replay import read_log
     from scanner_adapter.jsonio import write_whole
+    from scanner_adapter.replay.read import LogFiles
     from scanner_adapter.replay.tuning.tune import tune as search
 
     if out is not None and not out.absolute().parent.is_dir():
         raise InvalidInputError(f"--out {out}: there is no such folder")
-    scans, usual_warmup = read_log(
-        log, bars, ratings, rule_from_text(hit), sectors, tuple(events or ()),
-        reading(skip_bad_rows, tz),
-    )  # fmt: skip
+    files = LogFiles(log, bars, ratings, sectors, tuple(events or ()), reading(skip_bad_rows, tz))
+    given = given_options(context)
+    if files.kind not in ("bars", "stopped journal"):
+        idle = ("bars", "sectors", "events", "same_day", "skip_bad_rows", "tz")
+        refuse_idle(given, idle, "the scans of this log bring what they knew")
+    if force and out is None:
+        raise InvalidInputError("--force has no effect without --out FILE.toml, which it writes to")
+    scans, usual_warmup = files.read(hit_rule(top, hit))
+    for sentence in scans.left_out:
+        print(f"scanrank: left out: {sentence}.", file=sys.stderr)
     try:
         with _bar(trials) as bar:
             result = search(

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bandit.rewards import HitIf, RewardRule, Signal, Threshold
+from bandit.checks import as_kind, as_texts, is_number, refusal
+from bandit.checks import as_text as check_text
+from bandit.rewards import HitIf, RewardRule, Signal, Threshold, as_rule
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.values import (
     as_flag,
@@ -35,6 +37,11 @@ _ALPHA = ("alpha", "alphascore", "alpha_score")
 # Paths and letters of a row, or of a value, that an error shows.
 _MOST_SHOWN = 12
 _MOST_LETTERS = 120
+_FIELDS: tuple[tuple[str, Any, str], ...] = (
+    ("signal", str, "a text such as 'Long'; a truth value is is_hit"),
+    ("error", str, "a text"),
+    ("is_hit", (bool, np.bool_), "True or False"),
+)
 _NUMBERS = (float, int, np.number, np.bool_, Decimal)
 
 
@@ -67,6 +74,11 @@ class RowMap:
     columns: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("rating", "signal", "alpha"):
+            if getattr(self, name) is not None:
+                check_text(getattr(self, name), name, "the name of a field of the scanner's rows")
+        if self.columns is not None:
+            object.__setattr__(self, "columns", as_texts(self.columns, "columns", "rsi"))
         if self.rating is None and self.signal is None:
             raise InvalidOutcomeError("a row map names neither rating nor signal; name one")
 
@@ -99,6 +111,8 @@ class Outcome:
         Why the evaluation failed. A failure teaches nothing: it is not a reward of zero.
     is_hit : bool, optional
         Whether the scanner signals this symbol, where more than the word in `signal` says so.
+    is_final : bool
+        Of an error: trying again would not help, as with a result that cannot be read.
 
     Examples
     --------
@@ -112,12 +126,48 @@ class Outcome:
     columns: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
     is_hit: bool | None = None
+    is_final: bool = False
+
+    def __post_init__(self) -> None:
+        # One is made for each result of a scan, most of them a number alone.
+        if (
+            type(self.rating) is float and type(self.columns) is dict and not self.columns
+            and self.signal is None and self.alpha is None
+            and self.error is None and self.is_hit is None
+        ):  # fmt: skip
+            return
+        if not is_number(self.rating):
+            raise InvalidOutcomeError(str(refusal(self.rating, "rating", "a number, or NaN")))
+        if self.alpha is not None and not is_number(self.alpha):
+            raise InvalidOutcomeError(str(refusal(self.alpha, "alpha", "a number")))
+        for name, kind, expected in _FIELDS:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise InvalidOutcomeError(str(refusal(value, name, expected)))
+        if not isinstance(self.columns, dict | Mapping):
+            raise InvalidOutcomeError(
+                str(refusal(self.columns, "columns", "a mapping of names to numbers"))
+            )
+        if self.columns:
+            for name, value in self.columns.items():
+                if type(value) is not float and not is_number(value):
+                    raise InvalidOutcomeError(str(refusal(value, f"columns[{name!r}]", "a number")))
 
     @classmethod
-    def failed(cls, error: BaseException | str) -> Outcome:
-        """Return the outcome of an evaluation that failed."""
+    def failed(cls, error: BaseException | str, *, is_final: bool | None = None) -> Outcome:
+        """Return the outcome of an evaluation that failed.
+
+        Parameters
+        ----------
+        is_final : bool, optional
+            Whether the symbol need not be tried again: by default an exception may pass (the
+            network), a text and a result that cannot be read will not.
+        """
+        as_kind(error, "error", BaseException | str, "an exception or a text")
+        if is_final is None:
+            is_final = isinstance(error, str | InvalidOutcomeError)
         text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        return cls(error=text or "failed")
+        return cls(error=text or "failed", is_final=is_final)
 
     @property
     def is_signal(self) -> float:
@@ -172,6 +222,11 @@ class Outcome:
         """
         if type(value) is float and value == value and not isinstance(rule, Signal | HitIf):
             return cls(rating=_number(value, "rating", symbol))  # nearly always
+        check_text(symbol, "symbol", "the symbol that the result is of")
+        if row_map is not None:
+            as_kind(row_map, "row_map", RowMap, "a RowMap")
+        if rule is not None:
+            as_rule(rule, "rule")
         if isinstance(value, BaseException):
             return cls.failed(value)
         if isinstance(rule, HitIf):

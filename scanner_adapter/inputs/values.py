@@ -133,7 +133,10 @@ def as_number(value: object) -> float | None:
     if is_missing(value):
         return math.nan
     if isinstance(value, int | float | np.integer | np.floating | np.bool_ | Decimal | Fraction):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
     if isinstance(value, np.ndarray | pd.Series) and value.size == 1:
         return as_number(value.item())
     return None

@@ -17,7 +17,7 @@ from rich import box
 from rich.table import Table
 
 from bandit.errors import InvalidInputError
-from bandit.evaluation.metrics import Interval
+from bandit.evaluation.metrics import Interval, first_places
 from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.replay.report import BLOCK, ReplayReport
 
@@ -142,8 +142,10 @@ def _by_sector(report: ReplayReport) -> Iterator[GroupRow]:
     names = [report.sectors.get(symbol) or _NO_SECTOR for symbol in report.symbols]
     sectors = sorted(set(names), key=lambda name: (name == _NO_SECTOR, name))
     code = np.array([sectors.index(name) for name in names])
-    n = len(sectors)
-    total = np.array([np.bincount(code[places], minlength=n) for places in report.hit_places])
+    n_sectors = len(sectors)
+    total = np.array(
+        [np.bincount(code[places], minlength=n_sectors) for places in report.hit_places]
+    )
     for k, sector in enumerate(sectors):
         if not total[:, k].any():
             continue
@@ -152,8 +154,12 @@ def _by_sector(report: ReplayReport) -> Iterator[GroupRow]:
             for share in SHARES.values():
                 found = np.array(
                     [
-                        np.count_nonzero((code[places] == k) & (ranks <= share + 1e-6))
-                        for places, ranks in zip(report.hit_places, result.ranks, strict=True)
+                        np.count_nonzero(
+                            (code[places] == k) & (ranks * n < first_places(share, n) + 0.5)
+                        )
+                        for places, ranks, n in zip(
+                            report.hit_places, result.ranks, report.sizes, strict=True
+                        )
                     ]
                 )
                 recalls.append(pooled_interval(found, total[:, k], np.random.default_rng(0)))

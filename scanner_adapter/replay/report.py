@@ -101,9 +101,12 @@ class ReplayReport:
     dates : ndarray of datetime64[D], shape (n_scans,)
         Days of the measured scans.
     conditions : mapping of str to value
-        What was replayed and how: symbols, warmup, batch_size, budget, bars, hit, pace.
+        What was replayed and how: symbols, warmup, batch_size, budget, bars, hit, pace,
+        left_out.
     hit_places : tuple of ndarray of int, length n_scans
         Places in `symbols` of each scan's hits.
+    sizes : tuple of int, length n_scans
+        Symbols in each scan's universe.
     regimes : tuple of Regime, length n_scans
         The market before each scan.
     symbols : tuple of str
@@ -116,6 +119,7 @@ class ReplayReport:
     dates: NDArray[np.datetime64]
     conditions: Mapping[str, str | int | float | None]
     hit_places: tuple[NDArray[np.intp], ...] = ()
+    sizes: tuple[int, ...] = ()
     regimes: tuple[Regime, ...] = ()
     symbols: tuple[str, ...] = ()
     sectors: Mapping[str, str] = field(default_factory=dict)
@@ -143,6 +147,7 @@ class ReplayReport:
             results={order: result.select(rows) for order, result in self.results.items()},
             dates=self.dates[rows],
             hit_places=_kept(self.hit_places, rows),
+            sizes=_kept(self.sizes, rows),
             regimes=_kept(self.regimes, rows),
         )
 
@@ -231,6 +236,7 @@ class ReplayReport:
             f"{str(c['pace']) + ', ' if c.get('pace') else ''}{c['bars']} bars, "
             f"{c['warmup']} scans of warm-up before. A hit is {c['hit']}. ms: choosing and "
             "learning in a whole scan."
+            + (f" Left out: {c['left_out']}." if c.get("left_out") else "")
         )
 
     def _result(self, order: str) -> OrderResult:

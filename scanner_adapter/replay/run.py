@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from datetime import date
 from time import perf_counter
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from bandit.evaluation.metrics import ScanMetrics, recall_curve, scan_metrics
+from bandit.evaluation.metrics import ScanMetrics, first_places, recall_curve, scan_metrics
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from scanner_adapter.replay.logs.scans import Log
 from scanner_adapter.replay.orders import (
@@ -91,12 +90,14 @@ def replay(
     notes = Recorder() if watch else None
     contenders = _open(orders, log, configuration or Configuration(), batch_size, pace, notes)
     hit_places: list[NDArray[np.intp]] = []
+    sizes: list[int] = []
     tallies = {order.name: _Tally() for order in contenders}
     for number, scan in enumerate(log.scans(days, same_day=same_day)):
         n = len(scan.symbols)
-        n_visits = n if budget is None else math.ceil(budget * n)
+        n_visits = n if budget is None else max(first_places(budget, n), 1)
         if number >= warmup:
             hit_places.append(scan.places[scan.hits])
+            sizes.append(n)
         for order in contenders:
             start = perf_counter()
             visited = order.visit(scan, n_visits)
@@ -117,8 +118,10 @@ def replay(
             "bars": "same-day" if same_day else "day-old",
             "hit": describe(log.rule),
             "pace": str(pace) if pace is not None and str(pace) else None,
+            "left_out": "; ".join(log.left_out) or None,
         },
         hit_places=tuple(hit_places),
+        sizes=tuple(sizes),
         regimes=log.regimes(days[warmup:], same_day=same_day),
         symbols=log.symbols,
         sectors=log.sectors,

@@ -12,7 +12,14 @@ from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.run.pipeline import OnResult, Pipeline, check_run
 from scanner_adapter.run.progress import OnProgress
 from scanner_adapter.run.protocol import RunnableScan
-from scanner_adapter.run.stop_rules import StopRule, seconds_left
+from scanner_adapter.run.stop_rules import (
+    DEFAULT_ERRORS,
+    StopRule,
+    TooManyErrors,
+    error_rule,
+    seconds_left,
+)
+from scanner_adapter.run.vendor_errors import PatientAsync
 
 AsyncScanFunction = Callable[[str], Awaitable[object]]
 
@@ -28,6 +35,7 @@ async def run_scan_async(
     on_progress: OnProgress | None = None,
     timeout_s: float | None = None,
     retries: int = 0,
+    errors: TooManyErrors | None = DEFAULT_ERRORS,
 ) -> ScanSummary:
     """Scan symbols with `fn`, `concurrency` at a time, and close the scan.
 
@@ -40,8 +48,9 @@ async def run_scan_async(
     as_count(concurrency, "concurrency")
     pipeline = Pipeline(
         scan, n_workers=concurrency, batch_size=batch_size, until=until, on_result=on_result,
-        on_progress=on_progress,
+        on_progress=on_progress, errors=(limit := error_rule(until, errors)),
     )  # fmt: skip
+    patient = PatientAsync(fn, 0.0 if limit is None else limit.longest_pause_s)
     places = asyncio.Semaphore(concurrency)
 
     async def evaluate(symbol: str) -> tuple[str, Outcome]:
@@ -49,7 +58,7 @@ async def run_scan_async(
             for attempt in range(retries + 1):
                 try:
                     async with asyncio.timeout(timeout_s):
-                        value = await fn(symbol)
+                        value = await patient(symbol)
                     return symbol, scan.read(symbol, value)
                 except InvalidOutcomeError as error:
                     return symbol, Outcome.failed(error)
@@ -76,6 +85,8 @@ async def run_scan_async(
                     del tasks[task]
                     pipeline.finish(*task.result())
                 pipeline.ask()
+                for symbol in pipeline.probe():
+                    tasks[asyncio.create_task(evaluate(symbol))] = None
                 if pipeline.is_stopped:
                     await _cancel(tasks)
                     pipeline.drop(set(pipeline.in_flight))
@@ -85,6 +96,8 @@ async def run_scan_async(
             pipeline.abort(set())
             pipeline.end()
             raise
+        finally:
+            patient.end()
     return scan.summary
 
 

@@ -19,7 +19,14 @@ from scanner_adapter.run.pipeline import OnResult, Pipeline, check_run
 from scanner_adapter.run.prefetch import Prefetch, Prefetcher
 from scanner_adapter.run.progress import OnProgress, Progress
 from scanner_adapter.run.protocol import RunnableScan
-from scanner_adapter.run.stop_rules import StopRule, seconds_left
+from scanner_adapter.run.stop_rules import (
+    DEFAULT_ERRORS,
+    StopRule,
+    TooManyErrors,
+    error_rule,
+    seconds_left,
+)
+from scanner_adapter.run.vendor_errors import Patient
 
 __all__ = ["OnProgress", "OnResult", "Prefetch", "Progress", "ScanFunction", "run_scan"]
 
@@ -42,6 +49,7 @@ def run_scan(
     timeout_s: float | None = None,
     retries: int = 0,
     prefetch: Prefetch | None = None,
+    errors: TooManyErrors | None = DEFAULT_ERRORS,
 ) -> ScanSummary:
     """Scan symbols with `fn` in the ranker's order and close the scan.
 
@@ -75,6 +83,9 @@ def run_scan(
     prefetch : callable, optional
         Called with the symbols of the next batch, in a thread, while the current batch is
         evaluated; so the next batch is chosen one batch earlier.
+    errors : TooManyErrors or None
+        When to give up because the data vendor answers no more, and how long to wait where an
+        error says when to ask again; None = go on whatever fails. One in `until` counts instead.
 
     Notes
     -----
@@ -92,10 +103,12 @@ def run_scan(
         raise InvalidInputError("timeout_s needs an executor: nothing can interrupt this thread")
     pipeline = Pipeline(
         scan, n_workers=n_workers, batch_size=batch_size, until=until, on_result=on_result,
-        on_progress=on_progress, overlaps=executor is not None and scan.is_shared,
+        on_progress=on_progress, errors=(limit := error_rule(until, errors)),
+        overlaps=executor is not None and scan.is_shared,
     )  # fmt: skip
+    patient = Patient(fn, 0.0 if limit is None else limit.longest_pause_s)
     evaluations = Evaluations(
-        executor, fn, n_workers=n_workers, timeout_s=timeout_s, retries=retries
+        executor, patient, n_workers=n_workers, timeout_s=timeout_s, retries=retries
     )
     with scan, Prefetcher(prefetch) as fetched:
         try:
@@ -105,12 +118,15 @@ def run_scan(
                     break
                 _take(pipeline, evaluations, scan, seconds_left(until, scan))
                 pipeline.ask()
+                evaluations.start(pipeline.probe(), is_first=True)
                 if not pipeline.is_ending and evaluations.n_stuck >= n_workers:
                     pipeline.stop(f"all {n_workers} workers hang in evaluations that timed out")
                 if pipeline.is_stopped:
+                    patient.wake()
                     pipeline.drop(fetched.drop() | evaluations.cancel())
             pipeline.end()
         except BaseException:
+            patient.wake()
             evaluations.cancel()
             pipeline.abort(evaluations.under_way)
             deadline = time.monotonic() + (timeout_s or math.inf)
@@ -118,6 +134,8 @@ def run_scan(
                 _take(pipeline, evaluations, scan, deadline - time.monotonic())
             pipeline.end()
             raise
+        finally:
+            patient.end()
     return scan.summary
 
 
@@ -191,10 +209,12 @@ class Evaluations:
         """Symbols whose results are still to come."""
         return {*self._futures, *self._waiting}
 
-    def start(self, symbols: Sequence[str]) -> None:
-        """Hand symbols to the executor."""
+    def start(self, symbols: Sequence[str], *, is_first: bool = False) -> None:
+        """Hand symbols to the executor; `is_first` puts them before what waits in this thread."""
         for symbol in symbols:
             self._submit(symbol)
+            if is_first and self._executor is None:
+                self._waiting.rotate(1)
 
     def take(self, wait_s: float) -> tuple[str, object] | None:
         """Return (symbol, what the scanner returned or raised); None when the wait is over."""
@@ -255,8 +275,11 @@ class Evaluations:
         self._running_since.pop(symbol, None)
 
     def _may_retry(self, symbol: str) -> bool:
-        self._n_tries[symbol] = self._n_tries.get(symbol, 0) + 1
-        return self._n_tries[symbol] <= self._retries
+        n_tries = self._n_tries.pop(symbol, 0) + 1
+        if n_tries > self._retries:  # it is its outcome; offered again, it starts anew
+            return False
+        self._n_tries[symbol] = n_tries
+        return True
 
     def _timed_out(self) -> tuple[str, object] | None:
         """Give up one evaluation that took too long; try it again or return its failure."""

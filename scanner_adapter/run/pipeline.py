@@ -27,6 +27,7 @@ from scanner_adapter.run.progress import OnProgress, progress_of
 from scanner_adapter.run.protocol import RunnableScan
 from scanner_adapter.run.stop_rules import (
     StopRule,
+    TooManyErrors,
     check_stop_rule,
     recall_target,
     seconds_left,
@@ -68,6 +69,8 @@ class Pipeline:
         None = adaptive with several workers, 50 with one.
     until : StopRule, optional
     on_result, on_progress : callable, optional
+    errors : TooManyErrors or None
+        Asked beside `until`.
     overlaps : bool
         Whether one worker, too, is given its next symbols before it has run dry.
     """
@@ -81,6 +84,7 @@ class Pipeline:
         until: StopRule | None,
         on_result: OnResult | None,
         on_progress: OnProgress | None,
+        errors: TooManyErrors | None = None,
         overlaps: bool = False,
     ) -> None:
         if batch_size is not None:
@@ -102,6 +106,10 @@ class Pipeline:
         self._batch_size = batch_size or scan.batch_size
         self._is_adaptive = batch_size is None and n_workers > 1
         self._until = until
+        self._errors = errors
+        self._n_failed = 0  # the latest results in a row
+        self._probe: str | None = None  # a symbol that had worked, tried again
+        self._is_dry = False  # nothing to choose until what is in flight has come back
         self._on_result = on_result
         self._on_progress = on_progress
         self._arrived: dict[str, Outcome] = {}
@@ -132,8 +140,9 @@ class Pipeline:
 
     def choose(self) -> tuple[str, ...]:
         """Report what has arrived and choose the next batch; none at the end."""
-        if self.is_ending:
+        if self.is_ending or self._probe is not None or (self._is_dry and self.in_flight):
             return ()
+        self._is_dry = False
         start, overhead = time.monotonic(), self.scan.overhead_s
         if not self._report():
             return ()
@@ -141,9 +150,12 @@ class Pipeline:
         batch = self.scan.next_batch(int(k)).symbols if k >= 1 else ()
         if not batch:
             self._heed()  # an operator's stop arrives with the batch that it empties
-            # In a shared scan, what other workers hold may still come back: `next_batch` has
-            # waited for it unless results of this worker's own are due.
-            self.is_ending |= k < 1 or not self.scan.awaits_others or not self.in_flight
+            # What is in flight may fail, and is then offered once more. In a shared scan, what
+            # other workers hold may still come back: `next_batch` has waited for it unless results
+            # of this worker's own are due.
+            self._is_dry = k >= 1 and bool(self.in_flight) and not self.scan.is_shared
+            is_left = self._is_dry or (self.scan.awaits_others and self.in_flight)
+            self.is_ending |= k < 1 or not is_left
             return ()
         self._n_handed_out += len(batch)
         self.in_flight.update(batch)
@@ -156,18 +168,41 @@ class Pipeline:
     def finish(self, symbol: str, outcome: Outcome) -> None:
         """Take a result."""
         self.in_flight.discard(symbol)
+        if symbol == self._probe:
+            self._probe = None
+            self.scan.tried_again(outcome.error)
+            self._n_failed = 0
+            self._report()
+            return
         self._n_finished += 1
+        self._n_failed = self._n_failed + 1 if outcome.error is not None else 0
         self._arrived[symbol] = outcome
         self.scan.listen()
         if self._on_result is not None:
             self._on_result(symbol, outcome)
 
     def ask(self) -> None:
-        """Report what has arrived and stop now, if a time budget is spent or an operator asks."""
+        """Report what has arrived and stop now, where that cannot wait for the batch to end.
+
+        That is when a time budget is spent, an operator asks, or errors come in a row.
+        """
         if not self.is_ending and (
-            seconds_left(self._until, self.scan) <= 0.0 or self.scan.stop_asked is not None
+            seconds_left(self._until, self.scan) <= 0.0
+            or self.scan.stop_asked is not None
+            or (self._errors is not None and self._n_failed >= self._errors.in_a_row)
         ):
             self._report()
+
+    def probe(self) -> tuple[str, ...]:
+        """Return a symbol that worked before, to be tried again now; none while errors are few."""
+        streak, good = self.scan.error_streak, self.scan.last_good
+        if self._errors is None or self.is_ending or self._probe is not None or good is None:
+            return ()
+        if streak.n < self._errors.in_a_row or streak.is_confirmed:
+            return ()
+        self._probe = good
+        self.in_flight.add(good)
+        return (good,)
 
     def stop(self, reason: str) -> None:
         """Choose no more; what is in flight may still finish."""
@@ -205,12 +240,18 @@ class Pipeline:
         """Stop where an operator or the rule says so."""
         # At the end too: a symbol budget ends the choosing before its last results are in.
         is_whole = self.scan.n_scanned == len(self.scan.symbols)
-        if not self.is_stopped and not is_whole:
+        if not self.is_stopped and not is_whole and self._probe is None:
             reason = self.scan.stop_asked
-            if reason is None and self._until is not None:
-                reason = self._until.reason(self.scan)
+            for rule in (self._until, self._errors):
+                if reason is None and rule is not None and not self._awaits_probe(rule):
+                    reason = rule.reason(self.scan)
             if reason is not None:
                 self.stop(reason)
+
+    def _awaits_probe(self, rule: StopRule) -> bool:
+        """Whether a rule about errors waits until a symbol that worked was tried again."""
+        is_asked = self.scan.error_streak.is_confirmed or self.scan.last_good is None
+        return isinstance(rule, TooManyErrors) and not is_asked
 
     def _adapt(self, overhead_s: float) -> None:
         """Let the next batch be as large as this one's overhead is worth."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from bandit.belief.recall import RecallEstimate
 from scanner_adapter.batch import Batch, ScanSummary
 from scanner_adapter.inputs.outcomes import Outcome
+from scanner_adapter.ledger import ErrorStreak
 
 # Aimed at where no stop rule names a recall.
 DEFAULT_TARGET = 0.95
@@ -36,6 +37,10 @@ class ScanView(Protocol):
     @property
     def n_hits(self) -> float:
         """High-value results so far."""
+
+    @property
+    def error_streak(self) -> ErrorStreak:
+        """The latest results, as far as all are errors of one kind."""
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
         """Share of the high-value results that was found."""
@@ -72,6 +77,13 @@ class RunnableScan(ScanView, Protocol):
 
     def next_batch(self, k: int | None = None) -> Batch:
         """Choose symbols."""
+
+    @property
+    def last_good(self) -> str | None:
+        """The latest symbol whose evaluation worked."""
+
+    def tried_again(self, error: str | None) -> None:
+        """Note what a further try of `last_good` gave."""
 
     def read(self, symbol: str, result: object) -> Outcome:
         """Read what the scanner returned."""

@@ -117,6 +117,47 @@ class DiminishingReturns:
         return f"the last {self.window} symbols brought {found} high-value results"
 
 
+@dataclass(frozen=True, slots=True)
+class TooManyErrors:
+    """Stop when the data vendor answers no more; on by default in `run` and `arun`.
+
+    That is when many evaluations in a row end in one kind of error, and a symbol that worked before
+    fails too, so that delisted symbols at the tail stop nothing: `run` and `arun` try the
+    latest one that worked again. Where none has worked in this scan, and in a loop of one's own,
+    half of the failed ones must have been evaluated in earlier scans. What failed is offered again
+    when the scan is resumed by its `scan_id`.
+
+    Parameters
+    ----------
+    in_a_row : int
+        Errors of one kind without a result in between. Results that cannot be read are none.
+    longest_pause_s : float
+        Where an error says when to ask again (429 with Retry-After, the rate-limit errors of
+        yfinance and ccxt), `run` and `arun` wait so long at most, and try that symbol again, once.
+        0 = never.
+    """
+
+    in_a_row: int = 20
+    longest_pause_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        as_count(self.in_a_row, "in_a_row")
+        as_number(self.longest_pause_s, "longest_pause_s", "0 or more seconds", least=0.0)
+
+    def reason(self, scan: ScanView) -> str | None:
+        """See `StopRule`."""
+        streak = scan.error_streak
+        if streak.n < self.in_a_row:
+            return None
+        if streak.is_confirmed:
+            why = "and a symbol that had worked failed too"
+        elif 2 * streak.n_worked_before >= streak.n:
+            why = f"{streak.n_worked_before} of them of symbols that worked in earlier scans"
+        else:
+            return None
+        return f"{streak.n} errors in a row, {why}; the latest {streak.example}"
+
+
 class AnyOf:
     """Stop as soon as one of the rules says so.
 
@@ -189,6 +230,17 @@ def seconds_left(rule: StopRule | None, scan: ScanView) -> float:
     return math.inf
 
 
+def error_rule(rule: StopRule | None, default: TooManyErrors | None) -> TooManyErrors | None:
+    """The rule about errors among `rule`, else the default one."""
+    match rule:
+        case TooManyErrors():
+            return rule
+        case AnyOf() | AllOf():
+            found = [error_rule(part, None) for part in rule.rules]
+            return next((part for part in found if part is not None), default)
+    return default
+
+
 def recall_target(rule: StopRule | None) -> float | None:
     """The recall that a rule aims at, None if it aims at none."""
     match rule:
@@ -206,3 +258,7 @@ def _at_least_one(rules: tuple[StopRule, ...]) -> tuple[StopRule, ...]:
     for place, rule in enumerate(rules):
         check_stop_rule(rule, f"rules[{place}]")
     return rules
+
+
+# What `run` and `arun` use where no other is given: frozen, and so one for all.
+DEFAULT_ERRORS = TooManyErrors()

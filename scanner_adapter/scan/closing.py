@@ -27,13 +27,14 @@ def save_scan(
         Whether the scan is over: no other worker goes on with it.
     """
     learned = ranking.learned
+    # First of all: two that ask before they give back what they hold each see the other's.
+    is_last = share is None or share.leave()
     if learned is None or ranking.live is None:
         return "nothing to save", share is None
-    is_last = True
     try:
         if share is not None:
             ranking.hear_others(share)
-            is_last = share.is_last()
+        ranking.journal_failures(learned, ranking.live)
         if is_last and not ranking.close(learned, _close_note(ranking, ledger, rollout)):
             return learned.store_trouble() or "saved by another worker", is_last
         is_first = learned.snapshot()
@@ -47,7 +48,7 @@ def save_scan(
 
 def _close_note(ranking: ScanSession, ledger: Ledger, rollout: float | None) -> dict[str, object]:
     """What the close entry says; `scanner_adapter.state.comparison` reads what was found early."""
-    n_left = len(ledger.symbols) - ledger.n_reported
+    left = ranking.left
     hits, by_start = ranking.are_hits(ledger.order), ranking.early_by_start
     return {
         "scan_time": ranking.scan_time,
@@ -55,9 +56,9 @@ def _close_note(ranking: ScanSession, ledger: Ledger, rollout: float | None) -> 
         "rollout": rollout,
         "found_early": int(hits[: ranking.n_early].sum()) if hits.size >= ranking.n_early else None,
         "would_find_early": (
-            int(ranking.are_hits(by_start).sum()) if by_start is not None and not n_left else None
+            int(ranking.are_hits(by_start).sum()) if by_start is not None and not left else None
         ),
         "first_hit_s": float(ledger.elapsed_s[int(hits.argmax())]) if hits.any() else None,
         **(ranking.live.closing() if ranking.live is not None else {}),
-        "left": ledger.left if n_left <= _MOST_LEFT else None,
+        "left": left if len(left) <= _MOST_LEFT else None,
     }

@@ -49,10 +49,12 @@ class ResultCheck:
         self._lowest, self._highest = math.inf, -math.inf
         self.n = self.n_judged = 0
 
-    def observe(self, table: OutcomeTable) -> None:
-        """Look at the results of a report that are new."""
+    def observe(self, table: OutcomeTable, *, n_again: int = 0) -> None:
+        """Look at the results of a report that are new; `n_again` of them stand for errors."""
+        self.n -= n_again
+        self._n_failed -= n_again
         failed = np.flatnonzero(table.is_failed)
-        if failed.size and not self._n_failed:
+        if failed.size and not self._first_error:
             row = int(failed[0])
             self._first_error = f"{table.symbols[row]}: {table.outcome(row).error}"
         n_first = max(FIRST - self.n, 0)

@@ -23,8 +23,8 @@ import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
-from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -45,14 +45,12 @@ from scanner_adapter.inputs.context import factor_of
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
-from scanner_adapter.ledger import Ledger
+from scanner_adapter.ledger import ErrorStreak, Ledger
 from scanner_adapter.live.operators import OperatorLine, told_of
 from scanner_adapter.live.status import LiveStatus
 from scanner_adapter.modes import ModeChoice
-from scanner_adapter.run.coroutines import AsyncScanFunction, run_scan_async
-from scanner_adapter.run.executor import OnResult, Prefetch, ScanFunction, run_scan
-from scanner_adapter.run.progress import OnProgress
-from scanner_adapter.run.stop_rules import StopRule
+from scanner_adapter.run.coroutines import run_scan_async
+from scanner_adapter.run.executor import run_scan
 from scanner_adapter.scan.claims import choose_and_claim
 from scanner_adapter.scan.closing import save_scan
 from scanner_adapter.scan.result_check import ResultCheck
@@ -96,6 +94,7 @@ class Scan:
         kept: LoadingCodec | None = None,
         batch_size: int = 50,
         coverage: tuple[str | None, bool] = (None, False),
+        worked_before: NDArray[np.bool_] | None = None,
     ) -> None:
         self.scan_id = scan_id
         self.batch_size = batch_size  # where the loop names none
@@ -113,6 +112,8 @@ class Scan:
         self._share = share
         self._columns = context_names
         self._ledger = Ledger(symbols, started)
+        if worked_before is not None:
+            self._ledger.worked_before = worked_before
         self._check = ResultCheck(rule)
         self._warned: str | None = None
         self._ranking = ScanSession(
@@ -134,6 +135,8 @@ class Scan:
 
     def next_batch(self, k: int | None = None) -> Batch:
         """Choose up to `k` symbols to scan next; an empty (false) batch means the end.
+
+        When everything was handed out, symbols whose evaluation failed come once more.
 
         Without `k` as many as the settings say, 50 by default.
 
@@ -170,6 +173,10 @@ class Scan:
                     return Batch(ledger.n_batches, (), np.empty(0, bool), np.empty(0))
                 if share is None:
                     choice = ranking.choose(k)
+                    if choice.arms.size == 0 and (again := ledger.failed_again(k)):
+                        places = ledger.places(again)
+                        chances = ledger.is_random[places], ledger.propensity[places]
+                        return Batch(ledger.n_batches, again, *chances)
                 else:
                     choice = choose_and_claim(ranking, ledger, share, k)
                 symbols = ledger.hand_out(choice, is_counted=share is None or choice.arms.size > 0)
@@ -214,7 +221,8 @@ class Scan:
 
         Notes
         -----
-        The first outcome of a symbol counts; reporting it again changes nothing.
+        The first outcome of a symbol counts, and reporting it again changes nothing; only an error
+        is replaced by what comes later.
         """
         with self._lock:
             self._check_open("report outcomes")
@@ -223,13 +231,14 @@ class Scan:
                 places = self._ledger.check(table.symbols)
                 if self._share is not None:
                     self._share.settle(table.symbols)
-                is_new = ~self._ledger.is_reported[places]
+                is_new = self._ledger.is_open(places)
                 if not is_new.all():
                     table, places = table.take(np.flatnonzero(is_new)), places[is_new]
                 if places.size:
                     self._ranking.learn(table, places)
+                    n_again = int(np.count_nonzero(self._ledger.may_pass[places]))
                     self._ledger.note(table, places)
-                    self._check.observe(table)
+                    self._check.observe(table, n_again=n_again)
                     self._warn()
                 self._outside.tell()
 
@@ -254,65 +263,9 @@ class Scan:
                 raise ScanStateError("mode off estimates nothing; use mode 'shadow' or 'on'")
             return RecallEstimate(math.nan, math.nan, math.nan, math.nan, math.nan, confidence)
 
-    def run(
-        self,
-        fn: ScanFunction,
-        *,
-        executor: Executor | None = None,
-        batch_size: int | None = None,
-        until: StopRule | None = None,
-        on_result: OnResult | None = None,
-        on_progress: OnProgress | None = None,
-        workers: int | None = None,
-        timeout_s: float | None = None,
-        retries: int = 0,
-        prefetch: Prefetch | None = None,
-    ) -> ScanSummary:
-        """Scan everything with `fn`, or until a stop rule says so; closes the scan.
-
-        See `scanner_adapter.run.executor.run_scan`.
-        """
-        return run_scan(
-            self,
-            fn,
-            executor=executor,
-            batch_size=batch_size,
-            until=until,
-            on_result=on_result,
-            on_progress=on_progress,
-            workers=workers,
-            timeout_s=timeout_s,
-            retries=retries,
-            prefetch=prefetch,
-        )
-
-    async def arun(
-        self,
-        fn: AsyncScanFunction,
-        *,
-        concurrency: int = 8,
-        batch_size: int | None = None,
-        until: StopRule | None = None,
-        on_result: OnResult | None = None,
-        on_progress: OnProgress | None = None,
-        timeout_s: float | None = None,
-        retries: int = 0,
-    ) -> ScanSummary:
-        """Scan with a coroutine function, `concurrency` at a time; closes the scan.
-
-        See `scanner_adapter.run.coroutines.run_scan_async`.
-        """
-        return await run_scan_async(
-            self,
-            fn,
-            concurrency=concurrency,
-            batch_size=batch_size,
-            until=until,
-            on_result=on_result,
-            on_progress=on_progress,
-            timeout_s=timeout_s,
-            retries=retries,
-        )
+    # The whole loop in one call: `scan.run(fn, ...)`, `await scan.arun(fn, ...)`.
+    run = run_scan
+    arun = run_scan_async
 
     # -- what is known -----------------------------------------------------------------------
 
@@ -334,7 +287,9 @@ class Scan:
     @property
     def warning(self) -> str | None:
         """What is wrong with the results so far, as when most of them cannot be read."""
-        is_over = self._is_ending or self._ledger.n_reported == len(self.symbols)
+        ledger = self._ledger
+        is_whole = ledger.n_reported == len(self.symbols) and not ledger.may_retry.any()
+        is_over = self._is_ending or is_whole
         return self._check.warning(is_over=is_over)
 
     @property
@@ -377,6 +332,25 @@ class Scan:
     def n_hits(self) -> float:
         """High-value results so far; NaN where nothing judges them."""
         return self._ranking.n_hits
+
+    @property
+    def error_streak(self) -> ErrorStreak:
+        """The latest results, as far as all are errors of one kind."""
+        with self._lock:
+            return replace(self._ledger.streak)
+
+    def tried_again(self, error: str | None) -> None:
+        """Note that `last_good` was evaluated once more during a streak of errors."""
+        with self._lock:
+            if error is None:
+                self._ledger.streak = ErrorStreak()
+            else:
+                self._ledger.streak.is_confirmed = True
+
+    @property
+    def last_good(self) -> str | None:
+        """The latest symbol whose evaluation worked."""
+        return self._ledger.last_good
 
     @property
     def outcomes(self) -> Mapping[str, Outcome]:
@@ -511,8 +485,6 @@ class Scan:
                     status, self._is_done = save_scan(
                         self._ranking, self._ledger, self._share, self.rollout
                     )
-                    if self._share is not None:
-                        self._share.close()
                     if self._compare is not None and self.rollout is not None:
                         try:
                             comparison = self._compare()

@@ -19,6 +19,7 @@ from bandit.choice.draw import Choice
 from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
 from bandit.errors import InvalidInputError, StoreError
+from bandit.evaluation.metrics import first_places
 from bandit.stores import Entry
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.loadings import LoadingCodec
@@ -89,7 +90,7 @@ class ScanSession:
         self.scan_id = scan_id
         self.mode = mode
         self.scan_time = scan_time
-        self.n_early = math.ceil(EARLY_SHARE * len(ledger.symbols))
+        self.n_early = first_places(EARLY_SHARE, len(ledger.symbols))
         self.early_by_start: Places | None = None
         if live is not None and mode == "shadow":
             by_score = np.argsort(-live.expected_scores, kind="stable")
@@ -99,6 +100,7 @@ class ScanSession:
         self._columns = list(columns)
         self._share = share
         self._was_steered = False
+        self._is_over = False  # closed already: what is reported now adds to what was learned
         self._reporting: tuple[tuple[str, ...], Places] = (), np.empty(0, np.intp)
 
     # -- choosing ----------------------------------------------------------------------------
@@ -134,12 +136,38 @@ class ScanSession:
         """
         if self.live is None or self.learned is None:
             return
+        kept = np.flatnonzero(~self._may_pass(table))
+        if kept.size < places.size:
+            self.live.note_failed(np.delete(places, kept))
+            table, places = table.take(kept), places[kept]
+        if places.size == 0:
+            return
         try:
             self._learn(self.learned, self.live, table, places)
         except (AdapterError, InvalidInputError):
             raise
         except Exception as error:
             self.give_way(error)
+
+    def _may_pass(self, table: OutcomeTable) -> NDArray[np.bool_]:
+        """Which outcomes (k,) are errors that a second try may mend: not journaled until the end.
+
+        In a shared scan they are, so that no other worker has the symbol.
+        """
+        may_pass = table.is_failed.copy()
+        if self._share is not None:
+            may_pass[:] = False
+        for row in np.flatnonzero(may_pass).tolist():
+            may_pass[row] = not table.outcome(row).is_final
+        return may_pass
+
+    def journal_failures(self, learned: LearnedState, live: OpenScan) -> None:
+        """Journal the errors of a scan that has seen everything: they are final now."""
+        ledger = self._ledger
+        places = np.flatnonzero(ledger.may_pass & ~live.is_reported)
+        if places.size and ledger.is_reported.all():
+            failed = {ledger.symbols[place]: ledger.outcome(place) for place in places.tolist()}
+            self._learn(learned, live, OutcomeTable.of(failed), places)
 
     def _learn(
         self, learned: LearnedState, live: OpenScan, table: OutcomeTable, places: Places
@@ -160,10 +188,12 @@ class ScanSession:
             "batch": ledger.n_batches,
             "columns": self._columns,
             "row_columns": list(table.names),
+            "hit_limit": live.hit_limit,
             "session": self.session,
             # For replays: which batches were chosen before this report, and by whose wish.
             "handed_out": ledger.sizes if self._share is None else None,
             "is_steered": self._was_steered,
+            "is_late": self._is_over,
         }
         if self._kept is not None:
             arrays |= self._kept.rows(places)
@@ -195,6 +225,12 @@ class ScanSession:
         except StoreError as error:
             log.warning("%s Symbols may be scanned again; first outcomes count.", error)
 
+    @property
+    def left(self) -> list[str]:
+        """Symbols of which the journal holds no outcome."""
+        is_left = ~self._ledger.is_reported if self.live is None else ~self.live.is_reported
+        return [self._ledger.symbols[place] for place in np.flatnonzero(is_left).tolist()]
+
     def close(self, learned: LearnedState, note: dict[str, object]) -> bool:
         """Journal the end of the scan; False where another worker did so first."""
         closed = learned.event(self.scan_id, "close", note, self._on_entry)
@@ -202,7 +238,10 @@ class ScanSession:
 
     def _on_entry(self, entry: Entry) -> None:
         """Let the scan learn from an entry of its own, by this worker or another; once."""
-        if entry.kind != "report" or entry.scan_id != self.scan_id:
+        if entry.scan_id != self.scan_id:
+            return
+        self._is_over |= entry.kind == "close"
+        if entry.kind != "report":
             return
         worker = str(entry.header.get("session"))
         if self._share is not None:
@@ -211,7 +250,7 @@ class ScanSession:
         symbols, places = self._reporting
         if entry.arms is not symbols:  # not the whole of what is reported here just now
             places = np.array(list(map(ledger.place.get, entry.arms, repeat(-1))), np.intp)
-        is_new = (places >= 0) & ~ledger.is_reported[places]
+        is_new = (places >= 0) & ledger.is_open(places)
         if live is not None:
             is_new &= ~live.is_reported[places]
         rows = np.flatnonzero(is_new)
@@ -232,7 +271,7 @@ class ScanSession:
             )
             if worker != self.session:
                 live.limit.observe(rating, probability)
-            live.observe(places, rating, reward, probability)
+            live.observe(places, rating, reward)
 
     # -- judging -----------------------------------------------------------------------------
 

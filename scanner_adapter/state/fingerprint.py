@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
-from bandit.rewards import RewardRule, Signal, TopShare
+from bandit.errors import InvalidInputError
+from bandit.rewards import RewardRule, Signal, TopShare, rule_from_text, rule_text
 
 
 def fingerprint(settings: BeliefSettings) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def fingerprint(settings: BeliefSettings) -> dict[str, Any]:
         "fast_days": settings.fast_days,
         "slow_days": settings.slow_days,
         "expected_share": settings.rule.expected_share,
-        "rule": repr(settings.rule),
+        "rule": rule_text(settings.rule),
     }
 
 
@@ -50,3 +51,26 @@ def settings_from_fingerprint(note: Mapping[str, Any]) -> BeliefSettings:
         fast_days=float(note["fast_days"]),
         slow_days=float(note["slow_days"]),
     )
+
+
+def rule_from_fingerprint(note: Mapping[str, Any]) -> RewardRule:
+    """Return the reward rule that a settings note names.
+
+    Raises
+    ------
+    InvalidInputError
+        For a rule of the user's own, which cannot be made from its name.
+
+    Examples
+    --------
+    >>> rule_from_fingerprint({"rule": "rating:70"})
+    Threshold(minimum=70.0)
+    """
+    text = str(note["rule"])
+    try:
+        return rule_from_text(text)
+    except InvalidInputError as err:
+        raise InvalidInputError(
+            f"the journal was judged by {text}, a rule of your own; pass it as rule=, or say what "
+            "a hit is (--hit or --top)"
+        ) from err

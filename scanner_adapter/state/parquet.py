@@ -146,23 +146,39 @@ def is_parquet(path: Path) -> bool:
 
 
 def logged_ratings(path: Path) -> pd.DataFrame:
-    """Return date, symbol, rating, signal and numeric columns of an exported journal, for a replay.
+    """Return the rows of an exported journal for a replay.
 
-    The journal keeps whether a signal was high-value, not its word: it is "Long" or nothing.
+    Returns
+    -------
+    DataFrame
+        date, symbol, rating, signal, is_complete and numeric columns. The journal keeps whether a
+        signal was high-value, not its word: it is "Long" or nothing. `is_complete` says whether
+        every symbol of that day's scans was scanned.
 
+    Notes
+    -----
     A scan is of the day that it was given as `as_of`, else of the day of its time (UTC): an
     evening scan in New York is already the next day in UTC, and belongs to the bars that it saw.
     Of a symbol scanned twice on one day the first rating stands, as within a scan; failed
     evaluations have none and are left out.
     """
     parts = []
-    as_of: dict[str, str] = {}
+    days: dict[str, Any] = {}  # datetime64
+    reported: dict[str, set[str]] = {}
+    universe: dict[str, int] = {}
+    left: dict[str, set[str] | None] = {}
     for entry in read_journal(path):
-        if entry.kind == "open" and entry.header.get("as_of"):
-            as_of[entry.scan_id] = entry.header["as_of"]
-        if entry.kind == "report":
-            utc = np.datetime64(0, "D") + int(entry.header["scan_time"] // 1)
-            day = np.datetime64(as_of.get(entry.scan_id, str(utc)), "D")
+        utc = np.datetime64(0, "D") + int(entry.header["scan_time"] // 1)
+        day = days.setdefault(
+            entry.scan_id, np.datetime64(entry.header.get("as_of") or str(utc), "D")
+        )
+        if entry.kind == "open":
+            universe[entry.scan_id] = int(entry.header["n_symbols"])
+        elif entry.kind == "close":
+            names = entry.header.get("left")
+            left[entry.scan_id] = None if names is None else set(names)
+        else:
+            reported.setdefault(entry.scan_id, set()).update(entry.arms)
             part = pd.DataFrame(
                 entry.arrays["rows"].astype(np.float64), columns=entry.header["row_columns"]
             )
@@ -176,7 +192,25 @@ def logged_ratings(path: Path) -> pd.DataFrame:
             parts.append(part[~np.isnan(entry.arrays["rating"])])
     if not parts:
         raise InvalidInputError(f"{path} holds no reported symbol")
-    return pd.concat(parts, ignore_index=True).drop_duplicates(["date", "symbol"])
+    ratings = pd.concat(parts, ignore_index=True).drop_duplicates(["date", "symbol"])
+    seen: dict[Any, set[str]] = {}
+    for scan_id, names in reported.items():
+        seen.setdefault(days[scan_id], set()).update(names)
+    whole = {s: d for s, d in days.items() if len(reported.get(s, ())) == universe.get(s)}
+    covered: dict[Any, set[str]] = {}
+    for scan_id, day in whole.items():
+        covered.setdefault(day, set()).update(reported[scan_id])
+    stopped: list[Any] = []
+    for scan_id in days.keys() - whole.keys():
+        day, rest = days[scan_id], left.get(scan_id)
+        # What one scan of a day left, another one may have scanned.
+        is_covered = rest is not None and rest <= seen.get(day, set())
+        if not is_covered and not reported.get(scan_id, set()) <= covered.get(day, set()):
+            stopped.append(day)
+    ratings["is_complete"] = ~np.isin(
+        ratings["date"].to_numpy("datetime64[D]"), np.array(stopped, "datetime64[D]")
+    )
+    return ratings
 
 
 def _open(path: Path) -> pq.ParquetFile:

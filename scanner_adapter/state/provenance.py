@@ -46,12 +46,12 @@ class Provenance:
         Raises
         ------
         InvalidInputError
-            For an entry of an earlier version, which noted no seed.
+            For an entry without a seed.
         """
         if "seed" not in header:
             raise InvalidInputError(
-                "the scan's open entry notes no seed (scanrank 0.1.0 or earlier wrote it), so its "
-                "choices cannot be made again; what it reported can be replayed in other orders"
+                "the scan's opening notes no seed, so its choices cannot be made again; what it "
+                "reported can be replayed in other orders"
             )
         return cls(check_mode(header["mode"]), str(header["seed"]))
 

@@ -63,7 +63,7 @@ def outcome_of(entry: Entry, row: int) -> Outcome:
     """
     rating = float(entry.arrays["rating"][row])
     if math.isnan(rating) and math.isnan(entry.arrays["reward"][row]):
-        return Outcome.failed("the evaluation failed, says the journal")
+        return Outcome.failed("the evaluation failed, says the journal", is_final=False)
     values = dict(zip(entry.header["row_columns"], entry.arrays["rows"][row].tolist(), strict=True))
     columns = {name: value for name, value in values.items() if not math.isnan(value)}
     columns.pop("rating", None)

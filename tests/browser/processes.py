@@ -36,7 +36,7 @@ class ServeProcess:
 
     def start(self) -> ServeProcess:
         """Start it; `wait` says when it answers."""
-        command = [sys.executable, "-m", "scanner_adapter.cli.app", "serve", "--store", self.store]
+        command = [sys.executable, "-m", "scanrank", "serve", "--store", self.store]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--port", str(self.port), *self.options],

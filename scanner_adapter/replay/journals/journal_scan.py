@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import RewardRule, TopShare
+from bandit.rewards import RewardRule
 from bandit.stores import Entry
 from features.measures.historical import HISTORICAL
 from features.similarity import Loadings
@@ -26,6 +26,7 @@ from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.inputs.loadings import loadings_of
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logs.recorded import RecordedLog, RecordedScan
+from scanner_adapter.state.fingerprint import rule_from_fingerprint
 from scanner_adapter.state.provenance import Provenance, digest
 from scanner_adapter.state.rows import outcome_again
 
@@ -77,12 +78,12 @@ class JournalScan:
         Raises
         ------
         InvalidInputError
-            If an earlier version of scanrank, which did not keep it, wrote the scan.
+            If a report lacks it.
         """
         if any(name not in entry.arrays for entry in self.reports):
             raise InvalidInputError(
-                f"scan {self.scan_id} was journaled without {name} (scanrank 0.1.0 or earlier "
-                "wrote it); replay its ratings with bars (--bars)"
+                f"scan {self.scan_id} was journaled without {name}; replay its ratings with bars "
+                "(--bars)"
             )
         return np.concatenate([entry.arrays[name] for entry in self.reports])
 
@@ -92,12 +93,19 @@ class JournalScan:
         Raises
         ------
         InvalidInputError
-            If the journal does not say what was left when the scan was stopped.
+            If the journal does not say what was left when the scan was stopped, or two symbols
+            stand in one place.
         """
         n = int(self.opened["n_symbols"])
         names: list[str | None] = [None] * n
         if self.reports:
             for place, arm in zip(self.column("place").tolist(), self.arms, strict=True):
+                if place >= n or names[place] is not None:
+                    raise InvalidInputError(
+                        f"scan {self.scan_id} has {arm} in place {place} of its universe, and "
+                        f"{names[place] if place < n else f'only {n} places'}: its workers gave "
+                        "other symbols, or the same in another order"
+                    )
                 names[place] = arm
         left = list((self.closed or {}).get("left") or ())
         if len(left) != n - len(self.arms):
@@ -108,6 +116,23 @@ class JournalScan:
             )
         rest = iter(left)
         return tuple(next(rest) if name is None else name for name in names)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What the scan was ranked and judged with.
+
+        Raises
+        ------
+        InvalidInputError
+            If its opening does not say.
+        """
+        if "settings" not in self.opened:
+            raise InvalidInputError(
+                f"scan {self.scan_id} was journaled without its settings; replay its ratings with "
+                "bars (--bars)"
+            )
+        noted: Mapping[str, Any] = self.opened["settings"]
+        return noted
 
     @property
     def sub_score_names(self) -> tuple[str, ...]:
@@ -200,7 +225,7 @@ class JournalScan:
         if any(header.get("is_steered") for header in headers):
             return "symbols were pinned, excluded or boosted by hand"
         if any("handed_out" not in header for header in headers):
-            return "scanrank 0.1.0 or earlier wrote it, without its batches"
+            return "its journal does not say which batches were handed out"
         if any(header["handed_out"] is None for header in headers):
             return "several workers shared it"
         if len({header.get("session") for header in headers}) > 1:
@@ -233,8 +258,16 @@ class JournalScan:
         return tuple(outcomes[i] for i in np.argsort(self.column("place"), kind="stable"))
 
 
-def journal_scans(entries: Iterable[Entry]) -> tuple[JournalScan, ...]:
+def journal_scans(
+    entries: Iterable[Entry], *, left_out: list[str] | None = None
+) -> tuple[JournalScan, ...]:
     """Group journal entries by scan, in the order in which the scans were opened.
+
+    Parameters
+    ----------
+    entries : iterable of Entry
+    left_out : list of str, optional
+        Takes a sentence for each scan whose opening is missing; without it such a scan is refused.
 
     Raises
     ------
@@ -246,6 +279,7 @@ def journal_scans(entries: Iterable[Entry]) -> tuple[JournalScan, ...]:
     closed: dict[str, Mapping[str, Any]] = {}
     reports: dict[str, list[Entry]] = {}
     spans: dict[str, list[int]] = {}
+    orphans: dict[str, str] = {}
     for number, entry in enumerate(entries):
         scan_id = entry.scan_id
         spans.setdefault(scan_id, []).append(number)
@@ -256,11 +290,16 @@ def journal_scans(entries: Iterable[Entry]) -> tuple[JournalScan, ...]:
         else:
             reports.setdefault(scan_id, []).append(entry)
         if scan_id not in opened:
-            raise InvalidInputError(
+            orphans.setdefault(
+                scan_id,
                 f"the journal has a {entry.kind} of scan {scan_id} and not its opening: its "
                 "beginning was deleted, or it was mixed from several; export it whole, before "
-                "retention trims it"
+                "retention trims it",
             )
+    if left_out is not None:
+        left_out += orphans.values()
+    elif orphans:
+        raise InvalidInputError(next(iter(orphans.values())))
     return tuple(
         JournalScan(
             scan_id,
@@ -270,20 +309,48 @@ def journal_scans(entries: Iterable[Entry]) -> tuple[JournalScan, ...]:
             spans[scan_id][-1] - spans[scan_id][0] + 1 == len(spans[scan_id]),
         )
         for scan_id, header in opened.items()
+        if scan_id not in orphans
     )
+
+
+def journal_rule(scans: Sequence[JournalScan]) -> RewardRule:
+    """Return the rule that judged a journal: that of its last scan.
+
+    Raises
+    ------
+    InvalidInputError
+        If the scans do not say, or it was a rule of the user's own.
+    """
+    if not scans:
+        raise InvalidInputError("the journal holds no scan; expected one at least")
+    return rule_from_fingerprint(scans[-1].settings)
 
 
 def recorded_log(
     scans: Sequence[JournalScan],
     rule: RewardRule | None = None,
     sectors: Mapping[str, str] | None = None,
+    *,
+    left_out: Sequence[str] = (),
 ) -> RecordedLog:
     """Return the complete scans of a journal as a log for `replay`.
+
+    Parameters
+    ----------
+    rule : RewardRule, optional
+        What counts as a hit; by default the rule that judged the journal.
+    left_out : sequence of str
+        What of the journal is not among `scans`, a sentence each.
 
     Raises
     ------
     InvalidInputError
-        If there is none: scans that were stopped are judged by `off_policy`.
+        If no scan can be replayed: those that were stopped are judged by `off_policy`.
+
+    Notes
+    -----
+    One bad scan (its workers gave different symbols, or facts that do not fit) is left out and
+    named in `RecordedLog.left_out`, and so is the number of those that were stopped.
     """
     complete = sorted((s for s in scans if s.is_complete and s.reports), key=lambda s: s.now)
     if not complete:
@@ -292,9 +359,27 @@ def recorded_log(
             "judged exactly; give the bars that they saw (--bars) for off-policy estimates"
         )
     known = dict(sectors or {})
+    recorded, bad = [], []
     for scan in complete:
-        known.update(_sectors(scan))
-    return RecordedLog(tuple(scan.recorded() for scan in complete), rule or TopShare(), known)
+        try:
+            recorded.append(scan.recorded())
+        except InvalidInputError as error:
+            bad.append(str(error))
+        else:
+            known.update(_sectors(scan))
+    if not recorded:
+        raise InvalidInputError(f"no scan of the journal can be replayed; the first: {bad[0]}")
+    n_stopped = len(scans) - len(complete)
+    stopped = [
+        f"{n_stopped} of the journal's {len(scans)} scans did not run to their end: no order can "
+        "be judged exactly on them"
+    ]
+    return RecordedLog(
+        tuple(recorded),
+        rule or journal_rule(scans),
+        known,
+        (*(stopped if n_stopped else ()), *bad, *left_out),
+    )
 
 
 def _sectors(scan: JournalScan) -> dict[str, str]:

@@ -11,22 +11,37 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 
-from bandit.belief.belief import Belief, BeliefSettings
+from bandit.belief.belief import Belief
 from bandit.choice.open_scan import OpenScan
 from bandit.errors import BanditError, InvalidInputError, UnanswerableError
-from bandit.evaluation.offpolicy import LoggedScan, Method, OffPolicyEstimate, estimate_recall
+from bandit.evaluation.metrics import first_places
+from bandit.evaluation.offpolicy import (
+    LoggedScan,
+    Method,
+    OffPolicyEstimate,
+    estimate_recall,
+    inclusion_weights,
+)
+from bandit.rewards import RewardRule
 from bandit.stores import Entry
 from features.errors import FeatureError
 from features.factors import combine
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.context import MarketFacts, scan_context
-from scanner_adapter.replay.journals.journal_scan import FactsOf, JournalScan, journal_scans
+from scanner_adapter.replay.journals.journal_scan import (
+    FactsOf,
+    JournalScan,
+    journal_rule,
+    journal_scans,
+)
+from scanner_adapter.replay.logs.outcome_log import rows_between, true_hits
 from scanner_adapter.replay.orders import by_value
 from scanner_adapter.state.fingerprint import settings_from_fingerprint
 
@@ -65,6 +80,11 @@ def judge_stopped(
     orders: Sequence[str] = ORDERS,
     shares: Sequence[float] = SHARES,
     methods: Sequence[Method] = METHODS,
+    rule: RewardRule | None = None,
+    from_: date | str | None = None,
+    to: date | str | None = None,
+    warmup: int = 0,
+    left_out: list[str] | None = None,
 ) -> tuple[Judgement, ...]:
     """Estimate the recall of orders from a journal of scans that were stopped.
 
@@ -80,15 +100,25 @@ def judge_stopped(
     shares : sequence of float
     methods : sequence of str
         See `bandit.evaluation.offpolicy.estimate_recall`.
+    rule : RewardRule, optional
+        What counts as a hit; by default the rule that judged the journal.
+    from_, to : date, optional
+        First and last scan to judge on; what came before counts as known.
+    warmup : int
+        Scans of that period, its first ones, that are learned from and not judged on.
+    left_out : list of str, optional
+        Takes a sentence for each scan that cannot be judged on.
 
     Raises
     ------
     InvalidInputError
-        For unknown orders, or a journal without propensities or universes.
+        For unknown orders, a period without scans, or a journal of which no scan can be judged on.
 
     Notes
     -----
-    A hit is what the scan itself counted as one when it was reported.
+    Hits are judged when a scan is over. The rating that a top share starts at is then that of the
+    scan's close entry; for another share than the scan's own it is the weighted quantile of what
+    was scanned.
     """
     unknown = [order for order in orders if order not in ORDERS]
     if unknown:
@@ -96,7 +126,18 @@ def judge_stopped(
             f"order is {unknown[0]!r}; stopped scans can judge {', '.join(ORDERS)}: an order that "
             "learns within a scan would have seen other outcomes"
         )
-    logged = list(logged_scans(list(entries), facts_of))
+    journal, bad = list(entries), [] if left_out is None else left_out
+    rule = rule or journal_rule(journal_scans(journal, left_out=[]))
+    every = list(logged_scans(journal, facts_of, rule, left_out=bad))
+    if not every:
+        raise InvalidInputError(f"no scan of the journal can be judged on; the first: {bad[0]}")
+    days = np.array([scan.day for scan in every])
+    logged = [every[i] for i in rows_between(days, np.ones(len(every), bool), from_, to)[warmup:]]
+    if not logged:
+        raise InvalidInputError(
+            f"a warm-up of {warmup} leaves none of {len(every)} scans to judge on; take a shorter "
+            "one, or a longer period"
+        )
     found = []
     for order in orders:
         for share in shares:
@@ -141,6 +182,7 @@ def judgement_table(judgements: Sequence[Judgement]) -> Table:
 class StoppedScan:
     """A journaled scan over its whole universe; arrays of shape (n,)."""
 
+    day: np.datetime64
     batch: NDArray[np.int64]
     propensity: NDArray[np.float64]
     reward: NDArray[np.float64]
@@ -159,22 +201,33 @@ class StoppedScan:
         if values is None:
             return None
         target = np.zeros(n)
-        target[by_value(values)[: math.ceil(share * n)]] = 1.0
+        target[by_value(values)[: first_places(share, n)]] = 1.0
         return LoggedScan(self.batch, self.propensity, self.reward, target, self.prediction)
 
 
-def logged_scans(journal: list[Entry], facts_of: FactsOf | None) -> Iterator[StoppedScan]:
-    """Yield reported scans over their whole universes; raises as `judge_stopped`."""
-    scans = {scan.scan_id: scan for scan in journal_scans(journal)}
+def logged_scans(
+    journal: list[Entry],
+    facts_of: FactsOf | None,
+    rule: RewardRule,
+    *,
+    left_out: list[str],
+) -> Iterator[StoppedScan]:
+    """Yield reported scans over their whole universes; `left_out` takes why others are none."""
+    scans = {scan.scan_id: scan for scan in journal_scans(journal, left_out=left_out)}
     last: dict[str, float] = {}
     ranker: Belief | None = None
     for entry in journal:
-        scan = scans[entry.scan_id]
+        scan = scans.get(entry.scan_id)
+        if scan is None:
+            continue
         if ranker is None:
-            ranker = Belief(_settings(scan))
+            ranker = Belief(settings_from_fingerprint(scan.settings))
         ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays, scan_id=entry.scan_id)
         if entry.kind == "open" and scan.reports:
-            yield _over_universe(scan, ranker, last, facts_of)
+            try:
+                yield _over_universe(scan, ranker, last, facts_of, rule)
+            except (BanditError, AdapterError, FeatureError) as error:
+                left_out.append(str(error))
         elif entry.kind == "report":
             rated = ~np.isnan(entry.arrays["rating"])
             for arm, rating, known in zip(
@@ -185,7 +238,11 @@ def logged_scans(journal: list[Entry], facts_of: FactsOf | None) -> Iterator[Sto
 
 
 def _over_universe(
-    scan: JournalScan, ranker: Belief, last: dict[str, float], facts_of: FactsOf | None
+    scan: JournalScan,
+    ranker: Belief,
+    last: dict[str, float],
+    facts_of: FactsOf | None,
+    rule: RewardRule,
 ) -> StoppedScan:
     symbols = scan.universe()
     n = len(symbols)
@@ -195,7 +252,7 @@ def _over_universe(
     # Numbered anew: of a batch that was handed out last, nothing may have come back.
     batch[place] = np.unique(scan.column("batch"), return_inverse=True)[1]
     propensity[place] = scan.column("propensity")
-    reward[place] = np.nan_to_num(scan.column("reward"))  # a failed evaluation is no hit
+    reward[place] = _hits(scan, rule, inclusion_weights(batch, propensity)[place])
     composite = prediction = None
     try:
         _, facts = scan.facts(facts_of)
@@ -205,7 +262,39 @@ def _over_universe(
     else:
         composite, prediction = _beliefs(scan, symbols, facts, ranker)
     rating = np.array([last.get(symbol, np.nan) for symbol in symbols])
-    return StoppedScan(batch, propensity, reward, rating, composite, prediction)
+    day = np.datetime64(scan.now.date(), "D")
+    return StoppedScan(day, batch, propensity, reward, rating, composite, prediction)
+
+
+def _hits(scan: JournalScan, rule: RewardRule, weight: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which reported symbols (k,) are hits, now that the scan is over."""
+    rating = scan.column("rating").astype(np.float64)
+    is_signal = scan.column("is_signal").astype(np.float64)
+    limit: float | None = None
+    if rule.expected_share is not None and not scan.is_complete:
+        own = scan.settings["rule"] == repr(rule)
+        limit = (scan.closed or {}).get("hit_limit") if own else None
+        if limit is None:
+            limit = _weighted_limit(rating, weight, rule.expected_share)
+    return true_hits(rule, rating, is_signal, limit)
+
+
+def _weighted_limit(
+    rating: NDArray[np.float64], weight: NDArray[np.float64], share: float
+) -> float | None:
+    """Rating that a top share starts at, each rating standing for `weight` of the universe."""
+    known = np.flatnonzero(~np.isnan(rating))
+    if not known.size:
+        return None
+    order = known[np.argsort(-rating[known], kind="stable")]
+    above = np.cumsum(weight[order])
+    at = min(int(np.searchsorted(above, share * above[-1])), order.size - 1)
+    limit, lowest = float(rating[order[at]]), float(rating[order[-1]])
+    # As in `bandit.rewards.limit_above`: the lowest rating is no distinction.
+    higher = rating[order][rating[order] > lowest]
+    if limit > lowest:
+        return limit
+    return float(higher[-1]) if higher.size else math.inf
 
 
 def _beliefs(
@@ -222,10 +311,8 @@ def _beliefs(
         values,
         columns,
         rng=np.random.default_rng(0),
-        now=now,
         loadings=facts.loadings,
         blocks=facts.blocks,
-        view=view,
     )
     composite = combine(facts.values, facts.names)[1]
     return composite, live.predict(np.arange(len(symbols))).probability
@@ -248,12 +335,3 @@ def _judge(
         return Judgement(order, share, method, estimate_recall(known, method=method))
     except UnanswerableError as refusal:
         return Judgement(order, share, method, None, str(refusal))
-
-
-def _settings(scan: JournalScan) -> BeliefSettings:
-    if "settings" not in scan.opened:
-        raise InvalidInputError(
-            f"scan {scan.scan_id} was journaled without its settings (scanrank 0.1.0 or earlier "
-            "wrote it); replay its ratings with bars (--bars)"
-        )
-    return settings_from_fingerprint(scan.opened["settings"])

@@ -8,8 +8,7 @@ be made again (several workers shared it, somebody pinned symbols) is only learn
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,8 +17,8 @@ from rich import box
 from rich.table import Table
 
 from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
-from bandit.errors import BanditError, InvalidInputError
-from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from bandit.errors import BanditError
+from bandit.rewards import RewardRule
 from bandit.stores import Entry
 from bandit.stores.sqlite import SqliteStore
 from features.errors import FeatureError
@@ -27,7 +26,7 @@ from features.similarity import Loadings
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.replay.journals.journal_scan import FactsOf, JournalScan, journal_scans
-from scanner_adapter.state.fingerprint import settings_from_fingerprint
+from scanner_adapter.state.fingerprint import rule_from_fingerprint, settings_from_fingerprint
 from scanner_adapter.state.provenance import Provenance
 from scanner_adapter.state.rows import outcome_again
 from scanner_adapter.symbol_ranker import SymbolRanker
@@ -145,7 +144,7 @@ class _Stage:
         obstacle = scan.obstacle()
         if obstacle is not None:
             return verdict(None, obstacle)
-        noted = scan.opened.get("settings", {})
+        noted = scan.settings
         if noted and noted.get("learning_version") != LEARNING_VERSION:
             return verdict(None, "another version of scanrank wrote it, which learned otherwise")
         try:
@@ -236,33 +235,10 @@ def _append(store: Any, entry: Entry) -> None:
 
 
 def _settings_of(scan: JournalScan, rule: RewardRule | None) -> BeliefSettings:
-    note = scan.opened["settings"]
+    note = scan.settings
     return replace(
         settings_from_fingerprint(note),
-        rule=rule or rule_of(note),
+        rule=rule or rule_from_fingerprint(note),
         exploration=float(note["exploration"]),
         random_share=float(note["random_share"]),
     )
-
-
-def rule_of(note: Mapping[str, Any]) -> RewardRule:
-    """Return the reward rule that a settings note names.
-
-    Examples
-    --------
-    >>> rule_of({"rule": "Threshold(minimum=70.0)"})
-    Threshold(minimum=70.0)
-    """
-    text = str(note["rule"])
-    found = re.fullmatch(r"(\w+)\((?:\w+=([-+.\deE]+))?\)", text)
-    kinds: dict[str, type[TopShare] | type[Threshold]] = {
-        "TopShare": TopShare,
-        "Threshold": Threshold,
-    }
-    if text == "Signal()":
-        return Signal()
-    if found is None or found[1] not in kinds or found[2] is None:
-        raise InvalidInputError(
-            f"the journal was judged by {text}, a rule of your own; pass it as rule="
-        )
-    return kinds[found[1]](float(found[2]))

@@ -7,8 +7,10 @@ Alignment happens once, so that the loop over scans slices arrays and touches no
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import RewardRule
+from bandit.rewards import RewardRule, limit_above
+from features.errors import InvalidBarsError
+from features.inputs.days import as_day
 from features.inputs.tables import OnBad, Rows, kind_of, plain_name, read_table
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.state.parquet import is_journal, logged_ratings
@@ -24,6 +28,7 @@ from scanner_adapter.state.parquet import is_journal, logged_ratings
 log = logging.getLogger("scanrank")
 
 REQUIRED = ("date", "symbol", "rating")
+COMPLETE = "is_complete"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,9 @@ class OutcomeLog:
     signal_names : tuple of str
     columns : mapping of str to ndarray of float32
         The numeric columns of the scanner's rows, known only once the symbol was scanned.
+    is_stopped : ndarray of bool, shape (n_days,), optional
+        Days whose scans ended before every symbol was scanned: what is rated there was chosen by
+        the order of then, so no other order is judged on it.
     """
 
     dates: NDArray[np.datetime64]
@@ -50,6 +58,7 @@ class OutcomeLog:
     signal: NDArray[np.int8]
     signal_names: tuple[str, ...] = ()
     columns: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    is_stopped: NDArray[np.bool_] | None = None
 
     @classmethod
     def from_frame(
@@ -62,6 +71,8 @@ class OutcomeLog:
         on_bad: OnBad = "raise",
     ) -> OutcomeLog:
         """Align a tidy frame (date, symbol, rating, optional signal, numeric columns) with bars.
+
+        An optional column `is_complete` says of each row whether its scan ran to its end.
 
         A stamp counts for the day that it shows, as everywhere (`features.inputs.days`).
 
@@ -121,10 +132,13 @@ class OutcomeLog:
         columns = {}
         for name in frame.columns:
             numeric = pd.api.types.is_numeric_dtype(frame[name])
-            if name not in (*REQUIRED, "signal") and numeric:
+            if name not in (*REQUIRED, "signal", COMPLETE) and numeric:
                 columns[str(name)] = np.full(shape, np.nan, np.float32)
                 columns[str(name)][rows, places] = frame[name].to_numpy(np.float32)
-        return cls(dates, tuple(symbols), rating, signal, words, columns)
+        is_stopped = np.zeros(len(dates), bool)
+        if COMPLETE in frame.columns:
+            is_stopped[rows[~_complete(frame[COMPLETE])]] = True
+        return cls(dates, tuple(symbols), rating, signal, words, columns, is_stopped)
 
     @classmethod
     def read(
@@ -137,22 +151,53 @@ class OutcomeLog:
         on_bad: OnBad = "raise",
     ) -> OutcomeLog:
         """Read a file of ratings, or an exported journal; see `from_frame`."""
-        path = Path(path)
-        try:
-            is_exported = path.is_file() and kind_of(path) == ".parquet" and is_journal(path)
-        except (ValueError, OSError) as err:
-            raise InvalidInputError(f"{path} cannot be read as .parquet: {err}") from err
-        if is_exported:
-            frame = logged_ratings(path)
-        else:
-            frame = read_table(path, what="ratings", error=InvalidInputError)
-        return cls.from_frame(frame, dates, symbols, tz=tz, on_bad=on_bad)
+        return cls.from_frame(read_ratings(path), dates, symbols, tz=tz, on_bad=on_bad)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Days with ratings on which no order can be judged, in a sentence."""
+        if self.is_stopped is None or not self.is_stopped.any():
+            return ()
+        n = int(self._is_rated.sum())
+        return (
+            f"{int(self.is_stopped.sum())} of the log's {n} scans were stopped before their end: "
+            "no order can be judged exactly on them",
+        )
+
+    @property
+    def _is_rated(self) -> NDArray[np.bool_]:
+        return np.asarray(~np.isnan(self.rating).all(axis=1))
+
+    def days(
+        self, from_: date | str | None = None, to: date | str | None = None
+    ) -> NDArray[np.intp]:
+        """Rows of the days with complete scans, and bars before them, from `from_` to `to`.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such day.
+        """
+        is_scan = self._is_rated & (np.arange(len(self.dates)) > 0)
+        if not is_scan.any():
+            raise InvalidInputError("no day has ratings and a day of bars before it")
+        if self.is_stopped is not None:
+            is_scan &= ~self.is_stopped
+        if not is_scan.any():
+            raise InvalidInputError(
+                "every scan of this log was stopped before its end: what its order left out is "
+                "unknown, so nothing can be judged exactly on it. `scanrank replay --log "
+                "journal.parquet` estimates from the logged propensities; let one scan in ten run "
+                "to its end for everything else"
+            )
+        return rows_between(self.dates, is_scan, from_, to)
 
     def hits(self, rule: RewardRule, day: int, places: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Which of these symbols were hits on that day, by the same rule that rewards them live.
 
         A top share is taken of the day's true ratings; symbols tied at its lower end all belong
-        to it. Live, the ranker has to estimate that limit while it scans.
+        to it, unless they have the lowest rating of all. Live, the ranker has to estimate that
+        limit while it scans.
         """
         return true_hits(rule, self.rating[day, places], self.is_signal(day, places))
 
@@ -161,27 +206,56 @@ class OutcomeLog:
         return high_value(self.signal[day, places], self.signal_names)
 
 
-def true_hits(
-    rule: RewardRule, rating: NDArray[np.float64], is_signal: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Which symbols of a complete scan are hits, all their ratings being known; shape (n,).
+def read_ratings(path: str | Path) -> pd.DataFrame:
+    """Read a file of ratings, or an exported journal, as a tidy frame."""
+    path = Path(path)
+    try:
+        is_exported = path.is_file() and kind_of(path) == ".parquet" and is_journal(path)
+    except (ValueError, OSError) as err:
+        raise InvalidInputError(f"{path} cannot be read as .parquet: {err}") from err
+    if is_exported:
+        return logged_ratings(path)
+    return read_table(path, what="ratings", error=InvalidInputError)
 
-    A failed evaluation (a rating of NaN) is none.
+
+def true_hits(
+    rule: RewardRule,
+    rating: NDArray[np.float64],
+    is_signal: NDArray[np.float64],
+    limit: float | None = None,
+) -> NDArray[np.bool_]:
+    """Which symbols of a scan that is over are hits; shape (n,).
+
+    Parameters
+    ----------
+    rating, is_signal : array, shape (n,)
+        A failed evaluation (a rating of NaN) is no hit.
+    limit : float, optional
+        Rating that the top share starts at, where not all was seen; by default that of all these
+        ratings.
     """
-    limit = np.nan
-    if rule.expected_share is not None:
-        known = rating[~np.isnan(rating)]
-        if not known.size:
-            return np.zeros(len(rating), bool)
-        k = max(round(rule.expected_share * len(known)), 1)
-        limit = float(np.partition(known, -k)[-k])
-    return np.asarray(rule.judge(rating, is_signal, limit) == 1.0)
+    share = rule.expected_share
+    if share is not None and limit is None:
+        known = np.sort(rating[~np.isnan(rating)])
+        limit = limit_above(known, share * known.size) if known.size else math.inf
+    return np.asarray(rule.judge(rating, is_signal, math.nan if limit is None else limit) == 1.0)
 
 
 def high_value(signal: NDArray[np.int8], names: Sequence[str]) -> NDArray[np.float64]:
     """1 where the signal (its place in `names`, -1 = none) is a high-value one, 0 elsewhere."""
     is_high = [Outcome(signal=name).is_signal for name in names]
     return np.asarray(np.array([*is_high, 0.0])[signal])
+
+
+def _complete(column: pd.Series) -> NDArray[np.bool_]:
+    known = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+    said = column.astype(str).str.strip().str.lower().map(known)
+    if said.isna().any():
+        raise InvalidInputError(
+            f"{COMPLETE} is {column[said.isna()].iloc[0]!r} in a row of the ratings; expected "
+            "true or false"
+        )
+    return said.to_numpy(bool)
 
 
 def _check_ruleset(frame: pd.DataFrame) -> None:
@@ -262,3 +336,35 @@ def _signals(
         )
     signal[rows, places] = codes
     return signal, tuple(str(name) for name in names)
+
+
+def rows_between(
+    dates: NDArray[np.datetime64],
+    is_scan: NDArray[np.bool_],
+    from_: date | str | None,
+    to: date | str | None,
+) -> NDArray[np.intp]:
+    """Rows of a log that are scans and lie between two days, both included.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none, naming the days that have scans.
+    """
+    first, last = dates[is_scan][[0, -1]]
+    start, end = _day(from_, first), _day(to, last)
+    rows = np.flatnonzero(is_scan & (dates >= start) & (dates <= end))
+    if not rows.size:
+        raise InvalidInputError(
+            f"no scan from {start} to {end}; the log has scans from {first} to {last}"
+        )
+    return rows
+
+
+def _day(given: date | str | None, default: np.datetime64) -> np.datetime64:
+    if given is None:
+        return default
+    try:
+        return as_day(given)
+    except InvalidBarsError as err:
+        raise InvalidInputError(str(err)) from err

@@ -18,9 +18,9 @@ from bandit.rewards import RewardRule
 from features.similarity import Loadings
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logs.logged_outcomes import LoggedOutcomes
-from scanner_adapter.replay.logs.outcome_log import high_value, true_hits
+from scanner_adapter.replay.logs.outcome_log import high_value, rows_between, true_hits
 from scanner_adapter.replay.logs.regimes import UNKNOWN, Regime
-from scanner_adapter.replay.logs.scans import ReplayScan, rows_between
+from scanner_adapter.replay.logs.scans import ReplayScan
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,14 @@ class RecordedLog:
     rule : RewardRule
         What counts as a hit.
     sectors : mapping of symbol to sector
+    left_out : tuple of str
+        See `Log.left_out`.
     """
 
     recorded: tuple[RecordedScan, ...]
     rule: RewardRule
     sectors: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.recorded:

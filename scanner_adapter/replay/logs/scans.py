@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule, TopShare
 from features.inputs.bars import Bars
 from features.inputs.events import Events
@@ -107,10 +105,15 @@ class Log(Protocol):
         """Sector of each symbol, where it is known."""
         ...
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What the log has and no order can be judged exactly on, a sentence each."""
+        ...
+
     def days(
         self, from_: date | str | None = None, to: date | str | None = None
     ) -> NDArray[np.intp]:
-        """Rows that are scans, from `from_` to `to`, both included."""
+        """Rows that are complete scans, from `from_` to `to`, both included."""
         ...
 
     def scans(self, days: NDArray[np.intp], *, same_day: bool = False) -> Iterator[ReplayScan]:
@@ -184,6 +187,11 @@ class ReplayLog:
         """See `Log.sectors`."""
         return self.contexts.sectors
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """See `Log.left_out`: days whose scans were stopped."""
+        return self.outcomes.left_out
+
     def regimes(self, days: NDArray[np.intp], *, same_day: bool = False) -> tuple[Regime, ...]:
         """See `Log.regimes`; judged by the bars of all symbols."""
         known = market_regimes(self.contexts.bars)
@@ -192,7 +200,7 @@ class ReplayLog:
     def days(
         self, from_: date | str | None = None, to: date | str | None = None
     ) -> NDArray[np.intp]:
-        """Rows of the days with outcomes from `from_` to `to`, both included.
+        """Rows of the days with complete scans from `from_` to `to`, both included.
 
         The first day of the bars is left out: nothing was known before it.
 
@@ -201,11 +209,7 @@ class ReplayLog:
         InvalidInputError
             If there is no such day.
         """
-        dates = self.outcomes.dates
-        rated = ~np.isnan(self.outcomes.rating).all(axis=1) & (np.arange(len(dates)) > 0)
-        if not rated.any():
-            raise InvalidInputError("no day has ratings and a day of bars before it")
-        return rows_between(dates, rated, from_, to)
+        return self.outcomes.days(from_, to)
 
     def scans(self, days: NDArray[np.intp], *, same_day: bool = False) -> Iterator[ReplayScan]:
         """Yield the scans of these days.
@@ -238,35 +242,3 @@ class ReplayLog:
             hits=log.hits(self.rule, day, places),
             outcomes=LoggedOutcomes(rating, log.signal[day, places], log.signal_names, columns),
         )
-
-
-def rows_between(
-    dates: NDArray[np.datetime64],
-    is_scan: NDArray[np.bool_],
-    from_: date | str | None,
-    to: date | str | None,
-) -> NDArray[np.intp]:
-    """Rows of a log that are scans and lie between two days, both included.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is none, naming the days that have scans.
-    """
-    first, last = dates[is_scan][[0, -1]]
-    start, end = _day(from_, first), _day(to, last)
-    rows = np.flatnonzero(is_scan & (dates >= start) & (dates <= end))
-    if not rows.size:
-        raise InvalidInputError(
-            f"no scan from {start} to {end}; the log has scans from {first} to {last}"
-        )
-    return rows
-
-
-def _day(given: date | str | None, default: np.datetime64) -> np.datetime64:
-    if given is None:
-        return default
-    try:
-        return np.datetime64(pd.Timestamp(given), "D")
-    except ValueError as err:
-        raise InvalidInputError(f"{given!r} is no date; expected one such as 2019-12-31") from err

@@ -7,6 +7,7 @@ that the page that shows them decides what dark mode looks like.
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import io
 import re
@@ -77,15 +78,15 @@ Draw = Callable[["Axes"], None]
 
 
 def is_installed() -> bool:
-    """Whether matplotlib, an optional dependency, is there."""
-    return importlib.util.find_spec("matplotlib") is not None
+    """Whether matplotlib and jinja2, the extra `plots`, are there."""
+    return all(importlib.util.find_spec(name) is not None for name in ("matplotlib", "jinja2"))
 
 
 def check_installed() -> None:
-    """Raise InvalidInputError if matplotlib is missing."""
+    """Raise InvalidInputError if matplotlib or jinja2 is missing."""
     if not is_installed():
         raise InvalidInputError(
-            "pictures need matplotlib, which is not installed: pip install 'scanrank[plots]'"
+            "pictures need matplotlib and jinja2: pip install 'scanrank[plots]'"
         )
 
 
@@ -211,7 +212,7 @@ def inline_svg(name: str, title: str, draw: Draw) -> str:
         text = text.replace(colour, f"var(--c{colour[1:]}, {colour})")
     text = re.sub(r'width="[^"]*pt" height="[^"]*pt" ', "", text, count=1)
     text = re.sub(r'height="[^"]*pt" (viewBox="[^"]*") width="[^"]*pt" ?', r"\1 ", text, count=1)
-    return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)
 
 
 def draw_recall(axes: Axes, bands: Mapping[str, Band]) -> None:

@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -130,7 +131,7 @@ def tune(
         "batch_size": batch_size,
         "seed": seed,
         **conditions,
-        "log": _print_of(log, first),
+        "log": _print_of(log, days, same_day=same_day),
     }
     with open_study(study, made_for) as book:
         search = Search(
@@ -191,8 +192,16 @@ def _ends(log: Log, days: NDArray[np.intp]) -> tuple[str, str]:
     return str(log.dates[days[0]]), str(log.dates[days[-1]])
 
 
-def _print_of(log: Log, days: NDArray[np.intp]) -> str:
-    """Fingerprint of a scan and of the features' code: another log has other scores."""
-    (scan,) = log.scans(days[-1:])
-    words = [*scan.symbols, *scan.sub_score_names]
-    return fingerprint([*words, scan.rating, scan.hits, np.ascontiguousarray(scan.sub_scores)])
+def _print_of(log: Log, days: NDArray[np.intp], *, same_day: bool) -> str:
+    """Fingerprint of all scans and of the features' code: another log has other scores."""
+
+    def parts() -> Iterator[str | NDArray[Any]]:
+        for scan in log.scans(days, same_day=same_day):
+            yield scan.now.isoformat()
+            yield json.dumps([scan.symbols, scan.sub_score_names, scan.loadings.names])
+            yield from (scan.rating, scan.hits, scan.sub_scores, scan.loadings.values)
+            table = scan.report(np.arange(len(scan.symbols)))
+            yield json.dumps(table.names)
+            yield from (table.values, table.is_signal)
+
+    return fingerprint(parts())

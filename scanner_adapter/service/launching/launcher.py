@@ -80,7 +80,7 @@ class Launcher:
         self._take_room()
         try:
             scan_id = await self._new_scan_id(scanner.ruleset, key)
-            command = [sys.executable, "-m", "scanner_adapter.cli.app", *scanner.arguments(scan_id)]
+            command = [sys.executable, "-m", "scanrank", *scanner.arguments(scan_id)]
             # In a thread: making a process stops the one that makes it for some milliseconds.
             process, errors = await asyncio.to_thread(_spawn, command, self._environment())
         except BaseException:

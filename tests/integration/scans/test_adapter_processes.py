@@ -62,9 +62,13 @@ def test_ctrl_c_commits_what_was_learned(tmp_path: Path) -> None:
     url = f"embedded://{tmp_path}/store"
     script = textwrap.dedent(
         f"""
+        import signal
         import time
         from concurrent.futures import ThreadPoolExecutor
-        from scanner_adapter import SymbolRanker
+        from scanrank import SymbolRanker
+
+        # Where SIGINT is ignored by inheritance (nohup, a shell's &), so it would be here.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
         def evaluate(symbol):
             time.sleep(0.01)

@@ -205,7 +205,7 @@ def test_the_command_shows_a_dead_server_coming_to_life(server: Server) -> None:
     server.kill()
     terminal, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "scanner_adapter.cli.app", "watch", "--store", server.url],
+        [sys.executable, "-m", "scanrank", "watch", "--store", server.url],
         stdin=theirs, stdout=theirs, stderr=theirs,
         env=os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
         start_new_session=True,

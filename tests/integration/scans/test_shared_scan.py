@@ -85,15 +85,36 @@ def test_today_has_learned_what_the_interrupted_scan_reported(store: Store) -> N
     assert np.abs(its.pattern.moments.mean).max() > 0.01
 
 
-def test_failures_stay_failures_when_a_scan_goes_on(store: Store) -> None:
+def test_what_failed_is_offered_again_when_a_scan_goes_on(store: Store) -> None:
     with ranker_on(store, seed=1) as ranker:
         scan = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1")
-        batch = scan.next_batch(10)
-        scan.report({symbol: ValueError("no data") for symbol in batch})
+        first = scan.next_batch(10)
+        scan.report({symbol: ValueError("no data") for symbol in first})
     with ranker_on(store, seed=1) as ranker:
         scan = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1")
-    assert scan.summary.n_errors == 10
-    assert scan.summary.first_error == "the evaluation failed, says the journal"
+        summary = scan.run(lambda symbol: {"rating": float(len(symbol))})
+        assert (summary.n_scanned, summary.n_errors) == (N, 0)
+        assert set(first.symbols) <= set(scan.outcomes)
+        assert ranker.n_scans == 1
+
+
+def test_what_failed_to_the_end_is_offered_again_when_a_scan_is_opened_once_more(
+    store: Store,
+) -> None:
+    def fails_today(symbol: str) -> dict[str, float]:
+        if symbol in SYMBOLS[:10]:
+            raise ValueError("no data")
+        return {"rating": float(len(symbol))}
+
+    with ranker_on(store, seed=1) as ranker:
+        scan = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1")
+        assert scan.run(fails_today).n_errors == 10
+    with ranker_on(store, seed=1) as ranker:
+        scan = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1")
+        assert scan.summary.n_errors == 10
+        assert scan.summary.first_error == "the evaluation failed, says the journal"
+        summary = scan.run(lambda symbol: {"rating": float(len(symbol))})
+        assert (summary.n_scanned, summary.n_errors) == (N, 0)
 
 
 def test_a_scan_that_was_complete_has_nothing_left(store: Store) -> None:

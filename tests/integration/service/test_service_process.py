@@ -22,7 +22,7 @@ from scanner_adapter.cli.app import main
 from scanner_adapter.service.server import serve
 from scanner_adapter.service.settings import ServiceSettings
 
-COMMAND = [sys.executable, "-m", "scanner_adapter.cli.app", "serve"]
+COMMAND = [sys.executable, "-m", "scanrank", "serve"]
 
 
 def test_it_ends_at_once_though_streams_are_open_and_tells_no_secret(

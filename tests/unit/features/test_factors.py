@@ -185,7 +185,7 @@ def test_factor_scores_table_tiers_and_explanations() -> None:
     best = column.idxmax()
     assert scores.explain(str(best)).loc["technical.rsi", "percentile"] > 98
     assert told.loc["fundamental.surprise"].isna()[["score", "percentile"]].all()
-    with pytest.raises(FeatureError, match="no scores of 'GOOG'"):
+    with pytest.raises(FeatureError, match="symbol is 'GOOG'"):
         scores.explain("GOOG")
     html = scores._repr_html_()
     assert str(table.index[0]) in html

@@ -73,3 +73,38 @@ def test_reports_need_hits() -> None:
         factor_report(panel, np.zeros_like(hits))
     with pytest.raises(FeatureError, match="hits have shape"):
         factor_report(panel, hits[1:])
+
+
+def test_of_an_original_and_its_copies_one_is_kept() -> None:
+    panel, hits = planted()
+    verdict = factor_report(panel, hits).table["verdict"]
+    assert verdict["market.good"] == ""
+    assert verdict["market.copy"] == verdict["market.inverse"] == "redundant"
+
+
+def test_the_better_known_one_of_two_is_kept() -> None:
+    panel, hits = planted()
+    values = panel.values.copy()
+    values[::3, :, 0] = np.nan  # the first column is known on two days of three
+    table = factor_report(Panel(values, panel.names, panel.dates, panel.symbols), hits).table
+    assert table.loc["market.good", "verdict"] == "redundant"
+    assert table.loc["market.inverse", "verdict"] == ""
+    assert table.loc["market.copy", "nearest"] == "market.inverse"
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_leak_is_too_good(share: float, sign: float) -> None:
+    """A score that is the outcome itself holds all hits in one tenth, or a tenth full of hits."""
+    rng = np.random.default_rng(1)
+    outcome = rng.normal(size=(60, 200))
+    hits = outcome >= np.quantile(outcome, 1.0 - share, axis=1)[:, None]
+    honest = outcome + rng.normal(size=outcome.shape)
+    values = np.stack([sign * outcome, honest], axis=2).astype(np.float32)
+    panel = Panel(
+        values, ("leak", "honest"), np.datetime64("2020-01-01") + np.arange(60),
+        tuple(f"S{j}" for j in range(200)),
+    )  # fmt: skip
+    verdict = factor_report(panel, hits, day_old=False).table["verdict"]
+    assert verdict["leak"] == "too good"
+    assert verdict["honest"] == ""

@@ -63,7 +63,9 @@ def test_two_hundred_threads_a_tenth_raising_a_hundredth_hanging() -> None:
     journaled = [
         arm for entry in ranker.store.read("t") if entry.kind == "report" for arm in entry.arms
     ]
-    assert len(journaled) == len(set(journaled)) == 990
+    # What failed is not journaled in a scan that did not end: it is offered again when resumed.
+    assert len(journaled) == len(set(journaled)) == 890
+    assert not set(journaled) & raising
     assert not set(journaled) & hanging
 
 

@@ -48,17 +48,23 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.fixture
-def report(
-    files: Files, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    def run(*options: str) -> tuple[int, str, str]:
-        paths = ["--bars", str(files.bars), "--ratings", str(files.ratings)]
-        monkeypatch.setattr("sys.argv", ["scanrank", "factors", "report", *paths, *options])
+    def run(*options: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["scanrank", "factors", "report", *map(str, options)])
         with pytest.raises(SystemExit) as ended:
             main()
         return int(ended.value.code or 0), *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture
+def report(
+    files: Files, run: Callable[..., tuple[int, str, str]]
+) -> Callable[..., tuple[int, str, str]]:
+    return lambda *options: run("--bars", files.bars, "--ratings", files.ratings, *options)
 
 
 def test_the_planted_sub_score_finds_all_it_can(
@@ -115,7 +121,7 @@ def test_a_period_is_cut_out(files: Files, report: Callable[..., tuple[int, str,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--from", "2030-01-01"), "no scan from 2030-01-01 to the last; the bars run"),
+        (("--from", "2030-01-01"), "no scan from 2030-01-01 to 2022-06-03; the log has scans from"),
         (("--from", "soon"), "'soon' is no date"),
         (("--top", "1.5"), "1.5"),
     ],
@@ -127,3 +133,70 @@ def test_what_cannot_be_answered_is_one_line(
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+class TestOwnSubScores:
+    @pytest.fixture
+    def context(self, files: Files, tmp_path: Path) -> Path:
+        """The rating itself, its rank backwards, and noise: a leak, its copy and nothing."""
+        ratings = pd.read_csv(files.ratings)
+        noise = np.random.default_rng(0).uniform(0, 100, len(ratings))
+        frame = ratings.rename(columns={"rating": "leak"}).assign(
+            copy=-ratings["rating"].rank(), noise=noise
+        )
+        path = tmp_path / "context.parquet"
+        frame.to_parquet(path)
+        return path
+
+    def test_a_frame_stands_in_for_bars(
+        self, files: Files, context: Path, run: Callable[..., tuple[int, str, str]]
+    ) -> None:
+        code, out, err = run("--ratings", files.ratings, "--context", context)
+        assert code == 0, err
+        lines = out.splitlines()
+        assert lines[0] == "40 scans, base rate of hits 5.00%"
+        assert max(map(len, lines)) <= 80
+        rows = {line.split()[0]: line for line in lines if line.startswith("  ")}
+        assert rows["leak"].endswith("too good")
+        assert rows["noise"].endswith("weak")
+
+    def test_it_stands_beside_those_of_the_bars(
+        self, files: Files, context: Path, run: Callable[..., tuple[int, str, str]]
+    ) -> None:
+        code, out, err = run(
+            "--ratings", files.ratings, "--context", context, "--bars", files.bars, "--json"
+        )
+        assert code == 0, err
+        names = {row["sub_score"] for row in json.loads(out)["sub_scores"]}
+        assert {"leak", "noise", "market.volume_surge"} <= names
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("symbol,x\nA,1", "lacks the column date"),
+            ("date,symbol\n2022-01-03,A", "has no column beside date and symbol"),
+            ("date,symbol,x\n2022-01-03,A,high", "column x holds 'high'"),
+            ("date,symbol,x\n2022-01-03,A,1\n2022-01-03,A,2", "A on 2022-01-03 twice"),
+            ("date,symbol,x\nsoon,A,1", "soon"),
+        ],
+    )
+    def test_a_bad_frame_is_one_line(
+        self,
+        files: Files,
+        tmp_path: Path,
+        run: Callable[..., tuple[int, str, str]],
+        content: str,
+        message: str,
+    ) -> None:
+        (tmp_path / "bad.csv").write_text(content)
+        code, out, err = run("--ratings", files.ratings, "--context", tmp_path / "bad.csv")
+        assert (code, out) == (2, "")
+        assert message in err
+        assert err.count("\n") == 1
+
+    def test_options_that_would_change_nothing(
+        self, files: Files, context: Path, run: Callable[..., tuple[int, str, str]]
+    ) -> None:
+        for words in (["--same-day"], ["--log", "bundled"]):
+            code, out, _ = run("--ratings", files.ratings, "--context", context, *words)
+            assert (code, out) == (2, "")

@@ -74,7 +74,7 @@ class TestBundledLog:
         ("options", "message"),
         [
             (("--by", "size"), "expected one of regime, sector"),
-            (("--same-day",), "recorded scans bring what they knew"),
+            (("--same-day",), "bring what they knew"),
             (("--again",), "name its journal with --log"),
             (("--log", "nothing.parquet"), "there is no such file"),
             (("--bars", "b.csv"), "--ratings is missing"),

@@ -14,10 +14,9 @@ from sweep_log import small_log
 
 from features.factors import FACTORS, combine, factor_scores
 from features.inputs.bars import Bars
-from scanner_adapter.cli import replay as cli_replay
 from scanner_adapter.cli.app import main
 from scanner_adapter.demo.simulator import simulate
-from scanner_adapter.replay import ReplayLog
+from scanner_adapter.replay import ReplayLog, read
 from scanner_adapter.settings import Settings
 
 pytest.importorskip("optuna")
@@ -45,7 +44,7 @@ def scanrank(
 ) -> Callable[..., Run]:
     """Run the command line in an empty folder; the small log stands for the bundled one."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli_replay, "bundled_log", lambda *_, **__: log)
+    monkeypatch.setattr(read, "bundled_log", lambda *_, **__: log)
 
     def run(*arguments: object) -> Run:
         monkeypatch.setattr("sys.argv", ["scanrank", *map(str, arguments)])

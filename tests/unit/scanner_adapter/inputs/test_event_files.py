@@ -14,13 +14,13 @@ from bandit.errors import InvalidInputError
 from bandit.stores import store_from_url
 from features import Bars, Events, InvalidEventsError
 from features.factors import sub_score_panel
-from scanner_adapter.cli import replay as cli_replay
 from scanner_adapter.cli.app import main
-from scanner_adapter.cli.factors import report_on_files
+from scanner_adapter.cli.factors import report_on_log
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.replay import ReplayLog, TopShare
 from scanner_adapter.replay.logs.contexts import Contexts
+from scanner_adapter.replay.read import LogFiles
 
 EARNINGS = pd.DataFrame(
     {"symbol": "A", "Date": ["2022-02-01"], "eps_estimate": 1.0, "EPS_actual": 1.2}
@@ -124,7 +124,7 @@ class TestCommands:
         earnings = pd.read_csv(market["events"])
         for files in ((), (market["events"],)):
             events = Events.from_frames(earnings=earnings) if files else None
-            log, _ = cli_replay.read_log(None, bars, ratings, TopShare(0.1), events=files)
+            log, _ = LogFiles(None, bars, ratings, events=files).read(TopShare(0.1))
             assert isinstance(log, ReplayLog)
             expected = sub_score_panel(known, events).values
             np.testing.assert_array_equal(log.contexts.sub_scores, expected)
@@ -166,10 +166,8 @@ class TestCommands:
 
     def test_the_factors_report_sees_them(self, market: dict[str, Path]) -> None:
         for files in ((), (market["events"],)):
-            found = report_on_files(
-                market["bars"], market["ratings"], events=files,
-                top=0.1, from_=None, to=None, same_day=True,
-            )  # fmt: skip
+            log = LogFiles(None, market["bars"], market["ratings"], events=files)
+            found, _ = report_on_log(log, TopShare(0.1), from_=None, to=None, same_day=True)
             fundamental = found.table[found.table.index.str.startswith("fundamental.")]
             assert (fundamental["verdict"] == "unknown").all() == (not files)
 

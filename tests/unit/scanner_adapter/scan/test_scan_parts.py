@@ -134,7 +134,6 @@ class TestScanLedger:
         assert ledger.is_random.tolist() == [True, False, False, False, True]
         assert ledger.order.tolist() == [1, 0, 4]
         assert ledger.at[2] == 5.0
-        assert ledger.left == ["C", "D"]
 
     def test_batches_are_numbered_and_their_chances_kept(self, ledger: Ledger) -> None:
         ledger.hand_out(batch(1, 0, random=1), is_counted=True)

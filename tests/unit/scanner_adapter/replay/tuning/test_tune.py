@@ -275,6 +275,27 @@ class TestStudyFile:
         ):
             pass
 
+    @pytest.mark.parametrize("number", [0, 7, -1])
+    @pytest.mark.parametrize("part", ["rating", "sub_scores", "columns"])
+    def test_it_belongs_to_the_whole_log(
+        self, log: ReplayLog, tmp_path: Path, number: int, part: str
+    ) -> None:
+        """One number of any scan is other, of either half: the trials are of another log."""
+        day = log.days()[number]
+        if part == "sub_scores":
+            changed = log.contexts.sub_scores.copy()
+            changed[day - 1, 3, 0] += 1.0
+            other = replace(log, contexts=replace(log.contexts, sub_scores=changed))
+        else:
+            changed = log.outcomes.rating.copy()
+            changed[day, 3] += 1e-6
+            column = {"volume": changed.astype(np.float32)} if part == "columns" else {}
+            rating = log.outcomes.rating if column else changed
+            other = replace(log, outcomes=replace(log.outcomes, rating=rating, columns=column))
+        tune(log, trials=1, warmup=WARMUP, batch_size=10, study=tmp_path / "study")
+        with pytest.raises(InvalidInputError, match="was made for log ="):
+            tune(other, trials=2, warmup=WARMUP, batch_size=10, study=tmp_path / "study")
+
     def test_two_runs_do_not_share_a_file(self, tmp_path: Path) -> None:
         with (
             open_study(tmp_path / "study", {}),

@@ -1,0 +1,205 @@
+"""Which log a command's options mean, and which of its scans any order can be judged on.
+
+A complete scan judges every order exactly. A scan that was stopped shows what its own order chose
+and nothing else, so it is never taken for a complete one: a log leaves it out and says so, and a
+journal of stopped scans alone is answered by `scanner_adapter.replay.journals.off_policy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from bandit.errors import InvalidInputError
+from bandit.rewards import RewardRule, TopShare
+from bandit.stores import Entry
+from features.inputs.bars import Bars
+from features.inputs.tables import Reading
+from scanner_adapter.inputs.context import market_facts
+from scanner_adapter.inputs.events import read_events
+from scanner_adapter.replay.journals.journal_scan import (
+    FactsOf,
+    JournalScan,
+    journal_rule,
+    journal_scans,
+    recorded_log,
+)
+from scanner_adapter.replay.logs.bundled import WARMUP, bundled_log
+from scanner_adapter.replay.logs.scans import Log, ReplayLog
+from scanner_adapter.state.parquet import is_journal, is_parquet, read_journal
+
+BUNDLED = "bundled"
+_WARMUP = 60
+
+
+@dataclass(frozen=True)
+class LogFiles:
+    """The files that a command's options name.
+
+    Parameters
+    ----------
+    log : str, optional
+        "bundled" (also where nothing is named), or a file: a journal's export, or recorded scans
+        in the bundled log's format.
+    bars, ratings : path, optional
+        Daily bars, and a scanner's ratings or a journal's export.
+    sectors : path, optional
+        A table with columns symbol and sector.
+    events : sequence of path
+        See `read_events`; with `bars` only.
+    reading : Reading
+        What happens to bad rows of bars, ratings and events, and the market's zone.
+
+    Raises
+    ------
+    InvalidInputError
+        For options that contradict each other, or a file that is none of ours.
+    """
+
+    log: str | None = None
+    bars: Path | None = None
+    ratings: Path | None = None
+    sectors: Path | None = None
+    events: Sequence[Path] = ()
+    reading: Reading = field(default_factory=Reading)
+
+    def __post_init__(self) -> None:
+        if self.events and self.bars is None:
+            raise InvalidInputError(
+                f"--events {self.events[0]} needs --bars: a log without bars brings the features "
+                "that its scans had"
+            )
+        if self.ratings is not None:
+            if self.log is not None:
+                raise InvalidInputError(
+                    f"--log {self.log} and --ratings are two logs; give one of them"
+                )
+            if self.bars is None:
+                raise InvalidInputError(
+                    "--bars is missing; give --bars and --ratings together, or neither for the "
+                    "log that comes with scanrank"
+                )
+        elif self.bars is not None and self.log is None:
+            raise InvalidInputError(
+                "--ratings is missing; give --bars and --ratings together, or neither for the "
+                "log that comes with scanrank"
+            )
+        if self.log in (None, BUNDLED) and self.ratings is None:
+            if self.bars is not None:
+                raise InvalidInputError(
+                    f"--log {self.log} and --bars are two logs; give one of them"
+                )
+            return
+        if self.log is not None:
+            if not (path := Path(self.log)).is_file():
+                raise InvalidInputError(
+                    f"--log {self.log}: there is no such file; expected 'bundled', or a journal "
+                    "from `scanrank journal export`"
+                )
+            if not is_parquet(path):
+                raise InvalidInputError(
+                    f"--log {self.log} is no Parquet file; expected a journal's export"
+                )
+
+    @property
+    def kind(self) -> str:
+        """What is replayed: "bars", "bundled", "recorded", "journal" or "stopped journal"."""
+        if self.entries is not None and not any(scan.is_complete for scan in self.scans):
+            return "stopped journal"
+        if self.ratings is not None:
+            return "bars"
+        if self.entries is not None:
+            return "journal"
+        return "bundled" if self.log in (None, BUNDLED) else "recorded"
+
+    @cached_property
+    def entries(self) -> list[Entry] | None:
+        """The entries of the journal that --log or --ratings names; None for another log."""
+        path = self.ratings if self.ratings is not None else Path(self.log or BUNDLED)
+        if self.ratings is None and self.log in (None, BUNDLED):
+            return None
+        if not path.is_file() or not is_parquet(path) or not is_journal(path):
+            return None
+        return list(read_journal(path))
+
+    @property
+    def scans(self) -> tuple[JournalScan, ...]:
+        """The scans of the journal."""
+        return self._grouped[0]
+
+    @cached_property
+    def _grouped(self) -> tuple[tuple[JournalScan, ...], tuple[str, ...]]:
+        """The scans of the journal, and what is wrong with those that cannot be read."""
+        left_out: list[str] = []
+        return journal_scans(self.entries or (), left_out=left_out), tuple(left_out)
+
+    def rule(self, asked: RewardRule | None) -> RewardRule:
+        """What counts as a hit: as asked for, as the journal was judged, else the top 5 %."""
+        if asked is not None:
+            return asked
+        return TopShare() if self.entries is None else journal_rule(self.scans)
+
+    def read(self, rule: RewardRule | None = None) -> tuple[Log, int]:
+        """Return the log, complete scans only, and how many scans its warm-up has.
+
+        Raises
+        ------
+        InvalidInputError
+            For a journal of stopped scans, or a file that cannot be read.
+        """
+        if self.kind == "stopped journal":
+            raise InvalidInputError(
+                f"all {len(self.scans)} scans of this journal were stopped early: what their "
+                "order left out is unknown, so no order can be judged exactly on them. `scanrank "
+                "replay --log` estimates from the logged propensities; let one scan in ten run "
+                "to its end for everything else"
+            )
+        judged = self.rule(rule)
+        if self.bars is not None and self.ratings is not None:
+            events, sectors = read_events(self.events, **self.reading), self.sector_of()
+            log: Log = ReplayLog.read(
+                self.bars, self.ratings, rule=judged, events=events, sectors=sectors, **self.reading
+            )
+            return log, _WARMUP
+        if self.entries is not None:
+            log = recorded_log(self.scans, judged, self.sector_of(), left_out=self._grouped[1])
+            # Of a short journal, a quarter is learned from and not measured.
+            return log, min(_WARMUP, len(log.recorded) // 4)
+        if self.log in (None, BUNDLED):
+            return bundled_log(judged), WARMUP
+        return bundled_log(judged, path=Path(str(self.log))), WARMUP
+
+    def facts_of(self) -> FactsOf | None:
+        """Facts of scans that were stopped, from the bars; None without bars."""
+        if self.bars is None:
+            return None
+        bars, sectors = Bars.read(self.bars, **self.reading), self.sector_of()
+        events = read_events(self.events, **self.reading)
+        return lambda symbols, as_of: market_facts(
+            symbols, bars=bars, events=events, as_of=as_of, sectors=sectors
+        )
+
+    def sector_of(self) -> dict[str, str] | None:
+        """Sector of each symbol, from --sectors."""
+        if self.sectors is None:
+            return None
+        try:
+            table = pd.read_csv(
+                self.sectors, dtype=str, keep_default_na=False, na_values={"sector": [""]}
+            )
+        except (ValueError, OSError) as err:
+            raise InvalidInputError(
+                f"--sectors {self.sectors} cannot be read as CSV: {err}"
+            ) from err
+        missing = {"symbol", "sector"} - set(table.columns)
+        if missing:
+            raise InvalidInputError(
+                f"--sectors {self.sectors} has columns "
+                f"{', '.join(map(str, table.columns[:8]))}; expected symbol and sector"
+            )
+        known = table.dropna(subset=["symbol", "sector"])
+        return dict(zip(known["symbol"], known["sector"], strict=True))
