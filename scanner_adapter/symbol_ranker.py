@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from scanner_adapter.scan.scan import Scan
     from scanner_adapter.settings import Settings
     from scanner_adapter.state.comparison import Comparison
+    from scanner_adapter.state.kept_bars import KeptBars
     from scanner_adapter.state.learned_state import LearnedState
     from scanner_adapter.state.provenance import Provenance
 
@@ -178,6 +180,13 @@ class SymbolRanker:
             store.close()
             raise
 
+    @cached_property
+    def kept_bars(self) -> KeptBars:
+        """Bars that came with results, for the scans to come."""
+        from scanner_adapter.state.kept_bars import KeptBars
+
+        return KeptBars.beside(self.store.address, self.ruleset)
+
     @property
     def mode(self) -> Mode:
         """Mode of the scans to come; setting it between scans loses nothing."""
@@ -219,7 +228,8 @@ class SymbolRanker:
             The universe, in the scanner's own order. Repeated, blank and missing symbols are
             dropped, counted and said.
         bars : Bars or DataFrame, optional
-            Market history; without it only the track record orders the symbols.
+            Market history; by default the bars that came with earlier results (`Outcome.bars`).
+            Without any, only the track record and the scanner's own numbers order the symbols.
         events : Events, optional
             Earnings, rating changes and news.
         as_of : date, optional
@@ -261,7 +271,7 @@ class SymbolRanker:
         from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases
 
-        started = time.monotonic()
+        started, began = time.monotonic(), time.thread_time()
         names, note = clean_universe(symbols)
         _refuse_misaligned(note, context, loadings)
         if not names:
@@ -307,8 +317,9 @@ class SymbolRanker:
                 }  # fmt: skip
                 try:
                     self.learned.refresh()
+                    inputs = self._with_kept_bars(inputs, scan_time)
                     market = self._facts(names, now, **inputs)
-                    coverage = market.coverage
+                    coverage = None if bars is None else market.coverage
                     settle_left_scans(self.learned, scan_id)
                     live, kept, worked = self._open(
                         scan_id, names, market, scan_time, mode=choice.mode, origin=origin,
@@ -322,10 +333,11 @@ class SymbolRanker:
                 scan_id=scan_id, mode=choice, symbols=names,
                 learned=None if choice.mode == "off" else self.learned, live=live,
                 context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
+                overhead_s=time.thread_time() - began,
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,
-                worked_before=worked, coverage=_say(coverage, note),
+                worked_before=worked, bars=self.kept_bars, coverage=_say(coverage, note),
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -347,8 +359,8 @@ class SymbolRanker:
             if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
                 return names
             try:
-                facts = self._facts(names, now, **inputs)
-                _say(facts.coverage, note)
+                facts = self._facts(names, now, **self._with_kept_bars(inputs, scan_time))
+                _say(None if inputs.get("bars") is None else facts.coverage, note)
                 live, _, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
@@ -369,6 +381,18 @@ class SymbolRanker:
     def prioritized(self, symbols: Sequence[str], **inputs: Unpack[ScanInputs]) -> Iterator[str]:
         """Iterate over `order(symbols, ...)`: the drop-in for a loop over symbols."""
         return iter(self.order(symbols, **inputs))
+
+    def _with_kept_bars(self, inputs: ScanInputs, scan_time: float) -> ScanInputs:
+        """Return inputs with the bars that earlier results brought, where none are given."""
+        from features.inputs.days import as_day
+
+        if any(inputs.get(name) is not None for name in ("bars", "context")):
+            return inputs
+        day = np.datetime64(_day_of(scan_time))
+        if inputs.get("as_of") is not None:
+            day = min(day, as_day(inputs["as_of"]))
+        bars = self.kept_bars.known_by(day)
+        return inputs if bars is None else {**inputs, "bars": bars, "as_of": None}
 
     def _facts(
         self, names: tuple[str, ...], now: datetime | None, **inputs: Unpack[ScanInputs]

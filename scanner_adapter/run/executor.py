@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor, Future
+from typing import Any
 
 from bandit.checks import as_count, as_function, as_kind
 from bandit.errors import InvalidInputError
@@ -98,7 +99,7 @@ def run_scan(
         as_kind(executor, "executor", Executor, "a concurrent.futures.Executor")
     if prefetch is not None:
         as_function(prefetch, "prefetch", "the symbols of a batch")
-    n_workers = 1 if executor is None else _workers_of(executor, workers)
+    n_workers = 1 if executor is None else workers_of(executor, workers)
     if timeout_s is not None and executor is None:
         raise InvalidInputError("timeout_s needs an executor: nothing can interrupt this thread")
     pipeline = Pipeline(
@@ -151,10 +152,12 @@ def _take(pipeline: Pipeline, evaluations: Evaluations, scan: RunnableScan, wait
         pipeline.finish(symbol, outcome)
 
 
-def _workers_of(executor: Executor, workers: int | None) -> int:
+def workers_of(executor: Any, workers: int | None = None) -> int:
+    """Return how many evaluations an executor, or a pool, runs at a time."""
     if workers is not None:
         as_count(workers, "workers")
-    own = getattr(executor, "_max_workers", None)  # threads, processes, loky; dask does not say
+    # Threads, processes and loky, then multiprocessing's pools; dask does not say.
+    own = getattr(executor, "_max_workers", None) or getattr(executor, "_processes", None)
     return workers or own or os.cpu_count() or 1
 
 
@@ -238,7 +241,7 @@ class Evaluations:
                 continue  # it timed out or was cancelled before it returned
             # Before its result is asked for: a scanner that ends the process raises here.
             self._forget(symbol)
-            value = _result_of(future)
+            value = result_of(future)
             if isinstance(value, Exception) and self._may_retry(symbol):
                 self._submit(symbol)
                 continue
@@ -301,7 +304,7 @@ class Evaluations:
         return None
 
 
-def _result_of(future: Future[object]) -> object:
+def result_of(future: Future[object]) -> object:
     """Return what the scanner returned, or the exception that it raised."""
     try:
         return future.result()

@@ -158,7 +158,7 @@ class ScanSession:
         if self._share is not None:
             may_pass[:] = False
         for row in np.flatnonzero(may_pass).tolist():
-            may_pass[row] = not table.outcome(row).is_final
+            may_pass[row] = table.outcome(row).may_pass
         return may_pass
 
     def journal_failures(self, learned: LearnedState, live: OpenScan) -> None:
