@@ -190,6 +190,7 @@ class ScanSession:
             "row_columns": list(table.names),
             "hit_limit": live.hit_limit,
             "session": self.session,
+            "worker": None if self._share is None else self._share.worker,
             # For replays: which batches were chosen before this report, and by whose wish.
             "handed_out": ledger.sizes if self._share is None else None,
             "is_steered": self._was_steered,
@@ -246,6 +247,7 @@ class ScanSession:
         worker = str(entry.header.get("session"))
         if self._share is not None:
             self._share.paces.note(worker, entry.position, len(entry.arms))
+            self._share.notice(entry.header.get("worker"))
         ledger, live = self._ledger, self.live
         symbols, places = self._reporting
         if entry.arms is not symbols:  # not the whole of what is reported here just now

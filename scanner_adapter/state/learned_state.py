@@ -25,6 +25,8 @@ log = logging.getLogger("scanrank")
 
 Listener = Callable[[Entry], None]
 
+# Scans that are looked through for one that is continued or joined.
+_RECENT_SCANS = 20
 _AWAY = (StoreUnavailableError, StoreRefusedError)
 
 
@@ -78,7 +80,7 @@ class LearnedState:
         if noted == now:
             return str(snapshot.header["fold_since"])
         for name in [name for name in now if name in noted and noted[name] != now[name]]:
-            log.info(
+            log.warning(
                 "ruleset %s goes on with %s = %s instead of %s; what was learned is kept",
                 *(self.ruleset, name, now[name], noted[name]),
             )
@@ -125,13 +127,33 @@ class LearnedState:
         if not self.store.reported(self.ruleset, scan_id):
             return
         started = [
-            scan.started for scan in self.store.list_scans(self.ruleset, 20)
+            scan.started for scan in self.store.list_scans(self.ruleset, _RECENT_SCANS)
             if scan.scan_id == scan_id
         ]  # fmt: skip
         after = f"{max(position_key(started[0])[0] - 1, 0)}-0" if started else "0-0"
         for entry in self.store.read(self.ruleset, after=after):
             if entry.scan_id == scan_id:
                 yield entry
+
+    def opening_of(self, scan_id: str) -> dict[str, Any] | None:
+        """Return the header with which a scan was opened; None where the journal has none.
+
+        None, too, while the store is away.
+        """
+        try:
+            started = [
+                scan.started for scan in self.store.list_scans(self.ruleset, _RECENT_SCANS)
+                if scan.scan_id == scan_id
+            ]  # fmt: skip
+            if not started:
+                return None
+            after = f"{max(position_key(started[0])[0] - 1, 0)}-0"
+            for entry in self.store.read(self.ruleset, after=after):
+                if entry.scan_id == scan_id and entry.kind == "open":
+                    return entry.header
+        except _AWAY as err:
+            log.warning("%s What scan %s was opened with is not compared.", err, scan_id)
+        return None
 
     def catch_up(self, listener: Listener | None = None) -> int:
         """Fold the entries that others appended; return how many there were."""
