@@ -380,6 +380,46 @@ class SymbolRanker:
                 return names
             return tuple(names[place] for place in np.concatenate(chosen))
 
+    def spawn_rng(self) -> np.random.Generator:
+        """Return further random numbers from the ranker's seed."""
+        with self._lock:
+            return self._rng.spawn(1)[0]
+
+    def hits(self, scan_id: str) -> tuple[str, ...]:
+        """Return the high-value symbols of a scan, in order of reporting, from the journal.
+
+        For scans that start where another one ended: `symbols=ranker.hits(scan_id)`.
+
+        Parameters
+        ----------
+        scan_id : str
+            A scan of this ruleset, by any process; what was reported so far, if it is still open.
+
+        Raises
+        ------
+        InvalidInputError
+            For a scan that the journal does not hold.
+        StoreError
+        """
+        with self._lock:
+            entries = list(self.learned.entries_of(check_name("scan_id", scan_id)))
+        if not entries:
+            raise InvalidInputError(
+                f"scan {scan_id!r} is not in the journal of ruleset {self.ruleset!r}; give the "
+                "scan_id of one that has reported something"
+            )
+        limits = [e.header["hit_limit"] for e in entries if e.header.get("hit_limit") is not None]
+        hits: list[str] = []
+        for entry in entries:
+            if entry.kind != "report":
+                continue
+            if limits:  # a top share: which rating it starts at is known at the end
+                is_hit = np.asarray(entry.arrays["rating"]) >= limits[-1]
+            else:
+                is_hit = np.asarray(entry.arrays["reward"]) >= 0.5
+            hits += [arm for arm, yes in zip(entry.arms, is_hit.tolist(), strict=True) if yes]
+        return tuple(dict.fromkeys(hits))
+
     def compare(self) -> Comparison:
         """Compare prioritised scans with those in the given order, see `Comparison`."""
         with self._lock:

@@ -191,6 +191,12 @@ class OpenScan:
         """Let arms remain no longer, as if they had been chosen."""
         self.is_available[rows] = False
 
+    def admit(self, rows: Index) -> None:
+        """Take arms that were chosen elsewhere, as if they had been chosen here."""
+        self._note_expected_left()
+        self._predicted[rows] = self.predict(rows).probability
+        self.take(rows)
+
     def put_back(self, rows: Index) -> None:
         """Let arms that were chosen, but will not be scanned here, remain again."""
         self.is_available[rows[~self.is_reported[rows]]] = True

@@ -181,6 +181,7 @@ class ScanSession:
         )
         if learned.keeps_journal:
             arrays |= choice_arrays(table, places, ledger)
+        is_elsewhere = self._share is not None or ledger.is_steered_elsewhere
         header = {
             "scan_time": self.scan_time,
             "reported_at": time.time(),
@@ -192,7 +193,7 @@ class ScanSession:
             "session": self.session,
             "worker": None if self._share is None else self._share.worker,
             # For replays: which batches were chosen before this report, and by whose wish.
-            "handed_out": ledger.sizes if self._share is None else None,
+            "handed_out": None if is_elsewhere else ledger.sizes,
             "is_steered": self._was_steered,
             "is_late": self._is_over,
         }

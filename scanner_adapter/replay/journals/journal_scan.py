@@ -222,7 +222,7 @@ class JournalScan:
         if any("handed_out" not in header for header in headers):
             return "its journal does not say which batches were handed out"
         if any(header["handed_out"] is None for header in headers):
-            return "several workers shared it"
+            return "several workers shared it, or several rulesets"
         if len({header.get("session") for header in headers}) > 1:
             return "it was interrupted and continued"
         return None

@@ -273,7 +273,7 @@ class TestWhatCannotBeRepeated:
         ) as scan:
             for batch in scan.batches(10):
                 scan.report({s: day.outcomes[s] for s in batch})
-        assert self.reasons(store) == ["several workers shared it"]
+        assert self.reasons(store) == ["several workers shared it, or several rulesets"]
 
     def test_an_interruption(self, store: SqliteStore) -> None:
         day = Day(0, 30)
