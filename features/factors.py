@@ -19,10 +19,10 @@ from scipy.special import ndtr
 from features.checks import as_kind, refusal
 from features.errors import FeatureError
 from features.inputs.bars import Bars
+from features.inputs.calendars import Calendars, Market, last_bars
 from features.inputs.days import as_day
 from features.inputs.events import Events
 from features.measures.blocks import blocks
-from features.measures.calendars import Calendars, Market, last_bars
 from features.measures.fundamental import FUNDAMENTAL, earnings_reaction, fundamental_measures
 from features.measures.gaps import gap_measures
 from features.measures.historical import HISTORICAL, historical_sub_scores

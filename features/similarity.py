@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from features.checks import as_count, as_kind
 from features.components import components
 from features.inputs.bars import Bars
-from features.measures.calendars import LEAST_MARKET, Calendars
+from features.inputs.calendars import LEAST_MARKET, Calendars
 
 # Symbols that a sector or an industry needs to get a column of its own.
 _LEAST_GROUP = 5

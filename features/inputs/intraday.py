@@ -14,11 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import InvalidBarsError
+from features.inputs.calendars import ALWAYS_OPEN, calendar_labels, is_weekend
 from features.inputs.days import Stamps
 from features.inputs.layouts import tidy
 from features.inputs.sessions import EXCHANGES, early_close
 from features.inputs.tables import FIELDS, OnBad, Rows
-from features.measures.calendars import ALWAYS_OPEN, calendar_labels, is_weekend
 
 log = logging.getLogger("scanrank")
 

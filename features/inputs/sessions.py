@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from features.measures.calendars import ALWAYS_OPEN
+from features.inputs.calendars import ALWAYS_OPEN
 
 # Suffix of the symbols: market identifier code, zone, close of the session there.
 EXCHANGES: dict[str, tuple[str, str, time]] = {
@@ -69,7 +69,7 @@ def session_end(day: np.datetime64, calendar: str) -> datetime:
     day : datetime64[D]
         As the exchange counts it.
     calendar : str
-        Suffix of the symbols, "24/7", or "" for New York; see `features.measures.calendars`.
+        Suffix of the symbols, "24/7", or "" for New York; see `features.inputs.calendars`.
         An exchange that is not known here ends with the calendar day in UTC.
     """
     local = day.astype("datetime64[D]").item()

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from features.measures.calendars import Calendars, Market, calendar_labels, counts_of, medians
+from features.inputs.calendars import Calendars, Market, calendar_labels, counts_of, medians
 
 # Numbers read at a time for the medians of some days: 16 MiB of float64, of which four copies live.
 _READ_SIZE = 1 << 21

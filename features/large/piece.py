@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from features.errors import FeatureError, InvalidBarsError
 from features.factors import last_scores
 from features.inputs.bars import Bars
+from features.inputs.calendars import Market
 from features.inputs.events import Events
 from features.inputs.tables import FIELDS, as_pandas, read_table
-from features.measures.calendars import Market
 
 # Bars, a file of bars, or a function that returns bars, a data frame, or None where there are none.
 Piece = Bars | str | Path | Callable[[], object]

@@ -24,13 +24,13 @@ from features.checks import as_count, as_kind, as_path, as_texts, refusal
 from features.components import components_in_pieces
 from features.errors import FeatureError, InvalidBarsError
 from features.factors import PANEL_NAMES
+from features.inputs.calendars import Market
 from features.inputs.days import as_day
 from features.inputs.events import Events
 from features.large.closes import StoredCloses
 from features.large.in_order import in_order
 from features.large.piece import Piece, PieceCloses, piece_closes, piece_scores
 from features.large.rows import Rows
-from features.measures.calendars import Market
 from features.similarity import Loadings, loadings_of
 
 

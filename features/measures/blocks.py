@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.inputs.bars import Bars
-from features.measures.calendars import Calendars, Market
+from features.inputs.calendars import Calendars, Market
 from features.measures.indicators import Indicators, indicators
 from features.measures.windows import Array, mean
 

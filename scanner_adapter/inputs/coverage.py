@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.inputs.bars import Bars
+from features.inputs.calendars import Calendars, last_bars
 from features.inputs.sessions import is_unfinished, session_end
 from features.inputs.tables import FIELDS
-from features.measures.calendars import Calendars, last_bars
 from scanner_adapter.errors import InvalidContextError
 
 # The day of a scan is the latest one with half as many bars as the busiest of this many days.

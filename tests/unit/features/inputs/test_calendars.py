@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features import Bars, Events, factor_scores, similarity_loadings, sub_score_panel
+from features.inputs.calendars import Calendars, calendar_labels
 from features.inputs.tables import FIELDS
-from features.measures.calendars import Calendars, calendar_labels
 from scanner_adapter.demo.simulator import simulate
 
 MARKET = simulate(n_symbols=40, n_days=420, seed=1)
