@@ -250,7 +250,7 @@ def test_bad_bars_are_refused_before_anything_is_stored(
         ({"as_of": "yesterday-ish"}, "'yesterday-ish' is no date"),
         ({"until_recall": "1.5"}, "target is 1.5; expected a recall in (0, 1]"),
         ({"hit": "best"}, "signal-or-none, top:0.05 or rating:70"),
-        ({"hit": "top:2"}, "share 2.0 is outside (0, 1)"),
+        ({"hit": "top:2"}, "share is 2.0; expected a share in (0, 1)"),
         ({"ruleset": "a b"}, "a b"),
     ],
 )
