@@ -113,7 +113,10 @@ def early_close(code: str, day: str) -> datetime | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas deprecations in its own code
         try:
-            close = exchange_calendars.get_calendar(code, start=day, end=day).session_close(day)
+            # Around the day: a calendar needs more than one, and knows a year ahead at most.
+            first, last = (np.datetime64(day) + step for step in (-10, 10))
+            known = exchange_calendars.get_calendar(code, start=str(first), end=str(last))
+            close = known.session_close(day)
         except (ValueError, exchange_calendars.errors.CalendarError):
             return None
     found: datetime = close.to_pydatetime().astimezone(UTC)

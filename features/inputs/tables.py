@@ -285,6 +285,12 @@ def _has_two_levels(rows: list[list[str]]) -> bool:
     first, second = ([plain_name(cell) for cell in row] for row in rows[:2])
     if {first[0], second[0]} == {"price", "ticker"} or set(FIELDS) <= set(second):
         return True
+    # Without the index the names of the levels are gone: nothing stands below the date.
+    date = next((k for k, cell in enumerate(first) if cell in DATE_NAMES), None)
+    is_long = bool(set(first) & set(SYMBOL_NAMES))
+    is_blank = date is not None and second[date : date + 1] == [""]
+    if is_blank and not is_long and set(FIELDS) <= set(first):
+        return True
     told = [cell for cell in second if cell]
     is_text = not any(re.match(r"^[+-]?[\d.]", cell) for cell in told)
     return set(FIELDS) <= set(first) and len(told) >= len(FIELDS) and is_text
