@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bandit.belief.belief import BeliefSettings
+    from bandit.belief.belief import Belief, BeliefSettings
+    from bandit.belief.track_record import TrackView
     from bandit.choice.open_scan import OpenScan
     from bandit.rewards import RewardRule
     from bandit.stores.journal import SealedStore
@@ -470,6 +471,7 @@ class SymbolRanker:
         InvalidContextError
             If it cannot be joined, see `provenance.disagreement`.
         """
+        from bandit.belief.standing import RIVALS
         from bandit.choice.open_scan import OpenScan
         from scanner_adapter.inputs.context import scan_context
         from scanner_adapter.inputs.loadings import LoadingCodec
@@ -510,8 +512,39 @@ class SymbolRanker:
         live = OpenScan.open(self.learned.ranker,
             scan_id, names, values, columns, rng=rng,
             loadings=facts.loadings, blocks=facts.blocks,
+            rivals=dict(zip(RIVALS, _rival_values(self.learned.ranker, view), strict=True)),
         )  # fmt: skip
         return live, kept, view.n_scans > 0
+
+    def to_frame(self, *, now: datetime | None = None) -> pd.DataFrame:
+        """Return the track record of every symbol that was ever reported, the best first.
+
+        Parameters
+        ----------
+        now : datetime, optional
+            For which records are aged, with its timezone; by default the clock.
+
+        Returns
+        -------
+        DataFrame indexed by symbol
+            last_reward, fast_mean and slow_mean in [0, 1], age_days, and the decayed counts
+            n_scans and n_hits.
+        """
+        import pandas as pd
+
+        with self._lock:
+            track = self.learned.ranker.track
+            view = track.view(track.arms, now=_scan_time(now))
+            names = ("last_reward", "fast_mean", "slow_mean", "age_days", "n_scans", "n_hits")
+            values = {name: getattr(view, name) for name in names}
+            table = pd.DataFrame(values, index=pd.Index(track.arms, name="symbol"))
+        return table.sort_values(list(names[:3]), ascending=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"SymbolRanker({self.ruleset!r} on {self.store.address}, mode {self.mode}, "
+            f"{self.n_scans} scans learned)"
+        )
 
     def close(self) -> None:
         """Release the store."""
@@ -554,6 +587,15 @@ def _surviving(store: Store) -> Store:
     from bandit.stores.spool import SpoolingStore
 
     return SpoolingStore(cast("SealedStore", store))
+
+
+def _rival_values(belief: Belief, view: TrackView) -> tuple[NDArray[np.float64], ...]:
+    """Return by what the orders of `bandit.belief.standing.RIVALS` go: last rating, last result."""
+    columns = belief.track.columns
+    rating = np.full(view.last_reward.size, np.nan)
+    if "rating" in columns:
+        rating = view.rows[:, columns.index("rating")].astype(np.float64)
+    return rating, view.last_reward
 
 
 def _mode_of(opened: Mapping[str, Any], scan_id: str, mine: ModeChoice) -> ModeChoice:

@@ -60,11 +60,21 @@ class Explanation:
         In logits.
     today : float
         What today's pattern adds, in logits.
+    constant : float
+        What is the same for all arms of the scan, in logits: with what the groups learned and
+        `today` it adds up to the log odds of `probability`.
     """
 
     probability: float
     groups: Mapping[str, Contribution]
     today: float
+    constant: float
+
+    def __repr__(self) -> str:
+        parts = {name: part.learned for name, part in self.groups.items()} | {"today": self.today}
+        strongest = sorted(parts.items(), key=lambda item: -abs(item[1]))
+        reasons = ", ".join(f"{name} {value:+.2f}" for name, value in strongest)
+        return f"high-value with probability {self.probability:.0%}; log odds: {reasons}"
 
 
 def contributions(

@@ -12,7 +12,7 @@ What is learned here is provisional: the belief learns from the whole scan when 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from bandit.belief.belief import Belief
+from bandit.belief.cells import level_of
 from bandit.belief.pattern import ScanPattern
 from bandit.belief.recall import RecallEstimate
 from bandit.checks import as_arms
@@ -72,16 +73,21 @@ class OpenScan:
         loadings: NDArray[np.floating],
         blocks: tuple[str, ...],
         rng: np.random.Generator,
+        rivals: Mapping[str, Array] | None = None,
     ) -> None:
         self.ranker = ranker
+        self.rivals = dict(rivals or {})
         self.scan_id = scan_id
         self.arms = arms
         self.context = context
         self.rng = rng
         n = len(arms)
+        fallback = self.rivals.get(ranker.standing.fallback)
+        self.fallback = ranker.standing.fallback if fallback is not None else ""
+        self._fallback_scores = None if fallback is None else _falling(fallback)
         self.is_available = np.ones(n, bool)
         self.is_reported = np.zeros(n, bool)
-        self._has_failed = False
+        self.has_failed = np.zeros(n, bool)  # and may be tried again
         self.reward = np.full(n, np.nan)
         self.rating = np.full(n, np.nan)
         self.pattern = ScanPattern(loadings, blocks, ranker.pattern_strength)
@@ -111,6 +117,7 @@ class OpenScan:
         rng: np.random.Generator,
         loadings: NDArray[np.floating] | None = None,
         blocks: Sequence[str] = (),
+        rivals: Mapping[str, Array] | None = None,
     ) -> OpenScan:
         """Open a scan over `arms` on a belief, which stays as it is.
 
@@ -120,6 +127,9 @@ class OpenScan:
             Sub-scores in [0, 100], NaN = unknown, named by `columns`.
         loadings, blocks : array (n_arms, q) and q names, optional
             Similarity loadings for learning inside the scan, and each one's block.
+        rivals : mapping of name to array (n_arms,), optional
+            Values by which each of `bandit.belief.standing.RIVALS` orders, NaN = last; where the
+            belief fell back to one of them, it orders this scan.
 
         Raises
         ------
@@ -143,7 +153,7 @@ class OpenScan:
                 f"loadings[{row}, {column}] is {loadings[row, column]}; expected finite numbers, "
                 "0 = unknown"
             )
-        return cls(ranker, scan_id, arms_, aligned, loadings, tuple(blocks), rng)
+        return cls(ranker, scan_id, arms_, aligned, loadings, tuple(blocks), rng, rivals)
 
     # -- choose ------------------------------------------------------------------------------
 
@@ -203,13 +213,15 @@ class OpenScan:
         """Return the k best of the free arms by one draw of everything unknown, best first."""
         today = self.pattern.moments.draw(self.rng, 1, self._scale)[0]
         scores = self.shared.next_draw() + self._today(today)
+        if self._fallback_scores is not None:
+            scores = self._fallback_scores
         if self._hint is not None:
             scores += self._hint.added
         if boost is not None:
             scores = scores + boost
         self._n_selects += 1
         best = free[top_k(scores.take(free), k, self.rng)]
-        if self._hint is not None and self._n_selects == 1:
+        if self._hint is not None and self._n_selects == 1 and not self.is_reported.any():
             best = self._hint.look_around(best, free)
         return best
 
@@ -260,7 +272,7 @@ class OpenScan:
     def note_failed(self, rows: Index) -> None:
         """Note evaluations (k,) that failed and may be tried again: nothing is known of them."""
         self.take(rows)
-        self._has_failed = True
+        self.has_failed[rows] = True
 
     def _learn_shared(self, rows: Index) -> None:
         """Learn the shared weights anew from all that was reported, judged as it stands now."""
@@ -281,13 +293,15 @@ class OpenScan:
         prior, learned = (contributions(features, w, shared.expansion, groups) for w in weights)
         stepped = shared.steps_by_group(rows, groups)
         learned = {group: learned[group] + stepped[group] for group in learned}
-        probability = self.predict(rows).probability
+        prediction = self.predict(rows)
         today = self.pattern.loadings[rows] @ self.pattern.moments.mean
+        constant = prediction.logit - today - sum(learned.values())
         return [
             Explanation(
-                probability=float(probability[i]),
+                probability=float(prediction.probability[i]),
                 groups={g: Contribution(float(prior[g][i]), float(learned[g][i])) for g in prior},
                 today=float(today[i]),
+                constant=float(constant[i]),
             )
             for i in range(len(rows))
         ]
@@ -324,7 +338,7 @@ class OpenScan:
         Where something was reported and nothing of it could be judged, as when every evaluation
         failed, all of it is unknown (NaN).
         """
-        if (self._has_failed or self.is_reported.any()) and not self.is_judged:
+        if (self.has_failed.any() or self.is_reported.any()) and not self.is_judged:
             unknown = math.nan
             return RecallEstimate(0.0, unknown, unknown, unknown, unknown, confidence)
         return self.ranker.recall.estimate(
@@ -425,13 +439,12 @@ class OpenScan:
         self.level = 0.0
         if share is None:
             return 0.0
-        logit = self._means()
-        level = 0.0
-        for _ in range(50):
-            p = expit(logit + level)
-            slope = float((p * (1.0 - p)).sum())
-            step = (share * p.size - float(p.sum())) / max(slope, 1e-9)
-            level += float(np.clip(step, -1.0, 1.0))
-            if abs(step) < 1e-6:
-                break
-        return level
+        return level_of(self._means(), np.full(len(self.arms), share), precision=0.0)
+
+
+def _falling(values: Array) -> NDArray[np.float32]:
+    """Return scores that order arms by falling values; ties in the given order, NaN last."""
+    order = np.argsort(-np.where(np.isnan(values), -np.inf, values), kind="stable")
+    scores = np.empty(values.size, np.float32)
+    scores[order] = -np.arange(values.size, dtype=np.float32)
+    return scores

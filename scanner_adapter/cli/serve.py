@@ -9,16 +9,11 @@ from typing import Annotated
 import typer
 
 from bandit.errors import InvalidInputError
+from scanner_adapter.cli.options import StoreUrl
 
 
 def serve(
-    store: Annotated[
-        str,
-        typer.Option(
-            "--store", metavar="URL", envvar="SCANRANK_STORE",
-            help="Where what is learned is kept.",
-        ),
-    ] = "embedded://",
+    store: StoreUrl = "embedded://",
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Where to listen; beyond this machine: a token.")
     ] = "127.0.0.1",
