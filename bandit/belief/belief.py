@@ -31,6 +31,7 @@ from bandit.belief.pattern import PatternStrength
 from bandit.belief.pending import MOST_ARMS, MOST_SCANS, PendingScan, Report
 from bandit.belief.ranks import percentiles_of_rows
 from bandit.belief.recall import RecallModel
+from bandit.belief.standing import Judged, Standing
 from bandit.belief.track_record import TrackRecord, TrackView
 from bandit.belief.weights import (
     SMALL_MOVE,
@@ -140,6 +141,7 @@ class Belief:
         self.pattern_strength = PatternStrength({})
         self.recall = RecallModel()
         self.coverage = Coverage()
+        self.standing = Standing()
         self.limit = float("nan")
         self.time = -np.inf
         self.n_scans = 0
@@ -259,6 +261,8 @@ class Belief:
         self.recall.learn(header.get("recall", ()))
         if header.get("n_total"):
             self.coverage.learn(header["n_scanned"], header["n_total"])
+        if header.get("judged"):
+            self.standing = self.standing.learn(Judged.from_json(header["judged"]))
         self.n_scans += 1
         self._settle(scan_id, _known(header.get("hit_limit")))
 
@@ -417,6 +421,7 @@ class Belief:
             "pattern": dict(self.pattern_strength.variance),
             "recall": list(astuple(self.recall)),
             "coverage": list(astuple(self.coverage)),
+            "standing": self.standing.to_json(),
             "trust": [float(trust.data_precision[0, 0]), float(trust.data_shift[0])],
             "pending": listed,
             "limit": None if np.isnan(self.limit) else self.limit,
@@ -480,6 +485,7 @@ class Belief:
         ranker.pattern_strength = PatternStrength(dict(header["pattern"]))
         ranker.recall = RecallModel(*header["recall"])
         ranker.coverage = Coverage(*header["coverage"])
+        ranker.standing = Standing.from_json(header["standing"])
         limit = _known(header["limit"])
         ranker.limit = float("nan") if limit is None else limit
         ranker.time = -np.inf if header["time"] is None else float(header["time"])

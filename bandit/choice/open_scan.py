@@ -12,7 +12,7 @@ What is learned here is provisional: the belief learns from the whole scan when 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,13 +73,18 @@ class OpenScan:
         loadings: NDArray[np.floating],
         blocks: tuple[str, ...],
         rng: np.random.Generator,
+        rivals: Mapping[str, Array] | None = None,
     ) -> None:
         self.ranker = ranker
+        self.rivals = dict(rivals or {})
         self.scan_id = scan_id
         self.arms = arms
         self.context = context
         self.rng = rng
         n = len(arms)
+        fallback = self.rivals.get(ranker.standing.fallback)
+        self.fallback = ranker.standing.fallback if fallback is not None else ""
+        self._fallback_scores = None if fallback is None else _falling(fallback)
         self.is_available = np.ones(n, bool)
         self.is_reported = np.zeros(n, bool)
         self.has_failed = np.zeros(n, bool)  # and may be tried again
@@ -112,6 +117,7 @@ class OpenScan:
         rng: np.random.Generator,
         loadings: NDArray[np.floating] | None = None,
         blocks: Sequence[str] = (),
+        rivals: Mapping[str, Array] | None = None,
     ) -> OpenScan:
         """Open a scan over `arms` on a belief, which stays as it is.
 
@@ -121,6 +127,9 @@ class OpenScan:
             Sub-scores in [0, 100], NaN = unknown, named by `columns`.
         loadings, blocks : array (n_arms, q) and q names, optional
             Similarity loadings for learning inside the scan, and each one's block.
+        rivals : mapping of name to array (n_arms,), optional
+            Values by which each of `bandit.belief.standing.RIVALS` orders, NaN = last; where the
+            belief fell back to one of them, it orders this scan.
 
         Raises
         ------
@@ -144,7 +153,7 @@ class OpenScan:
                 f"loadings[{row}, {column}] is {loadings[row, column]}; expected finite numbers, "
                 "0 = unknown"
             )
-        return cls(ranker, scan_id, arms_, aligned, loadings, tuple(blocks), rng)
+        return cls(ranker, scan_id, arms_, aligned, loadings, tuple(blocks), rng, rivals)
 
     # -- choose ------------------------------------------------------------------------------
 
@@ -204,6 +213,8 @@ class OpenScan:
         """Return the k best of the free arms by one draw of everything unknown, best first."""
         today = self.pattern.moments.draw(self.rng, 1, self._scale)[0]
         scores = self.shared.next_draw() + self._today(today)
+        if self._fallback_scores is not None:
+            scores = self._fallback_scores
         if self._hint is not None:
             scores += self._hint.added
         if boost is not None:
@@ -282,13 +293,15 @@ class OpenScan:
         prior, learned = (contributions(features, w, shared.expansion, groups) for w in weights)
         stepped = shared.steps_by_group(rows, groups)
         learned = {group: learned[group] + stepped[group] for group in learned}
-        probability = self.predict(rows).probability
+        prediction = self.predict(rows)
         today = self.pattern.loadings[rows] @ self.pattern.moments.mean
+        constant = prediction.logit - today - sum(learned.values())
         return [
             Explanation(
-                probability=float(probability[i]),
+                probability=float(prediction.probability[i]),
                 groups={g: Contribution(float(prior[g][i]), float(learned[g][i])) for g in prior},
                 today=float(today[i]),
+                constant=float(constant[i]),
             )
             for i in range(len(rows))
         ]
@@ -427,3 +440,11 @@ class OpenScan:
         if share is None:
             return 0.0
         return level_of(self._means(), np.full(len(self.arms), share), precision=0.0)
+
+
+def _falling(values: Array) -> NDArray[np.float32]:
+    """Return scores that order arms by falling values; ties in the given order, NaN last."""
+    order = np.argsort(-np.where(np.isnan(values), -np.inf, values), kind="stable")
+    scores = np.empty(values.size, np.float32)
+    scores[order] = -np.arange(values.size, dtype=np.float32)
+    return scores
