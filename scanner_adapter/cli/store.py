@@ -75,7 +75,7 @@ def backup_store(
 def copy_store(
     source: Annotated[str, typer.Argument(metavar="FROM")],
     target: Annotated[str, typer.Argument(metavar="TO")],
-    ruleset: OneRuleset = None,
+    ruleset: AnyRuleset = None,
 ) -> None:
     """Copy what was learned from one store into another, of whatever kinds."""
     from scanner_adapter.state.copying import copy_ruleset
