@@ -96,7 +96,8 @@ class BeliefSettings:
         real scans and 0.3 costs 0.1: each batch already explores fifty symbols. Where scans run
         to their end draws narrow further, see `bandit.belief.coverage`.
     random_share : float
-        Share of each batch that is drawn uniformly from what remains.
+        Share of each batch that is drawn uniformly from what remains; a quarter of it where scans
+        run to their end, see `bandit.belief.coverage`.
     """
 
     seed_weights: Mapping[str, float] = field(default_factory=dict)
@@ -419,7 +420,7 @@ class Belief:
             "arms": list(self.track.arms),
             "row_columns": list(self.track.columns),
             "pattern": dict(self.pattern_strength.variance),
-            "recall": list(astuple(self.recall)),
+            "recall": self.recall.state(),
             "coverage": list(astuple(self.coverage)),
             "standing": self.standing.to_json(),
             "trust": [float(trust.data_precision[0, 0]), float(trust.data_shift[0])],
@@ -483,7 +484,7 @@ class Belief:
         ranker.pending = pending_scans.restored(header["pending"], arrays)
         ranker.track.restore(header["arms"], header["row_columns"], arrays)
         ranker.pattern_strength = PatternStrength(dict(header["pattern"]))
-        ranker.recall = RecallModel(*header["recall"])
+        ranker.recall = RecallModel.restored(header["recall"])
         ranker.coverage = Coverage(*header["coverage"])
         ranker.standing = Standing.from_json(header["standing"])
         limit = _known(header["limit"])

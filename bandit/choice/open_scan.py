@@ -42,8 +42,8 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 # The hits expected in what is left are noted before every batch up to this many arms, before every
-# few batches of thousands, and never for more than the second number.
-_NOTE_ALL_UP_TO, _NOTE_UP_TO = 1_000, 20_000
+# few of more.
+_NOTE_ALL_UP_TO = 1_000
 # Arms over which learned weights of groups are judged.
 _WEIGHED = 1_000
 
@@ -95,13 +95,13 @@ class OpenScan:
         self.limit = RunningLimit(ranker.limit, math.inf if share is None else share * n)
         # Draws narrow with what they can be good for: the share that scans leave unseen.
         self._scale = ranker.settings.exploration * ranker.coverage.expected_left_out
+        self._random_share = ranker.settings.random_share * ranker.coverage.quota
         self.shared = SharedScores(ranker, context, rng, self._scale)
         self._hint: RatingHint | None = None
         if ranker.n_scans == 0 and self._scale > 0.0:
             self._hint = RatingHint(self.shared, is_sure=share is not None, rng=rng)
         self._n_selects = self._n_rewards = 0
         self._step_of = np.full(n, -1)
-        self._predicted = np.full(n, np.nan)
         self._expected_left: list[float] = []
         self.level = self._level()
 
@@ -173,7 +173,7 @@ class OpenScan:
         boost : array, shape (n,), optional
             Log odds added to the scores of this choice; what is believed stays as it is.
         """
-        share = self.ranker.settings.random_share
+        share = self._random_share
         is_free = self.is_available if allowed is None else self.is_available & allowed
         free = is_free.nonzero()[0]
         k = min(k, free.size)
@@ -190,7 +190,6 @@ class OpenScan:
         ranks = np.delete(np.arange(k), drawn) if drawn.size else np.arange(k)
         rank[: k - n_random] = ranks = ranks[: k - n_random]
         arms = np.concatenate([best[ranks], at_random])
-        self._predicted[arms] = self.predict(arms).probability
         propensity = batch_propensity(rank, n_remaining=free.size, k=k, quota=k * share)
         self.take(arms)
         return Choice(arms, np.arange(k) >= k - n_random, propensity)
@@ -202,7 +201,6 @@ class OpenScan:
     def admit(self, rows: Index) -> None:
         """Take arms that were chosen elsewhere, as if they had been chosen here."""
         self._note_expected_left()
-        self._predicted[rows] = self.predict(rows).probability
         self.take(rows)
 
     def put_back(self, rows: Index) -> None:
@@ -386,10 +384,7 @@ class OpenScan:
         share = self.ranker.settings.rule.expected_share
         limit = self.limit.carried
         if share is not None:
-            left, expected_left = np.flatnonzero(~self.is_reported), 0.0
-            if left.size:
-                expected_left = float(expit(self._means()[left]).sum())
-            limit = self.limit.carry(share * len(self.arms) - expected_left)
+            limit = self.limit.carry(share * len(self.arms) - self._expected_unseen())
         return {
             "limit": None if np.isnan(limit) else limit,
             "hit_limit": self.hit_limit,
@@ -402,36 +397,35 @@ class OpenScan:
         }
 
     def _note_expected_left(self) -> None:
-        # Needs the score of every arm: not for a million of them, and for thousands every few
-        # batches will do. Steps in between count with the last one noted.
+        # Needs the score of every arm: with thousands of them every few batches will do. Steps in
+        # between count with the last one noted.
         every = 1 + len(self.arms) // _NOTE_ALL_UP_TO
-        if len(self.arms) <= _NOTE_UP_TO and self._n_selects % every == 0:
-            logit = self._means()[~self.is_reported].astype(np.float32)
-            self._expected_left.append(float(expit(logit).sum(dtype=float)))
+        if (self._n_selects + 1) % every == 0:
+            self._expected_left.append(self._expected_unseen())
+
+    def _expected_unseen(self) -> float:
+        """Hits expected among what was not reported, by what is believed now."""
+        logit = self._means()[~self.is_reported].astype(np.float32)
+        return float(expit(logit).sum(dtype=float))
 
     def _recall_evidence(self) -> list[list[float]]:
         """Return (expected, actual) numbers of hits, as `RecallModel.learn` takes them.
 
-        From a scan that ran to its end: hits left at some steps near it. From one that was
-        stopped: hits in the later half of what was scanned, the part nearest to what was not.
+        At some steps near the end of the scan: the hits that were expected in what remained, less
+        those still expected in what was left out; and the hits found after. A scan that ran to its
+        end leaves nothing out, and teaches by the same rule as one that was stopped.
         """
-        if not self.is_reported.any() or np.isnan(self.reward).all():
+        if not self.is_judged:
             return []  # nothing was scanned, or every evaluation failed
-        if not self.is_reported.all():
-            later = self._step_of > 0.5 * self._step_of.max()
-            later &= ~np.isnan(self._predicted) & ~np.isnan(self.reward)
-            if not later.any():
-                return []
-            found = np.count_nonzero(self.are_hits(np.flatnonzero(later)))
-            return [[float(self._predicted[later].sum()), float(found)]]
-        hits = self.are_hits(np.arange(len(self.arms)))
-        total = np.count_nonzero(hits)
-        expected = np.array(self._expected_left)
+        reported = np.flatnonzero(self.is_reported)
+        hits = reported[self.are_hits(reported)]
+        expected, unseen = np.array(self._expected_left), self._expected_unseen()
         # Arms reported after step t was noted are those with a later step number.
         per_step = np.bincount(self._step_of[hits], minlength=expected.size + 1)
-        actual = total - np.cumsum(per_step)[: expected.size]
-        near_end = np.flatnonzero((expected > 0.01 * total) & (expected < 0.3 * total))
-        return [[float(expected[t]), float(actual[t])] for t in near_end]
+        later = hits.size - np.cumsum(per_step)[: expected.size]
+        total = hits.size + unseen
+        near_end = (expected - unseen > 0.01 * total) & (expected < 0.3 * total)
+        return [[float(expected[t] - unseen), float(later[t])] for t in np.flatnonzero(near_end)]
 
     def _level(self) -> float:
         # A top share is known in advance: the probabilities must add up to it.
