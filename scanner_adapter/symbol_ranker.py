@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -196,6 +197,7 @@ class SymbolRanker:
         symbols: Sequence[str],
         *,
         bars: Bars | pd.DataFrame | None = None,
+        quotes: object | None = None,
         events: Events | None = None,
         as_of: object | None = None,
         sectors: Mapping[str, str] | None = None,
@@ -216,6 +218,10 @@ class SymbolRanker:
             The universe, in the scanner's own order.
         bars : Bars or DataFrame, optional
             Market history; without it only the track record orders the symbols.
+        quotes : Quotes, or what `features.inputs.quotes.Quotes.read` takes, optional
+            What the whole market shows just now, beside `bars`: last prices and volume so far, as
+            vendors give them in one call. The order then knows today too; see also
+            `Scan.refresh`.
         events : Events, optional
             Earnings, rating changes and news.
         as_of : date, optional
@@ -280,7 +286,7 @@ class SymbolRanker:
                 choice = choose_mode(self.mode, self.rollout, rng)
             else:
                 choice = ModeChoice(origin.mode)
-            live, failure, share, kept, worked = None, None, None, None, None
+            live, failure, share, kept, worked, again = None, None, None, None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
                     "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
@@ -291,12 +297,13 @@ class SymbolRanker:
                 share = WorkerLeases(self.store, self.ruleset, scan_id, name, lease_s)
             if choice.mode != "off":
                 inputs: ScanInputs = {
-                    "bars": bars, "events": events, "as_of": as_of, "sectors": sectors,
-                    "context": context, "loadings": loadings,
+                    "bars": _as_bars(bars), "quotes": quotes, "events": events, "as_of": as_of,
+                    "sectors": sectors, "context": context, "loadings": loadings,
                 }  # fmt: skip
+                again = partial(self._facts_again, names, inputs)
                 try:
                     self.learned.refresh()
-                    market = self._facts(names, **inputs)
+                    market = self._facts(names, now, **inputs)
                     live, kept, worked = self._open(
                         scan_id, names, market, scan_time, mode=choice.mode, origin=origin
                     )
@@ -311,7 +318,7 @@ class SymbolRanker:
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,
-                worked_before=worked,
+                worked_before=worked, facts_again=again,
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -323,8 +330,8 @@ class SymbolRanker:
     ) -> tuple[str, ...]:
         """Return `symbols` in order of promise, for loops that only want an order.
 
-        Nothing is learned or stored. Takes `bars`, `events`, `as_of`, `sectors`, `context`,
-        `loadings` and `now` as `start_scan` does.
+        Nothing is learned or stored. Takes `bars`, `quotes`, `events`, `as_of`, `sectors`,
+        `context`, `loadings` and `now` as `start_scan` does.
         """
         names = as_arms(symbols)
         scan_time = _scan_time(now)
@@ -332,7 +339,7 @@ class SymbolRanker:
             if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
                 return names
             try:
-                facts = self._facts(names, **inputs)
+                facts = self._facts(names, now, **inputs)
                 live, _, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
@@ -354,19 +361,29 @@ class SymbolRanker:
         """Iterate over `order(symbols, ...)`: the drop-in for a loop over symbols."""
         return iter(self.order(symbols, **inputs))
 
-    def _facts(self, names: tuple[str, ...], **inputs: Unpack[ScanInputs]) -> MarketFacts:
+    def _facts(
+        self, names: tuple[str, ...], now: datetime | None, **inputs: Unpack[ScanInputs]
+    ) -> MarketFacts:
         """Return market facts without the sub-scores that nobody has had yet.
 
         Where no events are given, a tenth of the columns would be unknown for ever.
         """
         from scanner_adapter.inputs.context import market_facts
 
-        facts = market_facts(names, **inputs)
+        facts = market_facts(names, now=now, **inputs)
         met = set(self.learned.ranker.columns)
         is_unknown = np.isnan(facts.values[0])  # nearly always, the first symbol tells
         is_unknown[is_unknown] = np.isnan(facts.values[:, is_unknown]).all(axis=0)
         met.update(name for name, gone in zip(facts.names, is_unknown, strict=True) if not gone)
         return facts.only(met)
+
+    def _facts_again(
+        self, names: tuple[str, ...], given: ScanInputs, now: datetime | None,
+        **inputs: Unpack[ScanInputs],
+    ) -> MarketFacts:  # fmt: skip
+        """Return market facts with some inputs replaced; quotes of before are not used again."""
+        merged: ScanInputs = {**given, "quotes": None, **inputs}
+        return self._facts(names, now, **merged)
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
@@ -435,6 +452,13 @@ def _as_store(store: Store, name: str) -> Store:
     if isinstance(store, type) or not callable(getattr(store, "append_report", None)):
         raise refusal(store, name, "the address of a store, such as 'redis://host', or a store")
     return store
+
+
+def _as_bars(bars: Bars | pd.DataFrame | None) -> Bars | None:
+    """Return bars brought into shape, once for a scan and all its refreshes."""
+    from features.inputs.bars import Bars
+
+    return bars if bars is None or isinstance(bars, Bars) else Bars.from_frame(bars)
 
 
 def _surviving(store: Store) -> Store:

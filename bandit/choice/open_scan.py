@@ -91,15 +91,10 @@ class OpenScan:
         self.ranker = ranker
         self.scan_id = scan_id
         self.arms = arms
-        self.context = context
         self.rng = rng
         n = len(arms)
         self.expansion = ranker.expansion
-        self.scores: ArmScores
-        if n <= dense_up_to:
-            self.scores = DenseScores(context, ranker.expansion)
-        else:
-            self.scores = BoundedScores(context, ranker.expansion, ranker.moments)
+        self._is_dense = n <= dense_up_to
         self.is_available = np.ones(n, bool)
         self.is_reported = np.zeros(n, bool)
         self._has_failed = False
@@ -115,24 +110,13 @@ class OpenScan:
         )
         self._effect_sd = np.sqrt(self.effect_variance)
         self._layout, self._worth = ranker.layout, ranker.cells.worth
-        # What stands throughout the scan.
-        fixed = self.effect_mean + cells.correction(self._worth, self._layout, context)
-        self._fixed = fixed.astype(np.float32)
         self._n_left = n
         self._n_selects = 0
-        probe = np.linspace(0, n - 1, min(n, _PROBE)).astype(np.intp)
-        features = self.scores.features(probe)
-        self._probe = features - features.mean(axis=0)
         self._step_of = np.full(n, -1)
         self._predicted = np.full(n, np.nan)
         self._expected_left: list[float] = []
-        self._quiet: Array | None = None  # precision whose draws are far from drowning anything
-        self._drawn_of: _Belief = (None, None)
-        self._ahead = np.empty(0, np.intp)  # best first, by the last draw
-        self._noted_of: _Belief = (None, None)
         self._noted = np.empty(0, np.float32)  # probability of every arm
-        self._asked: tuple[Index, _Belief, Prediction] | None = None
-        self.level = self._level()
+        self._see(context)
 
     @classmethod
     def open(
@@ -196,6 +180,40 @@ class OpenScan:
             view.residual,
             view.information,
         )
+
+    def renew(self, context: NDArray[np.floating]) -> None:
+        """Go on with another context, shape (n, n_columns), of the arms that remain.
+
+        Arms that were chosen keep the context that they were chosen by: from it they are learned.
+        """
+        if context.shape != self.context.shape:
+            raise InvalidInputError(
+                f"context has shape {context.shape}, expected {self.context.shape}"
+            )
+        remains = self.is_available[:, None]
+        self._see(np.where(remains, context, self.context).astype(self.context.dtype, copy=False))
+
+    def _see(self, context: NDArray[np.floating]) -> None:
+        """Take a context, and forget what was made from the one before."""
+        self.context = context
+        ranker, n = self.ranker, len(self.arms)
+        self.scores: ArmScores = (
+            DenseScores(context, ranker.expansion)
+            if self._is_dense
+            else BoundedScores(context, ranker.expansion, ranker.moments)
+        )
+        # What stands as long as the context does.
+        fixed = self.effect_mean + cells.correction(self._worth, self._layout, context)
+        self._fixed = fixed.astype(np.float32)
+        probe = np.linspace(0, n - 1, min(n, _PROBE)).astype(np.intp)
+        features = self.scores.features(probe)
+        self._probe = features - features.mean(axis=0)
+        self._quiet: Array | None = None  # precision whose draws are far from drowning anything
+        self._drawn_of: _Belief = (None, None)
+        self._ahead = np.empty(0, np.intp)  # best first, by the last draw
+        self._noted_of: _Belief = (None, None)
+        self._asked: tuple[Index, _Belief, Prediction] | None = None
+        self.level = self._level()
 
     # -- choose ------------------------------------------------------------------------------
 
