@@ -1,6 +1,6 @@
 # Everything a developer runs. Needs only make and Python 3.11 or newer; each target does its own set-up.
 #
-#   make demo    install what a user needs into .venv and run the demonstration (60 to 90 s)
+#   make demo    install what a user needs into .venv and run the demonstration (under a minute)
 #   make test    install the development tools and run every test but the slow ones
 #   make lint    ruff, mypy --strict and the dependency arrows
 #   make help    the rest
@@ -24,7 +24,7 @@ export OMP_NUM_THREADS ?= 1
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
-demo: $(VENV)/.user  ## scan about 1,000 symbols in file order and prioritised; ARGS="--quick" for under 20 s
+demo: $(VENV)/.user  ## replay real scans in three orders side by side; ARGS="--quick" for ten seconds
 	@$(BIN)/scanrank demo $(ARGS)
 
 test: $(VENV)/.dev  ## run every test but the slow ones, with coverage; ARGS="-k name" narrows it

@@ -33,6 +33,10 @@ _HITS_SPREAD = 0.9
 _CARRY_RATE = 0.6
 
 
+# An outcome of this reward or more is a hit.
+HIT = 0.5
+
+
 class RewardRule(Protocol):
     """Turns what the scanner said into rewards."""
 
@@ -253,6 +257,46 @@ def _exact(number: float) -> str:
     return repr(float(number)).removesuffix(".0")
 
 
+def final_rewards(rule: RewardRule, rating: Array, reward: Array, limit: float | None) -> Array:
+    """Return what outcomes are worth once their scan is over: the one definition of a hit.
+
+    Parameters
+    ----------
+    rating, reward : array, shape (k,)
+        The scanner's ratings (NaN = none), and what the outcomes were worth when they came in
+        (NaN = the evaluation failed).
+    limit : float or None
+        Rating that the scan's best share starts at, from its close entry or `final_limit`;
+        None = no rating was seen.
+
+    Returns
+    -------
+    array, shape (k,)
+        Of a top share, 1 from the limit on and 0 below it; by other rules the reward itself. A
+        hit is a reward of at least `HIT`.
+
+    Examples
+    --------
+    >>> final_rewards(TopShare(0.05), np.array([7.0, 9.0]), np.array([0.4, 0.8]), 8.0)
+    array([0., 1.])
+    """
+    if rule.expected_share is None or limit is None:
+        return reward
+    return np.where(np.isnan(rating) | np.isnan(reward), reward, rating >= limit)
+
+
+def final_limit(share: float, ratings: Array) -> float:
+    """Return the rating that the best share starts at, of a scan of which all was seen.
+
+    Parameters
+    ----------
+    ratings : array, shape (n,)
+        NaN = none. Without any the limit is infinite.
+    """
+    known = np.sort(ratings[~np.isnan(ratings)])
+    return limit_above(known, share * known.size) if known.size else math.inf
+
+
 def limit_above(ordered: Array, n_hits: float) -> float:
     """Return the rating that `n_hits` of all ratings reach, and never all of them.
 
@@ -324,11 +368,6 @@ class RunningLimit:
         # Written so that equal limits blend to the same bits: on a coarse scale the limit is a
         # rating, and one bit above it nobody would be a hit.
         return self.carried - math.expm1(-expected / _CARRIED_HITS) * (here - self.carried)
-
-    def final(self, share: float) -> float:
-        """Return the limit of a scan of which everything was seen, `share` of it hits."""
-        n = self._ratings.size
-        return limit_above(self._ratings, share * n) if n else self.carried
 
     def chance(self, rating: Array) -> Array:
         """Return the probability that ratings (k,), seen before, are of the top share; NaN stays.

@@ -16,15 +16,6 @@ from scanner_adapter.symbol_ranker import SymbolRanker
 PREFIX = "without "  # of the names of these orders
 
 
-class WithoutArmEffects(Ranked):
-    """Arms are worth what their contexts are worth: the variance of their effects stays zero."""
-
-    def visit(self, scan: ReplayScan, n_visits: int) -> NDArray[np.intp]:
-        """See `Order.visit`."""
-        self.ranker.learned.ranker.effect_variance = 0.0
-        return super().visit(scan, n_visits)
-
-
 class WithoutCells(Ranked):
     """No steps: cells forget everything before each scan."""
 
@@ -58,7 +49,6 @@ def _with_settings(**settings: object) -> Callable[[ReplayLog, int], SymbolRanke
 
 
 _OPEN = {
-    "arm effects": _with_settings(),
     "similarity": _with_settings(similarity=False),
     "hinges": _without_hinges,
     "cells": _with_settings(),
@@ -71,5 +61,5 @@ WITHOUT = tuple(PREFIX + part for part in _OPEN)
 def open_order(name: str, log: ReplayLog, seed: int, batch_size: int) -> Order:
     """Open one of `WITHOUT`, knowing nothing."""
     part = name.removeprefix(PREFIX)
-    kind = {"arm effects": WithoutArmEffects, "cells": WithoutCells}.get(part, Ranked)
+    kind = WithoutCells if part == "cells" else Ranked
     return kind(_OPEN[part](log, seed), name=name, batch_size=batch_size)

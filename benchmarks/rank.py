@@ -98,13 +98,15 @@ def measure(n: int, n_columns: int, n_learned: int) -> dict[str, float | int | s
     for _ in range(0, n_learned, BATCH):
         rows = rng.choice(n, BATCH, replace=False)
         ranker.fold("report", *_report(rows, context, columns, truth, rng))
+    if n_learned:
+        ranker.fold("close", {}, (), {})
     ranker.fold("open", {"scan_time": 0.0, "columns": columns}, (), {})
     arms = [str(i) for i in range(n)]
     if n < 4 * BATCH * STEPS:
         raise SystemExit(f"{n} arms are too few for {STEPS} steps of {BATCH}")
     began = perf_counter()
     scan = OpenScan.open(ranker,
-        "bench", arms, context, columns, rng=rng, now=0.0,
+        "bench", arms, context, columns, rng=rng,
         loadings=loadings, blocks=["component"] * LOADINGS,
     )  # fmt: skip
     open_s = perf_counter() - began

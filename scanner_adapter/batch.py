@@ -59,7 +59,7 @@ class ScanSummary:
     estimate : RecallEstimate or None
         Recall at the end; None in mode off and after a failure.
     seconds, overhead_s : float
-        Since the scan was started, and the part of it spent in scanrank.
+        Since the scan was started, and the processor time of the calling threads in scanrank.
     stopped : str or None
         Why it stopped early, None when everything was scanned.
     n_scans_learned : int

@@ -6,18 +6,27 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Unpack
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Unpack
 
 from bandit.checks import as_count, refusal
-from scanner_adapter.errors import AdapterError
+from scanner_adapter.errors import AdapterError, ScanStateError
 from scanner_adapter.inputs.outcomes import Outcome
+from scanner_adapter.run.executor import result_of, workers_of
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+    from multiprocessing.pool import Pool
+
     from scanner_adapter.inputs.context import ScanOptions
     from scanner_adapter.scan.scan import Scan, ScanSummary
     from scanner_adapter.symbol_ranker import SymbolRanker
 
 log = logging.getLogger("scanrank")
+
+# Share of a universe that a loop may take before the first result comes back.
+_TOO_MANY = 0.1
+_FEW = 50
 
 
 class ResultFeed:
@@ -63,7 +72,9 @@ class ResultFeed:
         self._scan: Scan | None = None
         self._arrived: dict[str, Outcome] = {}
         self._seen: set[str] = set()
+        self._has_results = False  # of the open scan
         self._summary: ScanSummary | None = None
+        self._stream: _Stream | None = None
 
     # -- the order ---------------------------------------------------------------------------
 
@@ -84,7 +95,52 @@ class ResultFeed:
         For scanners that take symbols from an iterator only when they need them: later batches
         profit from the results of earlier ones. Any thread may call `next` on it.
         """
-        return _Stream(self._start(symbols, inputs), self._batch_size, self._flush)
+        scan = self._start(symbols, inputs)
+        self._stream = _Stream(scan, self._batch_size, self._flush, lambda: self._has_results)
+        return self._stream
+
+    def map(
+        self,
+        fn: Callable[[str], object],
+        executor: Executor | Pool,
+        symbols: Sequence[str] | None = None,
+        **inputs: Unpack[ScanOptions],
+    ) -> Iterator[tuple[str, object]]:
+        """Evaluate symbols over an executor, and yield each with its result as it comes.
+
+        Why one would choose it: `executor.map(fn, feed.stream(symbols))` takes every symbol before
+        the first result is in, and so does a pool with a `chunksize`. This loop hands out only as
+        many as there are workers, and learns from every result::
+
+            for symbol, result in feed.map(fn, pool, symbols):
+                ...
+
+        Parameters
+        ----------
+        fn : callable
+            Takes a symbol; returns whatever `Outcome.of` reads, or that in a pair with the symbol.
+        executor : Executor or multiprocessing pool
+        symbols : sequence of str, optional
+            By default those of the last `stream`.
+        **inputs
+            As for `SymbolRanker.start_scan`.
+
+        Yields
+        ------
+        symbol : str
+        result : object
+            What `fn` returned, or the exception that it raised.
+
+        Raises
+        ------
+        ScanStateError
+            Without symbols, when no stream was started.
+        """
+        if symbols is not None:
+            self.stream(symbols, **inputs)
+        if self._stream is None:
+            raise ScanStateError("feed.map has no symbols; give them, or call feed.stream before")
+        return _mapped(fn, executor, self._stream, self)
 
     # -- the results -------------------------------------------------------------------------
 
@@ -107,6 +163,9 @@ class ResultFeed:
             except AdapterError as error:
                 self._note("a result could not be read", symbol, error)
                 self._arrived[symbol] = Outcome.failed(error)
+            self._has_results = True
+            if self._arrived[symbol].may_pass:  # it is offered again, and its next result counts
+                self._seen.discard(symbol)
             is_full = len(self._arrived) >= self._batch_size
         if is_full:
             self._flush()
@@ -144,6 +203,7 @@ class ResultFeed:
         scan = self._ranker.start_scan(symbols, **inputs)
         with self._lock:
             self._scan = scan
+            self._has_results = False
         return scan
 
     def _flush(self) -> None:
@@ -167,14 +227,24 @@ class ResultFeed:
 
 
 class _Stream:
-    """Symbols of a scan, one by one, from any thread."""
+    """Symbols of a scan, one by one, from any thread; warns of a loop that takes all at once."""
 
-    def __init__(self, scan: Scan, batch_size: int, flush: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        scan: Scan,
+        batch_size: int,
+        flush: Callable[[], None],
+        has_results: Callable[[], bool],
+    ) -> None:
         self._scan = scan
         self._batch_size = batch_size
         self._flush = flush
+        self._has_results = has_results
         self._lock = threading.Lock()
         self._batch: Iterator[str] = iter(())
+        self._n_taken = 0
+        # Small universes are taken at once by workers that need that many.
+        self._too_many = max(_TOO_MANY * len(scan.symbols), min(_FEW, len(scan.symbols) - 1))
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -188,4 +258,51 @@ class _Stream:
                 symbol = next(self._batch, None)
             if symbol is None:
                 raise StopIteration
+            self._n_taken += 1
+            if self._too_many < self._n_taken <= self._too_many + 1 and not self._has_results():
+                log.warning(
+                    "%d of %d symbols were taken before the first result came back: this scan "
+                    "cannot learn while it runs. A pool's map, or a chunksize, takes them all "
+                    "ahead; use `for symbol, result in feed.map(fn, executor, symbols)`, or "
+                    "chunksize=1.", self._n_taken, len(self._scan.symbols),
+                )  # fmt: skip
             return symbol
+
+
+def _mapped(
+    fn: Callable[[str], object], executor: Any, symbols: Iterator[str], feed: ResultFeed
+) -> Iterator[tuple[str, object]]:
+    """Keep the workers of an executor busy, and no more symbols out than that takes."""
+    done: SimpleQueue[tuple[str, object]] = SimpleQueue()
+    n_workers = workers_of(executor)
+    n_out = 0
+    try:
+        while True:
+            # One more than there are workers, so that none waits for this loop.
+            while n_out <= n_workers and (symbol := next(symbols, None)) is not None:
+                _submit(executor, fn, symbol, done)
+                n_out += 1
+            if n_out == 0:
+                return
+            symbol, result = done.get()
+            n_out -= 1
+            if isinstance(result, tuple) and len(result) == 2 and result[0] == symbol:
+                result = result[1]
+            feed(symbol, result)
+            yield symbol, result
+    finally:
+        for _ in range(n_out):  # a loop that was left: what runs is waited for and counts
+            symbol, result = done.get()
+            feed(symbol, result)
+
+
+def _submit(
+    executor: Any, fn: Callable[[str], object], symbol: str, done: SimpleQueue[tuple[str, object]]
+) -> None:
+    def put(result: object) -> None:
+        done.put((symbol, result))
+
+    if hasattr(executor, "apply_async"):  # multiprocessing's pools
+        executor.apply_async(fn, (symbol,), callback=put, error_callback=put)
+        return
+    executor.submit(fn, symbol).add_done_callback(lambda future: put(result_of(future)))

@@ -204,8 +204,8 @@ class Ledger:
         self.may_pass[places[rows]] = self.may_retry[places[rows]] = False
         for row in failed.tolist():
             outcome, place = table.outcome(row), places[row]
-            self.may_pass[place] = not outcome.is_final
-            self.may_retry[place] = not outcome.is_final and not self._is_retried[place]
+            self.may_pass[place] = outcome.may_pass
+            self.may_retry[place] = outcome.may_pass and not self._is_retried[place]
             self.first_error = self.first_error or outcome.error
         self._report_of[places[rows]], self._row_of[places[rows]] = len(self._reports), rows
         self._reports.append(table)

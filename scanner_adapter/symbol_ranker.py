@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from scanner_adapter.scan.scan import Scan
     from scanner_adapter.settings import Settings
     from scanner_adapter.state.comparison import Comparison
+    from scanner_adapter.state.kept_bars import KeptBars
     from scanner_adapter.state.learned_state import LearnedState
     from scanner_adapter.state.provenance import Provenance
 
@@ -177,6 +178,13 @@ class SymbolRanker:
             store.close()
             raise
 
+    @cached_property
+    def kept_bars(self) -> KeptBars:
+        """Bars that came with results, for the scans to come."""
+        from scanner_adapter.state.kept_bars import KeptBars
+
+        return KeptBars.beside(self.store.address, self.ruleset)
+
     @property
     def mode(self) -> Mode:
         """Mode of the scans to come; setting it between scans loses nothing."""
@@ -217,7 +225,8 @@ class SymbolRanker:
         symbols : sequence of str
             The universe, in the scanner's own order.
         bars : Bars or DataFrame, optional
-            Market history; without it only the track record orders the symbols.
+            Market history; by default the bars that came with earlier results (`Outcome.bars`).
+            Without any, only the track record and the scanner's own numbers order the symbols.
         quotes : Quotes, or what `features.inputs.quotes.Quotes.read` takes, optional
             What the whole market shows just now, beside `bars`: last prices and volume so far, as
             vendors give them in one call. The order then knows today too; see also
@@ -256,9 +265,10 @@ class SymbolRanker:
             For an empty universe, repeated symbols, or inputs that do not fit; nothing is stored.
         """
         from scanner_adapter.scan.scan import Scan
+        from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases
 
-        started = time.monotonic()
+        started, began = time.monotonic(), time.thread_time()
         names = as_arms(symbols)
         if not names:
             raise InvalidInputError("the universe is empty; give at least one symbol")
@@ -300,13 +310,16 @@ class SymbolRanker:
                     "bars": _as_bars(bars), "quotes": quotes, "events": events, "as_of": as_of,
                     "sectors": sectors, "context": context, "loadings": loadings,
                 }  # fmt: skip
-                again = partial(self._facts_again, names, inputs)
                 try:
                     self.learned.refresh()
+                    inputs = self._with_kept_bars(inputs, scan_time)
+                    again = partial(self._facts_again, names, inputs)
                     market = self._facts(names, now, **inputs)
+                    settle_left_scans(self.learned, scan_id)
                     live, kept, worked = self._open(
-                        scan_id, names, market, scan_time, mode=choice.mode, origin=origin
-                    )
+                        scan_id, names, market, scan_time, mode=choice.mode, origin=origin,
+                        by=opened_by(is_shared=shared, lease_s=lease_s),
+                    )  # fmt: skip
                 except _CALLERS_ERRORS:
                     raise
                 except Exception as error:
@@ -315,10 +328,11 @@ class SymbolRanker:
                 scan_id=scan_id, mode=choice, symbols=names,
                 learned=None if choice.mode == "off" else self.learned, live=live,
                 context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
+                overhead_s=time.thread_time() - began,
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,
-                worked_before=worked, facts_again=again,
+                worked_before=worked, bars=self.kept_bars, facts_again=again,
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -339,7 +353,7 @@ class SymbolRanker:
             if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
                 return names
             try:
-                facts = self._facts(names, now, **inputs)
+                facts = self._facts(names, now, **self._with_kept_bars(inputs, scan_time))
                 live, _, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
@@ -360,6 +374,18 @@ class SymbolRanker:
     def prioritized(self, symbols: Sequence[str], **inputs: Unpack[ScanInputs]) -> Iterator[str]:
         """Iterate over `order(symbols, ...)`: the drop-in for a loop over symbols."""
         return iter(self.order(symbols, **inputs))
+
+    def _with_kept_bars(self, inputs: ScanInputs, scan_time: float) -> ScanInputs:
+        """Return inputs with the bars that earlier results brought, where none are given."""
+        from features.inputs.days import as_day
+
+        if any(inputs.get(name) is not None for name in ("bars", "context")):
+            return inputs
+        day = np.datetime64(_day_of(scan_time))
+        if inputs.get("as_of") is not None:
+            day = min(day, as_day(inputs["as_of"]))
+        bars = self.kept_bars.known_by(day)
+        return inputs if bars is None else {**inputs, "bars": bars, "as_of": None}
 
     def _facts(
         self, names: tuple[str, ...], now: datetime | None, **inputs: Unpack[ScanInputs]
@@ -387,7 +413,7 @@ class SymbolRanker:
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
-        mode: Mode | None, origin: Provenance | None = None,
+        mode: Mode | None, origin: Provenance | None = None, by: Mapping[str, Any] | None = None,
     ) -> tuple[OpenScan, LoadingCodec | None, NDArray[np.bool_]]:  # fmt: skip
         """Open a scan; with a mode, announce it in the journal."""
         from bandit.choice.open_scan import OpenScan
@@ -410,14 +436,15 @@ class SymbolRanker:
                 "n_symbols": len(names),
                 "columns": list(columns),
                 "as_of": facts.as_of,
+                "by": None if by is None else dict(by),
             }
             if kept is not None:
                 header |= origin_note(rng, self.learned.settings, names, facts, kept)
             _warn_of_going_back(self.learned, facts.as_of, scan_time)
             self.learned.event(scan_id, "open", header)
         live = OpenScan.open(self.learned.ranker,
-            scan_id, names, values, columns, rng=rng, now=scan_time,
-            loadings=facts.loadings, blocks=facts.blocks, view=view,
+            scan_id, names, values, columns, rng=rng,
+            loadings=facts.loadings, blocks=facts.blocks,
         )  # fmt: skip
         return live, kept, view.n_scans > 0
 

@@ -1,12 +1,13 @@
 """Belief about one ruleset's scanner, and scans opened on it. Read this first.
 
-    belief   a Gaussian over shared weights (`reward_model`), a track record per arm
-             (`track_record`), steps that the weights cannot follow (`cells`), and a handful of
-             learned strengths (`pattern`, `arm_effects`, `recall`, `rewards`); together they are
-             the *state*
+    belief   a Gaussian over shared weights (`weights`), a track record per arm (`track_record`),
+             steps that the weights cannot follow (`cells`), and a handful of learned strengths
+             (`pattern`, `recall`, `coverage`); together they are the *state*
     fold     the state is a deterministic fold over the journal: `fold(entry)` is the only way to
-             change it, live and in replay alike
-    choice   `bandit.choice.open_scan` draws from the belief and hands out batches; unknown here
+             change it, live and in replay alike. Reports are kept (`pending`) until their scan is
+             over; then the whole of it is learned from once, with final labels
+    choice   `bandit.choice.open_scan` draws from the belief and hands out batches; nothing here
+             knows it
 
 Arms are opaque strings, contexts are arrays of sub-scores; what they mean is not known here.
 """
@@ -22,33 +23,31 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit as to_logit
 
-from bandit.belief import unsettled as unsettled_scans
-from bandit.belief.arm_effects import effect_variance
-from bandit.belief.backlog import Backlog
+from bandit.belief import pending as pending_scans
 from bandit.belief.cells import CellLayout, CellWeights, level_of, sums
 from bandit.belief.coverage import Coverage
 from bandit.belief.expansion import Expansion, Kind
 from bandit.belief.pattern import PatternStrength
+from bandit.belief.pending import MOST_ARMS, MOST_SCANS, PendingScan, Report
+from bandit.belief.ranks import percentiles_of_rows
 from bandit.belief.recall import RecallModel
-from bandit.belief.thinning import thin
 from bandit.belief.track_record import TrackRecord, TrackView
-from bandit.belief.unsettled import MOST_SCANS, UnsettledScan
 from bandit.belief.weights import (
+    SMALL_MOVE,
     Moments,
     WeightPosterior,
-    find_mode,
+    laplace_step,
     learn_prior_precision,
-    parabola_at,
 )
-from bandit.checks import as_kind, as_number, as_rewards, as_texts
+from bandit.checks import as_arms, as_kind, as_number, as_rewards, as_texts
 from bandit.errors import IncompatibleStateError, InvalidInputError
-from bandit.rewards import RewardRule, TopShare, as_rule
+from bandit.rewards import RewardRule, TopShare, as_rule, final_rewards
 
 Array = NDArray[np.float64]
 
 STATE_FORMAT = 1
 # Grows when the same journal is folded into another belief than before.
-LEARNING_VERSION = 3
+LEARNING_VERSION = 1
 
 # Prior of the logit: this many logits between a composite of 50 and one of 100. A composite's
 # spread over a universe is about 8 points, so one spread is worth about a factor of 2 in odds.
@@ -65,9 +64,10 @@ _PRECISION_BOUNDS = (0.1, 1e4)
 # Prior precisions are learned anew before each of the first scans, and later before some: one scan
 # of hundreds hardly moves them.
 _EARLY_SCANS, _PRIOR_EVERY = 20, 4
-# An aged value is worth less: its distance from neutral halves in this many days (a rating's
-# autocorrelation is about 0.9 after one trading day and 0.65 after five).
-_ROW_HALF_LIFE_DAYS = 12.0
+
+# While the belief rests on fewer reports than this (ten scans of 1,500 symbols), the shared weights
+# learn within a scan too; later that brings nothing.
+_YOUNG_BELOW = 15_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +118,6 @@ class BeliefSettings:
         as_rule(self.rule)
 
 
-def percentiles(values: NDArray[np.floating | np.integer]) -> Array:
-    """Return the mid-rank of each value among all, in (0, 1); ties share theirs.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> percentiles(np.array([7.0, 1.0, 7.0, 9.0]))
-    array([0.5  , 0.125, 0.5  , 0.875])
-    """
-    n = values.size
-    # Numbers of 16 bits are sorted digit by digit, in a fifth of the time, if stably.
-    order = np.argsort(values, kind="stable" if values.dtype.itemsize <= 2 else None)
-    ordered = values[order]
-    is_first = np.ones(n, bool)  # of those that are equal
-    is_first[1:] = ordered[1:] != ordered[:-1]
-    below = np.flatnonzero(is_first)
-    n_equal = np.concatenate([below[1:], [n]]) - below
-    result = np.empty(n)
-    result[order] = np.repeat((2.0 * below + n_equal) / (2.0 * n), n_equal)
-    return result
-
-
 class Belief:
     """Belief about which arms pay, learned from reports.
 
@@ -147,6 +125,9 @@ class Belief:
     -----
     Not thread safe. `fold` either applies a whole entry or raises and changes nothing.
     """
+
+    posterior: WeightPosterior
+    moments: Moments
 
     def __init__(self, settings: BeliefSettings | None = None) -> None:
         self.settings = settings or BeliefSettings()
@@ -158,19 +139,17 @@ class Belief:
         self.recall = RecallModel()
         self.coverage = Coverage()
         self.limit = float("nan")
-        self.effect_variance = 0.0
         self.time = -np.inf
         self.n_scans = 0
         self.n_reports = 0
         self.expansion = self._expansion(self.columns)
         self.layout = self._layout(self.columns)
         self.cells = CellWeights.empty(self.layout.n_cells)
-        self.unsettled: Mapping[str, UnsettledScan] = {}
-        self.backlog = Backlog()
+        self.pending: Mapping[str, PendingScan] = {}
         mean, variance = self._prior(self.columns)
         self._believe(WeightPosterior.from_prior(mean, variance))
 
-    # -- look up -----------------------------------------------------------------------------
+    # -- scan --------------------------------------------------------------------------------
 
     def view(
         self, arms: Sequence[str], *, now: float, groups: NDArray[np.intp] | None = None
@@ -187,19 +166,7 @@ class Belief:
             Names `row.<column>` and percentiles within the given arms, float32 (n, n_columns),
             drawn to 50 as the row ages; NaN where the arm has no row.
         """
-        columns = np.ascontiguousarray(view.rows.T)
-        bits = columns.view(np.int16)
-        # Whole numbers in the same order (and -0 = 0), which sort five times as fast.
-        keys = np.where(bits < 0, np.int16(-0x8000) - bits, bits)
-        is_known = ~np.isnan(columns)
-        values = np.full(columns.shape, np.nan, np.float32)
-        kept = 0.5 ** (np.nan_to_num(view.age_days) / _ROW_HALF_LIFE_DAYS)
-        for key, known, value in zip(keys, is_known, values, strict=True):
-            if known.all():
-                value[:] = 50.0 + 100.0 * (percentiles(key) - 0.5) * kept
-            elif known.any():
-                value[known] = 50.0 + 100.0 * (percentiles(key[known]) - 0.5) * kept[known]
-        return tuple(f"row.{name}" for name in self.track.columns), values.T
+        return tuple(f"row.{name}" for name in self.track.columns), percentiles_of_rows(view)
 
     # -- fold --------------------------------------------------------------------------------
 
@@ -239,16 +206,19 @@ class Belief:
         vars(self).update(vars(beside))
 
     def _fold_open(self, scan_id: str, header: Mapping[str, Any]) -> None:
-        self._advance(float(header["scan_time"]))
+        time = float(header["scan_time"])
+        self._advance(time)
         self._add_columns(header["columns"])
+        # Scans that nobody closed are learned from as they stand, after a day or to make room.
+        others = {key: scan for key, scan in self.pending.items() if key != scan_id}
+        for i, (key, scan) in enumerate(others.items()):
+            if len(others) - i >= MOST_SCANS or time - scan.time >= 1.0:
+                self._settle(key)
+        self.pending = {**self.pending, scan_id: self.pending.get(scan_id) or PendingScan(time)}
         is_due = self.n_scans < _EARLY_SCANS or self.n_scans % _PRIOR_EVERY == 0
-        if is_due:
-            self._learn_backlog()
-            if self.posterior.n_observed > 0:
-                precision = self._learned_prior_precision()
-                self._believe(self.posterior.with_prior(self.posterior.prior_mean, precision))
-        waiting = list(self.unsettled.items())[1 - MOST_SCANS :]
-        self.unsettled = {**dict(waiting), scan_id: self._unsettled()}
+        if is_due and self.posterior.n_observed > 0:
+            precision = self._learned_prior_precision()
+            self._believe(self.posterior.with_prior(self.posterior.prior_mean, precision))
 
     def _fold_report(
         self,
@@ -259,75 +229,39 @@ class Belief:
     ) -> None:
         scan_time = float(header["scan_time"])
         self._advance(scan_time)
-        columns = header["columns"]
+        columns, row_columns = header["columns"], tuple(header.get("row_columns", ()))
         self._add_columns(columns)
-        _check_shapes(arrays, len(arms), len(columns))
-        r = np.asarray(arrays["reward"], np.float64)
-        p = np.asarray(arrays["probability"], np.float64)
-        context, rows = np.asarray(arrays["context"]), arrays.get("rows")
-        rating = arrays.get("rating")
-        ok = np.flatnonzero(~np.isnan(r))
+        _check_shapes(arrays, len(arms), len(columns), len(row_columns))
+        arms = as_arms(arms)
+        context = self.align(np.asarray(arrays["context"]), columns, len(arms))
+        reward, rows = np.asarray(arrays["reward"]), arrays.get("rows")
+        ok = np.flatnonzero(~np.isnan(reward))
         if ok.size == 0:
             return
-        if ok.size < len(arms):  # failed evaluations teach nothing
-            r, p, context, arms = r[ok], p[ok], context[ok], [arms[i] for i in ok.tolist()]
-            rows = None if rows is None else np.asarray(rows)[ok]
-            rating = None if rating is None else np.asarray(rating)[ok]
-        aligned = self.align(context, columns, ok.size)
-        residual = as_rewards(r, n=ok.size) - p
-        is_fine = np.isfinite(residual)
-        if not is_fine.all():
-            first = int(is_fine.argmin())
-            raise InvalidInputError(
-                f"probability of {arms[first]!r} is {p[first]}; expected a number from 0 to 1"
-            )
-        kept, counts = thin(r, p, self.n_reports)
-        kept_context, kept_r = aligned[kept], r[kept]
-        self.backlog = self.backlog.add(kept_context, kept_r, counts, float(np.abs(residual).sum()))
-        if self.backlog.is_due:
-            self._learn_backlog(as_a_whole=False)
-        scan = self.unsettled.get(scan_id) or self._unsettled()
-        kept_rating = None if rating is None else rating[kept]
-        scan = scan.add(kept_context, kept_r, kept_rating, counts)
-        unsettled = {**self.unsettled, scan_id: scan}
-        self.track.update(
-            arms,
-            now=scan_time,
-            rewards=r,
-            columns=header.get("row_columns", ()),
-            rows=rows,
-            residual=residual,
-            information=p * (1.0 - p),
-        )
-        self.unsettled = unsettled
+        as_rewards(reward[ok], n=ok.size)
+        if rows is None:
+            row_columns, rows = (), np.empty((len(arms), 0), np.float32)
+        report = Report(
+            tuple([arms[i] for i in ok.tolist()]) if ok.size < len(arms) else arms,
+            row_columns,
+            context[ok].astype(np.float32, copy=False),
+            reward[ok],
+            np.asarray(arrays.get("rating", np.full(reward.size, np.nan)))[ok],
+            np.asarray(rows)[ok],
+        )  # failed evaluations teach nothing
+        scan = self.pending.get(scan_id) or PendingScan(scan_time)
+        scan = scan.add(report, _known(header.get("hit_limit")))
+        self.pending = {**self.pending, scan_id: scan}
         self.n_reports += ok.size
-
-    def _believe(self, posterior: WeightPosterior) -> None:
-        """Take over a belief; nothing may wait that it does not know."""
-        self.posterior = posterior
-        self.anchor = self.moments = Moments.of(posterior)
-
-    def _learn_backlog(self, *, as_a_whole: bool = True) -> None:
-        """Move the mean to what was reported; let the precision know it too, where it counts."""
-        backlog, posterior, anchor = self.backlog, self.posterior, self.anchor
-        if not backlog.parts:
-            return
-        context, r, counts = backlog.joined()
-        X = np.asarray(self.expansion.transform(context[backlog.n_known :], np.float64))
-        if backlog.features is not None:
-            X = np.concatenate([backlog.features, X])
-        mean, eta = find_mode(posterior, anchor, X, r, counts=counts, start=self.moments.mean)
-        if as_a_whole or backlog.is_much(posterior.n_observed):
-            self._believe(parabola_at(eta, posterior, X, r, counts=counts))
-            self.backlog = Backlog()
-        else:
-            self.moments = Moments(mean, anchor.cholesky)
-            self.backlog = backlog.learned(X)
+        if header.get("is_late"):  # of a scan that was closed and resumed: no end is to come
+            self._settle(scan_id)
+        elif scan.n_arms >= MOST_ARMS:
+            self._settle(scan_id)
+            self.pending = {**self.pending, scan_id: PendingScan(scan_time)}
 
     def _fold_close(self, scan_id: str, header: Mapping[str, Any]) -> None:
-        self._learn_backlog()
         if header.get("is_judged") is False:  # errors alone: as if there had been no scan
-            self.unsettled = {key: value for key, value in self.unsettled.items() if key != scan_id}
+            self.pending = {key: scan for key, scan in self.pending.items() if key != scan_id}
             return
         if header.get("limit") is not None:
             self.limit = float(header["limit"])
@@ -337,37 +271,56 @@ class Belief:
         self.recall.learn(header.get("recall", ()))
         if header.get("n_total"):
             self.coverage.learn(header["n_scanned"], header["n_total"])
-        self.effect_variance = effect_variance(*self.track.residuals(self.time))
         self.n_scans += 1
-        self._settle(scan_id, header.get("hit_limit"))
+        self._settle(scan_id, _known(header.get("hit_limit")))
 
-    def _unsettled(self) -> UnsettledScan:
-        return UnsettledScan(self.moments.mean, self.cells.worth)
+    def _settle(self, scan_id: str, hit_limit: float | None = None) -> None:
+        """Learn from a scan as a whole, judged by the limit that it ended with.
 
-    def _settle(self, scan_id: str, hit_limit: float | None) -> None:
-        """Let cells learn from a scan that has ended, judged by the limit that it ended with."""
-        scan = self.unsettled.get(scan_id)
-        self.unsettled = {key: value for key, value in self.unsettled.items() if key != scan_id}
-        if scan is None or not scan.parts:
+        Nothing in here refuses anything: reports were checked when they came.
+        """
+        scan = self.pending.get(scan_id)
+        self.pending = {key: value for key, value in self.pending.items() if key != scan_id}
+        if scan is None or not scan.reports:
             return
-        all_of_it = scan.joined(len(self.columns))
-        reward, rating = all_of_it["reward"].astype(np.float64), all_of_it["rating"]
-        context, counts = all_of_it["context"], all_of_it["counts"].astype(np.float64)
-        if hit_limit is not None:
-            judged = np.where(np.isnan(rating), reward, rating >= hit_limit)
-            change = counts * (judged - reward)
-            rows = np.flatnonzero(change)  # few: most stand where there is no doubt
-            X = np.asarray(self.expansion.transform(context[rows], np.float64), np.float64)
-            self.posterior = self.posterior.corrected(X, change[rows])
-            self.anchor = self.moments = self.anchor.shifted(self.posterior)
-            reward = judged
-        cells = self.layout.cells_of(context)
-        # Columns that were added since carried no weight then.
-        mean = np.pad(scan.mean, (0, self.expansion.n_features - scan.mean.size))
-        foretold = self.expansion.linear(context, mean).astype(np.float64)
-        worth = np.pad(scan.worth, (0, self.layout.n_cells - scan.worth.size))
-        foretold += level_of(foretold + sums(worth, cells), reward, counts)
-        self.cells = self.cells.learn(cells, reward, foretold, counts)
+        context, X, reward = self._lesson(scan, hit_limit)
+        places, predicted = self.layout.cells_of(context), X @ self.moments.mean
+        level = level_of(predicted + sums(self.cells.worth, places), reward)
+        self.cells = self.cells.learn(places, reward, predicted + level)
+        self.posterior, self.moments = laplace_step(self.posterior, self.moments.mean, X, reward)
+        for arms, columns, rows, at in scan.tables():
+            self.track.update(arms, now=scan.time, rewards=reward[at], columns=columns, rows=rows)
+
+    def _lesson(self, scan: PendingScan, hit_limit: float | None) -> tuple[Any, Array, Array]:
+        """Return context, features and rewards of all that was reported of a scan."""
+        limit = scan.hit_limit if hit_limit is None else hit_limit
+        reward = final_rewards(
+            self.settings.rule, scan.all_of("rating"), scan.all_of("reward"), limit
+        )
+        context = scan.contexts(len(self.columns))
+        return context, np.asarray(self.expansion.transform(context, np.float64)), reward
+
+    @property
+    def is_young(self) -> bool:
+        """Whether so little is known that open scans move the shared weights for themselves."""
+        return self.posterior.n_observed < _YOUNG_BELOW
+
+    def with_provisional(self, scan_id: str) -> Belief:
+        """Return the belief as it serves an open scan: with what that one's reports say by now.
+
+        For looking at: what it is asked stays true, and it is not to be folded into.
+        """
+        scan = self.pending.get(scan_id)
+        if scan is None or not scan.reports or not self.is_young:
+            return self
+        _, X, reward = self._lesson(scan, None)
+        serving = copy(self)
+        mean = self.moments.mean
+        _, serving.moments = laplace_step(self.posterior, mean, X, reward, most_moved=SMALL_MOVE)
+        return serving
+
+    def _believe(self, posterior: WeightPosterior) -> None:
+        self.posterior, self.moments = posterior, Moments.of(posterior)
 
     def _advance(self, time: float) -> None:
         if not np.isfinite(time):
@@ -375,7 +328,6 @@ class Belief:
         elapsed = time - self.time
         if elapsed <= 0:
             return
-        self._learn_backlog()
         if np.isfinite(elapsed):
             factor = 0.5 ** (elapsed / self.settings.half_life_days)
             self._believe(self.posterior.decay(factor))
@@ -419,7 +371,6 @@ class Belief:
         added = [name for name in columns if name not in self.columns]
         if not added:
             return
-        self._learn_backlog()
         names = (*self.columns, *added)
         mean, variance = self._prior(names)
         old = self.posterior
@@ -468,7 +419,7 @@ class Belief:
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the whole belief as a JSON header and plain arrays; both are copies."""
         trust = self.cells.trust
-        names, waiting = unsettled_scans.state(self.unsettled, len(self.columns))
+        listed, pending = pending_scans.state(self.pending)
         header = {
             "format": STATE_FORMAT,
             "columns": list(self.columns),
@@ -484,10 +435,8 @@ class Belief:
             ],
             "coverage": [self.coverage.left_out, self.coverage.weight],
             "trust": [float(trust.data_precision[0, 0]), float(trust.data_shift[0])],
-            "unsettled": names,
-            "surprise": self.backlog.surprise,
+            "pending": listed,
             "limit": None if np.isnan(self.limit) else self.limit,
-            "effect_variance": self.effect_variance,
             "time": None if np.isinf(self.time) else self.time,
             "n_scans": self.n_scans,
             "n_reports": self.n_reports,
@@ -500,19 +449,9 @@ class Belief:
             "data_shift": self.posterior.data_shift.copy(),
             "cell_precision": self.cells.precision.copy(),
             "cell_shift": self.cells.shift.copy(),
-            **waiting,
+            **pending,
             **self.track.state(),
         }
-        if self.backlog.parts:
-            context, reward, counts = self.backlog.joined()
-            arrays |= {
-                "backlog_context": context,
-                "backlog_reward": reward,
-                "backlog_counts": counts,
-            }
-            if self.backlog.n_known:
-                header["n_known"] = self.backlog.n_known
-                arrays["mean"] = self.moments.mean.copy()
         return header, arrays
 
     @classmethod
@@ -560,41 +499,32 @@ class Belief:
             float(header["n_observed"]),
         )
         ranker._believe(posterior)
-        if "trust" in header:  # older snapshots have no cells
-            ranker.cells = ranker.cells.restored(
-                arrays["cell_precision"], arrays["cell_shift"], header["trust"]
-            )
-            ranker.unsettled = unsettled_scans.restored(header["unsettled"], arrays)
-        if "backlog_reward" in arrays:
-            reward = np.array(arrays["backlog_reward"])
-            counts = arrays.get("backlog_counts", np.ones(reward.size))  # older snapshots have none
-            waits = np.array(arrays["backlog_context"]), reward, np.array(counts, np.float64)
-            ranker.backlog = Backlog((waits,), float(header["surprise"]))
-            if "mean" in arrays:
-                known = waits[0][: int(header["n_known"])]
-                X = np.asarray(ranker.expansion.transform(known, np.float64))
-                ranker.backlog = replace(ranker.backlog, features=X)
-                ranker.moments = Moments(
-                    np.array(arrays["mean"], np.float64), ranker.anchor.cholesky
-                )
+        ranker.cells = ranker.cells.restored(
+            arrays["cell_precision"], arrays["cell_shift"], header["trust"]
+        )
+        ranker.pending = pending_scans.restored(header["pending"], arrays)
         ranker.track.restore(header["arms"], header["row_columns"], arrays)
         ranker.pattern_strength = PatternStrength(dict(header["pattern"]))
         ranker.recall = RecallModel(*header["recall"])
-        ranker.coverage = Coverage(*header.get("coverage", ()))  # older snapshots have none
-        ranker.limit = float("nan") if header["limit"] is None else float(header["limit"])
-        ranker.effect_variance = float(header["effect_variance"])
+        ranker.coverage = Coverage(*header["coverage"])
+        limit = _known(header["limit"])
+        ranker.limit = float("nan") if limit is None else limit
         ranker.time = -np.inf if header["time"] is None else float(header["time"])
         ranker.n_scans = int(header["n_scans"])
         ranker.n_reports = int(header["n_reports"])
         return ranker
 
 
-def _check_shapes(arrays: Mapping[str, Any], k: int, n_columns: int) -> None:
-    expected = {"reward": (k,), "probability": (k,), "context": (k, n_columns)}
-    if "rating" in arrays:
-        expected["rating"] = (k,)
+def _known(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _check_shapes(arrays: Mapping[str, Any], k: int, n_columns: int, n_row_columns: int) -> None:
+    expected = {
+        "reward": (k,), "rating": (k,), "context": (k, n_columns), "rows": (k, n_row_columns)
+    }  # fmt: skip
     for name, shape in expected.items():
-        if np.shape(arrays[name]) != shape:
+        if name in arrays and np.shape(arrays[name]) != shape:
             raise InvalidInputError(
                 f"{name} of the report has shape {np.shape(arrays[name])}, expected {shape}: one "
                 f"row for each of {k} arms"

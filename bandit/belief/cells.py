@@ -6,9 +6,8 @@ follow and what trees are good at. Here every column falls into `SINGLE` cells a
 crossed columns into `PAIR` x `PAIR`; an arm lies in one cell of each, and the sum of their weights
 is added to its linear predictor. The weights learn from what the rest of the belief did not
 foretell. They are Gaussian and, unlike the shared weights, independent of each other: thousands of
-them cost a few milliseconds a scan. They learn when a scan ends (`unsettled`), because only then it
-is known which ratings were the best: judged in mid-scan by its own predictions, so flexible a model
-teaches itself what it believes.
+them cost a few milliseconds a scan. They learn when a scan ends, as everything does: judged in
+mid-scan by its own predictions, so flexible a model teaches itself what it believes.
 
 How much the sum is worth is learned too (its *trust*, 0 at first): where scores hold no steps,
 thousands of weights are mostly noise, and a sum that does not foretell is left out.
@@ -189,9 +188,7 @@ class CellWeights:
         """Forget a share of the data, as `WeightPosterior.decay` does."""
         return CellWeights(factor * self.precision, factor * self.shift, self.trust.decay(factor))
 
-    def learn(
-        self, cells: Index, rewards: Array, offset: Array, counts: Array | float = 1.0
-    ) -> CellWeights:
+    def learn(self, cells: Index, rewards: Array, offset: Array) -> CellWeights:
         """Learn from a finished scan what was not foretold.
 
         Parameters
@@ -201,8 +198,6 @@ class CellWeights:
         rewards : array, shape (n,)
         offset : array, shape (n,)
             Linear predictor of everything but the cells when the arms were chosen.
-        counts : float or array, shape (n,)
-            How many arms each stands for.
 
         Notes
         -----
@@ -210,27 +205,25 @@ class CellWeights:
         of all ranks at a time, as if their sum were trusted: else nothing would ever be learned.
         """
         total = sums(self.mean, cells)
-        trust, _ = laplace_update(self.trust, total[:, None], rewards, offset=offset, counts=counts)
+        trust, _ = laplace_update(self.trust, total[:, None], rewards, offset=offset)
         learned = replace(self, trust=trust)
-        counts = np.broadcast_to(counts, rewards.shape)
         n_steps = -(-rewards.size // _STEP)
         for first in range(n_steps):
             rows = slice(first, None, n_steps)
-            learned = learned._step(cells[rows], rewards[rows], offset[rows], counts[rows])
+            learned = learned._step(cells[rows], rewards[rows], offset[rows])
         return learned
 
-    def _step(self, cells: Index, rewards: Array, offset: Array, counts: Array) -> CellWeights:
+    def _step(self, cells: Index, rewards: Array, offset: Array) -> CellWeights:
         """Learn from some arms at once.
 
         The cells of an arm share what it teaches as if it came alone: with s the sum of their
         variances and v = p (1 - p), its residual counts 1 / (1 + v s) of itself. That is exact for
-        a single arm to first order; arms are added up. One that stands for c counts as if the c
-        came at once.
+        a single arm to first order; arms are added up.
         """
         mean, n, m = self.mean, self.precision.size, cells.shape[1]
         p = expit(offset + sums(mean, cells))
         spread = sums(1.0 / (1.0 / _VARIANCE + self.precision), cells)
-        share = counts / (1.0 + counts * p * (1.0 - p) * spread)
+        share = 1.0 / (1.0 + p * (1.0 - p) * spread)
         places = cells.ravel()
         pull = np.bincount(places, np.repeat((rewards - p) * share, m), minlength=n)
         curvature = np.bincount(places, np.repeat(p * (1.0 - p) * share, m), minlength=n)
@@ -248,7 +241,7 @@ def sums(values: Array, cells: Index) -> Array:
     return np.asarray(values.take(cells) @ np.ones(cells.shape[1]))
 
 
-def level_of(logit: Array, rewards: Array, counts: Array | float = 1.0) -> float:
+def level_of(logit: Array, rewards: Array) -> float:
     """Return what a scan as a whole lay above (or below) its linear predictors (n,).
 
     On a day on which everything moves, all cells would otherwise learn that day. A priori N(0, 1).
@@ -256,8 +249,8 @@ def level_of(logit: Array, rewards: Array, counts: Array | float = 1.0) -> float
     level = 0.0
     for _ in range(_MOST_NEWTON_STEPS):
         p = expit(logit + level)
-        gradient = float((counts * (rewards - p)).sum()) - level
-        step = gradient / (1.0 + float((counts * p * (1.0 - p)).sum()))
+        gradient = float((rewards - p).sum()) - level
+        step = gradient / (1.0 + float((p * (1.0 - p)).sum()))
         # The log posterior is concave, and ascends along steps of at most a logit.
         level += min(max(step, -1.0), 1.0)
         if abs(step) < _SMALL_STEP:

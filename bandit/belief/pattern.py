@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.belief.weights import Moments, WeightPosterior, laplace_step, parabola_at
+from bandit.belief.weights import Moments, WeightPosterior, laplace_step
 
 Array = NDArray[np.float64]
 
@@ -69,14 +69,8 @@ class ScanPattern:
     def learn(self, rows: NDArray[np.intp], rewards: Array, offset: Array) -> None:
         """Learn from the rewards (k,) of `rows`, whose base linear predictor is `offset`."""
         X = self.loadings.take(rows, axis=0).astype(np.float64)
-        before = self.posterior, self.moments
-        eta = X @ self.moments.mean + offset
-        self.posterior = parabola_at(eta, self.posterior, X, rewards, offset=offset)
-        self.moments = Moments.of(self.posterior)
-        # The pattern moves little, and one Newton step finds it as well as a search. A step that
-        # moves a predictor by more than 1 may lead anywhere (see `find_mode`).
-        if np.abs(X @ self.moments.mean + offset - eta).max(initial=0.0) > 1.0:
-            self.posterior, self.moments = laplace_step(*before, X, rewards, offset)
+        mean = self.moments.mean
+        self.posterior, self.moments = laplace_step(self.posterior, mean, X, rewards, offset)
 
     def evidence(self) -> dict[str, float]:
         """Return each block's expected squared weight given this scan: the EM statistic."""

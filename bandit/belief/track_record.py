@@ -20,16 +20,14 @@ from bandit.errors import InvalidInputError
 
 Array = NDArray[np.float64]
 
-# State per arm: 8 bytes of time, 7 x 4 bytes of these, and 2 bytes for each numeric column of
-# the scanner's rows: 58 bytes for the 11 columns of the scanner that we measured.
-_FIELDS = ("last", "fast_n", "fast_sum", "slow_n", "slow_sum", "residual", "information")
-_LAST, _FAST_N, _FAST_SUM, _SLOW_N, _SLOW_SUM, _RESIDUAL, _INFORMATION = range(len(_FIELDS))
+# State per arm: 8 bytes of time, 5 x 4 bytes of these, and 2 bytes for each numeric column of
+# the scanner's rows: 50 bytes for the 11 columns of the scanner that we measured.
+_FIELDS = ("last", "fast_n", "fast_sum", "slow_n", "slow_sum")
+_LAST, _FAST_N, _FAST_SUM, _SLOW_N, _SLOW_SUM = range(len(_FIELDS))
 
 # A mean over fewer than this many decayed reports is mostly its group's; used until two arms
 # with enough reports let the data say otherwise.
 _DEFAULT_STRENGTH = 4.0
-# So many reported arms wait at most to be entered together.
-_MOST_WAITING = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +36,7 @@ class TrackView:
 
     `last_reward` (in [0, 1], NaN = never seen), `age_days` (since the last report, NaN = never),
     `fast_mean` and `slow_mean` (in [0, 1], shrunk towards the group, NaN = nobody was seen yet),
-    `n_scans` and `n_hits` (decayed counts), `residual` (sum of reward minus prediction) and
-    `information` (sum of predicted variance), `rows` (n, n_columns): monotone transforms of the
+    `n_scans` and `n_hits` (decayed counts), `rows` (n, n_columns): monotone transforms of the
     columns of the scanner's last row, NaN = unknown.
     """
 
@@ -49,38 +46,7 @@ class TrackView:
     slow_mean: Array
     n_scans: Array
     n_hits: Array
-    residual: Array
-    information: Array
     rows: NDArray[np.float16]
-
-
-@dataclass(frozen=True, slots=True)
-class _Report:
-    """Checked, and not entered yet: k arms, and arrays of shape (k,) or (k, len(columns))."""
-
-    arms: tuple[str, ...]
-    now: float
-    columns: tuple[str, ...]
-    reward: Array
-    residual: Array
-    information: Array
-    rows: NDArray[np.floating]
-
-    def continues(self, other: _Report) -> bool:
-        """Whether both can be entered as one, if their arms differ."""
-        return self.now == other.now and self.columns == other.columns
-
-    @classmethod
-    def joined(cls, reports: Sequence[_Report]) -> _Report:
-        """Return reports that continue each other as one."""
-        first = reports[0]
-        return cls(
-            tuple([arm for report in reports for arm in report.arms]), first.now, first.columns,
-            np.concatenate([report.reward for report in reports]),
-            np.concatenate([report.residual for report in reports]),
-            np.concatenate([report.information for report in reports]),
-            np.concatenate([report.rows for report in reports]),
-        )  # fmt: skip
 
 
 class TrackRecord:
@@ -93,8 +59,7 @@ class TrackRecord:
 
     Notes
     -----
-    Not thread safe. `view` returns fresh arrays that the caller owns. A scan's reports are checked
-    when they come, and entered together when somebody looks: each by itself takes twice as long.
+    Not thread safe. `view` returns fresh arrays that the caller owns.
 
     Examples
     --------
@@ -117,7 +82,6 @@ class TrackRecord:
         self._time = np.empty(0)
         self._values = np.empty((0, len(_FIELDS)), np.float32)
         self._rows = np.empty((0, 0), np.float16)
-        self._waiting: list[_Report] = []
 
     def __len__(self) -> int:
         """Return the number of arms that ever reported."""
@@ -126,13 +90,11 @@ class TrackRecord:
     @property
     def arms(self) -> tuple[str, ...]:
         """Every arm that ever reported, in order of first appearance."""
-        self._enter_all()
         return tuple(self._index)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column of the scanner's rows, in order of first appearance."""
-        self._enter_all()
         return self._columns
 
     def update(
@@ -143,8 +105,6 @@ class TrackRecord:
         rewards: Sequence[float] | Array,
         columns: Sequence[str] = (),
         rows: NDArray[np.floating] | None = None,
-        residual: Array | None = None,
-        information: Array | None = None,
     ) -> None:
         """Add one report each for `arms`, made at `now` (days since the epoch).
 
@@ -154,8 +114,6 @@ class TrackRecord:
             In [0, 1]. Outcomes that failed are left out by the caller.
         columns, rows : names and array of shape (k, len(columns))
             Numeric columns of the scanner's rows. New names add columns.
-        residual, information : array, shape (k,)
-            Reward minus predicted reward, and the predicted variance p (1 - p).
 
         Raises
         ------
@@ -169,25 +127,30 @@ class TrackRecord:
                 f"rows have shape {np.shape(rows)}, expected {(r.size, len(columns))}: one row per "
                 "arm, one column per name"
             )
-        for moment in (residual, information):
-            if moment is not None and not (
-                np.shape(moment) == r.shape and np.isfinite(moment).all()
-            ):
-                raise InvalidInputError(
-                    f"residual or information is {moment}; expected {r.size} finite numbers"
-                )
-        unknown = np.zeros(r.size)
-        report = _Report(
-            names, now, tuple(columns) if rows is not None else (), r.copy(),
-            unknown if residual is None or information is None else residual,
-            unknown if residual is None or information is None else information,
-            np.empty((r.size, 0)) if rows is None else np.array(rows),
-        )  # fmt: skip
-        if self._waiting and not report.continues(self._waiting[0]):
-            self._enter_all()
-        self._waiting.append(report)
-        if sum(len(waiting.arms) for waiting in self._waiting) >= _MOST_WAITING:
-            self._enter_all()
+        at = self._rows_of(names)
+        values, time = self._values[at].astype(np.float64), self._time[at]
+        age = np.where(np.isfinite(time), now - time, 0.0)
+        is_newest = age >= 0.0
+        added = np.zeros(values.shape)
+        added[:, _FAST_N] = added[:, _SLOW_N] = 1.0
+        added[:, _FAST_SUM] = added[:, _SLOW_SUM] = r
+        kept = np.empty(values.shape)
+        kept[:, : _FAST_SUM + 1] = (0.5 ** (np.abs(age) / self.fast_days))[:, None]
+        kept[:, _SLOW_N:] = (0.5 ** (np.abs(age) / self.slow_days))[:, None]
+        if is_newest.all():
+            values = values * kept + added
+            values[:, _LAST] = r
+        else:
+            # A report older than the last one is weighed by its age instead of ageing the record,
+            # so that the order of arrival does not matter.
+            newest = is_newest[:, None]
+            last = np.where(is_newest, r, values[:, _LAST])
+            values = values * np.where(newest, kept, 1.0) + added * np.where(newest, 1.0, kept)
+            values[:, _LAST] = last
+        if rows is not None and len(columns):
+            self._set_rows(at[is_newest], columns, np.asarray(rows)[is_newest])
+        self._values[at] = values
+        self._time[at] = np.where(is_newest, now, time)
 
     def view(
         self, arms: Sequence[str], *, now: float, groups: NDArray[np.intp] | None = None
@@ -200,7 +163,6 @@ class TrackRecord:
             Group number of each arm (its sector), 0, 1, ...; -1 = none. An arm's means are
             shrunk towards its group's, the group's towards everybody's.
         """
-        self._enter_all()
         at = np.fromiter(map(self._index.get, arms, repeat(-1)), np.intp, len(arms))
         known = at >= 0
         values = np.zeros((at.size, len(_FIELDS)))
@@ -222,21 +184,11 @@ class TrackRecord:
             slow_mean=slow_mean,
             n_scans=n_slow,
             n_hits=hits_slow,
-            residual=values[:, _RESIDUAL] * slow,
-            information=values[:, _INFORMATION] * slow,
             rows=rows,
         )
 
-    def residuals(self, now: float) -> tuple[Array, Array]:
-        """Return `residual` and `information` of every arm, as `view` does, both (n_arms,)."""
-        self._enter_all()
-        n = len(self._index)
-        kept = 0.5 ** (np.maximum(now - self._time[:n], 0.0) / self.slow_days)
-        return self._values[:n, _RESIDUAL] * kept, self._values[:n, _INFORMATION] * kept
-
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Return the arrays that `restore` takes; the arms and column names travel beside them."""
-        self._enter_all()
         n = len(self._index)
         return {
             "track_time": self._time[:n].copy(),
@@ -263,46 +215,7 @@ class TrackRecord:
             )
         self._index = {arm: i for i, arm in enumerate(arms)}
         self._columns = tuple(columns)
-        self._waiting = []
         self._time, self._values, self._rows = time, values, rows
-
-    def _enter_all(self) -> None:
-        if not self._waiting:
-            return
-        waiting, self._waiting = self._waiting, []
-        names = [arm for report in waiting for arm in report.arms]
-        if len(set(names)) == len(names):
-            waiting = [_Report.joined(waiting)]
-        for report in waiting:
-            self._enter(report)
-
-    def _enter(self, report: _Report) -> None:
-        at = self._rows_of(report.arms)
-        now, r = report.now, report.reward
-        values, time = self._values[at].astype(np.float64), self._time[at]
-        age = np.where(np.isfinite(time), now - time, 0.0)
-        is_newest = age >= 0.0
-        added = np.zeros(values.shape)
-        added[:, _FAST_N] = added[:, _SLOW_N] = 1.0
-        added[:, _FAST_SUM] = added[:, _SLOW_SUM] = r
-        added[:, _RESIDUAL], added[:, _INFORMATION] = report.residual, report.information
-        kept = np.empty(values.shape)
-        kept[:, : _FAST_SUM + 1] = (0.5 ** (np.abs(age) / self.fast_days))[:, None]
-        kept[:, _SLOW_N:] = (0.5 ** (np.abs(age) / self.slow_days))[:, None]
-        if is_newest.all():
-            values = values * kept + added
-            values[:, _LAST] = r
-        else:
-            # A report older than the last one is weighed by its age instead of ageing the record,
-            # so that the order of arrival does not matter.
-            newest = is_newest[:, None]
-            last = np.where(is_newest, r, values[:, _LAST])
-            values = values * np.where(newest, kept, 1.0) + added * np.where(newest, 1.0, kept)
-            values[:, _LAST] = last
-        if report.columns:
-            self._set_rows(at[is_newest], report.columns, report.rows[is_newest])
-        self._values[at] = values
-        self._time[at] = np.where(is_newest, now, time)
 
     def _rows_of(self, arms: Sequence[str]) -> NDArray[np.intp]:
         index = self._index

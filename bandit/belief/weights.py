@@ -23,13 +23,10 @@ from bandit.errors import InvalidInputError
 
 Array = NDArray[np.float64]
 
-# Conjugate gradients find the mode in 2 or 3 steps once something was learned, in 10 in the first
-# batches; where so many do not do, Newton's method takes over.
-_MAX_GRADIENT_STEPS = 10
-# Newton on a log-concave posterior started at the last mode: 2 to 4 steps in practice.
-_MAX_NEWTON_STEPS = 25
-# Stop when at most half of this can be gained in log posterior; one Newton step still follows.
-_TOLERANCE = 1e-3
+# From far starts; 1 to 4 steps in practice.
+_MAX_NEWTON_STEPS = 100
+# Logits: one Newton step still follows, whose error is of the order of the square of this.
+SMALL_MOVE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +105,6 @@ class WeightPosterior:
             n_observed=self.n_observed * factor,
         )
 
-    def corrected(self, X: NDArray[np.floating], change: NDArray[np.floating]) -> WeightPosterior:
-        """Return the belief had rewards learned before been others.
-
-        Parameters
-        ----------
-        X : array, shape (n, d)
-            Context rows that were learned from.
-        change : array, shape (n,)
-            What to add to their rewards.
-
-        Notes
-        -----
-        The parabola that a Laplace step puts in the place of a batch's log likelihood has its
-        gradient from the rewards, X'(r - p), and its curvature from the predictions alone: at the
-        same predictions, other rewards move the shift by X' change and nothing else.
-        """
-        return replace(self, data_shift=self.data_shift + change @ X)
-
     def with_prior(self, mean: Array, precision: Array) -> WeightPosterior:
         """Return the same data under another prior (both of shape (d,))."""
         return replace(self, prior_mean=mean, prior_precision=precision)
@@ -149,17 +128,9 @@ class Moments:
             raise np.linalg.LinAlgError(
                 f"the precision of the weights is not positive definite (leading minor {info})"
             )
-        return cls._solving(lower, posterior.shift)
-
-    @classmethod
-    def _solving(cls, lower: Array, shift: Array) -> Moments:
         # For one vector dtrsv takes two thirds of what dpotrs does.
-        half = blas.dtrsv(lower, shift, lower=1)
+        half = blas.dtrsv(lower, posterior.shift, lower=1)
         return cls(blas.dtrsv(lower, half, lower=1, trans=1, overwrite_x=1), lower)
-
-    def shifted(self, posterior: WeightPosterior) -> Moments:
-        """Return the moments of a posterior whose precision is that of these."""
-        return self._solving(self.cholesky, posterior.shift)
 
     def draw(self, rng: np.random.Generator, n_draws: int = 1, scale: float = 1.0) -> Array:
         """Draw weights from N(mean, scale^2 P^-1), shape (n_draws, d)."""
@@ -176,14 +147,6 @@ class Moments:
             return np.asarray(blas.dtrsv(self.cholesky, right, lower=1, trans=trans), np.float64)
         return np.asarray(blas.dtrsm(1.0, self.cholesky, right, lower=1, trans_a=trans), np.float64)
 
-    def whitened(self, w: Array) -> Array:
-        """Return L'w, shape (d,), whose length is that of `w` in the metric of P."""
-        return np.asarray(blas.dtrmv(self.cholesky, w, lower=1, trans=1), np.float64)
-
-    def norm(self, w: Array) -> float:
-        """Return the length of `w`, shape (d,), in the metric of P: sqrt(w' P w)."""
-        return float(np.linalg.norm(self.whitened(w)))
-
     def variance(self) -> Array:
         """Variance of each weight, the diagonal of P^-1, shape (d,): half the work of all of it."""
         inverse, _ = lapack.dtrtri(self.cholesky, lower=1)
@@ -197,13 +160,7 @@ class Moments:
 
 
 def laplace_update(
-    posterior: WeightPosterior,
-    X: ArrayLike,
-    rewards: ArrayLike,
-    *,
-    offset: Array | float = 0.0,
-    counts: Array | float = 1.0,
-    moments: Moments | None = None,
+    posterior: WeightPosterior, X: ArrayLike, rewards: ArrayLike, *, offset: Array | float = 0.0
 ) -> tuple[WeightPosterior, Moments]:
     """Learn from one batch of rewards in [0, 1] by a Laplace step.
 
@@ -222,10 +179,6 @@ def laplace_update(
         In [0, 1].
     offset : float or array-like, shape (k,)
         Part of the linear predictor that is known already.
-    counts : float or array-like, shape (k,)
-        How often each row is learned from, as by so many rows alike.
-    moments : Moments, optional
-        Those of `posterior`, when the caller has them already.
 
     Returns
     -------
@@ -252,78 +205,65 @@ def laplace_update(
     """
     X_ = as_matrix(X, name="context", n_columns=posterior.prior_mean.size)
     r = as_rewards(rewards, n=X_.shape[0])
-    if not isinstance(counts, float):
-        counts = np.asarray(counts, np.float64)
-    return laplace_step(posterior, moments or Moments.of(posterior), X_, r, offset, counts)
+    if not r.size:  # LAPACK refuses systems of size 0
+        return posterior, Moments.of(posterior)
+    return laplace_step(posterior, Moments.of(posterior).mean, X_, r, offset, SMALL_MOVE)
 
 
 def laplace_step(
     posterior: WeightPosterior,
-    before: Moments,
+    mean: Array,
     X: Array,
     r: Array,
     offset: Array | float = 0.0,
-    counts: Array | float = 1.0,
+    most_moved: float = 1.0,
 ) -> tuple[WeightPosterior, Moments]:
-    """Do what `laplace_update` does with values that were checked before."""
-    if r.size == 0:
-        return posterior, before  # LAPACK refuses systems of size 0
-    _, eta = find_mode(posterior, before, X, r, offset=offset, counts=counts)
-    updated = parabola_at(eta, posterior, X, r, offset=offset, counts=counts)
-    return updated, Moments.of(updated)
-
-
-def find_mode(
-    posterior: WeightPosterior,
-    moments: Moments,
-    X: Array,
-    r: Array,
-    *,
-    offset: Array | float = 0.0,
-    counts: Array | float = 1.0,
-    start: Array | None = None,
-) -> tuple[Array, Array]:
-    """Return the likeliest weights after a batch, shape (d,), and their X w + offset, shape (k,).
+    """Do what `laplace_update` does with values that were checked before, by Newton's method.
 
     Parameters
     ----------
-    moments : Moments
-        Those of `posterior`.
-    start : array, shape (d,), optional
-        Weights to search from; those of `moments` by default.
-    X, r, offset, counts
-        See `laplace_update`.
+    mean : array, shape (d,)
+        Weights to search from, as those of `posterior`.
+    most_moved : float
+        The step is the last that moves no linear predictor by more than this. What was learned
+        before foretells a batch well, and a step by less than a logit finds the mode.
+
+    References
+    ----------
+    Bach (2010), Self-concordant Analysis for Logistic Regression, proposition 1: a Newton step
+    ascends as long as no predictor moves by more than 1.
     """
-    found = _mode_by_gradients(moments, X, r, offset, counts, start)
-    return _mode_by_newton(posterior, moments, X, r, offset, counts) if found is None else found
+    eta = X @ mean + offset
+    for _ in range(_MAX_NEWTON_STEPS):
+        updated = parabola_at(eta, posterior, X, r, offset)
+        moments = Moments.of(updated)
+        move = X @ moments.mean + offset - eta
+        size = float(np.abs(move).max(initial=0.0))
+        if size <= most_moved:
+            break
+        eta = eta + move / max(size, 1.0)
+    return updated, moments
 
 
 def parabola_at(
-    eta: Array,
-    posterior: WeightPosterior,
-    X: Array,
-    r: Array,
-    *,
-    offset: Array | float = 0.0,
-    counts: Array | float = 1.0,
+    eta: Array, posterior: WeightPosterior, X: Array, r: Array, offset: Array | float = 0.0
 ) -> WeightPosterior:
     """Return the belief after a batch, as a parabola of its log density where X w + offset = eta.
 
     Its mean is one Newton step from there.
     """
     p = expit(eta)
-    weight = counts * p * (1.0 - p)
+    weight = p * (1.0 - p)
     # The product of a matrix and its own transpose takes half the multiplications.
     half = np.sqrt(weight)[:, None] * X
-    n = counts * r.size if isinstance(counts, float) else float(counts.sum())
     data_precision = half.T @ half
     data_precision += posterior.data_precision
     return WeightPosterior(
         posterior.prior_mean,
         posterior.prior_precision,
         data_precision,
-        posterior.data_shift + (weight * (eta - offset) + counts * (r - p)) @ X,
-        posterior.n_observed + n,
+        posterior.data_shift + (weight * (eta - offset) + r - p) @ X,
+        posterior.n_observed + r.size,
     )
 
 
@@ -372,84 +312,3 @@ def learn_prior_precision(
     present /= np.maximum(size, 1)
     alpha = (np.maximum(gamma, 0.0) + 1.0) / (norm + present)
     return np.where(fixed, old, np.clip(alpha[blocks], *bounds))
-
-
-def _mode_by_gradients(
-    before: Moments,
-    X: Array,
-    r: Array,
-    offset: Array | float,
-    counts: Array | float,
-    start: Array | None,
-) -> tuple[Array, Array] | None:
-    """Return what `find_mode` does; None where it takes long.
-
-    Conjugate gradients over the coordinates u of w = m + L'^-1 u, in which the belief is N(0, I).
-    A batch says little beside what is known already, so that in them the posterior is nearly
-    round: one step costs two triangular solves of a vector, where Newton needs those of all rows,
-    or a factor of its own.
-
-    References
-    ----------
-    Nocedal and Wright (2006), Numerical Optimization, section 5.2 (Polak-Ribiere, kept positive).
-    Bach (2010), Self-concordant Analysis for Logistic Regression, proposition 1: a Newton step
-    along a line ascends as long as no predictor moves by more than 1.
-    """
-    gradient = direction = np.zeros(before.mean.size)
-    w = before.mean if start is None else start
-    u = gradient if start is None else before.whitened(start - before.mean)
-    eta = X @ w + offset
-    squared = 1.0
-    for _ in range(_MAX_GRADIENT_STEPS):
-        p = expit(eta)
-        last, last_squared = gradient, squared
-        gradient = before.solve_half((counts * (r - p)) @ X) - u
-        squared = float(gradient @ gradient)
-        if squared < _TOLERANCE:
-            return w, eta
-        turn = (squared - float(last @ gradient)) / last_squared
-        direction = gradient + max(turn, 0.0) * direction
-        move = before.solve_half(direction, transposed=True)
-        moves = X @ move
-        curvature = float(direction @ direction + (counts * p * (1.0 - p) * moves) @ moves)
-        size = float(gradient @ direction) / curvature
-        size /= max(1.0, abs(size) * float(np.abs(moves).max()))
-        u, w = u + size * direction, w + size * move
-        eta = eta + size * moves
-    return None
-
-
-def _mode_by_newton(
-    posterior: WeightPosterior,
-    before: Moments,
-    X: Array,
-    r: Array,
-    offset: Array | float,
-    counts: Array | float,
-) -> tuple[Array, Array]:
-    """Return the same from far starts, badly scaled contexts and vague beliefs.
-
-    Maximises sum counts (r eta - log(1 + exp eta)) - u'Pu / 2 over u = w - m.
-    """
-    P, eta = posterior.precision, X @ before.mean + offset
-    u = np.zeros(P.shape[0])
-    objective = float((counts * (r * eta - np.logaddexp(0.0, eta))).sum())
-    for _ in range(_MAX_NEWTON_STEPS):
-        p = expit(eta)
-        gradient = (counts * (r - p)) @ X - P @ u
-        hessian = (X.T * (counts * np.maximum(p * (1.0 - p), 1e-12))) @ X
-        hessian += P
-        _, step, _ = lapack.dposv(hessian.T, gradient, lower=1, overwrite_a=1)
-        if float(gradient @ step) < _TOLERANCE:
-            break
-        # Full steps can overshoot from a far start; halving keeps the ascent monotone.
-        moves, size = X @ step, 1.0
-        while True:
-            trial, moved = u + size * step, eta + size * moves
-            value = float((counts * (r * moved - np.logaddexp(0.0, moved))).sum())
-            value -= 0.5 * float(trial @ (P @ trial))
-            if value >= objective or size < 1e-6:
-                break
-            size *= 0.5
-        u, eta, objective = trial, moved, value
-    return before.mean + u, eta

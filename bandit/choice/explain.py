@@ -60,14 +60,11 @@ class Explanation:
         In logits.
     today : float
         What today's pattern adds, in logits.
-    own : float
-        What the arm is worth beyond its context, in logits.
     """
 
     probability: float
     groups: Mapping[str, Contribution]
     today: float
-    own: float
 
 
 def contributions(
@@ -132,8 +129,7 @@ def group_weights(
     the draws, moved so that their median stands at the weight: it tells how uncertain the weight
     is, and always holds it.
     """
-    d = features.shape[1]
-    names = _groups_of_features(expansion, groups)[:d]
+    names = _groups_of_features(expansion, groups)
     size = np.array([float(np.std(features[:, at])) for at in seeds.values()])
     # The variance over arms of X w is w' C w: one small matrix instead of a pass over all arms for
     # each draw, 2 ms instead of 96 for 1,000 arms.
@@ -157,8 +153,8 @@ def group_weights(
         unknown = np.full_like(moved, np.nan)
         return np.asarray(np.divide(moved, total, out=unknown, where=total > 0))
 
-    draws = shares(moments.draw(rng, _DRAWS)[:, :d])
-    prior, learned = shares(np.stack([prior_mean[:d], moments.mean[:d]]))
+    draws = shares(moments.draw(rng, _DRAWS))
+    prior, learned = shares(np.stack([prior_mean, moments.mean]))
     tails = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
     low, high = np.clip(
         learned + np.quantile(draws, tails, axis=0) - np.median(draws, axis=0), 0.0, 1.0

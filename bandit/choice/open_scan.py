@@ -1,9 +1,12 @@
 """One scan in progress: which arms remain, what today's reports said, what to hand out next.
 
-1. `select(k)` draws the shared weights, today's pattern and the arms' own effects once,
-   scores what remains, and takes the top k, a few of them uniformly at random;
-2. the caller scans them and folds the report into the ranker (the shared posterior moves);
-3. `observe(...)` lets today's pattern and the running limit learn from the same report.
+1. When it is opened, every arm is scored by the shared weights, their mean and a few draws;
+2. `select(k)` adds a draw of today's pattern to one of these scores in turn, and takes the top k
+   of what remains, a few of them uniformly at random;
+3. the caller scans them, and `observe(...)` lets today's pattern and the running limit learn. While
+   little is known, the shared weights learn too, for this scan alone.
+
+What is learned here is provisional: the belief learns from the whole scan when it is over.
 """
 
 from __future__ import annotations
@@ -16,14 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from bandit.belief import cells
-from bandit.belief.arm_effects import effect_posterior
-from bandit.belief.backlog import ENOUGH
 from bandit.belief.belief import Belief
 from bandit.belief.pattern import ScanPattern
 from bandit.belief.recall import RecallEstimate
-from bandit.belief.track_record import TrackView
-from bandit.belief.weights import Moments
 from bandit.checks import as_arms
 from bandit.choice.draw import Choice, round_stochastically, sample, top_k
 from bandit.choice.explain import (
@@ -33,30 +31,22 @@ from bandit.choice.explain import (
     contributions,
     group_weights,
 )
+from bandit.choice.first_scan import RatingHint
 from bandit.choice.propensity import batch_propensity
-from bandit.choice.scores import DENSE_UP_TO, ArmScores, BoundedScores, DenseScores
+from bandit.choice.scores import SharedScores
 from bandit.errors import InvalidInputError
-from bandit.rewards import RunningLimit
+from bandit.rewards import HIT, RunningLimit, final_limit, final_rewards
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-# Moments of the shared weights and of today's pattern: the same objects while nothing is learned.
-_Belief = tuple[Moments | None, Moments | None]
 
-# Up to this many arms the hits expected in what is left are noted before every batch.
-_NOTE_ALL_UP_TO = 1_000
-
-# A draw's spread over arms is at most this share of the spread of the mean scores, judged on so
-# many arms.
-_MOST_NOISE = 0.3
-_PROBE = 256
-# A draw that lies so many times below that share vouches for others from the same precision: they
-# are sums of hundreds of draws, and narrow in the course of a scan.
-_FAR_FROM_NOISE = 3.0
-# Batches that are ranked at once while nothing is learned.
-_AHEAD = 4
+# The hits expected in what is left are noted before every batch up to this many arms, before every
+# few batches of thousands, and never for more than the second number.
+_NOTE_ALL_UP_TO, _NOTE_UP_TO = 1_000, 20_000
 # Arms over which learned weights of groups are judged.
 _WEIGHED = 1_000
+# Arms of a first scan up to which ratings give a hint: its regression looks at all of them.
+_HINT_UP_TO = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,39 +74,32 @@ class OpenScan:
         loadings: NDArray[np.floating],
         blocks: tuple[str, ...],
         rng: np.random.Generator,
-        residual: Array,
-        information: Array,
-        dense_up_to: int = DENSE_UP_TO,
     ) -> None:
         self.ranker = ranker
         self.scan_id = scan_id
         self.arms = arms
+        self.context = context
         self.rng = rng
         n = len(arms)
-        self.expansion = ranker.expansion
-        self._is_dense = n <= dense_up_to
         self.is_available = np.ones(n, bool)
         self.is_reported = np.zeros(n, bool)
         self._has_failed = False
         self.reward = np.full(n, np.nan)
         self.rating = np.full(n, np.nan)
         self.pattern = ScanPattern(loadings, blocks, ranker.pattern_strength)
-        self._unlearned: list[Index] = []
-        self._surprise = 0.0
         share = ranker.settings.rule.expected_share
         self.limit = RunningLimit(ranker.limit, math.inf if share is None else share * n)
-        self.effect_mean, self.effect_variance = effect_posterior(
-            residual, information, ranker.effect_variance
-        )
-        self._effect_sd = np.sqrt(self.effect_variance)
-        self._layout, self._worth = ranker.layout, ranker.cells.worth
-        self._n_left = n
-        self._n_selects = 0
+        # Draws narrow with what they can be good for: the share that scans leave unseen.
+        self._scale = ranker.settings.exploration * ranker.coverage.expected_left_out
+        self.shared = SharedScores(ranker, context, rng, self._scale)
+        self._hint: RatingHint | None = None
+        if ranker.n_scans == 0 and n <= _HINT_UP_TO and self._scale > 0.0:
+            self._hint = RatingHint(self.shared, is_sure=share is not None, rng=rng)
+        self._n_selects = self._n_rewards = 0
         self._step_of = np.full(n, -1)
         self._predicted = np.full(n, np.nan)
         self._expected_left: list[float] = []
-        self._noted = np.empty(0, np.float32)  # probability of every arm
-        self._see(context)
+        self.level = self._level()
 
     @classmethod
     def open(
@@ -128,10 +111,8 @@ class OpenScan:
         columns: Sequence[str],
         *,
         rng: np.random.Generator,
-        now: float,
         loadings: NDArray[np.floating] | None = None,
         blocks: Sequence[str] = (),
-        view: TrackView | None = None,
     ) -> OpenScan:
         """Open a scan over `arms` on a belief, which stays as it is.
 
@@ -139,12 +120,8 @@ class OpenScan:
         ----------
         context : array, shape (n_arms, n_columns)
             Sub-scores in [0, 100], NaN = unknown, named by `columns`.
-        now : float
-            Time of the scan, days since the epoch (UTC).
         loadings, blocks : array (n_arms, q) and q names, optional
             Similarity loadings for learning inside the scan, and each one's block.
-        view : TrackView, optional
-            The arms' track records, when the caller has them already.
 
         Raises
         ------
@@ -168,51 +145,27 @@ class OpenScan:
                 f"loadings[{row}, {column}] is {loadings[row, column]}; expected finite numbers, "
                 "0 = unknown"
             )
-        view = view or ranker.track.view(arms_, now=now)
-        return cls(
-            ranker,
-            scan_id,
-            arms_,
-            aligned,
-            loadings,
-            tuple(blocks),
-            rng,
-            view.residual,
-            view.information,
-        )
+        return cls(ranker, scan_id, arms_, aligned, loadings, tuple(blocks), rng)
 
     def renew(self, context: NDArray[np.floating]) -> None:
         """Go on with another context, shape (n, n_columns), of the arms that remain.
 
         Arms that were chosen keep the context that they were chosen by: from it they are learned.
+
+        Raises
+        ------
+        InvalidInputError
+            For another shape than that of the scan's context.
         """
         if context.shape != self.context.shape:
             raise InvalidInputError(
                 f"context has shape {context.shape}, expected {self.context.shape}"
             )
         remains = self.is_available[:, None]
-        self._see(np.where(remains, context, self.context).astype(self.context.dtype, copy=False))
-
-    def _see(self, context: NDArray[np.floating]) -> None:
-        """Take a context, and forget what was made from the one before."""
-        self.context = context
-        ranker, n = self.ranker, len(self.arms)
-        self.scores: ArmScores = (
-            DenseScores(context, ranker.expansion)
-            if self._is_dense
-            else BoundedScores(context, ranker.expansion, ranker.moments)
+        self.context = np.where(remains, context, self.context).astype(
+            self.context.dtype, copy=False
         )
-        # What stands as long as the context does.
-        fixed = self.effect_mean + cells.correction(self._worth, self._layout, context)
-        self._fixed = fixed.astype(np.float32)
-        probe = np.linspace(0, n - 1, min(n, _PROBE)).astype(np.intp)
-        features = self.scores.features(probe)
-        self._probe = features - features.mean(axis=0)
-        self._quiet: Array | None = None  # precision whose draws are far from drowning anything
-        self._drawn_of: _Belief = (None, None)
-        self._ahead = np.empty(0, np.intp)  # best first, by the last draw
-        self._noted_of: _Belief = (None, None)
-        self._asked: tuple[Index, _Belief, Prediction] | None = None
+        self.shared.renew(self.context)
         self.level = self._level()
 
     # -- choose ------------------------------------------------------------------------------
@@ -242,7 +195,7 @@ class OpenScan:
         self._note_expected_left()
         n_random = min(k, round_stochastically(k * share, self.rng))
         at_random = free[sample(free.size, n_random, self.rng)]
-        best = self._best(is_free, k, boost)
+        best = self._best(free, k, boost)
         # Behind the k best every rank has the same chance: that of the quota.
         place, drawn = np.nonzero(best == at_random[:, None])
         rank = np.full(k, k)
@@ -257,98 +210,42 @@ class OpenScan:
 
     def take(self, rows: Index) -> None:
         """Let arms remain no longer, as if they had been chosen."""
-        self._n_left -= int(np.count_nonzero(self.is_available[rows]))
         self.is_available[rows] = False
 
     def put_back(self, rows: Index) -> None:
         """Let arms that were chosen, but will not be scanned here, remain again."""
-        rows = rows[~self.is_reported[rows]]
-        self._n_left += int(np.count_nonzero(~self.is_available[rows]))
-        self.is_available[rows] = True
-        self._ahead = self._ahead[:0]
+        self.is_available[rows[~self.is_reported[rows]]] = True
 
-    def _best(self, is_free: NDArray[np.bool_], k: int, boost: Array | None) -> Index:
-        """Return the k best free arms by one draw of everything unknown, best first.
-
-        Where nothing was learned since the last draw it serves again, as for one larger batch.
-        """
-        is_known = _is_same(self._belief, self._drawn_of)
-        self._drawn_of = self._belief
-        if boost is not None or is_free is not self.is_available:  # a user's wishes
-            self._ahead = self._ahead[:0]
-            return self._draw(is_free, k, boost)
-        ahead = self._ahead[is_free[self._ahead]] if is_known else self._ahead[:0]
-        if ahead.size < k:
-            ahead = self._draw(is_free, min(k * _AHEAD, self._n_left) if is_known else k, None)
-        self._ahead = ahead  # those that the quota leaves behind, too
-        return ahead[:k]
-
-    def _draw(self, is_free: NDArray[np.bool_], k: int, boost: Array | None) -> Index:
-        ranker, pattern, rng = self.ranker, self.pattern, self.rng
-        # Draws narrow with what they can be good for: with the share that scans leave unseen, and
-        # with what is left of this one, since its last batch serves no other of it.
-        left = float(np.sqrt(self._n_left / len(self.arms)))
-        scale = ranker.settings.exploration * ranker.coverage.expected_left_out * left
-        today = pattern.moments.draw(rng, 1, scale)[0].astype(np.float32)
-        extra = pattern.loadings @ today + self._fixed
-        if ranker.effect_variance > 0.0:
-            noise = rng.standard_normal(extra.size, np.float32)
-            extra += np.float32(scale) * noise * self._effect_sd
+    def _best(self, free: Index, k: int, boost: Array | None) -> Index:
+        """Return the k best of the free arms by one draw of everything unknown, best first."""
+        today = self.pattern.moments.draw(self.rng, 1, self._scale)[0]
+        scores = self.shared.next_draw() + self._today(today)
+        if self._hint is not None:
+            scores = scores + self._hint.added
         if boost is not None:
-            extra = extra + boost
-        mean = ranker.moments.mean
-        deviation = ranker.moments.draw(rng, 1, scale)[0] - mean
-        weights = mean + deviation * self._signal_bound(mean, deviation)
-        rows = self.scores.contenders(is_free, k, ranker.moments, weights, scale, extra)
-        return rows[top_k(self.scores.linear(rows, weights) + extra[rows], k, rng)]
-
-    @property
-    def _belief(self) -> _Belief:
-        return self.ranker.moments, self.pattern.moments
-
-    def _signal_bound(self, mean: Array, deviation: Array) -> float:
-        """Return the factor, at most 1, that keeps a draw from drowning what is believed.
-
-        While little was learned, a draw of two hundred weights moves the scores by more than the
-        seed weights do, and the first scans would follow it rather than them.
-        """
-        if self._quiet is self.ranker.moments.cholesky:
-            return 1.0
-        d = self._probe.shape[1]
-        signal, noise = (self._probe @ w[:d].astype(np.float32) for w in (mean, deviation))
-        ratio = _MOST_NOISE * math.sqrt(float(signal @ signal) / max(float(noise @ noise), 1e-30))
-        if ratio > _FAR_FROM_NOISE:
-            self._quiet = self.ranker.moments.cholesky
-        return min(1.0, ratio)
+            scores = scores + boost
+        self._n_selects += 1
+        best = free[top_k(scores.take(free), k, self.rng)]
+        if self._hint is not None and self._n_selects == 1:
+            best = self._hint.look_around(best, free)
+        return best
 
     def _means(self) -> Array:
         """Expected linear predictor of every arm, shape (n,)."""
-        shared = self.scores.means(self.ranker.moments)
-        return np.asarray(shared + self._today() + self._fixed + self.level, np.float64)
+        today = self._today(self.pattern.moments.mean)
+        return np.asarray(self.shared.mean + today + self.level, np.float64)
 
-    def _today(self) -> NDArray[np.float32]:
-        """What today's pattern adds to every arm, shape (n,)."""
-        return self.pattern.loadings @ self.pattern.moments.mean.astype(np.float32)
-
-    def _means_of(self, rows: Index) -> Array:
-        """Expected linear predictor of `rows`, shape (m,), without today's pattern."""
-        shared = self.scores.linear(rows, self.ranker.moments.mean)
-        return shared + self._fixed[rows] + self.level
+    def _today(self, weights: Array) -> NDArray[np.float32]:
+        """What weights of today's pattern add to every arm, shape (n,)."""
+        return self.pattern.loadings @ weights.astype(np.float32)
 
     # -- learn -------------------------------------------------------------------------------
 
     def predict(self, rows: Index) -> Prediction:
         """Predict the rewards of `rows` (positions, shape (m,)) from everything known now."""
-        if self._asked is not None:
-            # A batch is predicted when it is chosen, and again when it is reported.
-            asked, then, prediction = self._asked
-            if _is_same(self._belief, then) and np.array_equal(rows, asked):
-                return prediction
         today = self.pattern.loadings.take(rows, axis=0) @ self.pattern.moments.mean
-        logit = self._means_of(rows) + today
-        prediction = Prediction(logit, expit(logit))
-        self._asked = rows.copy(), self._belief, prediction
-        return prediction
+        logit = self.shared.mean.take(rows) + today + self.level
+        return Prediction(logit, expit(logit))
 
     def judge(self, rating: Array, is_signal: Array, probability: Array) -> Array:
         """Turn outcomes, predicted with `probability`, into rewards (m,); NaN = it cannot.
@@ -361,39 +258,34 @@ class OpenScan:
             return self.limit.chance(rating)
         return rule.judge(rating, is_signal, self.limit.value())
 
-    def observe(
-        self, rows: Index, rating: Array, rewards: Array, probability: Array | None = None
-    ) -> None:
-        """Let today's pattern learn from accepted rewards (NaN = the evaluation failed).
-
-        Given the `probability` with which they were predicted, shape (m,), rewards that are hardly
-        surprising wait for others, as in `bandit.belief.backlog`.
-        """
+    def observe(self, rows: Index, rating: Array, rewards: Array) -> None:
+        """Learn from accepted rewards (NaN = the evaluation failed), for this scan alone."""
         self.take(rows)
         self.is_reported[rows] = True
         self.rating[rows] = rating
         self.reward[rows] = rewards
         self._step_of[rows] = len(self._expected_left)
-        known = ~np.isnan(rewards)
-        self._unlearned.append(rows[known])
-        if probability is None:
-            self._surprise = ENOUGH
-        else:
-            self._surprise += float(np.abs((rewards - probability)[known]).sum())
-        if self._surprise >= ENOUGH:
-            self._learn_pattern()
+        rows = rows[~np.isnan(rewards)]
+        if rows.size == 0:
+            return
+        self._n_rewards += rows.size
+        if self.shared.is_due(self._n_rewards):
+            self._learn_shared(np.flatnonzero(~np.isnan(self.reward)))
+        offset = np.asarray(self.shared.mean[rows] + self.level, np.float64)
+        self.pattern.learn(rows, self.reward[rows], offset)
 
     def note_failed(self, rows: Index) -> None:
         """Note evaluations (k,) that failed and may be tried again: nothing is known of them."""
         self.take(rows)
         self._has_failed = True
 
-    def _learn_pattern(self) -> None:
-        rows = np.concatenate([np.empty(0, np.intp), *self._unlearned])
-        self._unlearned.clear()
-        self._surprise = 0.0
-        if rows.size:
-            self.pattern.learn(rows, self.reward[rows], self._means_of(rows))
+    def _learn_shared(self, rows: Index) -> None:
+        """Learn the shared weights anew from all that was reported, judged as it stands now."""
+        rule, rating = self.ranker.settings.rule, self.rating[rows]
+        reward = final_rewards(rule, rating, self.reward[rows], self.hit_limit)
+        self.shared.learn(rows, reward)
+        if self._hint is not None:
+            self._hint.learn(rows, rating, reward, self.is_available)
 
     def explain(self, arm: int, groups: Sequence[str]) -> Explanation:
         """Say what makes an arm's score (position `arm`); `groups` names each column's group."""
@@ -401,11 +293,10 @@ class OpenScan:
 
     def explain_all(self, rows: Index, groups: Sequence[str]) -> list[Explanation]:
         """Say of several arms (positions `rows`) what makes their scores, as `explain` does."""
-        features = self.expansion.transform(self.context[rows], np.float64)
-        d = features.shape[1]
-        belief = self.ranker.posterior.prior_mean[:d], self.ranker.moments.mean[:d]
-        prior, learned = (contributions(features, w, self.expansion, groups) for w in belief)
-        stepped = cells.contributions(self._worth, self._layout, self.context[rows], groups)
+        shared, features = self.shared, self.shared.features(rows)
+        weights = shared.posterior.prior_mean, shared.moments.mean
+        prior, learned = (contributions(features, w, shared.expansion, groups) for w in weights)
+        stepped = shared.steps_by_group(rows, groups)
         learned = {group: learned[group] + stepped[group] for group in learned}
         probability = self.predict(rows).probability
         today = self.pattern.loadings[rows] @ self.pattern.moments.mean
@@ -414,9 +305,8 @@ class OpenScan:
                 probability=float(probability[i]),
                 groups={g: Contribution(float(prior[g][i]), float(learned[g][i])) for g in prior},
                 today=float(today[i]),
-                own=float(self.effect_mean[row]),
             )
-            for i, row in enumerate(rows)
+            for i in range(len(rows))
         ]
 
     def group_weights(self, groups: Sequence[str], level: float = 0.9) -> dict[str, GroupWeight]:
@@ -427,11 +317,11 @@ class OpenScan:
         n_seed = len(self.ranker.settings.seed_weights)
         probe = np.linspace(0, len(self.arms) - 1, min(len(self.arms), _WEIGHED)).astype(np.intp)
         return group_weights(
-            self.expansion.transform(self.context[probe], np.float64),
+            self.shared.features(probe),
             {group: 1 + i for i, group in enumerate(groups[:n_seed])},
-            self.ranker.moments,
-            self.ranker.posterior.prior_mean,
-            self.expansion,
+            self.shared.moments,
+            self.shared.posterior.prior_mean,
+            self.shared.expansion,
             groups,
             # A generator of its own: asking must not change what is chosen next.
             rng=np.random.default_rng(0),
@@ -471,31 +361,33 @@ class OpenScan:
         rule = self.ranker.settings.rule
         if rule.expected_share is None:
             return float(np.nansum(self.reward))
-        return float(np.count_nonzero(self.rating >= self.hit_limit))
+        return float(np.count_nonzero(self.are_hits(np.flatnonzero(self.is_reported))))
 
     def are_hits(self, rows: Index) -> NDArray[np.bool_]:
         """Which of the arms `rows` (m,) are hits, by today's limit as it stands now."""
-        if self.ranker.settings.rule.expected_share is None:
-            return np.asarray(self.reward[rows] >= 0.5)
-        return np.asarray(self.rating[rows] >= self.hit_limit)
+        rule, rating, reward = self.ranker.settings.rule, self.rating[rows], self.reward[rows]
+        return np.asarray(final_rewards(rule, rating, reward, self.hit_limit) >= HIT)
 
     def is_hit(self, arm: int) -> bool:
         """Whether a reported arm is a hit, by today's limit as it stands now."""
         return bool(self.are_hits(np.array([arm], np.intp))[0])
 
     @property
-    def hit_limit(self) -> float:
-        """Rating that today's top share starts at: known once everything was scanned."""
+    def hit_limit(self) -> float | None:
+        """Rating that today's top share starts at, final once everything was scanned.
+
+        None by rules that know no such limit, and before any rating.
+        """
         share = self.ranker.settings.rule.expected_share
-        if share is not None and self.is_reported.all():
-            return self.limit.final(share)
-        return self.limit.value()
+        if share is None:
+            return None
+        limit = final_limit(share, self.rating) if self.is_reported.all() else self.limit.value()
+        return limit if np.isfinite(limit) else None
 
     def closing(self) -> dict[str, object]:
         """Return what the ranker learns from the scan as a whole: the header of its close entry."""
-        self._learn_pattern()
         share = self.ranker.settings.rule.expected_share
-        limit, ends_at = self.limit.carried, self.hit_limit
+        limit = self.limit.carried
         if share is not None:
             left, expected_left = np.flatnonzero(~self.is_reported), 0.0
             if left.size:
@@ -503,7 +395,7 @@ class OpenScan:
             limit = self.limit.carry(share * len(self.arms) - expected_left)
         return {
             "limit": None if np.isnan(limit) else limit,
-            "hit_limit": None if share is None or np.isnan(ends_at) else ends_at,
+            "hit_limit": self.hit_limit,
             "pattern": self.pattern.evidence() if self.is_reported.any() else {},
             "recall": self._recall_evidence(),
             "n_scanned": int(self.is_reported.sum()),
@@ -515,14 +407,10 @@ class OpenScan:
     def _note_expected_left(self) -> None:
         # Needs the score of every arm: not for a million of them, and for thousands every few
         # batches will do. Steps in between count with the last one noted.
-        self._n_selects += 1
         every = 1 + len(self.arms) // _NOTE_ALL_UP_TO
-        if isinstance(self.scores, DenseScores) and self._n_selects % every == 0:
-            if not _is_same(self._belief, self._noted_of):
-                logit = self.scores.rough(self.ranker.moments.mean) + self._today()
-                self._noted = expit(logit + self._fixed + np.float32(self.level))
-                self._noted_of = self._belief
-            self._expected_left.append(float(self._noted[~self.is_reported].sum(dtype=float)))
+        if len(self.arms) <= _NOTE_UP_TO and self._n_selects % every == 0:
+            logit = self._means()[~self.is_reported].astype(np.float32)
+            self._expected_left.append(float(expit(logit).sum(dtype=float)))
 
     def _recall_evidence(self) -> list[list[float]]:
         """Return (expected, actual) numbers of hits, as `RecallModel.learn` takes them.
@@ -564,7 +452,3 @@ class OpenScan:
             if abs(step) < 1e-6:
                 break
         return level
-
-
-def _is_same(one: _Belief, other: _Belief) -> bool:
-    return one[0] is other[0] and one[1] is other[1]

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.belief.belief import percentiles
+from bandit.belief.ranks import percentiles
 from bandit.checks import as_count, as_kind, as_number, as_texts
 from bandit.choice.draw import Choice
 from bandit.choice.open_scan import OpenScan
@@ -84,7 +84,7 @@ class PriorityQueue:
     >>> ranker = Belief(BeliefSettings({"factor.market": 1.0}, random_share=0.0))
     >>> scan = OpenScan.open(
     ...     ranker, "scan", ["A", "B", "C"], np.array([[90.0], [50.0], [10.0]]), ["factor.market"],
-    ...     rng=np.random.default_rng(0), now=0.0,
+    ...     rng=np.random.default_rng(0),
     ... )
     >>> queue = PriorityQueue(scan)
     >>> [(waiting.arm, waiting.tier) for waiting in queue.peek()]

@@ -204,8 +204,15 @@ class Store(Protocol):
         """Prolong leases (a heartbeat); returns the arms that `worker` still holds."""
         ...
 
-    def release(self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str]) -> None:
-        """Give leases back before they run out; those of other workers stay."""
+    def release(self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str]) -> bool:
+        """Give leases back before they run out; those of other workers stay.
+
+        Returns
+        -------
+        bool
+            Whether no lease of the scan runs any more, seen in the same atomic step: of several
+            workers that leave at once with all they hold, the last one is told so.
+        """
         ...
 
     def put_control(self, ruleset: str, scan_id: str, control: Mapping[str, Json]) -> None:

@@ -283,9 +283,11 @@ class SqliteStore(JournalWriter):
         until = self._clock() + check_lease(lease_s)
         return self._of_mine("update claim set expiry=?", ruleset, scan_id, worker, arms, until)
 
-    def release(self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str]) -> None:
+    def release(self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str]) -> bool:
         """See `Store`."""
-        self._of_mine("delete from claim", ruleset, scan_id, worker, arms)
+        with self._db.writing():
+            self._of_mine("delete from claim", ruleset, scan_id, worker, arms)
+            return not self.claims(ruleset, scan_id)
 
     def _of_mine(
         self, what: str, ruleset: str, scan_id: str, worker: str, arms: Sequence[str], *more: Any

@@ -68,6 +68,9 @@ def quote_table(quotes: object) -> tuple[pd.DataFrame, Kind]:
         return _from_records(quotes)
     try:
         frame = as_pandas(quotes, what="quotes")
+    except InvalidBarsError as err:
+        raise refusal(quotes, "quotes", _EXPECTED, InvalidQuotesError) from err
+    try:
         if isinstance(frame.columns, pd.MultiIndex):
             return _from_bars(frame)
     except InvalidBarsError as err:

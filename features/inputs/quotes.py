@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.checks import as_kind, as_texts
+from features.checks import as_kind
 from features.errors import InvalidQuotesError
 from features.inputs.days import read_stamps
 from features.inputs.quote_layouts import NUMBERS, quote_table
@@ -29,7 +29,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Quotes:
-    """The latest quote of each symbol.
+    """Quotes, sorted by symbol and time; `at` leaves one of each symbol.
 
     Parameters
     ----------
@@ -133,9 +133,7 @@ class Quotes:
         if kind == "bars":
             codes, wall, numbers = _from_bars(codes, wall, numbers, good, hours, time)
             good = np.arange(codes.size)
-        # Of several quotes of a symbol the latest one counts.
         order = good[np.lexsort((wall[good], codes[good]))]
-        order = order[np.append(np.diff(codes[order]) != 0, True)[: order.size]]
         found = {name: numbers[name][order] for name in NUMBERS}
         return cls(
             tuple(names[code] for code in codes[order].tolist()),
@@ -161,8 +159,13 @@ class Quotes:
         wall = self.session.wall(now)
         begin = self.session.begin(wall)
         late = self.time > wall + (CLOCK_SKEW if is_clock else np.timedelta64(0, "m"))
-        stale = ~late & (self.time < begin)
-        closed = ~late & ~stale & (self.time.astype("datetime64[D]") != begin.astype("M8[D]"))
+        names = np.array(self.symbols, object)
+        rows = np.flatnonzero(~late)  # of several of a symbol the latest one counts
+        newest = np.append(names[rows][1:] != names[rows][:-1], True)[: rows.size]
+        is_newest = np.zeros(len(names), bool)
+        is_newest[rows[newest]] = True
+        stale = is_newest & (self.time < begin)
+        closed = is_newest & ~stale & (self.time.astype("M8[D]") != begin.astype("M8[D]"))
         shown = begin.astype("datetime64[m]")
         notes = [
             f"{_named(bad, self.symbols)} left out: {why}"
@@ -173,18 +176,13 @@ class Quotes:
             )
             if bad.any()
         ]
-        kept = self.take(np.flatnonzero(~(late | stale | closed)))
+        kept = self.take(np.flatnonzero(is_newest & ~stale & ~closed))
         return replace(kept, notes=(*self.notes, *notes))
 
     def take(self, rows: NDArray[np.intp] | Sequence[int]) -> Quotes:
         """Return the quotes of these rows."""
         arrays = {name: getattr(self, name)[rows] for name in ("time", *NUMBERS)}
         return replace(self, symbols=tuple(self.symbols[row] for row in rows), **arrays)
-
-    def select(self, symbols: Sequence[str]) -> Quotes:
-        """Return the quotes of these symbols; those without one are left out."""
-        place = {name: row for row, name in enumerate(self.symbols)}
-        return self.take([place[name] for name in as_texts(symbols) if name in place])
 
 
 def _named(bad: NDArray[np.bool_], symbols: Sequence[str]) -> str:

@@ -12,7 +12,6 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -109,22 +108,20 @@ def _root(
 
 @app.command()
 def demo(
-    quick: Annotated[bool, typer.Option("--quick", help="300 symbols, under 20 s.")] = False,
-    store: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Where to keep what is learned; default .scanrank/store."),
-    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer scans, some ten seconds.")] = False,
+    market: Annotated[
+        str, typer.Option(metavar="KIND", help="'real' scans, or a 'simulated' market.")
+    ] = "real",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of recall.png.")] = Path(
         ".scanrank"
     ),
 ) -> None:
-    """Scan about 1,000 symbols on ten days, in file order and prioritised (60 to 90 s)."""
+    """Replay real scans in three orders side by side (under a minute)."""
     from rich.console import Console
 
     from scanner_adapter.demo.run import FULL, QUICK, run_demo
 
-    url = store or "embedded://" + quote(str(Path(".scanrank/store").resolve()))
-    run_demo(QUICK if quick else FULL, store=url, out=out, console=Console(highlight=False))
+    run_demo(QUICK if quick else FULL, market=market, out=out, console=Console(highlight=False))
 
 
 @app.command()

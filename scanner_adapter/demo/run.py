@@ -1,148 +1,178 @@
-"""The demonstration: the same scans in file order and prioritised, side by side.
+"""The demonstration: real scans, replayed in three orders side by side.
 
-1. Load a market: real bars where they are at hand, else a simulated one.
-2. Scan its next days in file order, as scanners do today.
-3. Scan the same days in the order that the ranker gives out, reporting every batch to it.
-4. Print both and draw both recall curves. What was learned stays in the store: the next run goes
-   on with the days after these, and starts with what this one learned.
+1. Load a log of real scans, which comes with scanrank (or simulate one, when asked to).
+2. Learn from the first of them.
+3. Replay the last ones, much faster than life: in file order, last rating first, and in the order
+   that scanrank gives out while it learns from every batch.
+4. Say what that is worth at the speed of a real scanner, and draw the three recall curves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from bandit.errors import InvalidInputError
 from bandit.evaluation.metrics import recall_curve
-from bandit.rewards import Signal
-from bandit.stores import store_from_url
-from scanner_adapter.demo.market import DemoMarket, load_demo_market
-from scanner_adapter.demo.scans import (
-    EVALUATION_S,
-    ScanTrace,
-    padded_scanner,
-    scan_in_file_order,
-    scan_prioritised,
-)
-from scanner_adapter.demo.view import DemoView, comparison
+from scanner_adapter.demo.simulator import simulated_log
+from scanner_adapter.demo.trace import EVALUATION_S, OrderTrace
+from scanner_adapter.demo.view import DemoView
+from scanner_adapter.replay import Configuration, Log, ReplayScan, bundled_log
+from scanner_adapter.replay.orders import FileOrder, LastRating, Order
 from scanner_adapter.replay.pictures.figures import mean_band
 from scanner_adapter.replay.pictures.pictures import draw_recall, is_installed, write_picture
+from scanner_adapter.run.stop_rules import RecallReached
 from scanner_adapter.symbol_ranker import SymbolRanker
 
-N_THREADS = 5
+MARKETS = ("real", "simulated")
+
+BATCH_SIZE = 20  # a twentieth of the bundled log's universe
+STOP_AT = 0.95
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much one run scans, twice: once per order."""
+    """How many scans are learned from, how many are shown, and for how many seconds each."""
 
-    n_symbols: int
-    n_days: int
-
-
-FULL = Plan(n_symbols=1000, n_days=10)
-QUICK = Plan(n_symbols=300, n_days=4)
+    n_learned: int
+    n_shown: int
+    seconds: float
 
 
-def run_demo(plan: Plan, *, store: str, out: Path, console: Console) -> None:
+FULL = Plan(n_learned=100, n_shown=20, seconds=1.0)
+QUICK = Plan(n_learned=30, n_shown=6, seconds=0.4)
+
+
+@dataclass
+class Stops:
+    """Where a stop rule would have ended the scans, and what was found by then.
+
+    Attributes
+    ----------
+    scanned, recall : list of float
+        Shares of the universe and of its hits.
+    """
+
+    scanned: list[float] = field(default_factory=list)
+    recall: list[float] = field(default_factory=list)
+
+
+def run_demo(plan: Plan, *, market: str, out: Path, console: Console) -> None:
     """Run the demonstration and leave `recall.png` in `out`.
 
     Parameters
     ----------
     plan : Plan
-        `FULL` takes 60 to 90 s, `QUICK` under 20 s.
-    store : str
-        URL of the store that keeps what is learned.
+        `FULL` takes under a minute, `QUICK` some ten seconds.
+    market : "real" or "simulated"
+        The bundled log of real scans, or a made-up one.
     out : Path
         Folder of the picture; created where missing.
     console : Console
         Where everything is shown.
+
+    Raises
+    ------
+    InvalidInputError
+        For another market.
     """
-    market = load_demo_market(plan.n_symbols)
-    view = DemoView(console, market.title)
-    symbols = market.bars.symbols
-    with _open(market, plan, store, view) as ranker, ThreadPoolExecutor(N_THREADS) as executor:
-        # The store says where to go on, so that no scan ever learned from a day after its own.
-        days = market.scan_days[ranker.n_scans :][: plan.n_days]
-        _introduce(view, market, days, ranker.n_scans)
+    if market not in MARKETS:
+        raise InvalidInputError(f"market is {market!r}; expected {' or '.join(MARKETS)}")
+    log: Log = bundled_log() if market == "real" else simulated_log()
+    days = log.days()[-(plan.n_learned + plan.n_shown) :]
+    n_learned = len(days) - plan.n_shown
+    view = DemoView(console, market, len(log.symbols))
+    ranker = Configuration(seed=0).open(log.rule, keeps_journal=False)
+    others: dict[str, Order] = {
+        "file order": FileOrder(),
+        "last rating": LastRating(len(log.symbols)),
+    }
+    traces = {name: OrderTrace() for name in (*others, "scanrank")}
+    stops, overhead_s = Stops(), 0.0
 
-        def in_file_order(day: np.datetime64) -> ScanTrace:
-            evaluate = padded_scanner(market, day)
-            return scan_in_file_order(symbols, evaluate, executor, view.on_result)
+    def visit_all(scan: ReplayScan) -> dict[str, NDArray[np.bool_]]:
+        nonlocal overhead_s
+        n = len(scan.symbols)
+        found = {name: scan.hits[order.visit(scan, n)] for name, order in others.items()}
+        began = time.process_time()
+        visited, stopped_at = _scan_prioritised(ranker, scan)
+        overhead_s = time.process_time() - began
+        found["scanrank"] = scan.hits[visited]
+        stops.scanned.append(stopped_at / len(visited))
+        stops.recall.append(found["scanrank"][:stopped_at].sum() / max(scan.hits.sum(), 1))
+        return found
 
-        def prioritised(day: np.datetime64) -> ScanTrace:
-            evaluate = padded_scanner(market, day)
-            return scan_prioritised(ranker, market, day, evaluate, executor, view.on_result)
-
-        orders = {"file order": in_file_order, "prioritised": prioritised}
-        traces: dict[str, list[ScanTrace]] = {name: [] for name in orders}
-        for name, scan in orders.items():
-            with view.order(name):
-                for i, day in enumerate(days):
-                    view.begin(day, f"{i + 1} of {len(days)}", len(symbols))
-                    trace = scan(day)
-                    traces[name].append(trace)
-                    view.done(day, trace)
-
-    console.print()
-    console.print(comparison(market.title, traces))
-    _conclude(view, market, traces, store, out)
-
-
-def _open(market: DemoMarket, plan: Plan, store: str, view: DemoView) -> SymbolRanker:
-    """Open the demo's ranker; it forgets everything once the market's days are used up."""
-    ruleset = f"demo-{market.kind}"
-    ranker = SymbolRanker.open(store, ruleset=ruleset, rewards=Signal())
-    if ranker.n_scans + plan.n_days <= len(market.scan_days):
-        return ranker
+    view.introduce(log.dates[days], n_learned)
+    with view.learning(n_learned) as step:
+        for scan in log.scans(days[:n_learned]):
+            visit_all(scan)
+            step()
+    stops, costs = Stops(), []
+    speed = len(log.symbols) * EVALUATION_S / plan.seconds
+    with view.replaying(traces, speed) as show:
+        for number, scan in enumerate(log.scans(days[n_learned:]), 1):
+            found = visit_all(scan)
+            costs.append(overhead_s)
+            show(f"{scan.now:%Y-%m-%d} ({number} of {plan.n_shown})", found, plan.seconds)
+            for name, hits in found.items():
+                traces[name].hits.append(hits)
     ranker.close()
-    view.say("Every day of this market has been scanned: forgetting all, and starting over.")
-    opened = store_from_url(store)
-    opened.drop_ruleset(ruleset)
-    opened.close()
-    return SymbolRanker.open(store, ruleset=ruleset, rewards=Signal())
+    view.compare(traces)
+    _conclude(view, traces, stops, costs, out)
 
 
-def _introduce(
-    view: DemoView, market: DemoMarket, days: NDArray[np.datetime64], n_learned: int
-) -> None:
-    view.say(f"scanrank demo · {market.title} · {len(days)} days from {days[0]}", "bold")
-    view.say(
-        f"One evaluation is the built-in technical rating, padded by a sleep to "
-        f"{1000 * EVALUATION_S:.0f} ms, on {N_THREADS} threads. High-value means a rating that "
-        "says Buy. The ranker sees bars up to the day before the scan, and what the scan reports."
-    )
-    if n_learned:
-        view.say(f"warm: learned from {n_learned} scans, going on with the days after them", "cyan")
-    else:
-        view.say("cold: nothing learned yet, the first scan starts from fixed weights", "cyan")
+def _scan_prioritised(ranker: SymbolRanker, scan: ReplayScan) -> tuple[NDArray[np.intp], int]:
+    """Scan everything in scanrank's order; return the places visited, and where it may stop."""
+    place = {symbol: i for i, symbol in enumerate(scan.symbols)}
+    rule, visited, stopped_at = RecallReached(STOP_AT), [], 0
+    with ranker.start_scan(scan.symbols, **scan.inputs()) as live:
+        while batch := live.next_batch(BATCH_SIZE):
+            places = np.array([place[symbol] for symbol in batch], np.intp)
+            live.report(scan.report(places))
+            visited.append(places)
+            if not stopped_at and rule.reason(live) is not None:
+                stopped_at = live.n_scanned
+    return np.concatenate(visited), stopped_at or len(scan.symbols)
 
 
 def _conclude(
-    view: DemoView,
-    market: DemoMarket,
-    traces: Mapping[str, list[ScanTrace]],
-    store: str,
-    out: Path,
+    view: DemoView, traces: dict[str, OrderTrace], stops: Stops, costs: Sequence[float], out: Path
 ) -> None:
-    view.say("")
+    ours, plain = traces["scanrank"], traces["file order"]
+    evaluations_s = EVALUATION_S * float(np.mean([len(hits) for hits in ours.hits]))
+    view.say(
+        f"At {EVALUATION_S} s a symbol: 80 % of the high-value symbols after "
+        f"{ours.seconds_to(0.8):.0f} s instead of {plain.seconds_to(0.8):.0f} s in file order. A "
+        f"rule that stops at an estimated recall of {STOP_AT:.0%} would have scanned "
+        f"{_mean(stops.scanned):.0%} of the symbols and found {_mean(stops.recall):.0%}.",
+        "bold",
+    )
+    view.say(
+        f"Choosing and learning took {1000 * float(np.mean(costs)):.0f} ms a scan, "
+        f"{float(np.mean(costs)) / evaluations_s:.2%} of its evaluations.",
+    )
+    picture = out / "recall.png"
     if is_installed():
         bands = {
-            name: mean_band([recall_curve(trace.hits) for trace in of])
-            for name, of in traces.items()
+            name: mean_band([recall_curve(hits) for hits in trace.hits])
+            for name, trace in traces.items()
         }
-        title = f"{market.title}, mean of {len(next(iter(traces.values())))} scans"
-        picture = out / "recall.png"
+        title = f"{view.title}, mean of {len(ours.hits)} scans"
         write_picture(picture, title, lambda axes: draw_recall(axes, bands))
-        view.say(f"Both recall curves: {picture}")
+        view.say(f"The three recall curves: {picture}")
     else:
-        view.say("No picture: matplotlib is not installed (pip install 'scanrank[plots]').")
-    if store.startswith("memory:"):
-        view.say("What was learned is forgotten now: memory:// keeps nothing.")
-    else:
-        view.say("What was learned is kept: run it again, it goes on with the next days.")
+        view.say("No picture: pip install 'scanrank[plots]' draws it.")
+    view.say("Next, with bars of your own (CSV or Parquet: date, symbol, open, ..., volume):")
+    view.say("  scanrank scan --bars BARS.csv --scanner technical_rating --as-of last", "cyan")
+    view.say("  scanrank replay --bars BARS.csv --ratings YOUR_SCANNERS_RATINGS.csv", "cyan")
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else math.nan

@@ -15,6 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bandit.rewards import TopShare
+from features.inputs.bars import Bars
+from scanner_adapter.replay import ReplayLog
+from scanner_adapter.replay.logs.contexts import Contexts
+from scanner_adapter.replay.logs.outcome_log import OutcomeLog
+from scanner_adapter.scanners.registry import rule_hits
+
 Array = NDArray[np.float64]
 
 SECTORS = (
@@ -268,3 +275,19 @@ def _bars(
         "close": close,
         "volume": np.exp(log_volume).astype(np.int64),
     }
+
+
+def simulated_log(n_symbols: int = 300, n_days: int = 400, *, share: float = 0.05) -> ReplayLog:
+    """Return scans of a made-up market by the built-in technical rating; deterministic.
+
+    Parameters
+    ----------
+    share : float
+        The day's top share by rating that is a hit.
+    """
+    market = simulate(n_symbols=n_symbols, n_days=n_days, seed=3)
+    bars = Bars.from_frame(market.bars)
+    _, rating = rule_hits("technical_rating", bars)
+    outcomes = OutcomeLog(bars.dates, bars.symbols, rating, np.full(rating.shape, -1, np.int8))
+    contexts = Contexts.compute(bars, sectors=market.sectors, cached=False)
+    return ReplayLog(outcomes, contexts, TopShare(share))

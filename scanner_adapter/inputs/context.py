@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bandit.belief.belief import Belief
 from bandit.belief.track_record import TrackView
 from bandit.checks import as_kind, as_number, as_texts, refusal
-from bandit.choice.scores import DENSE_UP_TO
+from bandit.choice.scores import EXACT_UP_TO
 from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
 from features.inputs.bars import Bars
 from features.inputs.days import as_day
@@ -219,7 +219,7 @@ def scan_context(
 ) -> tuple[tuple[str, ...], NDArray[np.floating]]:
     """Return names and values (n_symbols, n_columns) of the whole context of a scan.
 
-    The values are float64, and float32 beyond `scores.DENSE_UP_TO` symbols, where memory
+    The values are float64, and float32 beyond `scores.EXACT_UP_TO` symbols, where memory
     matters more than the 8th digit.
     """
     history = historical_sub_scores(
@@ -237,7 +237,7 @@ def scan_context(
     weights = {name: ranker.settings.seed_weights[f"factor.{name}"] for name in FACTORS}
     names = (*FACTOR_COLUMNS, *sub_names, *row_names)
     n, n_factors = len(history), len(FACTOR_COLUMNS)
-    values = np.empty((n, len(names)), np.float64 if n <= DENSE_UP_TO else np.float32)
+    values = np.empty((n, len(names)), np.float64 if n <= EXACT_UP_TO else np.float32)
     for start in range(0, n, _CHUNK):
         part = slice(start, start + _CHUNK)
         sub_scores = np.concatenate([history[part], facts.values[part]], axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -92,8 +92,14 @@ def read_report(
     rows: Mapping[str, object] | pd.DataFrame | OutcomeTable,
     row_map: RowMap | None = None,
     rule: RewardRule | None = None,
+    keep_bars: Callable[[str, object], None] | None = None,
 ) -> OutcomeTable:
     """Read a report: a mapping of symbol to anything that `Outcome.of` reads, or a frame of rows.
+
+    Parameters
+    ----------
+    keep_bars : callable, optional
+        Called with a symbol and the bars that its outcome carries.
 
     Raises
     ------
@@ -109,9 +115,13 @@ def read_report(
         raise InvalidOutcomeError(
             str(refusal(rows, "the report", "a mapping of symbol to outcome, or a data frame"))
         )
-    return OutcomeTable.of(
-        {
-            symbol: Outcome.of(row, symbol=symbol, row_map=row_map, rule=rule)
-            for symbol, row in rows.items()
-        }
-    )
+    outcomes = {
+        symbol: Outcome.of(row, symbol=symbol, row_map=row_map, rule=rule)
+        for symbol, row in rows.items()
+    }
+    for symbol, outcome in outcomes.items():
+        if outcome.bars is not None:  # not held in memory until the scan's end by each outcome
+            if keep_bars is not None:
+                keep_bars(symbol, outcome.bars)
+            outcomes[symbol] = replace(outcome, bars=None)
+    return OutcomeTable.of(outcomes)

@@ -111,6 +111,9 @@ class Outcome:
         Why the evaluation failed. A failure teaches nothing: it is not a reward of zero.
     is_hit : bool, optional
         Whether the scanner signals this symbol, where more than the word in `signal` says so.
+    bars : DataFrame, optional
+        Daily bars of the symbol that the evaluation fetched. What the next scan's features need of
+        them is kept beside the store, so that its order rests on bars without anybody giving any.
     is_final : bool
         Of an error: trying again would not help, as with a result that cannot be read.
 
@@ -127,6 +130,7 @@ class Outcome:
     error: str | None = None
     is_hit: bool | None = None
     is_final: bool = False
+    bars: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # One is made for each result of a scan, most of them a number alone.
@@ -168,6 +172,11 @@ class Outcome:
             is_final = isinstance(error, str | InvalidOutcomeError)
         text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
         return cls(error=text or "failed", is_final=is_final)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it is an error that a second try may mend."""
+        return self.error is not None and not self.is_final
 
     @property
     def is_signal(self) -> float:
@@ -302,6 +311,7 @@ def _of_row(row: Mapping[Any, Any], symbol: str, row_map: RowMap | None, *, is_n
     is_hit: bool | None = None
     has_rating = has_signal = False
     columns: dict[str, float] = {}
+    bars = None
     for key, value in row.items():
         name = str(key)
         lower = name.lower()
@@ -311,18 +321,21 @@ def _of_row(row: Mapping[Any, Any], symbol: str, row_map: RowMap | None, *, is_n
             (signal, is_hit), has_signal = _signal(value, name, symbol), True
         elif lower in _ALPHA and alpha is None:
             alpha = _number(value, name, symbol)
+        elif lower == "bars" and isinstance(value, pd.DataFrame):
+            bars = value
         else:
             _add_column(columns, name, value)
     if math.isnan(rating) and signal is None and is_hit is None:
         if is_no:  # a row is something, unless it says that there is none
-            return Outcome(alpha=alpha, columns=columns, is_hit=not has_signal and not has_rating)
+            is_hit = not has_signal and not has_rating
+            return Outcome(alpha=alpha, columns=columns, is_hit=is_hit, bars=bars)
         return Outcome.failed(
             "the scanner gave neither rating nor signal; name where it keeps one by "
             f"row_map=RowMap(rating=...) or RowMap(signal=...), met {_paths(row)}"
         )
     if is_no and not has_signal:
         is_hit = True
-    return Outcome(rating, signal, alpha, columns, is_hit=is_hit)
+    return Outcome(rating, signal, alpha, columns, is_hit=is_hit, bars=bars)
 
 
 def _of_mapped(row: Mapping[Any, Any], symbol: str, row_map: RowMap, *, is_no: bool) -> Outcome:
@@ -354,7 +367,8 @@ def _of_mapped(row: Mapping[Any, Any], symbol: str, row_map: RowMap, *, is_no: b
                 _add_column(columns, str(key), value)
     else:
         columns = {name: _number(found[name], name, symbol) for name in row_map.columns}
-    return Outcome(rating, signal, alpha, columns, is_hit=is_hit)
+    bars = row.get("bars") if isinstance(row.get("bars"), pd.DataFrame) else None
+    return Outcome(rating, signal, alpha, columns, is_hit=is_hit, bars=bars)
 
 
 def _signal(value: object, name: str, symbol: str) -> tuple[str | None, bool | None]:

@@ -235,7 +235,7 @@ def _next(status: LiveStatus, n_rows: int) -> Table:
 def because(waiting: NextUp) -> str:
     """Name the two strongest reasons for or against a symbol, in log odds."""
     reasons = {factor: part.learned for factor, part in waiting.reasons.items()}
-    reasons |= {"today": waiting.today, "its own": waiting.own}
+    reasons |= {"today": waiting.today}
     strongest = sorted(reasons, key=lambda factor: -abs(reasons[factor]))[:2]
     told = [
         f"{printable(factor)} {reasons[factor]:+.1f}" for factor in strongest if reasons[factor]

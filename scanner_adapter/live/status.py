@@ -94,8 +94,8 @@ class NextUp:
         Of being high-value.
     is_pinned : bool
     reasons : mapping of factor to Reason
-    today, own : float
-        What today's pattern adds, and what it is worth beyond its context, in log odds.
+    today : float
+        What today's pattern adds, in log odds.
     """
 
     symbol: str
@@ -105,7 +105,6 @@ class NextUp:
     is_pinned: bool
     reasons: Mapping[str, Reason]
     today: float
-    own: float
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,6 @@ class StatusBuilder:
                         for factor, part in why.groups.items()
                     },
                     today=_short(why.today),
-                    own=_short(why.own),
                 )
                 for waiting, why in zip(view.best, reasons, strict=True)
             ],
@@ -272,7 +271,7 @@ def _limit(live: OpenScan) -> float | None:
         case Threshold(minimum=minimum):
             return minimum
         case TopShare():
-            return finite_or_none(live.hit_limit)
+            return live.hit_limit
     return None
 
 

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor, Future
+from typing import Any
 
 from bandit.checks import as_count, as_function, as_kind
 from bandit.errors import InvalidInputError
@@ -19,6 +20,7 @@ from scanner_adapter.run.pipeline import OnResult, Pipeline, check_run
 from scanner_adapter.run.prefetch import Prefetch, Prefetcher
 from scanner_adapter.run.progress import OnProgress, Progress
 from scanner_adapter.run.protocol import RunnableScan
+from scanner_adapter.run.refresh import Refresh, Refresher
 from scanner_adapter.run.stop_rules import (
     DEFAULT_ERRORS,
     StopRule,
@@ -49,6 +51,8 @@ def run_scan(
     timeout_s: float | None = None,
     retries: int = 0,
     prefetch: Prefetch | None = None,
+    refresh: Refresh | None = None,
+    every_s: float = 60.0,
     errors: TooManyErrors | None = DEFAULT_ERRORS,
 ) -> ScanSummary:
     """Scan symbols with `fn` in the ranker's order and close the scan.
@@ -83,6 +87,10 @@ def run_scan(
     prefetch : callable, optional
         Called with the symbols of the next batch, in a thread, while the current batch is
         evaluated; so the next batch is chosen one batch earlier.
+    refresh : callable, optional
+        Called without arguments, in a thread of its own, every `every_s` seconds; returns fresh
+        quotes in any shape that `SymbolRanker.start_scan` takes. What remains is ranked by them.
+    every_s : float
     errors : TooManyErrors or None
         When to give up because the data vendor answers no more, and how long to wait where an
         error says when to ask again; None = go on whatever fails. One in `until` counts instead.
@@ -98,7 +106,7 @@ def run_scan(
         as_kind(executor, "executor", Executor, "a concurrent.futures.Executor")
     if prefetch is not None:
         as_function(prefetch, "prefetch", "the symbols of a batch")
-    n_workers = 1 if executor is None else _workers_of(executor, workers)
+    n_workers = 1 if executor is None else workers_of(executor, workers)
     if timeout_s is not None and executor is None:
         raise InvalidInputError("timeout_s needs an executor: nothing can interrupt this thread")
     pipeline = Pipeline(
@@ -110,7 +118,7 @@ def run_scan(
     evaluations = Evaluations(
         executor, patient, n_workers=n_workers, timeout_s=timeout_s, retries=retries
     )
-    with scan, Prefetcher(prefetch) as fetched:
+    with scan, Refresher(scan, refresh, every_s), Prefetcher(prefetch) as fetched:
         try:
             while True:
                 evaluations.start(fetched.next_symbols(pipeline))
@@ -151,10 +159,12 @@ def _take(pipeline: Pipeline, evaluations: Evaluations, scan: RunnableScan, wait
         pipeline.finish(symbol, outcome)
 
 
-def _workers_of(executor: Executor, workers: int | None) -> int:
+def workers_of(executor: Any, workers: int | None = None) -> int:
+    """Return how many evaluations an executor, or a pool, runs at a time."""
     if workers is not None:
         as_count(workers, "workers")
-    own = getattr(executor, "_max_workers", None)  # threads, processes, loky; dask does not say
+    # Threads, processes and loky, then multiprocessing's pools; dask does not say.
+    own = getattr(executor, "_max_workers", None) or getattr(executor, "_processes", None)
     return workers or own or os.cpu_count() or 1
 
 
@@ -238,7 +248,7 @@ class Evaluations:
                 continue  # it timed out or was cancelled before it returned
             # Before its result is asked for: a scanner that ends the process raises here.
             self._forget(symbol)
-            value = _result_of(future)
+            value = result_of(future)
             if isinstance(value, Exception) and self._may_retry(symbol):
                 self._submit(symbol)
                 continue
@@ -301,7 +311,7 @@ class Evaluations:
         return None
 
 
-def _result_of(future: Future[object]) -> object:
+def result_of(future: Future[object]) -> object:
     """Return what the scanner returned, or the exception that it raised."""
     try:
         return future.result()

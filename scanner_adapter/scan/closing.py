@@ -27,13 +27,13 @@ def save_scan(
         Whether the scan is over: no other worker goes on with it.
     """
     learned = ranking.learned
+    # First of all: two that ask before they give back what they hold each see the other's.
+    is_last = share is None or share.leave()
     if learned is None or ranking.live is None:
         return "nothing to save", share is None
-    is_last = True
     try:
         if share is not None:
             ranking.hear_others(share)
-            is_last = share.is_last()
         ranking.journal_failures(learned, ranking.live)
         if is_last and not ranking.close(learned, _close_note(ranking, ledger, rollout)):
             return learned.store_trouble() or "saved by another worker", is_last

@@ -58,6 +58,7 @@ from scanner_adapter.scan.result_check import ResultCheck
 from scanner_adapter.scan.session import ScanSession
 from scanner_adapter.scan.worker import WorkerLeases
 from scanner_adapter.state.comparison import Comparison
+from scanner_adapter.state.kept_bars import KeptBars
 from scanner_adapter.state.learned_state import LearnedState
 
 __all__ = ["Batch", "Scan", "ScanSummary"]
@@ -93,6 +94,7 @@ class Scan:
         context_names: tuple[str, ...],
         scan_time: float,
         started: float,
+        overhead_s: float,
         lock: threading.RLock,
         rule: RewardRule,
         row_map: RowMap | None = None,
@@ -102,6 +104,7 @@ class Scan:
         kept: LoadingCodec | None = None,
         batch_size: int = 50,
         worked_before: NDArray[np.bool_] | None = None,
+        bars: KeptBars,
         facts_again: FactsAgain | None = None,
     ) -> None:
         self.scan_id = scan_id
@@ -122,6 +125,7 @@ class Scan:
         self._ledger = Ledger(symbols, started)
         if worked_before is not None:
             self._ledger.worked_before = worked_before
+        self._bars = bars
         self._check = ResultCheck(rule)
         self._warned: str | None = None
         self._ranking = ScanSession(
@@ -137,7 +141,7 @@ class Scan:
         self._summary: ScanSummary | None = None
         self._is_ending = False
         self._is_done = False  # not yet, or by this worker only
-        self.overhead_s = time.monotonic() - started
+        self.overhead_s = overhead_s
 
     # -- the loop ----------------------------------------------------------------------------
 
@@ -235,7 +239,7 @@ class Scan:
         with self._lock:
             self._check_open("report outcomes")
             with self._timed():
-                table = read_report(rows, self.row_map, self.rule)
+                table = read_report(rows, self.row_map, self.rule, self._bars.add)
                 places = self._ledger.check(table.symbols)
                 if self._share is not None:
                     self._share.settle(table.symbols)
@@ -519,8 +523,7 @@ class Scan:
                     status, self._is_done = save_scan(
                         self._ranking, self._ledger, self._share, self.rollout
                     )
-                    if self._share is not None:
-                        self._share.close()
+                    self._save_bars()
                     if self._compare is not None and self.rollout is not None:
                         try:
                             comparison = self._compare()
@@ -555,6 +558,13 @@ class Scan:
         """Take in what the journal holds of this scan already, as after an interruption."""
         with self._lock:
             self._ranking.read_back()
+
+    def _save_bars(self) -> None:
+        """Keep the bars that came with the results for the next scan."""
+        try:
+            self._bars.save()
+        except Exception as error:
+            log.warning("bars of scan %s are not kept: %s", self.scan_id, error)
 
     def _warn(self) -> None:
         """Log the warning about the results once."""
@@ -605,10 +615,12 @@ class Scan:
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        start = time.monotonic()
+        # Processor time, not the clock: waiting for the interpreter, which the scanner's threads
+        # hold, costs the scan nothing.
+        start = time.thread_time()
         try:
             # Off mode multiplies nothing: it must not cost what switching threads costs.
             with one_blas_thread() if self._ranking.live is not None else nullcontext():
                 yield
         finally:
-            self.overhead_s += time.monotonic() - start
+            self.overhead_s += time.thread_time() - start

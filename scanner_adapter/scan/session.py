@@ -102,6 +102,7 @@ class ScanSession:
         self._share = share
         self._was_steered = False
         self._was_refreshed = False
+        self._is_over = False  # closed already: what is reported now adds to what was learned
         self._reporting: tuple[tuple[str, ...], Places] = (), np.empty(0, np.intp)
 
     # -- choosing ----------------------------------------------------------------------------
@@ -170,7 +171,7 @@ class ScanSession:
         if self._share is not None:
             may_pass[:] = False
         for row in np.flatnonzero(may_pass).tolist():
-            may_pass[row] = not table.outcome(row).is_final
+            may_pass[row] = table.outcome(row).may_pass
         return may_pass
 
     def journal_failures(self, learned: LearnedState, live: OpenScan) -> None:
@@ -200,11 +201,13 @@ class ScanSession:
             "batch": ledger.n_batches,
             "columns": self._columns,
             "row_columns": list(table.names),
+            "hit_limit": live.hit_limit,
             "session": self.session,
             # For replays: which batches were chosen before this report, and by whose wish.
             "handed_out": ledger.sizes if self._share is None else None,
             "is_steered": self._was_steered,
             "is_refreshed": self._was_refreshed,
+            "is_late": self._is_over,
         }
         if self._kept is not None:
             arrays |= self._kept.rows(places)
@@ -249,7 +252,10 @@ class ScanSession:
 
     def _on_entry(self, entry: Entry) -> None:
         """Let the scan learn from an entry of its own, by this worker or another; once."""
-        if entry.kind != "report" or entry.scan_id != self.scan_id:
+        if entry.scan_id != self.scan_id:
+            return
+        self._is_over |= entry.kind == "close"
+        if entry.kind != "report":
             return
         worker = str(entry.header.get("session"))
         if self._share is not None:
@@ -279,7 +285,7 @@ class ScanSession:
             )
             if worker != self.session:
                 live.limit.observe(rating, probability)
-            live.observe(places, rating, reward, probability)
+            live.observe(places, rating, reward)
 
     # -- judging -----------------------------------------------------------------------------
 

@@ -131,27 +131,25 @@ class WorkerLeases:
         """Wait a moment for others to report, or for their leases to run out."""
         time.sleep(_IDLE_S)
 
-    def is_last(self) -> bool:
-        """Whether no other worker holds any symbol.
+    def leave(self) -> bool:
+        """Stop the heartbeat and give back what was not scanned.
 
-        Raises
-        ------
-        StoreUnavailableError, StoreRefusedError
+        Returns
+        -------
+        bool
+            Whether nobody holds any symbol of the scan now: this worker was the last one. False
+            where the store is away and nobody knows.
         """
-        holders = self._store.claims(self._ruleset, self._scan_id).values()
-        return all(worker == self.worker for worker in holders)
-
-    def close(self) -> None:
-        """Stop the heartbeat and give back what was not scanned."""
         self._is_over.set()
         if self._heartbeat.ident is not None:
             self._heartbeat.join()
-        if self._held:
-            try:
-                self._store.release(self._ruleset, self._scan_id, self.worker, sorted(self._held))
-            except _AWAY as err:
-                log.warning("%s Symbols of %s stay leased until they run out.", err, self.worker)
-            self._held.clear()
+        held = sorted(self._held)
+        self._held.clear()
+        try:
+            return self._store.release(self._ruleset, self._scan_id, self.worker, held)
+        except _AWAY as err:
+            log.warning("%s Symbols of %s stay leased until they run out.", err, self.worker)
+            return False
 
     def _claim(self, symbols: Sequence[str]) -> Sequence[str]:
         deadline = time.monotonic() + _PATIENCE_S

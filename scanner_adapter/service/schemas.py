@@ -200,7 +200,6 @@ class SymbolInScan(Model):
         description="By factor: of a scanned symbol by the belief of now, on its context of then."
     )
     today: float | None
-    own: float | None
 
 
 # -- symbols ---------------------------------------------------------------------------------------
@@ -215,15 +214,6 @@ class Track(Model):
     slow_mean: float | None
     n_scans: float
     n_hits: float
-
-
-class Effect(Model):
-    """Posterior of what a symbol is worth beyond its context, in log odds."""
-
-    mean: float
-    sd: float
-    low: float = Field(description="Lower end of the 90 % interval.")
-    high: float
 
 
 class PastResult(Model):
@@ -243,7 +233,6 @@ class Symbol(Model):
     symbol: str
     ruleset: str
     track: Track
-    effect: Effect
     history: list[PastResult] = Field(description="Newest first.")
     n_scans_read: int = Field(description="Latest scans that were looked through for `history`.")
 

@@ -215,7 +215,7 @@ for (let n = first; n < last; n += 1) {
     newest_hits: list(60, (i) => ({ symbol: `H${n - i}`, rating: n, signal: null, rank: n,
                                     at: n, is_random: false })),
     next: list(20, (i) => ({ symbol: `N${n + i}`, score: 90, tier: "high", probability: 0.1,
-                             is_pinned: false, reasons, today: n / 1000, own: 0 })),
+                             is_pinned: false, reasons, today: n / 1000 })),
     curve: list(200, (i) => [(n * (i + 1)) / 200, i]),
     weights: { market: { prior: 0.5, learned: n / 5000, low: 0.1, high: 0.9 } },
   };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -216,7 +217,7 @@ class TestStoreContract:
 
     @pytest.mark.parametrize("arm", ["", "a" * 65, "a\nb", "a\x00", "\ud800", "\u2028"])
     def test_strange_arms_are_refused(self, store: Store, ruleset: str, arm: str) -> None:
-        with pytest.raises(InvalidInputError, match="arm"):
+        with pytest.raises(InvalidInputError, match="symbol"):
             report(store, ruleset, "GOOD", arm)
         assert list(store.read(ruleset)) == []
 
@@ -308,7 +309,7 @@ class TestStoreContract:
         assert claim("two", "D", "C", "B", "A", "E", "F") == ["D", "E"]
         assert claim("one", "B", "C", "F", k=3) == ["B", "C", "F"]
         assert claim("two", "F", "B") == []
-        store.release(ruleset, "s1", "two", ["F", "D"])
+        assert not store.release(ruleset, "s1", "two", ["F", "D"]), "others hold some"
         assert claim("three", "F", "D", "E") == ["D"]
 
     def test_a_dead_workers_arms_come_back(self, store: Store, ruleset: str) -> None:
@@ -319,6 +320,32 @@ class TestStoreContract:
         time.sleep(0.15)
         assert store.claim(ruleset, "s1", "next", ["A", "B", "C"], k=3, lease_s=60) == ["A", "B"]
         assert store.renew(ruleset, "s1", "dead", ["A", "B"], lease_s=60) == []
+
+    def test_the_last_one_to_give_back_is_told_so(self, store: Store, ruleset: str) -> None:
+        assert store.release(ruleset, "s1", "one", []), "nobody ever held any"
+        store.claim(ruleset, "s1", "one", ["A", "B"], k=2, lease_s=60)
+        store.claim(ruleset, "s1", "two", ["C"], k=1, lease_s=60)
+        store.claim(ruleset, "s1", "dead", ["D"], k=1, lease_s=0.1)
+        store.claim(ruleset, "s2", "two", ["A"], k=1, lease_s=60)
+        assert not store.release(ruleset, "s1", "one", ["A", "B"])
+        time.sleep(0.15)
+        assert not store.release(ruleset, "s1", "one", []), "two holds C"
+        assert store.release(ruleset, "s1", "two", ["C"]), "what ran out is held by nobody"
+
+    def test_of_all_that_leave_at_once_one_is_the_last(self, store: Store, ruleset: str) -> None:
+        """20 times 4 workers in threads, each with symbols of its own."""
+
+        def leave(scan: str, n: int) -> bool:
+            arms = [f"{n}{letter}" for letter in "ABC"]
+            assert len(store.claim(ruleset, scan, f"w{n}", arms, k=3, lease_s=60)) == 3
+            barrier.wait()
+            return store.release(ruleset, scan, f"w{n}", arms)
+
+        barrier = threading.Barrier(4)
+        with ThreadPoolExecutor(4) as pool:
+            for k in range(20):
+                told = list(pool.map(leave, [f"s{k}"] * 4, range(4)))
+                assert sum(told) == 1, told
 
     def test_claims_are_listed_until_they_end(self, store: Store, ruleset: str) -> None:
         assert store.claims(ruleset, "s1") == {}

@@ -251,10 +251,11 @@ class RedisStore(RedisCommands, JournalWriter):
         reply = self._run("renew", keys, worker, _ms(lease_s), *check_arms(arms))
         return [arm.decode() for arm in reply]
 
-    def release(self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str]) -> None:
+    def release(self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str]) -> bool:
         """See `Store`."""
         check_name("worker", worker)
-        self._run("release", (scan_key(ruleset, scan_id, "claims"),), worker, *check_arms(arms))
+        keys = (scan_key(ruleset, scan_id, "claims"),)
+        return bool(self._run("release", keys, worker, *check_arms(arms)))
 
     def put_control(self, ruleset: str, scan_id: str, control: Mapping[str, Json]) -> None:
         """See `Store`."""

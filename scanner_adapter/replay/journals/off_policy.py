@@ -311,10 +311,8 @@ def _beliefs(
         values,
         columns,
         rng=np.random.default_rng(0),
-        now=now,
         loadings=facts.loadings,
         blocks=facts.blocks,
-        view=view,
     )
     composite = combine(facts.values, facts.names)[1]
     return composite, live.predict(np.arange(len(symbols))).probability

@@ -8,7 +8,6 @@ import time
 import numpy as np
 from fastapi import APIRouter
 
-from bandit.belief.arm_effects import effect_posterior
 from bandit.stores import Entry, RulesetStats, ScanInfo, Store
 from bandit.stores.names import position_key
 from scanner_adapter.batch import SECONDS_PER_DAY
@@ -19,7 +18,6 @@ from scanner_adapter.service.notes import read_newest_scans, seconds_of
 from scanner_adapter.service.problems import NOT_FOUND, ProblemError
 from scanner_adapter.service.routes.names import RulesetName, SymbolName, refusals
 from scanner_adapter.service.schemas import (
-    Effect,
     PastResult,
     Ruleset,
     RulesetBrief,
@@ -34,7 +32,6 @@ router = APIRouter(prefix="/api/v1/rulesets", tags=["rulesets"], responses=refus
 # Of a symbol's history: so many scans, and of these so many results, are looked through.
 HISTORY_SCANS = 20
 HISTORY_RESULTS = 100_000
-_Z = 1.6449  # standard deviations to the ends of a 90 % interval
 
 
 @router.get("", summary="Every ruleset, with its newest scan")
@@ -117,25 +114,21 @@ def _read_ruleset(store: Store, beliefs: Beliefs, ruleset: str) -> Ruleset:
 def _read_symbol(store: Store, beliefs: Beliefs, ruleset: str, symbol: str) -> Symbol:
     stats = known_stats(store, ruleset)
     with beliefs.of(store, ruleset, stats) as belief:
-        track, effect = _track(belief, symbol)
+        track = _track(belief, symbol)
     if track.last_reward is None:
         raise ProblemError(
             NOT_FOUND, f"symbol {symbol!r} was never scanned under ruleset {ruleset!r}"
         )
     scans = _latest_scans(store, ruleset)
     return Symbol(
-        symbol=symbol, ruleset=ruleset, track=track, effect=effect,
+        symbol=symbol, ruleset=ruleset, track=track,
         history=_history(store, ruleset, symbol, scans), n_scans_read=len(scans),
     )  # fmt: skip
 
 
-def _track(belief: FoldedBelief, symbol: str) -> tuple[Track, Effect]:
+def _track(belief: FoldedBelief, symbol: str) -> Track:
     view = belief.ranker.view([symbol], now=time.time() / SECONDS_PER_DAY)
-    mean, variance = effect_posterior(
-        view.residual, view.information, belief.ranker.effect_variance
-    )
-    sd = float(np.sqrt(variance[0]))
-    track = Track(
+    return Track(
         last_reward=finite_or_none(view.last_reward[0]),
         age_days=finite_or_none(view.age_days[0]),
         fast_mean=finite_or_none(view.fast_mean[0]),
@@ -143,8 +136,6 @@ def _track(belief: FoldedBelief, symbol: str) -> tuple[Track, Effect]:
         n_scans=float(view.n_scans[0]),
         n_hits=float(view.n_hits[0]),
     )
-    at = float(mean[0])
-    return track, Effect(mean=at, sd=sd, low=at - _Z * sd, high=at + _Z * sd)
 
 
 def _latest_scans(store: Store, ruleset: str) -> list[ScanInfo]:

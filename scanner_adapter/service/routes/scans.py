@@ -120,7 +120,7 @@ def _explain_waiting(waiting: NextUp) -> SymbolInScan:
         symbol=waiting.symbol, state="waiting", rank=None, rating=None, reward=None, is_hit=None,
         is_error=None, is_random=None, propensity=None, probability=waiting.probability,
         score=waiting.score, tier=waiting.tier, is_pinned=waiting.is_pinned, reported_at=None,
-        reasons=waiting.reasons, today=waiting.today, own=waiting.own,
+        reasons=waiting.reasons, today=waiting.today,
     )  # fmt: skip
 
 
@@ -129,7 +129,6 @@ def _explain_scanned(store: Store, beliefs: Beliefs, watched: CachedScan, row: i
     logged = log.entry_of(row)
     result = log.result(row, logged, watched.hit_limit)
     reasons: dict[str, Reason] = {}
-    own = None
     # The context is not kept in memory: it is read again from the one entry that has it.
     entry = next(iter(store.read(log.ruleset, after=past(logged.position), limit=1)), None)
     if entry is not None and entry.position == logged.position and result.symbol in entry.arms:
@@ -139,11 +138,10 @@ def _explain_scanned(store: Store, beliefs: Beliefs, watched: CachedScan, row: i
             factor: Reason(prior=part.prior, learned=part.learned)
             for factor, part in why.groups.items()
         }
-        own = why.own
     return SymbolInScan(
         symbol=result.symbol, state="scanned", rank=result.rank, rating=result.rating,
         reward=result.reward, is_hit=result.is_hit, is_error=result.is_error,
         is_random=result.is_random, propensity=result.propensity,
         probability=result.probability, score=None, tier=None, is_pinned=False,
-        reported_at=result.reported_at, reasons=reasons, today=None, own=own,
+        reported_at=result.reported_at, reasons=reasons, today=None,
     )  # fmt: skip

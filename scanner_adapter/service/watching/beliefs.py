@@ -80,9 +80,10 @@ class FoldedBelief:
         """
         context = np.asarray(entry.arrays["context"], np.float64)[row : row + 1]
         with one_blas_thread():
-            scan = OpenScan.open(self.ranker,
+            belief = self.ranker.with_provisional(entry.scan_id)
+            scan = OpenScan.open(belief,
                 "explain", [entry.arms[row]], context, entry.header["columns"],
-                rng=np.random.default_rng(0), now=self.ranker.time,
+                rng=np.random.default_rng(0),
             )  # fmt: skip
             return scan.explain(0, factor_of(self.ranker.columns))
 
@@ -97,9 +98,10 @@ class FoldedBelief:
             return {}
         arms = list(rows)[:: 1 + len(rows) // WEIGHED]
         with one_blas_thread():
-            scan = OpenScan.open(self.ranker,
+            belief = self.ranker.with_provisional(self._recent[-1].scan_id)
+            scan = OpenScan.open(belief,
                 "weigh", arms, np.array([rows[arm] for arm in arms]), columns,
-                rng=np.random.default_rng(0), now=self.ranker.time,
+                rng=np.random.default_rng(0),
             )  # fmt: skip
             return scan.group_weights(factor_of(columns), CONFIDENCE)
 

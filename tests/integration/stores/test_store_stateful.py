@@ -136,10 +136,11 @@ class Model(RuleBasedStateMachine):
 
     @rule(scan=scans, worker=workers, arms=arm_lists)
     def release(self, scan: str, worker: str, arms: list[str]) -> None:
-        self.store.release(self.ruleset, scan, worker, arms)
+        is_last = self.store.release(self.ruleset, scan, worker, arms)
         for arm in arms:
             if self.claims.get((arm, scan)) == worker:
                 del self.claims[arm, scan]
+        assert is_last == all(held_of != scan for _, held_of in self.claims)
 
     @rule(position=consumes(written))
     def forget_a_position(self, position: str) -> None:

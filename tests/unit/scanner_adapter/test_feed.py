@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gc
+import logging
+import multiprocessing
 import random
 import threading
+import time
 import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,7 +19,13 @@ from bandit.belief.belief import BeliefSettings
 from bandit.stores import Receipt
 from bandit.stores.entries import Sealed
 from bandit.stores.sqlite import SqliteStore
-from scanner_adapter import InvalidOutcomeError, ResultFeed, SymbolRanker
+from scanner_adapter import (
+    InvalidOutcomeError,
+    ResultFeed,
+    ScanStateError,
+    SymbolRanker,
+    Threshold,
+)
 from scanner_adapter.inputs.context import seed_weights
 from scanner_adapter.integrations.callbacks import run_ordered
 
@@ -183,3 +193,138 @@ def test_a_row_without_its_symbol_says_so() -> None:
 
     with pytest.raises(InvalidOutcomeError, match="no 'symbol'"):
         run_ordered(open_ranker(), scanner, SYMBOLS[:5])
+
+
+# -- loops that take everything ahead --------------------------------------------------------
+
+MANY = [f"S{i}" for i in range(600)]
+LAST_HITS = 60  # the hits stand at the end of the list
+
+
+def slow_rating(symbol: str) -> tuple[str, float]:
+    time.sleep(0.0005)
+    return symbol, float(int(symbol[1:]) >= len(MANY) - LAST_HITS)
+
+
+def fails_once(symbol: str) -> float:
+    TRIES[symbol] = TRIES.get(symbol, 0) + 1
+    if TRIES[symbol] == 1 and int(symbol[1:]) % 10 == 0:
+        raise OSError("busy")
+    return float(symbol[1:])
+
+
+TRIES: dict[str, int] = {}
+
+
+def hungry(name: str, feed: ResultFeed) -> Iterable[tuple[str, float]]:
+    """The loops that people write, over the iterator that a feed gives them."""
+    symbols = feed.stream(MANY)
+    if name == "threads' map":
+        with ThreadPoolExecutor(2) as pool:
+            yield from pool.map(slow_rating, symbols)
+    elif name == "imap with a chunksize":
+        with multiprocessing.Pool(2) as processes:
+            yield from processes.imap_unordered(slow_rating, symbols, chunksize=300)
+    elif name == "a list first":
+        yield from map(slow_rating, list(symbols))
+
+
+@pytest.mark.parametrize("name", ["threads' map", "imap with a chunksize", "a list first"])
+def test_a_loop_that_takes_everything_ahead_is_told_so_once(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "scanrank"), ResultFeed(open_ranker()) as feed:
+        for symbol, result in hungry(name, feed):
+            feed(symbol, result)
+    told = [r.getMessage() for r in caplog.records if "taken before the first result" in r.message]
+    assert len(told) == 1
+    assert told[0].startswith("61 of 600 symbols were taken")
+    assert "feed.map(fn, executor, symbols)" in told[0]
+
+
+def test_loops_that_take_symbols_as_they_go_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "scanrank"):
+        with ResultFeed(open_ranker()) as feed:
+            for symbol, result in map(slow_rating, feed.stream(MANY)):
+                feed(symbol, result)
+        with ResultFeed(open_ranker()) as feed:
+            for symbol in feed.order(MANY):
+                feed(*slow_rating(symbol))
+        with ResultFeed(open_ranker()) as feed, ThreadPoolExecutor(16) as pool:
+            assert len(dict(feed.map(slow_rating, pool, MANY[:40]))) == 40
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes", "pool"])
+def test_map_hands_out_as_many_as_there_are_workers(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kinds = {
+        "threads": ThreadPoolExecutor, "processes": ProcessPoolExecutor,
+        "pool": multiprocessing.Pool,
+    }  # fmt: skip
+    ranker = SymbolRanker.open("memory://", ruleset="m", seed=1, rewards=Threshold(1.0))
+    with caplog.at_level(logging.WARNING, "scanrank"):
+        for _ in range(2):
+            with kinds[kind](2) as pool, ResultFeed(ranker, batch_size=20) as feed:
+                seen = list(feed.map(slow_rating, pool, MANY))
+    assert sorted(symbol for symbol, _ in seen) == sorted(MANY)
+    early = [value for _, value in seen[:150]]
+    assert sum(map(float, early)) >= 0.8 * LAST_HITS  # type: ignore[arg-type]
+    assert feed.summary is not None
+    assert (feed.summary.n_scanned, feed.summary.n_hits) == (600, LAST_HITS)
+    assert not caplog.records
+
+
+def test_map_offers_failed_symbols_again_and_yields_their_errors() -> None:
+    TRIES.clear()
+    with ThreadPoolExecutor(3) as pool, ResultFeed(open_ranker()) as feed:
+        feed.stream(MANY[:100])
+        results = list(feed.map(fails_once, pool))
+    errors = [symbol for symbol, result in results if isinstance(result, OSError)]
+    assert len(errors) == 10
+    assert len(results) == 110
+    assert feed.summary is not None
+    assert (feed.summary.n_scanned, feed.summary.n_errors) == (100, 0)
+    assert not feed.problems
+
+
+def test_a_map_that_is_left_keeps_what_was_under_way() -> None:
+    with ThreadPoolExecutor(2) as pool, ResultFeed(open_ranker()) as feed:
+        results = feed.map(slow_rating, pool, MANY)
+        for _, _ in zip(range(10), results, strict=False):
+            pass
+        results.close()  # type: ignore[attr-defined]
+    assert feed.summary is not None
+    assert 10 <= feed.summary.n_scanned <= 14
+
+
+def test_a_map_of_nothing_says_so() -> None:
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ScanStateError, match="has no symbols"):
+        ResultFeed(open_ranker()).map(slow_rating, pool)
+
+
+def test_overhead_counts_processor_time_and_no_waiting_for_the_interpreter() -> None:
+    """Two threads that never sleep hold the interpreter; scanrank's part stays what it was."""
+
+    def overhead(n_busy: int) -> float:
+        is_over = threading.Event()
+
+        def spin() -> None:
+            while not is_over.is_set():
+                pass
+
+        busy = [threading.Thread(target=spin) for _ in range(n_busy)]
+        for thread in busy:
+            thread.start()
+        try:
+            ranker = SymbolRanker.open("memory://", ruleset="o", seed=1)
+            summary = ranker.start_scan(MANY).run(lambda symbol: float(symbol[1:]), batch_size=30)
+        finally:
+            is_over.set()
+            for thread in busy:
+                thread.join()
+        return summary.overhead_s
+
+    alone = min(overhead(0) for _ in range(2))
+    assert overhead(2) < 3.0 * alone

@@ -20,11 +20,11 @@ export function factorClass(name) {
  * Return what speaks for a symbol, strongest first.
  *
  * @param reasons {factor: {prior, learned}}, in log odds
- * @returns [{name, value}], with today's pattern and the symbol's own effect
+ * @returns [{name, value}] and today's pattern
  */
-export function parts({ reasons, today, own }) {
+export function parts({ reasons, today }) {
   const all = factorNames(reasons ?? {}).map((name) => ({ name, value: reasons[name].learned }));
-  all.push({ name: "today", value: today }, { name: "own", value: own });
+  all.push({ name: "today", value: today });
   return all
     .filter(({ value }) => isNumber(value) && Math.abs(value) >= 0.005)
     .sort((a, b) => Math.abs(b.value) - Math.abs(a.value));

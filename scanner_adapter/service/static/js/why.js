@@ -82,7 +82,6 @@ function story(it) {
 function reasons(it) {
   const rows = factorNames(it.reasons).map((name) => ({ name, ...it.reasons[name] }));
   rows.push({ name: "today", prior: null, learned: it.today });
-  rows.push({ name: "own", prior: null, learned: it.own });
   const scale = scaleOf(rows.map(({ learned }) => [{ value: learned ?? 0 }]));
   return el(
     "table",
@@ -104,7 +103,7 @@ function reasons(it) {
   );
 }
 
-const NAMES = { today: "today's pattern", own: "the symbol itself" };
+const NAMES = { today: "today's pattern" };
 
 function reasonRow({ name, prior, learned }, scale) {
   return el(
@@ -124,12 +123,11 @@ function reasonRow({ name, prior, learned }, scale) {
 
 const scans = (n) => `${whole(n)} ${n === 1 ? "scan" : "scans"}`;
 
-function trackRecord({ track, effect, history, n_scans_read }) {
+function trackRecord({ track, history, n_scans_read }) {
   const past = history.slice(0, MOST_HISTORY);
   const facts = [
     `High-value in ${whole(track.n_hits)} of ${scans(track.n_scans)}`,
     isNumber(track.age_days) ? `last seen ${duration(86400 * track.age_days)} before` : null,
-    `its own effect ${signed(effect.mean)} (${signed(effect.low)} to ${signed(effect.high)}) in log odds`,
   ];
   return [
     el("p", {}, `${facts.filter(Boolean).join(", ")}.`),

@@ -112,24 +112,6 @@ class TestLearning:
         sd = posterior.precision[0, 0] ** -0.5
         assert level_of(logit, rewards) == pytest.approx(moments.mean[0], abs=0.02 * sd)
 
-    def test_an_arm_that_stands_for_three_counts_as_three_that_come_at_once(self) -> None:
-        """One cell, p = 1/2, v = 1/4, prior variance 0.02: the residual -1/2 of three arms counts
-        3 / (1 + 3 * 0.25 * 0.02) = 2.955665 times; so does the curvature 1/4.
-
-        Mean = -1.4778325 / (50 + 0.7389163) = -0.02912621.
-        """
-        learned = CellWeights.empty(ONE.n_cells).learn(
-            np.array([[3]]), np.zeros(1), np.zeros(1), np.array([3.0])
-        )
-        np.testing.assert_allclose(learned.mean[3], -0.02912621, rtol=1e-6)
-
-    def test_the_level_counts_arms_as_often_as_they_stand_for(self) -> None:
-        rng = np.random.default_rng(7)
-        logit, rewards, counts = rng.normal(size=30), rng.random(30), rng.integers(1, 6, 30)
-        rows = np.repeat(np.arange(30), counts)
-        repeated = level_of(logit[rows], rewards[rows])
-        assert level_of(logit, rewards, counts) == pytest.approx(repeated, abs=1e-9)
-
     def test_a_day_on_which_everything_hits_teaches_no_cell(self) -> None:
         rewards, logit = np.ones(400), np.full(400, -2.0)
         level = level_of(logit, rewards)

@@ -1,4 +1,4 @@
-"""What each arm has shown: decay by the clock, shrinkage, and effects beyond the context."""
+"""What each arm has shown: decay by the clock, and shrinkage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit.belief.arm_effects import effect_posterior, effect_variance
 from bandit.belief.track_record import TrackRecord, TrackView, shrunken_means
 from bandit.errors import InvalidInputError
 
@@ -117,24 +116,11 @@ class TestRows:
         track.update(arms, now=0.0, rewards=np.zeros(7), columns=["c"], rows=values[:, None])
         assert (np.diff(track.view(arms, now=0.0).rows[:, 0]) > 0).all()
 
-    def test_residuals_are_those_of_the_view(self) -> None:
-        track = TrackRecord()
-        for now, arms in ((1.0, ["A", "B"]), (9.0, ["B", "C"])):
-            track.update(
-                arms, now=now, rewards=[0.0, 1.0], residual=np.array([-0.2, 0.7]),
-                information=np.array([0.1, 0.2]),
-            )  # fmt: skip
-        view = track.view(track.arms, now=20.0)
-        residual, information = track.residuals(20.0)
-        np.testing.assert_array_equal(residual, view.residual)
-        np.testing.assert_array_equal(information, view.information)
-
     def test_a_restored_record_is_the_same_to_the_bit(self) -> None:
         track = TrackRecord()
         track.update(
             ["A", "B"], now=1.0, rewards=[0.1, 1.0], columns=["rating"],
-            rows=np.array([[1.0], [2.0]]), residual=np.array([0.1, -0.1]),
-            information=np.array([0.2, 0.1]),
+            rows=np.array([[1.0], [2.0]]),
         )  # fmt: skip
         copy = TrackRecord()
         copy.restore(track.arms, track.columns, track.state())
@@ -158,49 +144,6 @@ class TestRows:
             columns=[f"c{i}" for i in range(11)], rows=np.zeros((n, 11)),
         )  # fmt: skip
         assert sum(array.nbytes for array in track.state().values()) <= 64 * n
-
-
-REPORTS = st.lists(
-    st.tuples(
-        st.lists(st.sampled_from("ABCDE"), min_size=1, max_size=4, unique=True),
-        st.sampled_from([100.0, 100.5, 103.0]),
-        st.sampled_from([(), ("volume",), ("volume", "rsi")]),
-        st.booleans(),
-    ),
-    max_size=8,
-)
-
-
-@given(REPORTS)
-def test_reports_wait_until_somebody_looks_and_leave_the_same_record(
-    reports: list[tuple[list[str], float, tuple[str, ...], bool]],
-) -> None:
-    """Whether each report is looked at or only the last one: the same arms, columns and bits."""
-    waited, looked = TrackRecord(), TrackRecord()
-    for number, (arms, now, columns, has_moments) in enumerate(reports):
-        k = len(arms)
-        rows = np.arange(k * len(columns), dtype=float).reshape(k, -1) + 100.0 * number
-        moments = np.linspace(0.1, 0.2, k) if has_moments else None
-        for track in (waited, looked):
-            track.update(
-                arms, now=now, rewards=np.linspace(0.0, 1.0, k), columns=columns,
-                rows=rows if columns else None, residual=moments, information=moments,
-            )  # fmt: skip
-        looked.view("A", now=now)
-    assert waited.arms == looked.arms
-    assert waited.columns == looked.columns
-    for name, array in waited.state().items():
-        np.testing.assert_array_equal(array, looked.state()[name])
-
-
-def test_what_waits_is_not_the_callers_array() -> None:
-    track = TrackRecord()
-    rewards, rows = np.array([1.0]), np.array([[5.0]])
-    track.update(["A"], now=1.0, rewards=rewards, columns=["volume"], rows=rows)
-    rewards[0], rows[0, 0] = 0.0, 7.0
-    view = track.view(["A"], now=1.0)
-    assert view.last_reward[0] == 1.0
-    assert view.rows[0, 0] == np.float16(np.arcsinh(5.0))
 
 
 class TestShrinkage:
@@ -244,38 +187,3 @@ class TestShrinkage:
         own = np.where(n > 0, total / np.maximum(n, 1e-300), overall)
         assert (means >= np.minimum(own, overall) - 1e-12).all()
         assert (means <= np.maximum(own, overall) + 1e-12).all()
-
-
-class TestEffects:
-    def simulate(self, variance: float, *, seed: int = 3) -> float:
-        """Estimate the effect variance of 3,000 arms that have it, 40 reports each, p = 0.3."""
-        rng = np.random.default_rng(seed)
-        n_arms, n, p = 3_000, 40, 0.3
-        effect = rng.normal(0.0, np.sqrt(variance), n_arms)
-        true = 1.0 / (1.0 + np.exp(-(np.log(p / (1 - p)) + effect)))
-        hits = rng.binomial(n, true)
-        return effect_variance(hits - n * p, np.full(n_arms, n * p * (1 - p)))
-
-    def test_chance_alone_switches_nothing_on(self) -> None:
-        """One standard error is taken off: 84 % of 40 markets expected at exactly 0.
-
-        0.7 is 2.4 standard errors below; what is left is far under any effect that matters.
-        """
-        estimates = np.array([self.simulate(0.0, seed=seed) for seed in range(40)])
-        assert (estimates == 0.0).mean() >= 0.7
-        assert estimates.max() < 0.01
-
-    def test_real_effects_come_back(self) -> None:
-        """Variance 0.25 logits^2: first-order moments and the error taken off cost under 20 %."""
-        assert self.simulate(0.25) == pytest.approx(0.25, rel=0.2)
-
-    def test_nothing_seen_is_no_variance(self) -> None:
-        assert effect_variance(np.zeros(4), np.zeros(4)) == 0.0
-        mean, spread = effect_posterior(np.array([3.0]), np.array([1.0]), 0.0)
-        assert (mean.item(), spread.item()) == (0.0, 0.0)
-
-    def test_posterior_by_hand(self) -> None:
-        """Variance 1/2, S = 3, V = 4: precision 2 + 4 = 6, mean 3/6, variance 1/6."""
-        mean, spread = effect_posterior(np.array([3.0]), np.array([4.0]), 0.5)
-        assert mean[0] == pytest.approx(0.5)
-        assert spread[0] == pytest.approx(1.0 / 6.0)

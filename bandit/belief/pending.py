@@ -1,0 +1,151 @@
+"""Reports of scans that have not ended: the belief learns from a scan when it is over.
+
+Which ratings are a scan's best share is known at its end, so a scan teaches once, as a whole, with
+final labels. Until then its reports are kept here. They are part of the state: a snapshot that
+another scan writes meanwhile holds them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.errors import IncompatibleStateError
+
+# Scans that may be open at a time. When another opens, the oldest is learned from as it stands.
+MOST_SCANS = 8
+# Reported arms of a scan that are kept; then they are learned from as they stand, so that a scan
+# of a million is learned in pieces. 20,000 rows of 60 columns are 5 MB.
+MOST_ARMS = 20_000
+
+_FIELDS = ("context", "reward", "rating", "rows")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one report said of k arms, failed evaluations left out; never changed in place.
+
+    Attributes
+    ----------
+    context : array (k, n_columns), float32
+        In the order of the belief's columns; those that were added later were unknown.
+    reward, rating : array (k,)
+        As judged in mid-scan; NaN = no rating.
+    rows : array (k, len(row_columns)), float32
+        Of the scanner's own table.
+    """
+
+    arms: tuple[str, ...]
+    row_columns: tuple[str, ...]
+    context: NDArray[np.floating]
+    reward: NDArray[np.floating]
+    rating: NDArray[np.floating]
+    rows: NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingScan:
+    """One scan that has not ended; never changed in place.
+
+    Attributes
+    ----------
+    time : float
+        Of the scan, days since the epoch.
+    hit_limit : float or None
+        Rating from which its outcomes are hits, as the latest report knew it.
+    reports : tuple of Report
+    n_arms : int
+        Rows in all reports.
+    """
+
+    time: float
+    hit_limit: float | None = None
+    reports: tuple[Report, ...] = ()
+    n_arms: int = 0
+
+    def add(self, report: Report, hit_limit: float | None) -> PendingScan:
+        """Return the scan with one more report."""
+        n_arms = self.n_arms + len(report.arms)
+        return PendingScan(self.time, hit_limit, (*self.reports, report), n_arms)
+
+    def contexts(self, n_columns: int) -> NDArray[np.float32]:
+        """Return the contexts of all reports as one; before a column was added it was unknown."""
+        joined = np.full((self.n_arms, n_columns), np.nan, np.float32)
+        start = 0
+        for report in self.reports:
+            rows, width = report.context.shape
+            joined[start : start + rows, :width] = report.context
+            start += rows
+        return joined
+
+    def all_of(self, name: str) -> NDArray[np.float64]:
+        """Return "reward" or "rating" of all reports, shape (n,)."""
+        parts = [getattr(report, name) for report in self.reports]
+        return np.concatenate(parts, dtype=np.float64)
+
+    def tables(self) -> Iterator[tuple[list[str], tuple[str, ...], NDArray[Any], slice]]:
+        """Yield arms, columns and rows of the scanner's tables, and the places of their reports.
+
+        Reports with the same columns come as one, which takes half as long, unless an arm comes
+        twice.
+        """
+        names = [arm for report in self.reports for arm in report.arms]
+        is_once = len(set(names)) == len(names)
+        start = 0
+        for key, group in groupby(
+            enumerate(self.reports), lambda item: (item[1].row_columns, is_once or item[0])
+        ):
+            reports = [report for _, report in group]
+            n = sum(len(report.arms) for report in reports)
+            rows = np.concatenate([report.rows for report in reports])
+            yield names[start : start + n], key[0], rows, slice(start, start + n)
+            start += n
+
+
+def state(
+    scans: Mapping[str, PendingScan],
+) -> tuple[list[dict[str, Any]], dict[str, NDArray[Any]]]:
+    """Return a JSON list and plain arrays, copies."""
+    listed, arrays = [], {}
+    for i, (scan_id, scan) in enumerate(scans.items()):
+        reports = [{"arms": list(r.arms), "row_columns": list(r.row_columns)} for r in scan.reports]
+        listed.append(
+            {"scan": scan_id, "time": scan.time, "hit_limit": scan.hit_limit, "reports": reports}
+        )
+        for j, report in enumerate(scan.reports):
+            for name in _FIELDS:
+                arrays[f"pending_{i}_{j}_{name}"] = getattr(report, name).copy()
+    return listed, arrays
+
+
+def restored(
+    listed: Sequence[Mapping[str, Any]], arrays: Mapping[str, NDArray[Any]]
+) -> dict[str, PendingScan]:
+    """Rebuild what `state` returned.
+
+    Raises
+    ------
+    IncompatibleStateError
+        When an array is missing.
+    """
+    scans = {}
+    for i, scan in enumerate(listed):
+        reports = []
+        for j, noted in enumerate(scan["reports"]):
+            names = [f"pending_{i}_{j}_{name}" for name in _FIELDS]
+            if any(name not in arrays for name in names):
+                raise IncompatibleStateError(
+                    f"the stored state names an open scan {scan['scan']!r} and lacks its reports; "
+                    "use another ruleset name"
+                )
+            values = [np.array(arrays[name]) for name in names]
+            reports.append(Report(tuple(noted["arms"]), tuple(noted["row_columns"]), *values))
+        limit = None if scan["hit_limit"] is None else float(scan["hit_limit"])
+        n_arms = sum(len(report.arms) for report in reports)
+        scans[str(scan["scan"])] = PendingScan(float(scan["time"]), limit, tuple(reports), n_arms)
+    return scans

@@ -1,0 +1,117 @@
+"""The very first scan: what its ratings say of the arms that remain, while hits are few.
+
+Fifty graded ratings a batch say more than the two hits among them. A ridge regression of their
+normal scores on the features orders what remains. It counts for less with every hit, and only as
+far as hits do come with high ratings, which is learned along the way.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, ndtri
+
+from bandit.belief.ranks import percentiles
+from bandit.choice.scores import SharedScores
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+# Standard deviations of the scores that the hint is worth at first, and hits that halve it.
+_WORTH, _FADE = 2.0, 8.0
+# A priori a hit's log odds rise by N(1, 1) with each standard deviation of the rating.
+_SLOPE, _VARIANCE, _INTERCEPT_VARIANCE = 1.0, 1.0, 4.0
+
+
+class RatingHint:
+    """What ratings say of the arms of a scan that nothing was learned before.
+
+    Parameters
+    ----------
+    shared : SharedScores
+    is_sure : bool
+        Hits are the best ratings by definition.
+    """
+
+    def __init__(self, shared: SharedScores, *, is_sure: bool, rng: np.random.Generator) -> None:
+        self._shared, self._is_sure, self._rng = shared, is_sure, rng
+        self.added: Array | float = 0.0  # to the scores of all arms, (n,)
+
+    def look_around(self, best: Index, free: Index) -> Index:
+        """Replace half of the `best` of the `free` arms by those that would teach the most."""
+        precision = self._shared.posterior.prior_precision
+        free = self._rng.permutation(free)  # ties never mean input order
+        chosen = free[spread_out(self._shared.features(free), precision, best.size // 2)]
+        return np.concatenate([chosen, best[~np.isin(best, chosen)]])[: best.size]
+
+    def learn(self, rows: Index, rating: Array, reward: Array, is_free: NDArray[np.bool_]) -> None:
+        """Learn from every arm that was reported.
+
+        Parameters
+        ----------
+        rows, rating, reward : array, shape (k,)
+        is_free : array of bool, shape (n,)
+            Arms that remain.
+        """
+        known = ~np.isnan(rating)
+        if not known.any() or not is_free.any():
+            return
+        rows, rating, reward = rows[known], rating[known], reward[known]
+        shared = self._shared
+        w, z = ridge(shared.features(rows), rating, shared.posterior.prior_precision)
+        predicted = shared.linear(w)
+        left = predicted[is_free]
+        slope = _SLOPE if self._is_sure else slope_of(z, reward, shared.posterior.prior_mean[0])
+        by = float(np.clip(slope, -1.0, 1.0)) * _WORTH * _FADE / (_FADE + float(reward.sum()))
+        by *= float(shared.mean[is_free].std()) / max(float(left.std()), 1e-9)
+        self.added = by * (predicted - left.mean())
+
+
+def spread_out(X: Array, precision: Array, k: int) -> Index:
+    """Return k rows of X (n, d) that would teach the most, each beside those before it.
+
+    The row of the largest posterior variance comes next (greedy D-optimal design).
+    """
+    half = X / np.sqrt(precision)
+    chosen = np.empty(k, np.intp)
+    for i in range(k):
+        variance = np.einsum("nd,nd->n", half, half)
+        variance[chosen[:i]] = -1.0
+        chosen[i] = at = int(variance.argmax())
+        most = max(float(variance[at]), 1e-12)
+        # Seen once, a direction keeps 1 / (1 + variance) of it.
+        shrunk = (1.0 - 1.0 / np.sqrt(1.0 + most)) / most
+        half -= np.outer(half @ half[at], shrunk * half[at])
+    return chosen
+
+
+def ridge(X: Array, rating: Array, precision: Array) -> tuple[Array, Array]:
+    """Return weights (d,) that predict the normal scores of ratings (k,), and these."""
+    z = np.asarray(ndtri(percentiles(rating)), np.float64)
+    return np.asarray(np.linalg.solve(np.diag(precision) + X.T @ X, X.T @ z)), z
+
+
+def slope_of(z: Array, reward: Array, base: float) -> float:
+    """Return by how much a hit's log odds rise with each standard deviation z (k,) of the rating.
+
+    Parameters
+    ----------
+    base : float
+        Log odds of a hit a priori.
+    """
+    a, slope = base, _SLOPE
+    for _ in range(20):
+        p = expit(a + slope * z)
+        v = p * (1.0 - p)
+        gradient = np.array([
+            (reward - p).sum() - (a - base) / _INTERCEPT_VARIANCE,
+            ((reward - p) * z).sum() - (slope - _SLOPE) / _VARIANCE,
+        ])  # fmt: skip
+        cross = (v * z).sum()
+        curvature = np.array([
+            [v.sum() + 1.0 / _INTERCEPT_VARIANCE, cross],
+            [cross, (v * z * z).sum() + 1.0 / _VARIANCE],
+        ])  # fmt: skip
+        step = np.linalg.solve(curvature, gradient).clip(-1.0, 1.0)
+        a, slope = a + step[0], slope + step[1]
+    return float(slope)
