@@ -23,6 +23,17 @@ class StoreRefusedError(StoreError):
     """The server answered no (password, rights, memory, read-only); retrying will not help."""
 
 
+class EntryTooLargeError(StoreRefusedError):
+    """The server takes no entry of this size; smaller ones it does."""
+
+
+class JournalChangedError(StoreError):
+    """The journal is not the one that was read before: it lost entries, or its base was replaced.
+
+    What was folded of it is no prefix of it any more. Load the snapshot, and read from there.
+    """
+
+
 class CorruptStateError(StoreError):
     """A stored blob is damaged or not ours; the message names the key."""
 

@@ -297,6 +297,32 @@ def final_limit(share: float, ratings: Array) -> float:
     return limit_above(known, share * known.size) if known.size else math.inf
 
 
+def final_hits(
+    rule: RewardRule, rating: Array, is_signal: Array, limit: float | None = None
+) -> NDArray[np.bool_]:
+    """Return which outcomes of a scan that is over are hits, shape (k,); failures are none.
+
+    Parameters
+    ----------
+    rating, is_signal : array, shape (k,)
+        See `RewardRule.judge`.
+    limit : float, optional
+        Rating that the top share starts at, where not all was seen; by default that of all these
+        ratings.
+
+    Examples
+    --------
+    Where nearly all ratings are the same, what stands out are the hits:
+
+    >>> final_hits(TopShare(0.4), np.array([0.0, 0.0, 0.0, 0.0, 7.0]), np.zeros(5))
+    array([False, False, False, False,  True])
+    """
+    if rule.expected_share is not None and limit is None:
+        limit = final_limit(rule.expected_share, rating)
+    reward = rule.judge(rating, is_signal, math.nan if limit is None else limit)
+    return np.asarray(final_rewards(rule, rating, reward, limit) >= HIT)
+
+
 def limit_above(ordered: Array, n_hits: float) -> float:
     """Return the rating that `n_hits` of all ratings reach, and never all of them.
 

@@ -108,7 +108,7 @@ def _journaled(store: Store, n: int, ruleset: str = RULES) -> tuple[Counter[tupl
 def _same_belief(store: Store, ruleset: str = RULES) -> bool:
     """Whether opening gives, bit for bit, what folding the journal from zero gives."""
     reopened = _ranker(store, ruleset).learned.ranker
-    return _digest(reopened) == _digest(fold_journal(store, ruleset, SETTINGS))
+    return _digest(reopened) == _digest(fold_journal(store, ruleset, SETTINGS).belief)
 
 
 # -- 1: the server is killed
@@ -168,8 +168,8 @@ def kill_server(n_kills: int, n: int = 400, seed: int = 0) -> Row:
         unharmed = SqliteStore()
         for entry in recorder.sent:
             unharmed.append_sealed(RULES, entry)
-        reference = _digest(fold_journal(unharmed, RULES, SETTINGS))
-        is_equal = _digest(fold_journal(spooling, RULES, SETTINGS)) == reference
+        reference = _digest(fold_journal(unharmed, RULES, SETTINGS).belief)
+        is_equal = _digest(fold_journal(spooling, RULES, SETTINGS).belief) == reference
         is_equal = is_equal and _same_belief(spooling) and n_failures == 0
         status = spooling.status
         spooling.close()
@@ -372,7 +372,7 @@ def scan_beside(n_rounds: int, n: int = 300) -> Row:
             n_outcomes += len(counts)
             n_twice += sum(times > 1 for times in counts.values())
             n_foreign += 2 * n_rounds * n - len(counts)
-            folded = _digest(fold_journal(store, ruleset, SETTINGS))
+            folded = _digest(fold_journal(store, ruleset, SETTINGS).belief)
             is_equal &= folded == last and _same_belief(store, ruleset)
         store.close()
     return Row(

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -80,6 +81,11 @@ CASES = {
     "reversal": Case(lambda: _data.rule_log("reversal"), 0.84, 0.975),
     "squeeze": Case(lambda: _data.rule_log("squeeze"), 0.89, 0.98),
     "same-day": Case(_data.ratings_log, 0.83, 0.98, same_day=True),
+    # The other scanners' first scans: the mean of all five is asked for.
+    **{
+        f"cold-{name}": Case(partial(_data.rule_log, name), math.nan, math.nan, cold=True)
+        for name in ("breakout", "volume_surge", "squeeze", "reversal")
+    },
 }
 
 
@@ -248,6 +254,39 @@ def stopping(report: ReplayReport) -> Row | None:
     }
 
 
+def beginning(report: ReplayReport, order: str) -> Row:
+    """What the first scans of a cold case found: the very first, and the second to the tenth."""
+    metrics = np.array(report.results[order].metrics, object).reshape(-1, COLD_SCANS)
+    found: Row = {}
+    for part, its in (("first", metrics[:, :1]), ("2_to_10", metrics[:, 1:10])):
+        for measure in ("recall_10", "recall_25"):
+            found[f"{part}_{measure}"] = float(
+                np.nanmean([getattr(each, measure) for each in its.ravel()])
+            )
+    ranks = [each.first_hit_rank for each in metrics[:, 0]]
+    found["first_hit_rank"] = float(np.nanmedian(ranks))
+    return found
+
+
+def beginnings(name: str, report: ReplayReport) -> Table:
+    """The first scans of a cold case for people."""
+    shown = Table(
+        title=f"{name} · {N_STARTS} starts from an empty store", title_justify="left", box=None,
+        padding=(0, 2, 0, 0),
+    )  # fmt: skip
+    shown.add_column("order", no_wrap=True)
+    for heading in ("first: 10 %", "25 %", "first hit at", "2 to 10: 10 %", "25 %"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for order in report.results:
+        its = {key: float(str(value)) for key, value in beginning(report, order).items()}
+        shown.add_row(
+            order, _shown(its["first_recall_10"]), _shown(its["first_recall_25"]),
+            f"{its['first_hit_rank']:.0f}", _shown(its["2_to_10_recall_10"]),
+            _shown(its["2_to_10_recall_25"]),
+        )  # fmt: skip
+    return shown
+
+
 def rows(name: str, report: ReplayReport) -> list[Row]:
     """The rows of one case for machines: whole period, held-out part, differences to scanrank."""
     found = []
@@ -267,6 +306,8 @@ def rows(name: str, report: ReplayReport) -> list[Row]:
                 row[f"scanrank_ahead_{measure}"] = _known(ahead.mean)
                 row[f"scanrank_ahead_{measure}_low"] = _known(ahead.low)
                 row[f"scanrank_ahead_{measure}_high"] = _known(ahead.high)
+        if CASES[name].cold:
+            row.update(beginning(report, order))
         if order == UNTIL:
             row.update({f"stop_{key}": value for key, value in (stopping(report) or {}).items()})
         found.append(row)
@@ -376,6 +417,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report = joined_case(name, done, *how)
             all_rows += rows(name, report)
             console.print(table(name, report), "")
+            if CASES[name].cold:
+                console.print(beginnings(name, report), "")
             if chosen.json is not None:  # after each case: a long run that ends early keeps them
                 chosen.json.write_text(json.dumps(all_rows, indent=2, allow_nan=False) + "\n")
     for name, its in wanted.items():

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from scanner_adapter.errors import InvalidOutcomeError as InvalidOutcomeError
     from scanner_adapter.errors import ScanStateError as ScanStateError
     from scanner_adapter.feed import ResultFeed as ResultFeed
+    from scanner_adapter.group import GroupScan as GroupScan
+    from scanner_adapter.group import RankerGroup as RankerGroup
     from scanner_adapter.inputs.outcomes import TECHNIC_ROWS as TECHNIC_ROWS
     from scanner_adapter.inputs.outcomes import Outcome as Outcome
     from scanner_adapter.inputs.outcomes import RowMap as RowMap
@@ -54,6 +56,7 @@ _NAMES = {
         "ScanStateError",
     ),
     "scanner_adapter.feed": ("ResultFeed",),
+    "scanner_adapter.group": ("GroupScan", "RankerGroup"),
     "scanner_adapter.inputs.outcomes": ("Outcome", "RowMap", "TECHNIC_ROWS"),
     "scanner_adapter.run.progress": ("Progress", "five_arguments", "log_progress", "rich_progress"),
     "scanner_adapter.run.stop_rules": (

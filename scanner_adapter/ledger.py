@@ -99,6 +99,7 @@ class Ledger:
         self.worked_before = np.zeros(n, bool)
         self.last_good: str | None = None
         self.streak = ErrorStreak()
+        self.is_steered_elsewhere = False  # symbols were chosen by no draw of this scan
         self.sizes: list[int] = []
         self.started = started
         self.opened_at = time.time()
@@ -131,6 +132,11 @@ class Ledger:
         self.batch_of[places] = self.n_batches
         self.sizes.append(places.size)
         return tuple(map(self.symbols.__getitem__, places.tolist()))
+
+    def has_handed_out(self, symbol: str) -> bool:
+        """Whether a symbol was handed out here; False if it is none of the universe."""
+        place = self.place.get(symbol)
+        return place is not None and bool(self.is_handed_out[place])
 
     def put_back(self, places: Places) -> Places:
         """Let places that others held be chosen again; return those that were free to be."""

@@ -245,7 +245,8 @@ class SymbolRanker:
             When the scan runs, with its timezone; by default the clock.
         scan_id : str, optional
             By default a new one. The id of an interrupted scan continues it: what was reported
-            counts, and is not handed out again.
+            counts, and is not handed out again. Who continues or joins a scan must have its reward
+            rule, settings, symbols in their order and sub-scores; its mode is that of the opening.
         shared : bool
             Whether other workers scan the same universe under the same `scan_id` at the same
             time. Each batch is then claimed in the store, and every worker learns from all
@@ -262,7 +263,8 @@ class SymbolRanker:
         Raises
         ------
         InvalidInputError, InvalidContextError, InvalidBarsError
-            For an empty universe, repeated symbols, or inputs that do not fit; nothing is stored.
+            For an empty universe, repeated symbols, or inputs that do not fit, be it to each other
+            or to the scan that is joined; nothing is stored.
         """
         from scanner_adapter.scan.scan import Scan
         from scanner_adapter.scan.settling import opened_by, settle_left_scans
@@ -296,6 +298,11 @@ class SymbolRanker:
                 choice = choose_mode(self.mode, self.rollout, rng)
             else:
                 choice = ModeChoice(origin.mode)
+            opened = None
+            if known_id is not None and choice.mode != "off":
+                opened = self.learned.opening_of(scan_id)
+                if opened is not None and origin is None:
+                    choice = _mode_of(opened, scan_id, choice)
             live, failure, share, kept, worked, again = None, None, None, None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
@@ -317,7 +324,8 @@ class SymbolRanker:
                     market = self._facts(names, now, **inputs)
                     settle_left_scans(self.learned, scan_id)
                     live, kept, worked = self._open(
-                        scan_id, names, market, scan_time, mode=choice.mode, origin=origin,
+                        scan_id, names, market, scan_time, mode=choice, origin=origin,
+                        opened=opened,
                         by=opened_by(is_shared=shared, lease_s=lease_s),
                     )  # fmt: skip
                 except _CALLERS_ERRORS:
@@ -364,6 +372,46 @@ class SymbolRanker:
                 log.warning("scanrank failed (%s); the given order stands", error, exc_info=error)
                 return names
             return tuple(names[place] for place in np.concatenate(chosen))
+
+    def spawn_rng(self) -> np.random.Generator:
+        """Return further random numbers from the ranker's seed."""
+        with self._lock:
+            return self._rng.spawn(1)[0]
+
+    def hits(self, scan_id: str) -> tuple[str, ...]:
+        """Return the high-value symbols of a scan, in order of reporting, from the journal.
+
+        For scans that start where another one ended: `symbols=ranker.hits(scan_id)`.
+
+        Parameters
+        ----------
+        scan_id : str
+            A scan of this ruleset, by any process; what was reported so far, if it is still open.
+
+        Raises
+        ------
+        InvalidInputError
+            For a scan that the journal does not hold.
+        StoreError
+        """
+        with self._lock:
+            entries = list(self.learned.entries_of(check_name("scan_id", scan_id)))
+        if not entries:
+            raise InvalidInputError(
+                f"scan {scan_id!r} is not in the journal of ruleset {self.ruleset!r}; give the "
+                "scan_id of one that has reported something"
+            )
+        limits = [e.header["hit_limit"] for e in entries if e.header.get("hit_limit") is not None]
+        hits: list[str] = []
+        for entry in entries:
+            if entry.kind != "report":
+                continue
+            if limits:  # a top share: which rating it starts at is known at the end
+                is_hit = np.asarray(entry.arrays["rating"]) >= limits[-1]
+            else:
+                is_hit = np.asarray(entry.arrays["reward"]) >= 0.5
+            hits += [arm for arm, yes in zip(entry.arms, is_hit.tolist(), strict=True) if yes]
+        return tuple(dict.fromkeys(hits))
 
     def compare(self) -> Comparison:
         """Compare prioritised scans with those in the given order, see `Comparison`."""
@@ -413,17 +461,28 @@ class SymbolRanker:
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
-        mode: Mode | None, origin: Provenance | None = None, by: Mapping[str, Any] | None = None,
+        mode: ModeChoice | None, origin: Provenance | None = None,
+        opened: Mapping[str, Any] | None = None, by: Mapping[str, Any] | None = None,
     ) -> tuple[OpenScan, LoadingCodec | None, NDArray[np.bool_]]:  # fmt: skip
-        """Open a scan; with a mode, announce it in the journal."""
+        """Open a scan; with a mode, announce it in the journal, or join the one that is `opened`.
+
+        Raises
+        ------
+        InvalidContextError
+            If it cannot be joined, see `provenance.disagreement`.
+        """
         from bandit.choice.open_scan import OpenScan
         from scanner_adapter.inputs.context import scan_context
         from scanner_adapter.inputs.loadings import LoadingCodec
-        from scanner_adapter.state.provenance import origin_note
+        from scanner_adapter.state.provenance import market_names, opening_note
 
         if not self.similarity:
             facts = replace(facts, loadings=facts.loadings[:, :0], loading_names=())
         rng = self._rng.spawn(1)[0] if origin is None else origin.rng()
+        if opened is not None:  # sub-scores that nobody has had are none of the scan's
+            met = np.flatnonzero((~np.isnan(facts.values)).any(axis=0)).tolist()
+            theirs = market_names(opened["columns"])
+            facts = facts.only({*theirs, *(facts.names[i] for i in met)})
         kept = None
         if self.learned.keeps_journal:
             kept = LoadingCodec(facts.loading_names, facts.loadings)
@@ -432,16 +491,23 @@ class SymbolRanker:
         if mode is not None:
             header = {
                 "scan_time": scan_time,
-                "mode": mode,
+                "mode": mode.mode,
+                "rollout": mode.rollout,
                 "n_symbols": len(names),
                 "columns": list(columns),
                 "as_of": facts.as_of,
                 "by": None if by is None else dict(by),
             }
             if kept is not None:
-                header |= origin_note(rng, self.learned.settings, names, facts, kept)
+                header |= opening_note(rng, self.learned.settings, names, facts, kept)
+            if opened is not None:
+                _check_joins(scan_id, opened, header)
             _warn_of_going_back(self.learned, facts.as_of, scan_time)
-            self.learned.event(scan_id, "open", header)
+            receipt = self.learned.event(scan_id, "open", header)
+            if opened is None and not receipt.accepted.all():  # another worker was faster
+                opened = self.learned.opening_of(scan_id)
+                if opened is not None:
+                    _check_joins(scan_id, opened, header)
         live = OpenScan.open(self.learned.ranker,
             scan_id, names, values, columns, rng=rng,
             loadings=facts.loadings, blocks=facts.blocks,
@@ -496,6 +562,41 @@ def _surviving(store: Store) -> Store:
     from bandit.stores.spool import SpoolingStore
 
     return SpoolingStore(cast("SealedStore", store))
+
+
+def _mode_of(opened: Mapping[str, Any], scan_id: str, mine: ModeChoice) -> ModeChoice:
+    """Return the mode of the scan that is joined: a scan has one."""
+    theirs = ModeChoice(check_mode(opened["mode"]), opened.get("rollout"))
+    if theirs.mode != mine.mode:
+        log.warning(
+            "scan %s was opened in mode %s and goes on in it; this worker's own would have been %s",
+            scan_id, theirs.mode, mine.mode,
+        )  # fmt: skip
+    return theirs
+
+
+def _check_joins(scan_id: str, opened: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    """Refuse to join a scan that rests on something else, and say what may differ and does."""
+    from scanner_adapter.state.provenance import disagreement
+
+    if "settings" not in opened or "settings" not in mine:
+        return  # nothing is journaled
+    why = disagreement(opened, mine)
+    if why is not None:
+        raise InvalidContextError(
+            f"scan {scan_id} was opened with {why}: give what it was opened with, or another "
+            "scan_id"
+        )
+    if opened["digest"] != mine["digest"]:
+        log.warning(
+            "scan %s was opened with other facts (as of %s, here %s): bars, events or sectors "
+            "differ; each worker ranks by its own", scan_id, opened["as_of"], mine["as_of"],
+        )  # fmt: skip
+    if opened["scanrank"] != mine["scanrank"]:
+        log.warning(
+            "scan %s was opened by scanrank %s, this is %s; both learn alike",
+            scan_id, opened["scanrank"], mine["scanrank"],
+        )  # fmt: skip
 
 
 def _warn_of_going_back(learned: LearnedState, as_of: str | None, scan_time: float) -> None:

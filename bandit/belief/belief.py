@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ from bandit.belief.weights import (
     laplace_step,
     learn_prior_precision,
 )
-from bandit.checks import as_arms, as_kind, as_number, as_rewards, as_texts
+from bandit.checks import as_kind, as_number, as_texts
 from bandit.errors import IncompatibleStateError, InvalidInputError
 from bandit.rewards import RewardRule, TopShare, as_rule, final_rewards
 
@@ -61,6 +61,8 @@ _PRIOR_SD = {
     Kind.PRODUCT: 0.4,
 }
 _PRECISION_BOUNDS = (0.1, 1e4)
+# What a snapshot keeps of the shared weights; the prior's mean follows the settings.
+_POSTERIOR = ("prior_precision", "data_precision", "data_shift")
 # Prior precisions are learned anew before each of the first scans, and later before some: one scan
 # of hundreds hardly moves them.
 _EARLY_SCANS, _PRIOR_EVERY = 20, 4
@@ -231,28 +233,14 @@ class Belief:
         self._advance(scan_time)
         columns, row_columns = header["columns"], tuple(header.get("row_columns", ()))
         self._add_columns(columns)
-        _check_shapes(arrays, len(arms), len(columns), len(row_columns))
-        arms = as_arms(arms)
         context = self.align(np.asarray(arrays["context"]), columns, len(arms))
-        reward, rows = np.asarray(arrays["reward"]), arrays.get("rows")
-        ok = np.flatnonzero(~np.isnan(reward))
-        if ok.size == 0:
+        report = Report.of(arms, context, arrays, row_columns)
+        if report is None:
             return
-        as_rewards(reward[ok], n=ok.size)
-        if rows is None:
-            row_columns, rows = (), np.empty((len(arms), 0), np.float32)
-        report = Report(
-            tuple([arms[i] for i in ok.tolist()]) if ok.size < len(arms) else arms,
-            row_columns,
-            context[ok].astype(np.float32, copy=False),
-            reward[ok],
-            np.asarray(arrays.get("rating", np.full(reward.size, np.nan)))[ok],
-            np.asarray(rows)[ok],
-        )  # failed evaluations teach nothing
         scan = self.pending.get(scan_id) or PendingScan(scan_time)
         scan = scan.add(report, _known(header.get("hit_limit")))
         self.pending = {**self.pending, scan_id: scan}
-        self.n_reports += ok.size
+        self.n_reports += len(report.arms)
         if header.get("is_late"):  # of a scan that was closed and resumed: no end is to come
             self._settle(scan_id)
         elif scan.n_arms >= MOST_ARMS:
@@ -427,13 +415,8 @@ class Belief:
             "arms": list(self.track.arms),
             "row_columns": list(self.track.columns),
             "pattern": dict(self.pattern_strength.variance),
-            "recall": [
-                self.recall.actual,
-                self.recall.expected,
-                self.recall.excess,
-                self.recall.weight,
-            ],
-            "coverage": [self.coverage.left_out, self.coverage.weight],
+            "recall": list(astuple(self.recall)),
+            "coverage": list(astuple(self.coverage)),
             "trust": [float(trust.data_precision[0, 0]), float(trust.data_shift[0])],
             "pending": listed,
             "limit": None if np.isnan(self.limit) else self.limit,
@@ -442,17 +425,12 @@ class Belief:
             "n_reports": self.n_reports,
             "n_observed": self.posterior.n_observed,
         }
-        arrays = {
-            "prior_mean": self.posterior.prior_mean.copy(),
-            "prior_precision": self.posterior.prior_precision.copy(),
-            "data_precision": self.posterior.data_precision.copy(),
-            "data_shift": self.posterior.data_shift.copy(),
+        arrays = {name: getattr(self.posterior, name).copy() for name in _POSTERIOR}
+        arrays |= {
             "cell_precision": self.cells.precision.copy(),
             "cell_shift": self.cells.shift.copy(),
-            **pending,
-            **self.track.state(),
         }
-        return header, arrays
+        return header, {**arrays, **pending, **self.track.state()}
 
     @classmethod
     def from_state(
@@ -491,13 +469,8 @@ class Belief:
                 f"{mean.size}: they cross other columns; use the former setting, or another "
                 "ruleset name"
             )
-        posterior = WeightPosterior(
-            mean,
-            np.array(arrays["prior_precision"], np.float64),
-            np.array(arrays["data_precision"], np.float64),
-            np.array(arrays["data_shift"], np.float64),
-            float(header["n_observed"]),
-        )
+        p0, data, shift = (np.array(arrays[name], np.float64) for name in _POSTERIOR)
+        posterior = WeightPosterior(mean, p0, data, shift, float(header["n_observed"]))
         ranker._believe(posterior)
         ranker.cells = ranker.cells.restored(
             arrays["cell_precision"], arrays["cell_shift"], header["trust"]
@@ -517,15 +490,3 @@ class Belief:
 
 def _known(value: Any) -> float | None:
     return None if value is None else float(value)
-
-
-def _check_shapes(arrays: Mapping[str, Any], k: int, n_columns: int, n_row_columns: int) -> None:
-    expected = {
-        "reward": (k,), "rating": (k,), "context": (k, n_columns), "rows": (k, n_row_columns)
-    }  # fmt: skip
-    for name, shape in expected.items():
-        if name in arrays and np.shape(arrays[name]) != shape:
-            raise InvalidInputError(
-                f"{name} of the report has shape {np.shape(arrays[name])}, expected {shape}: one "
-                f"row for each of {k} arms"
-            )

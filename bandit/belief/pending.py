@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.errors import IncompatibleStateError
+from bandit.checks import as_arms, as_rewards
+from bandit.errors import IncompatibleStateError, InvalidInputError
 
 # Scans that may be open at a time. When another opens, the oldest is learned from as it stands.
 MOST_SCANS = 8
@@ -46,6 +47,42 @@ class Report:
     reward: NDArray[np.floating]
     rating: NDArray[np.floating]
     rows: NDArray[np.floating]
+
+    @classmethod
+    def of(
+        cls,
+        arms: Sequence[str],
+        context: NDArray[np.floating],
+        arrays: Mapping[str, Any],
+        row_columns: tuple[str, ...],
+    ) -> Report | None:
+        """Check a journaled report, and leave out what failed; None if all did.
+
+        Raises
+        ------
+        InvalidInputError
+            For shapes that do not fit, repeated arms, or rewards outside [0, 1].
+        """
+        k = len(arms)
+        reward, rating = (np.asarray(arrays.get(n, np.full(k, np.nan))) for n in _FIELDS[1:3])
+        if "rows" not in arrays:
+            row_columns = ()
+        rows = np.asarray(arrays.get("rows", np.empty((k, 0), np.float32)))
+        met = {"reward": (reward, (k,)), "rating": (rating, (k,)),
+               "rows": (rows, (k, len(row_columns)))}  # fmt: skip
+        for name, (values, shape) in met.items():
+            if values.shape != shape:
+                raise InvalidInputError(
+                    f"{name} of the report has shape {values.shape}, expected {shape}: one row "
+                    f"for each of {k} arms"
+                )
+        names, ok = as_arms(arms), np.flatnonzero(~np.isnan(reward))
+        as_rewards(reward[ok], n=ok.size)
+        whole = cls(names, row_columns, context.astype(np.float32), reward, rating, rows)
+        if ok.size == k:
+            return whole
+        few = [getattr(whole, name)[ok] for name in _FIELDS]
+        return cls(tuple(names[i] for i in ok.tolist()), row_columns, *few) if ok.size else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,11 +80,12 @@ def top_k(scores: NDArray[np.floating], k: int, rng: np.random.Generator) -> Ind
         chosen = np.arange(n)
     else:
         chosen = np.argpartition(scores, n - k)[n - k :]
-        edge = scores[chosen].min()
-        n_tied = np.count_nonzero(scores == edge)
-        above = chosen[scores[chosen] > edge]
-        if n_tied > k - above.size:
-            tied = rng.choice(np.flatnonzero(scores == edge), k - above.size, replace=False)
+        best = scores[chosen]
+        edge = best.min()
+        tied = (scores == edge).nonzero()[0]
+        above = chosen[best > edge]
+        if tied.size > k - above.size:
+            tied = rng.choice(tied, k - above.size, replace=False)
             chosen = np.concatenate([above, tied])
     order = np.lexsort((rng.random(chosen.size), -scores[chosen]))
     return np.asarray(chosen[order], np.intp)

@@ -19,6 +19,8 @@ Index = NDArray[np.intp]
 
 # Standard deviations of the scores that the hint is worth at first, and hits that halve it.
 _WORTH, _FADE = 2.0, 8.0
+# Arms among which the first batch looks around.
+_LOOK_AT = 5_000
 # A priori a hit's log odds rise by N(1, 1) with each standard deviation of the rating.
 _SLOPE, _VARIANCE, _INTERCEPT_VARIANCE = 1.0, 1.0, 4.0
 
@@ -40,7 +42,7 @@ class RatingHint:
     def look_around(self, best: Index, free: Index) -> Index:
         """Replace half of the `best` of the `free` arms by those that would teach the most."""
         precision = self._shared.posterior.prior_precision
-        free = self._rng.permutation(free)  # ties never mean input order
+        free = self._rng.permutation(free)[:_LOOK_AT]  # ties never mean input order
         chosen = free[spread_out(self._shared.features(free), precision, best.size // 2)]
         return np.concatenate([chosen, best[~np.isin(best, chosen)]])[: best.size]
 
@@ -73,15 +75,15 @@ def spread_out(X: Array, precision: Array, k: int) -> Index:
     The row of the largest posterior variance comes next (greedy D-optimal design).
     """
     half = X / np.sqrt(precision)
+    variance = np.einsum("nd,nd->n", half, half)
+    known = np.empty((k, len(X)))  # what each chosen row says of all, as in a Cholesky factor
     chosen = np.empty(k, np.intp)
     for i in range(k):
-        variance = np.einsum("nd,nd->n", half, half)
-        variance[chosen[:i]] = -1.0
         chosen[i] = at = int(variance.argmax())
-        most = max(float(variance[at]), 1e-12)
-        # Seen once, a direction keeps 1 / (1 + variance) of it.
-        shrunk = (1.0 - 1.0 / np.sqrt(1.0 + most)) / most
-        half -= np.outer(half @ half[at], shrunk * half[at])
+        column = half @ half[at] - known[:i, at] @ known[:i]
+        known[i] = column / np.sqrt(1.0 + variance[at])
+        variance -= known[i] ** 2
+        variance[at] = -np.inf
     return chosen
 
 

@@ -45,8 +45,6 @@ Index = NDArray[np.intp]
 _NOTE_ALL_UP_TO, _NOTE_UP_TO = 1_000, 20_000
 # Arms over which learned weights of groups are judged.
 _WEIGHED = 1_000
-# Arms of a first scan up to which ratings give a hint: its regression looks at all of them.
-_HINT_UP_TO = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ class OpenScan:
         self._scale = ranker.settings.exploration * ranker.coverage.expected_left_out
         self.shared = SharedScores(ranker, context, rng, self._scale)
         self._hint: RatingHint | None = None
-        if ranker.n_scans == 0 and n <= _HINT_UP_TO and self._scale > 0.0:
+        if ranker.n_scans == 0 and self._scale > 0.0:
             self._hint = RatingHint(self.shared, is_sure=share is not None, rng=rng)
         self._n_selects = self._n_rewards = 0
         self._step_of = np.full(n, -1)
@@ -212,6 +210,12 @@ class OpenScan:
         """Let arms remain no longer, as if they had been chosen."""
         self.is_available[rows] = False
 
+    def admit(self, rows: Index) -> None:
+        """Take arms that were chosen elsewhere, as if they had been chosen here."""
+        self._note_expected_left()
+        self._predicted[rows] = self.predict(rows).probability
+        self.take(rows)
+
     def put_back(self, rows: Index) -> None:
         """Let arms that were chosen, but will not be scanned here, remain again."""
         self.is_available[rows[~self.is_reported[rows]]] = True
@@ -221,7 +225,7 @@ class OpenScan:
         today = self.pattern.moments.draw(self.rng, 1, self._scale)[0]
         scores = self.shared.next_draw() + self._today(today)
         if self._hint is not None:
-            scores = scores + self._hint.added
+            scores += self._hint.added
         if boost is not None:
             scores = scores + boost
         self._n_selects += 1
@@ -243,7 +247,7 @@ class OpenScan:
 
     def predict(self, rows: Index) -> Prediction:
         """Predict the rewards of `rows` (positions, shape (m,)) from everything known now."""
-        today = self.pattern.loadings.take(rows, axis=0) @ self.pattern.moments.mean
+        today = self.pattern.loadings[rows] @ self.pattern.moments.mean
         logit = self.shared.mean.take(rows) + today + self.level
         return Prediction(logit, expit(logit))
 

@@ -40,7 +40,7 @@ class Receipt:
     previous: str  # last position before this append ("0-0": empty); others wrote if it is not ours
     accepted: NDArray[np.bool_]  # (k,): the arms whose first outcome this was
     is_spooled: bool = False  # kept on disk, to be sent when the store answers again
-    has_lost_entries: bool = False  # the journal lacks an entry this client was told it has
+    generation: str = ""  # of the journal after this append; see `Store.generation`
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,40 @@ class Store(Protocol):
         ...
 
     def read(
-        self, ruleset: str, *, after: str = "0-0", limit: int | None = None
+        self,
+        ruleset: str,
+        *,
+        after: str = "0-0",
+        limit: int | None = None,
+        generation: str | None = None,
     ) -> Iterator[Entry]:
-        """Yield entries after a position, in journal order, fetching pages as it goes."""
+        """Yield entries after a position, in journal order, fetching pages as it goes.
+
+        Parameters
+        ----------
+        generation : str, optional
+            That in which `after` was read. None: nothing is checked.
+
+        Raises
+        ------
+        JournalChangedError
+            The journal is of another generation, or the entry at `after` is gone: then its
+            generation is another one from now on, for everybody.
+        """
+        ...
+
+    def generation(self, ruleset: str) -> str:
+        """Return the name of the journal's generation, "" before its first entry.
+
+        A position can be trusted together with its generation only. A server that comes back with
+        an older state, or an emptied one, has lost entries that were read: whoever notices, at an
+        append or reading, gives the journal a new generation, which all others notice then. A
+        receipt names it too.
+        """
+        ...
+
+    def renew_generation(self, ruleset: str) -> str:
+        """Let everybody load anew, as after a snapshot that others did not know; returns it."""
         ...
 
     def load_snapshot(self, ruleset: str) -> Snapshot | None:
@@ -163,10 +194,16 @@ class Store(Protocol):
         arrays: Mapping[str, Array],
         position: str,
         expected_version: int,
+        generation: str | None = None,
     ) -> bool:
         """Replace the snapshot of version `expected_version` (0: none yet) by the next one.
 
         Returns False, and changes nothing, if somebody else was faster.
+
+        Raises
+        ------
+        JournalChangedError
+            As `read` does where a `generation` is given: the snapshot is of another journal.
         """
         ...
 
@@ -307,11 +344,18 @@ class Store(Protocol):
         ...
 
     def repair(self, ruleset: str, problem: Problem) -> bytes:
-        """Delete what `problem` names and return its stored bytes, for keeping elsewhere."""
+        """Delete what `problem` names and return its stored bytes, for keeping elsewhere.
+
+        The position of a deleted entry can be read on from, as before.
+        """
         ...
 
     def sync(self, ruleset: str, *, timeout_s: float = 3.0) -> bool:
         """Wait until what was appended is on the server's disk; False where it cannot say so."""
+        ...
+
+    def warnings(self) -> list[str]:
+        """Return what an operator should change about the store, [] if nothing."""
         ...
 
     def close(self) -> None:

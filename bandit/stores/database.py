@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from bandit.errors import (
     CorruptStateError,
+    EntryTooLargeError,
     IncompatibleStateError,
     InvalidInputError,
     StoreError,
@@ -65,13 +66,17 @@ class Database:
         self._is_closed = False
         self.n_opened = 0  # grows with each file that was opened in its place
         self._identity: tuple[int, ...] = ()
-        if (kind := _network_file_system(self._path)) is not None:
-            _log.warning(
-                "%s is on a network file system (%s): processes of this host may share it, those "
-                "of several hosts would damage it. For several hosts use redis://.",
-                *(self.address, kind),
-            )
+        for warning in self.warnings():
+            _log.warning("%s", warning)
         self._connection: sqlite3.Connection | None = self._open()
+
+    def warnings(self) -> list[str]:
+        """See `Store`."""
+        kind = _network_file_system(self._path)
+        return [] if kind is None else [
+            f"{self.address} is on a network file system ({kind}): processes of this host may "
+            "share it, those of several hosts would damage it. For several hosts use redis://."
+        ]  # fmt: skip
 
     # -- opening -------------------------------------------------------------------------------
 
@@ -179,7 +184,9 @@ class Database:
         return self._connection
 
     def close(self) -> None:
-        """Release the file; may be called twice."""
+        """Release the file; may be called twice. One in memory lives as long as this object."""
+        if self._path is None:
+            return
         with self.lock:
             self._is_closed = True
             if self._connection is not None and self._identity[:1] in ((), (os.getpid(),)):
@@ -275,7 +282,8 @@ class Database:
                 f"store {self.address}: {err}. Nothing was changed; put a back-up in its place, or "
                 "give another file."
             )
-        return StoreRefusedError(f"store {self.address} refuses: {err}.")
+        kind = EntryTooLargeError if _is_one_of(err, ("SQLITE_TOOBIG",)) else StoreRefusedError
+        return kind(f"store {self.address} refuses: {err}.")
 
 
 def _is_one_of(err: sqlite3.Error, names: Sequence[str]) -> bool:

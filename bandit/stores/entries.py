@@ -86,6 +86,28 @@ def _seal(
     return Sealed(scan_id, kind, arms, encode(envelope, arrays))
 
 
+def split(entry: Sealed) -> tuple[Sealed, ...]:
+    """Return a report as two of half its arms; nothing where that is impossible."""
+    if len(entry.arms) < 2:
+        return ()
+    whole = decode_entry(entry.blob, "", b"", where="an entry to split")
+    n = len(entry.arms) // 2
+    return tuple(
+        seal_report(
+            entry.scan_id, entry.arms[part], whole.header,
+            {name: array[part] for name, array in whole.arrays.items()},
+        )
+        for part in (slice(n), slice(n, None))
+    )  # fmt: skip
+
+
+def sealed_again(entry: Entry) -> Sealed:
+    """Return an entry that was read, with the rows that were accepted, for appending it."""
+    if entry.kind == "report":
+        return seal_report(entry.scan_id, entry.arms, entry.header, entry.arrays)
+    return seal_event(entry.scan_id, entry.kind, entry.header, entry.arrays)
+
+
 def unseal(blob: bytes, *, where: str) -> Sealed:
     """Return the entry in a blob that was kept elsewhere, for appending it; raises as `decode`."""
     entry = decode_entry(blob, "", b"", where=where)

@@ -72,7 +72,12 @@ class ForgetfulStore(SqliteStore):
         return set(self._arms.get((ruleset, scan_id), ()))
 
     def read(
-        self, ruleset: str, *, after: str = START, limit: int | None = None
+        self,
+        ruleset: str,
+        *,
+        after: str = START,
+        limit: int | None = None,  # noqa: ARG002
+        generation: str | None = None,  # noqa: ARG002
     ) -> Iterator[Entry]:
         """See `Store`.
 
@@ -85,7 +90,7 @@ class ForgetfulStore(SqliteStore):
             raise InvalidInputError(
                 f"the journal of {ruleset!r} was not kept; open the ranker on a memory:// store"
             )
-        return super().read(ruleset, after=after, limit=limit)
+        return iter(())
 
     def save_snapshot(
         self,
@@ -95,6 +100,7 @@ class ForgetfulStore(SqliteStore):
         arrays: Mapping[str, Array],  # noqa: ARG002
         position: str,  # noqa: ARG002
         expected_version: int,  # noqa: ARG002
+        generation: str | None = None,  # noqa: ARG002
     ) -> bool:
         """See `Store`."""
         return True

@@ -7,10 +7,11 @@ A ruleset and a scan id become part of a key, so that only characters without a 
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Sequence
 
 from bandit.checks import as_arms
-from bandit.errors import InvalidInputError
+from bandit.errors import InvalidInputError, JournalChangedError
 
 START = "0-0"  # the position before the first entry
 LONGEST_LEASE_S = 30 * 86_400  # as long as a scan is remembered
@@ -80,6 +81,19 @@ def check_lease(lease_s: float) -> float:
     if not 0 < lease_s <= LONGEST_LEASE_S:
         raise InvalidInputError(f"lease of {lease_s} s; expected more than 0, at most 30 days.")
     return lease_s
+
+
+def fresh_generation() -> str:
+    """Return a name that no generation of a journal has had."""
+    return secrets.token_hex(8)
+
+
+def changed(ruleset: str, address: str) -> JournalChangedError:
+    """Return the error for a journal that is not the one that was read before."""
+    return JournalChangedError(
+        f"store {address}: the journal of {ruleset!r} is not the one that was read before: it lost "
+        "entries, or what it begins with was replaced. Load its snapshot and read on from there."
+    )
 
 
 def check_bounds(before: str | None, max_entries: int | None) -> None:

@@ -1,10 +1,10 @@
 """A store that does not let its caller down: what cannot be sent now is kept, and sent later.
 
 `SpoolingStore` wraps another store. Its appends never raise because the server is away, full,
-read-only or has another password by now: the entry goes to a file (one per ruleset, see
-`bandit.stores.spool_file`), the log gets one warning per outage, and everything is sent in order as
-soon as the server takes it, or at the next open. Appending is idempotent, so nothing counts twice.
-All other calls go straight through and may raise.
+read-only or has another password by now: the entry goes to a file (`bandit.stores.spool_file`), the
+log gets one warning per outage, and everything is sent in order as soon as the server takes it, or
+at the next open. Appending is idempotent, so nothing counts twice. All other calls go straight
+through and may raise; while the server does not answer they do so at once.
 """
 
 from __future__ import annotations
@@ -13,45 +13,53 @@ import hashlib
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 
 from bandit.errors import (
-    InvalidInputError,
+    EntryTooLargeError,
+    JournalChangedError,
     StoreError,
     StoreRefusedError,
     StoreUnavailableError,
 )
-from bandit.stores.base import Receipt
-from bandit.stores.entries import Sealed
+from bandit.stores.base import Entry, Receipt
+from bandit.stores.entries import Sealed, sealed_again, split
 from bandit.stores.folders import state_directory
 from bandit.stores.journal import SealedStore
-from bandit.stores.names import START, check_name
-from bandit.stores.spool_file import SpoolFile, SpoolFullError
+from bandit.stores.names import START, position_key
+from bandit.stores.spool_file import SpoolFile
 from bandit.stores.wrapper import WrappedStore
 
 FIRST_PAUSE_S = 0.25  # between attempts to reach the server again, doubled each time
 LONGEST_PAUSE_S = 15.0
-MAX_BYTES = 256 * 2**20  # of a spool file; 25,000 reports of 50
-KEPT_BYTES = 32 * 2**20  # of sent entries, in case the server forgets them; 3,000 reports of 50
+PATIENCE_S = 0.5  # that a call waits for an attempt, which goes on in its own thread
+MAX_BYTES = 256 * 2**20  # of the spool file; 25,000 reports of 50
+KEPT_BYTES = 32 * 2**20  # of sent and read entries, in case the server forgets them
+KEPT_SCANS = 64  # that they are of, at most: a fold knows twice as many, and doubles none of them
+SMALL_BYTES = 64 * 2**10  # no server refuses an entry of that size for its size
 
 _AWAY = (StoreUnavailableError, StoreRefusedError)
 _log = logging.getLogger(__name__)
 
 
-def default_spool_directory(address: str) -> Path:
+def default_spool_directory(address: str, identity: str = "") -> Path:
     """Return where the spool of a store goes: beside a file, else the user's state.
 
-    The latter in a folder named after the address's digest.
+    The latter in a folder named after what the server is, however its address was spelled; where
+    that is not known, after its address.
     """
     if address.startswith("sqlite://"):
         return Path(unquote(address.removeprefix("sqlite://")) + "-spool")
-    return state_directory() / "spool" / hashlib.sha256(address.encode()).hexdigest()[:16]
+    name = identity or hashlib.sha256(address.encode()).hexdigest()[:16]
+    return state_directory() / "spool" / name
 
 
 @dataclass(frozen=True)
@@ -63,21 +71,21 @@ class SpoolStatus:
     n_spooled: int = 0  # entries that could not be sent at once
     n_replayed: int = 0  # entries sent later, whichever process spooled them
     n_resent: int = 0  # entries sent again because the server had lost them
-    n_lost: int = 0  # entries that fitted neither the spool nor memory, or were refused for good
+    n_set_aside: int = 0  # entries that the server refuses for good, kept in files
+    n_lost: int = 0  # entries that fitted neither the spool nor memory
     last_error: str = ""
 
     def __str__(self) -> str:
-        if not (self.n_outages or self.n_replayed or self.n_resent or self.n_lost):
-            return "ok"
-        state = "away" if self.is_away else "back"
         counts = (
             (self.n_outages, "outages"),
             (self.n_spooled, "entries spooled"),
             (self.n_replayed, "sent later"),
             (self.n_resent, "sent again after the server had lost them"),
+            (self.n_set_aside, "set aside"),
             (self.n_lost, "lost"),
         )
-        return f"{state}: " + ", ".join(f"{count} {what}" for count, what in counts if count)
+        told = ", ".join(f"{count} {what}" for count, what in counts if count)
+        return f"{'away' if self.is_away else 'back'}: {told}" if told else "ok"
 
 
 class SpoolingStore(WrappedStore):
@@ -88,23 +96,27 @@ class SpoolingStore(WrappedStore):
     store : SealedStore
         Any of ours.
     directory : path, optional
-        For the spool files, by default `default_spool_directory`. Several processes may share it.
-        What waits there from earlier is sent at once.
+        For the spool, by default `default_spool_directory`. Several processes may share it. What
+        waits there from earlier is sent at once. A user without a home has none by default, and
+        entries wait in memory.
     max_bytes : int
-        Of one spool file. What does not fit, or finds the disk full, is kept in memory up to the
+        Of the spool file. What does not fit, or finds the disk full, is kept in memory up to the
         same size, and lost with the process.
     clock : callable
         Monotonic seconds.
 
     Notes
     -----
-    A server that does not answer costs one timeout (2 s to connect, 5 s for a reply) per attempt;
-    attempts are 0.25 s to 15 s apart, and appends in between are spooled without asking.
+    The first call that a server does not answer waits for its timeout (2 s to connect, 5 s for a
+    reply). After that there is one attempt in every pause (0.25 s, doubled up to 15 s), in a thread
+    of its own, for which no call waits longer than `PATIENCE_S`.
 
     A server that comes back with an older state (``appendfsync everysec`` and a power cut, or an
-    emptied database) shows at the next append by `Receipt.has_lost_entries`. The last `KEPT_BYTES`
-    that this process sent are then sent again. They get new positions: a caller that had folded
-    them folds anew from the snapshot.
+    emptied database) shows by another generation of the journal. The last `KEPT_BYTES` that this
+    process sent, or read to fold them, are then sent again, and the server ignores what it has.
+
+    An entry that is too large for the server is sent in halves; one that is refused for good is
+    kept in a file of its own, which the log names.
     """
 
     def __init__(
@@ -116,179 +128,354 @@ class SpoolingStore(WrappedStore):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(store)
-        self._directory = Path(directory or default_spool_directory(store.address))
         self._max_bytes = max_bytes
         self._clock = clock
-        self._lock = threading.RLock()
-        self._files: dict[str, SpoolFile] = {}
+        self._sending = threading.RLock()  # keeps the order of what is sent
+        self._lock = threading.RLock()  # of the fields below, never held while a server is asked
+        self._file: SpoolFile | None = None
+        self._is_waiting = True  # perhaps something is on the disk
         self._overflow: deque[tuple[str, Sealed]] = deque()  # did not fit on the disk
         self._overflow_bytes = 0
-        self._kept: deque[tuple[str, Sealed]] = deque()  # sent, newest last
+        # (ruleset, position) -> entry that was sent or read, and its size; the newest last
+        self._kept: dict[tuple[str, str], tuple[Sealed | Entry, int]] = {}
         self._kept_bytes = 0
-        self._has_lost: set[str] = set()  # rulesets of which the server has forgotten entries
+        self._kept_scans: Counter[tuple[str, str]] = Counter()
+        self._generations: dict[str, str] = {}  # ruleset -> the journal's, as last told
         self._newest: dict[str, str] = {}  # ruleset -> last position known
         self._pause = FIRST_PAUSE_S
         self._next_attempt = float("-inf")
+        self._attempt: threading.Thread | None = None
+        self._is_silent = False  # away because it does not answer: then nothing else is asked
         self._status = SpoolStatus()
-        for path in sorted(self._directory.glob("*.spool")):
-            try:
-                self._file(check_name("ruleset", path.name.removesuffix(".spool")))
-            except InvalidInputError as err:
-                _log.warning("%s is no spool of ours: %s", path, err)
+        try:
+            folder = Path(directory or self._default_directory())
+            self._file = SpoolFile(folder / "spool.db", max_bytes)
+        except StoreRefusedError as err:
+            _log.warning("While the store is away reports wait in memory only: %s", err)
         self.flush()
+
+    def _default_directory(self) -> Path:
+        identity = getattr(self._store, "identity", str)
+        if self.address.startswith("sqlite://"):
+            return default_spool_directory(self.address)
+        # Remembered by address too, for a server that was emptied and has forgotten who it is.
+        noted = default_spool_directory(self.address).with_suffix(".server")
+        known = noted.read_text().strip() if noted.exists() else ""
+        found: str = identity(known)
+        if found and found != known:
+            try:
+                noted.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                noted.write_text(found)
+            except OSError as err:
+                _log.warning("%s cannot be written (%s)", noted, err)
+        return default_spool_directory(self.address, found)
 
     @property
     def status(self) -> SpoolStatus:
         """What happened so far."""
         return self._status
 
+    # -- calls ---------------------------------------------------------------------------------
+
     def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
         """See `JournalWriter`. Of a spooled entry all is accepted, as far as anybody knows here."""
-        with self._lock:
-            # What waits goes first, so that the journal keeps the order of the reports.
-            if self._may_try() and self._replay(ruleset):
-                try:
-                    receipt = self._store.append_sealed(ruleset, entry)
-                except _AWAY as err:
-                    self._went_away(err)
-                else:
-                    self._came_back()
-                    self._sent(ruleset, entry, receipt)
-                    self._resend_lost()
-                    return receipt
-            self._spool(ruleset, entry)
-            accepted = np.ones(len(entry.members), dtype=np.bool_)
-            return Receipt(None, self._newest.get(ruleset, START), accepted, is_spooled=True)
+        if self._is_here():
+            with self._sending:
+                # What waits goes first, so that the journal keeps the order of the reports.
+                if not self._status.is_away and self._drain(ruleset):
+                    receipt = self._send(ruleset, entry)
+                    if receipt is not None:
+                        return receipt
+        self._spool(ruleset, entry)
+        return self._kept_here(ruleset, entry)
+
+    def read(
+        self,
+        ruleset: str,
+        *,
+        after: str = START,
+        limit: int | None = None,
+        generation: str | None = None,
+    ) -> Iterator[Entry]:
+        """See `Store`. What is read to be folded is kept, in case the server forgets it."""
+        try:
+            with self._asking():
+                for entry in self._store.read(
+                    ruleset, after=after, limit=limit, generation=generation
+                ):
+                    if generation is not None:
+                        size = sum(array.nbytes for array in entry.arrays.values())
+                        self._keep(ruleset, entry.position, entry, size)
+                    yield entry
+        except JournalChangedError:
+            with self._sending:
+                self._resend(ruleset)
+            raise
+
+    def _call(self, name: str, *args: Any, **options: Any) -> Any:
+        with self._asking():
+            return getattr(self._store, name)(*args, **options)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        if self._is_silent and not self._is_here():
+            raise StoreUnavailableError(self._status.last_error)
+        try:
+            yield
+        except StoreUnavailableError as err:
+            self._went_away(err)
+            raise
 
     def flush(self) -> bool:
         """Try now to send all that waits; whether nothing waits any more."""
-        with self._lock:
-            rulesets = {*self._files, *(ruleset for ruleset, _ in self._overflow)}
-            is_empty = all([self._replay(ruleset) for ruleset in sorted(rulesets)])  # noqa: C419
-            self._resend_lost()
-            return is_empty
+        with self._sending:
+            self._is_waiting = True
+            try:
+                waiting = {*(self._file.rulesets() if self._file else ()), *self._overflow_of()}
+            except StoreError as err:
+                _log.error("%s", err)
+                waiting = set(self._overflow_of())
+            return all([self._drain(ruleset) for ruleset in sorted(waiting)])  # noqa: C419
 
     def close(self) -> None:
         """See `Store`. Tries once more to send what waits; what cannot be sent stays on disk."""
-        self.flush()
+        if not self._is_silent or self._is_here():
+            self.flush()
+        if self._file is not None:
+            self._file.close()
         self._store.close()
 
     # -- keeping -------------------------------------------------------------------------------
 
-    def _file(self, ruleset: str) -> SpoolFile:
-        if ruleset not in self._files:
-            path = self._directory / f"{ruleset}.spool"
-            self._files[ruleset] = SpoolFile(path, self._max_bytes)
-        return self._files[ruleset]
-
     def _spool(self, ruleset: str, entry: Sealed) -> None:
         self._count(n_spooled=1)
-        try:
-            self._file(ruleset).append(entry.blob)
-            return
-        except SpoolFullError as err:
+        reason: object = "there is no folder for reports that wait"
+        if self._file is not None:
+            try:
+                self._file.append(ruleset, entry.blob)
+                self._is_waiting = True
+                return
+            except (StoreError, OSError) as err:
+                reason = f"{self._file.path} cannot be written ({err})"
+        with self._lock:
             if self._overflow_bytes + len(entry.blob) <= self._max_bytes:
                 if not self._overflow:
-                    _log.error("%s: entries are kept in memory only, until this process ends", err)
+                    _log.error(
+                        "%s: entries are kept in memory only, until this process ends", reason
+                    )
                 self._overflow.append((ruleset, entry))
                 self._overflow_bytes += len(entry.blob)
-            else:
-                self._count(n_lost=1)
-                _log.error(
-                    "%s, and %d bytes in memory too: the outcomes of %d arms of scan %s are lost",
-                    *(err, self._overflow_bytes, len(entry.arms), entry.scan_id),
-                )
-
-    def _sent(self, ruleset: str, entry: Sealed, receipt: Receipt) -> None:
-        self._newest[ruleset] = receipt.position or receipt.previous
-        if receipt.has_lost_entries:
-            self._has_lost.add(ruleset)
-        if receipt.position is not None:
-            self._kept.append((ruleset, entry))
-            self._kept_bytes += len(entry.blob)
-            while self._kept_bytes > KEPT_BYTES:
-                self._kept_bytes -= len(self._kept.popleft()[1].blob)
-
-    def _resend_lost(self) -> None:
-        # Not at once in `_sent`: during a replay the spool file is locked, and this may spool.
-        while self._has_lost:
-            self._resend(self._has_lost.pop())
-
-    def _resend(self, ruleset: str) -> None:
-        """Send once more what we keep; the server ignores what it still has."""
-        n_new = 0
-        mine = [entry for name, entry in self._kept if name == ruleset]
-        for index, entry in enumerate(mine):
-            try:
-                n_new += self._store.append_sealed(ruleset, entry).position is not None
-            except _AWAY as err:
-                self._went_away(err)
-                for unsent in mine[index:]:
-                    self._spool(ruleset, unsent)
-                break
-        self._count(n_resent=n_new)
-        _log.warning(
-            "store %s had lost entries of %s: %d were sent again", self.address, ruleset, n_new
+                return
+        self._count(n_lost=1)
+        _log.error(
+            "%s, and %d bytes in memory too: the outcomes of %d symbols of scan %s are lost",
+            *(reason, self._overflow_bytes, len(entry.arms), entry.scan_id),
         )
 
-    # -- away and back -------------------------------------------------------------------------
+    def _overflow_of(self) -> list[str]:
+        with self._lock:
+            return [ruleset for ruleset, _ in self._overflow]
 
-    def _may_try(self) -> bool:
-        return not self._status.is_away or self._clock() >= self._next_attempt
+    def _keep(self, ruleset: str, position: str, entry: Sealed | Entry, size: int) -> None:
+        key = ruleset, position
+        with self._lock:
+            if key in self._kept:
+                return
+            self._kept[key] = entry, size
+            self._kept_bytes += size
+            self._kept_scans[ruleset, entry.scan_id] += 1
+            while self._kept_bytes > KEPT_BYTES or len(self._kept_scans) > KEPT_SCANS:
+                oldest = next(iter(self._kept))
+                dropped, n_bytes = self._kept.pop(oldest)
+                self._kept_bytes -= n_bytes
+                scan = oldest[0], dropped.scan_id
+                self._kept_scans[scan] -= 1
+                if not self._kept_scans[scan]:
+                    del self._kept_scans[scan]
 
-    def _replay(self, ruleset: str) -> bool:
-        """Send what waits of a ruleset; whether nothing waits any more."""
-        file, n_sent = self._file(ruleset), 0
+    def _kept_here(self, ruleset: str, entry: Sealed) -> Receipt:
+        return Receipt(
+            None,
+            self._newest.get(ruleset, START),
+            np.ones(len(entry.members), dtype=np.bool_),
+            is_spooled=True,
+            generation=self._generations.get(ruleset, ""),
+        )
+
+    # -- sending -------------------------------------------------------------------------------
+
+    def _send(self, ruleset: str, entry: Sealed) -> Receipt | None:
+        """Append an entry, in pieces where it is too large; None: the server is away."""
         try:
-            with file.waiting() as entries:
-                for entry in entries:
-                    n_sent += self._send_late(ruleset, entry)
-            for _ in range(len(self._overflow)):
-                name, entry = self._overflow[0]
-                if name == ruleset:
-                    n_sent += self._send_late(ruleset, entry)
-                    self._overflow_bytes -= len(entry.blob)
-                    self._overflow.popleft()
-                else:
-                    self._overflow.rotate(-1)
+            receipt = self._appended(ruleset, entry)
+        except EntryTooLargeError as err:
+            halves = split(entry)
+            if not halves:
+                self._set_aside(ruleset, entry, err)
+                return self._kept_here(ruleset, entry)
+            receipts = [self._send(ruleset, half) for half in halves]
+            if any(part is None for part in receipts):
+                return None  # what had arrived is refused when all is sent again
+            first, second = (part for part in receipts if part is not None)
+            # `previous` is not the position before: the caller reads what is in the journal now.
+            return replace(
+                second,
+                position=second.position or first.position,
+                previous=first.position or first.previous,
+                accepted=np.concatenate([first.accepted, second.accepted]),
+            )
         except _AWAY as err:
             self._went_away(err)
-            return False
-        except OSError as err:
-            _log.error("%s cannot be read: %s", file.path, err)
+            return None
+        self._came_back()
+        self._newest[ruleset] = receipt.position or receipt.previous
+        if receipt.position is not None:
+            self._keep(ruleset, receipt.position, entry, len(entry.blob))
+        known, self._generations[ruleset] = self._generations.get(ruleset), receipt.generation
+        if known and known != receipt.generation:
+            self._resend(ruleset)
+        return receipt
+
+    def _appended(self, ruleset: str, entry: Sealed) -> Receipt:
+        """Append an entry; find out whether it is its size that a server hangs up on."""
+        for is_second in (False, True):
+            try:
+                return self._store.append_sealed(ruleset, entry)
+            except StoreUnavailableError as err:
+                if len(entry.blob) <= SMALL_BYTES or "timed out" in str(err).lower():
+                    raise
+                self._store.generation(ruleset)  # raises if the server is away
+                if is_second:
+                    raise EntryTooLargeError(
+                        f"{err} It answers, and hangs up on an entry of {len(entry.blob)} bytes."
+                    ) from err
+        raise AssertionError("unreachable")
+
+    def _drain(self, ruleset: str) -> bool:
+        """Send what waits of a ruleset; whether nothing waits any more."""
+        if not self._is_waiting and not self._overflow:
             return True
+        n_sent = 0
+        try:
+            while self._file is not None and (found := self._file.first(ruleset)) is not None:
+                if not self._send_late(ruleset, found[1]):
+                    return False
+                self._file.delete(found[0])
+                n_sent += 1
+            self._is_waiting = bool(self._file and self._file.rulesets())
+        except (StoreError, OSError) as err:
+            _log.error("%s", err)
+        for _ in range(len(self._overflow)):
+            name, entry = self._overflow[0]
+            if name != ruleset:
+                self._overflow.rotate(-1)
+            elif not self._send_late(ruleset, entry):
+                return False
+            else:
+                with self._lock:
+                    self._overflow.popleft()
+                    self._overflow_bytes -= len(entry.blob)
+                n_sent += 1
         if n_sent:
-            self._came_back()
             self._count(n_replayed=n_sent)
             _log.warning("store %s: %d spooled entries of %s sent", self.address, n_sent, ruleset)
         return True
 
     def _send_late(self, ruleset: str, entry: Sealed) -> bool:
         try:
-            receipt = self._store.append_sealed(ruleset, entry)
-        except _AWAY:
-            raise
+            return self._send(ruleset, entry) is not None
         except StoreError as err:  # a foreign key in its way: it must not block the others for ever
-            path = self._file(ruleset).set_aside(entry.blob)
+            self._set_aside(ruleset, entry, err)
+            return True
+
+    def _set_aside(self, ruleset: str, entry: Sealed, err: StoreError) -> None:
+        self._count(n_set_aside=1)
+        what = f"The outcomes of {len(entry.arms)} symbols of scan {entry.scan_id}"
+        try:
+            path = self._file.set_aside(ruleset, entry.blob) if self._file else None
+        except OSError as failure:
+            path, err = None, StoreRefusedError(f"{err} ({failure})")
+        if path is None:
             self._count(n_lost=1)
-            _log.error("%s The entry was moved to %s.", err, path)
-            return False
-        self._sent(ruleset, entry, receipt)
-        return True
+            _log.error("%s %s are lost.", err, what)
+        else:
+            _log.error("%s %s were moved to %s.", err, what, path)
+
+    def _resend(self, ruleset: str) -> None:
+        """Send once more what we keep; the server ignores what it still has."""
+        n_new = 0
+        with self._lock:
+            positions = [position for name, position in self._kept if name == ruleset]
+            positions.sort(key=position_key)
+            mine = [self._kept[ruleset, position][0] for position in positions]
+        entries = [each if isinstance(each, Sealed) else sealed_again(each) for each in mine]
+        for index, entry in enumerate(entries):
+            try:
+                receipt = self._appended(ruleset, entry)
+            except _AWAY as err:
+                self._went_away(err)
+                for unsent in entries[index:]:
+                    self._spool(ruleset, unsent)
+                break
+            n_new += receipt.position is not None
+            self._generations[ruleset] = receipt.generation
+        self._count(n_resent=n_new)
+        if n_new:
+            _log.warning(
+                "store %s had lost entries of %s: %d were sent again", self.address, ruleset, n_new
+            )
+
+    # -- away and back -------------------------------------------------------------------------
+
+    def _is_here(self) -> bool:
+        """Whether the server can be asked; tries again, in a thread, when it is time."""
+        if not self._status.is_away:
+            return True
+        with self._lock:
+            attempt = self._attempt
+            if (attempt is None or not attempt.is_alive()) and self._clock() >= self._next_attempt:
+                self._attempt = attempt = threading.Thread(
+                    target=self._try_again, name="scanrank-spool", daemon=True
+                )
+                attempt.start()
+            else:
+                attempt = None
+        if attempt is not None:
+            attempt.join(PATIENCE_S)
+        return not self._status.is_away
+
+    def _try_again(self) -> None:
+        with self._sending:
+            try:
+                self._store.generation("r")
+            except StoreUnavailableError as err:
+                self._went_away(err)
+                return
+            except StoreError as err:
+                _log.debug("%s", err)  # it answers; what waits shows whether it takes it
+            self._is_silent = False
+            if self.flush():
+                self._came_back()
 
     def _went_away(self, err: StoreError) -> None:
-        self._next_attempt = self._clock() + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
-        if not self._status.is_away:
+        with self._lock:
+            self._next_attempt = self._clock() + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
+            self._is_silent = isinstance(err, StoreUnavailableError)
+            is_first = not self._status.is_away
+            self._status = replace(self._status, is_away=True, last_error=str(err))
+        if is_first:
             self._count(n_outages=1)
-            _log.warning("%s Reports are kept in %s until it is back.", err, self._directory)
-        self._status = replace(self._status, is_away=True, last_error=str(err))
+            place = self._file.path.parent if self._file else "memory"
+            _log.warning("%s Reports are kept in %s until it is back.", err, place)
 
     def _came_back(self) -> None:
         if self._status.is_away:
-            self._status = replace(self._status, is_away=False)
-            self._pause = FIRST_PAUSE_S
+            with self._lock:
+                self._status = replace(self._status, is_away=False)
+                self._pause, self._is_silent = FIRST_PAUSE_S, False
 
     def _count(self, **more: int) -> None:
-        counts = {name: getattr(self._status, name) + n for name, n in more.items()}
-        self._status = replace(self._status, **counts)
+        with self._lock:
+            counts = {name: getattr(self._status, name) + n for name, n in more.items()}
+            self._status = replace(self._status, **counts)

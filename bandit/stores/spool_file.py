@@ -1,41 +1,36 @@
-"""One file of sealed journal entries that wait for the store, safe against being cut anywhere.
+"""Sealed journal entries that wait for their store, in a SQLite file that several processes share.
 
-A file is a sequence of frames: magic ``b"spl1"``, u32 zero, u64 length (little-endian), the blob.
-Every blob carries its own checksum, so a reader that meets a damaged or half-written frame looks
-for the next whole one and goes on. Writers and the replay exclude each other by a lock on the file,
-also between processes.
+An entry is on the disk when `append` returns. Nobody holds a lock while entries are sent: sending
+one twice is harmless, and it is deleted when it has arrived.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 
 from bandit.errors import CorruptStateError, IncompatibleStateError
+from bandit.stores.database import Database
 from bandit.stores.entries import Sealed, unseal
-from bandit.stores.file_lock import lock
 
-_MAGIC = b"spl1"
-_FRAME = struct.Struct("<4sIQ")
+_TABLES = """
+create table if not exists waiting(id integer primary key autoincrement, ruleset text not null,
+    blob blob not null);
+create index if not exists waiting_of on waiting(ruleset, id);
+"""
+_PAGE_BYTES = 4096  # of SQLite
 
 _log = logging.getLogger(__name__)
 
 
-class SpoolFullError(Exception):
-    """The entry does not fit: the limit is reached, or the disk is full. Nothing was written."""
-
-
 class SpoolFile:
-    """The spool of one ruleset.
+    """The entries of all rulesets of one store that wait; made at the first of them.
 
     Parameters
     ----------
     path : path
-        Created, with its directory, at the first entry; readable by the user only.
     max_bytes : int
         Of the file.
     """
@@ -43,115 +38,69 @@ class SpoolFile:
     def __init__(self, path: Path, max_bytes: int) -> None:
         self.path = path
         self._max_bytes = max_bytes
+        self._opened: Database | None = None
 
-    def is_empty(self) -> bool:
-        """Whether nothing waits; costs one `stat`."""
-        try:
-            return self.path.stat().st_size == 0
-        except FileNotFoundError:
-            return True
-
-    def append(self, blob: bytes) -> None:
+    def append(self, ruleset: str, blob: bytes) -> None:
         """Write one entry and wait until it is on the disk.
 
         Raises
         ------
-        SpoolFullError
-            With the reason.
+        StoreError
+            When it cannot be written: the limit is reached, the disk is full or not ours.
         """
-        frame = _FRAME.pack(_MAGIC, 0, len(blob)) + blob
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            is_new = not self.path.exists()
-            with self._locked() as descriptor:
-                size = os.fstat(descriptor).st_size
-                if size + len(frame) > self._max_bytes:
-                    raise SpoolFullError(f"{self.path} is at its limit of {self._max_bytes} bytes")
-                try:
-                    _write_all(descriptor, frame)
-                    os.fsync(descriptor)
-                except OSError:
-                    os.ftruncate(descriptor, size)  # no half frame
-                    raise
-            if is_new:
-                _sync_directory(self.path.parent)
-        except OSError as err:
-            raise SpoolFullError(f"{self.path} cannot be written: {err}") from err
+        self._db().run("insert into waiting(ruleset, blob) values(?,?)", ruleset, blob)
 
-    @contextmanager
-    def waiting(self) -> Iterator[Iterator[Sealed]]:
-        """Give the waiting entries, oldest first; empty the file if the block ends well.
+    def rulesets(self) -> list[str]:
+        """Return the rulesets that have waiting entries."""
+        if not self.path.exists():
+            return []
+        return [name for (name,) in self._db().rows("select distinct ruleset from waiting")]
 
-        Ended by an exception, the file stays as it is: sending an entry twice is harmless.
-        """
-        if self.is_empty():
-            yield iter(())
-            return
-        with self._locked() as descriptor:
-            yield self._entries(descriptor)
-            os.ftruncate(descriptor, 0)
-            os.fsync(descriptor)
+    def first(self, ruleset: str) -> tuple[int, Sealed] | None:
+        """Return the oldest waiting entry and its number; one that cannot be read is set aside."""
+        while self.path.exists():
+            sql = "select id, blob from waiting where ruleset=? order by id limit 1"
+            found = self._db().row(sql, ruleset)
+            if found is None:
+                return None
+            number, blob = found
+            try:
+                return number, unseal(blob, where=f"{self.path} entry {number}")
+            except (CorruptStateError, IncompatibleStateError) as err:
+                _log.error("%s It was moved to %s.", err, self.set_aside(ruleset, bytes(blob)))
+                self.delete(number)
+        return None
 
-    def set_aside(self, blob: bytes) -> Path:
-        """Keep an entry that the store refuses for good, beside the spool."""
-        path = self.path.with_suffix(".refused")
-        with path.open("ab") as file:
-            file.write(_FRAME.pack(_MAGIC, 0, len(blob)) + blob)
+    def delete(self, number: int) -> None:
+        """Forget an entry that has arrived."""
+        self._db().run("delete from waiting where id=?", number)
+
+    def set_aside(self, ruleset: str, blob: bytes) -> Path:
+        """Keep an entry that the store refuses for good, in a file of its own beside the spool."""
+        path = self.path.with_name(f"{ruleset}.{time.time_ns()}.refused")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(blob)
             file.flush()
             os.fsync(file.fileno())
         return path
 
-    def _entries(self, descriptor: int) -> Iterator[Sealed]:
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            file.seek(0)
-            data = file.read()
-        offset, n_skipped = 0, 0
-        while offset < len(data):
-            entry, end = self._entry_at(data, offset)
-            if entry is None:
-                end = data.find(_MAGIC, offset + 1)
-                end = len(data) if end < 0 else end
-                n_skipped += end - offset
-            else:
-                yield entry
-            offset = end
-        if n_skipped:
-            _log.warning("%s: %d damaged bytes were skipped", self.path, n_skipped)
+    def close(self) -> None:
+        """Release the file."""
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
 
-    def _entry_at(self, data: bytes, offset: int) -> tuple[Sealed | None, int]:
-        start = offset + _FRAME.size
-        if start > len(data):
-            return None, offset
-        magic, zero, length = _FRAME.unpack_from(data, offset)
-        if magic != _MAGIC or zero != 0 or length > len(data) - start:
-            return None, offset
-        try:
-            entry = unseal(data[start : start + length], where=f"{self.path} at byte {offset}")
-        except (CorruptStateError, IncompatibleStateError) as err:
-            _log.warning("%s", err)
-            return None, offset
-        return entry, start + length
-
-    @contextmanager
-    def _locked(self) -> Iterator[int]:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            lock(descriptor)
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:  # a nearly full disk takes a part, and refuses at the next call
-        view = view[os.write(descriptor, view) :]
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a new file's name survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _db(self) -> Database:
+        if self._opened is None:
+            try:
+                self._opened = Database(self.path, _TABLES, "full")
+                self._opened.row("select count(*) from waiting")
+            except CorruptStateError as err:
+                aside = self.path.with_name(f"{self.path.name}.{time.time_ns()}.damaged")
+                self.path.rename(aside)
+                _log.error("%s It was moved to %s.", err, aside)
+                self._opened = Database(self.path, _TABLES, "full")
+            n_pages = max(16, self._max_bytes // _PAGE_BYTES)
+            self._opened.run(f"pragma max_page_count={n_pages}")
+        return self._opened

@@ -3,7 +3,8 @@
 Tables, all small beside ``entry`` and ``snapshot``, which hold the blobs of
 `bandit.stores.entries` and `bandit.stores.snapshots`::
 
-    ruleset   its name, the last position that retention deleted
+    ruleset   its name, the last position that retention deleted, the journal's generation, and
+              positions that `repair` removed
     entry     the journal: position (ms, sub), blob, mask of accepted rows
     snapshot  the newest one of a ruleset
     scan      its name, position of its first entry, control and status notes
@@ -37,10 +38,12 @@ from bandit.stores.entries import Sealed, decode_entry, write_mask
 from bandit.stores.journal import JournalWriter
 from bandit.stores.names import (
     START,
+    changed,
     check_arms,
     check_bounds,
     check_lease,
     check_name,
+    fresh_generation,
     position_key,
 )
 from bandit.stores.notes import Change, dump_note, load_note
@@ -48,7 +51,8 @@ from bandit.stores.snapshots import decode_snapshot, encode_snapshot
 
 TABLES = """
 create table if not exists ruleset(id integer primary key, name text not null unique,
-    trimmed_ms integer not null default 0, trimmed_sub integer not null default 0);
+    trimmed_ms integer not null default 0, trimmed_sub integer not null default 0,
+    generation text not null default '', removed text not null default '');
 create table if not exists entry(ruleset integer, ms integer, sub integer, blob blob not null,
     mask blob not null, primary key(ruleset, ms, sub)) without rowid;
 create table if not exists snapshot(ruleset integer primary key, version integer not null,
@@ -99,6 +103,8 @@ class SqliteStore(JournalWriter):
         self._db = Database(None if path is None else Path(path), TABLES, durability)
         # (opening of the file, scan) -> the last `n` that was read of `member`, the arms up to it
         self._members: dict[tuple[int, int], tuple[int, set[str]]] = {}
+        # ruleset -> generation and newest position that this client was told of
+        self._told: dict[str, tuple[str, str]] = {}
 
     def __repr__(self) -> str:
         return f"SqliteStore({self.address!r})"
@@ -119,11 +125,13 @@ class SqliteStore(JournalWriter):
             n, seen = self._seen(scan, entry.kind != "report")
             ms, sub = self._last(rules)
             previous, mask = f"{ms}-{sub}", b""
+            generation = self._checked(rules, *self._told.get(ruleset, ("", previous)))
             accepted = np.ones(len(members), np.bool_)
             if not seen.isdisjoint(members):
                 accepted[:] = [name not in seen for name in members]
                 if not accepted.any():
-                    return Receipt(None, previous, accepted)
+                    self._told[ruleset] = generation, previous
+                    return Receipt(None, previous, accepted, generation=generation)
                 mask = write_mask(accepted)
             now = int(1000 * self._clock())
             ms, sub = (now, 0) if now > ms else (ms, sub + 1)
@@ -142,7 +150,52 @@ class SqliteStore(JournalWriter):
                 )
         if entry.kind == "report":
             self._remember(scan, n + 1, seen, new)
-        return Receipt(f"{ms}-{sub}", previous, accepted)
+        position = f"{ms}-{sub}"
+        self._told[ruleset] = generation, position
+        return Receipt(position, previous, accepted, generation=generation)
+
+    def _checked(self, rules: int, generation: str, position: str, *, reads: bool = False) -> str:
+        """Return the journal's generation: a new one where it lacks a position of the given one.
+
+        Who reads on from a position must not have missed what retention deleted after it.
+        """
+        found, removed, ms, sub = self._db.row(
+            "select generation, removed, trimmed_ms, trimmed_sub from ruleset where id=?", rules
+        )
+        is_lost = False
+        key = position_key(position)
+        is_trimmed = key == (ms, sub) if reads else key <= (ms, sub)
+        if not is_trimmed and position not in removed.split():
+            sql = "select 1 from entry where ruleset=? and ms=? and sub=?"
+            is_lost = max(key) > _MAX or self._db.row(sql, rules, *key) is None
+        if not found or (is_lost and found == generation):
+            found = fresh_generation()
+            self._db.run("update ruleset set generation=? where id=?", found, rules)
+        return str(found)
+
+    def _check(self, ruleset: str, generation: str, position: str) -> None:
+        """Refuse a position that the journal does not have (any more)."""
+        found = self.generation(ruleset)
+        if found == generation != "":
+            with self._db.writing():
+                found = self._checked(self._ruleset(ruleset), generation, position, reads=True)
+        if found != generation:
+            raise changed(ruleset, self.address)
+
+    def generation(self, ruleset: str) -> str:
+        """See `Store`."""
+        found = self._db.row(
+            "select generation from ruleset where name=?", check_name("ruleset", ruleset)
+        )
+        return str(found[0]) if found else ""
+
+    def renew_generation(self, ruleset: str) -> str:
+        """See `Store`."""
+        generation = fresh_generation()
+        with self._db.writing():
+            rules = self._ruleset(ruleset)
+            self._db.run("update ruleset set generation=? where id=?", generation, rules)
+        return generation
 
     def _last(self, rules: int) -> tuple[int, int]:
         """Position of the newest entry, of the newest that was deleted where none is left."""
@@ -180,9 +233,16 @@ class SqliteStore(JournalWriter):
                 del self._members[next(iter(self._members))]
 
     def read(
-        self, ruleset: str, *, after: str = START, limit: int | None = None
+        self,
+        ruleset: str,
+        *,
+        after: str = START,
+        limit: int | None = None,
+        generation: str | None = None,
     ) -> Iterator[Entry]:
         """See `Store`."""
+        if generation is not None:
+            self._check(ruleset, generation, after)
         for position, blob, mask in self._raw_entries(ruleset, after, limit):
             yield decode_entry(blob, position, mask, where=f"journal {ruleset} entry {position}")
 
@@ -219,9 +279,12 @@ class SqliteStore(JournalWriter):
         arrays: Mapping[str, Array],
         position: str,
         expected_version: int,
+        generation: str | None = None,
     ) -> bool:
         """See `Store`."""
         blob = encode_snapshot(expected_version + 1, position, header, arrays)
+        if generation is not None:
+            self._check(ruleset, generation, position)
         with self._db.writing():
             rules = self._ruleset(ruleset)
             found = self._db.row("select version from snapshot where ruleset=?", rules) or (0,)
@@ -457,11 +520,18 @@ class SqliteStore(JournalWriter):
                 raise InvalidInputError(f"place {problem.place!r}; expected journal <position>.")
             found = self._db.row(f"select cast(blob as blob) {where}", rules, *key)
             self._db.run(f"delete {where}", rules, *key)
+            if what == "journal":
+                sql = "update ruleset set removed=removed || ' ' || ? where id=?"
+                self._db.run(sql, position, rules)
             return b"" if found is None else found[0]
 
     def sync(self, ruleset: str, *, timeout_s: float = 3.0) -> bool:  # noqa: ARG002
         """See `Store`. Writes the log into the file; there is no disk in memory."""
         return self._db.checkpoint()
+
+    def warnings(self) -> list[str]:
+        """See `Store`."""
+        return self._db.warnings()
 
     def backup(self, path: Path) -> None:
         """Copy everything into a new file while others go on writing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bandit.stores.journal import JournalWriter, SealedStore
@@ -13,7 +14,7 @@ else:
 
 
 class WrappedStore(_Complete):
-    """A `bandit.stores.base.Store` that is another one, call by call."""
+    """A `bandit.stores.base.Store` that is another one, call by call (`_call`)."""
 
     def __init__(self, store: SealedStore) -> None:
         self._store = store
@@ -21,7 +22,11 @@ class WrappedStore(_Complete):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # also `_store` itself, before it is there
             raise AttributeError(name)
-        return getattr(self._store, name)
+        found = getattr(self._store, name)
+        return partial(self._call, name) if callable(found) else found
+
+    def _call(self, name: str, *args: Any, **options: Any) -> Any:
+        return getattr(self._store, name)(*args, **options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._store!r})"

@@ -77,6 +77,18 @@ def _resolve(
     return content
 
 
+def _qualify(app: Sphinx, doctree: nodes.document) -> None:
+    """Name the package of a public name: it is known there and where it is defined."""
+    public = {
+        name: f"{package}.{name}"
+        for package in app.config.documented_packages
+        for name in import_module(package).__all__
+    }
+    for node in doctree.findall(pending_xref):
+        if node.get("refdomain") == "py" and node["reftarget"] in public:
+            node["reftarget"] = public[node["reftarget"]]
+
+
 def _simplify(
     app: Sphinx, what: str, name: str, _object: object, _options: object,
     signature: str | None, result: str | None,
@@ -108,6 +120,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("documented_packages", [], "env")
     app.add_config_value("made_by_others", frozenset(), "env")
     app.add_role("backtick", Backtick())
+    app.connect("doctree-read", _qualify)
     app.connect("missing-reference", _resolve, priority=900)
     app.connect("autodoc-process-signature", _simplify)
     app.connect("env-check-consistency", _check_completeness)

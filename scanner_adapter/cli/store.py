@@ -36,6 +36,8 @@ def check_store(store: StoreUrl = "embedded://", ruleset: OneRuleset = None) -> 
 
     with _opened(store) as opened:
         verdicts = [check(opened, name) for name in _rulesets(opened, ruleset)]
+        for warning in opened.warnings():
+            print(f"warning: {warning}")
     for verdict in verdicts:
         _show(verdict)
     if not all(verdict.is_sound for verdict in verdicts):

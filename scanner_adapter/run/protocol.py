@@ -59,7 +59,10 @@ class RunnableScan(ScanView, Protocol):
 
     stopped: str | None
     batch_size: int
-    overhead_s: float
+
+    @property
+    def overhead_s(self) -> float:
+        """Processor seconds in scanrank."""
 
     @property
     def is_shared(self) -> bool:

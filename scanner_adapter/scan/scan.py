@@ -11,9 +11,9 @@
 If scanrank itself breaks anywhere on the way, the scan goes on in the given order with one
 warning: a scanner never fails because of its prioritiser.
 
-What it is made of: `scan_ledger` (what was handed out and came back), `scan_ranking` (the belief's
-part: choosing and learning), `shared_choice` (several workers), `scan_outside` (who looks and
-steers) and `scan_closing` (the end).
+What it is made of: `ledger` (what was handed out and came back), `session` (the belief's part:
+choosing and learning), `known` (what can be asked), `claims` (several workers), `live.operators`
+(who looks and steers) and `closing` (the end).
 """
 
 from __future__ import annotations
@@ -22,27 +22,40 @@ import logging
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Container,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
+<<<<<<< HEAD
 from typing import Any, Protocol, Unpack
+=======
+from typing import Any
+from weakref import WeakSet
+>>>>>>> main
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bandit.belief.recall import RecallEstimate
-from bandit.checks import as_count, as_number, as_texts
-from bandit.choice.explain import Explanation, GroupWeight
+from bandit.checks import as_count, as_number
+from bandit.choice.draw import Choice
 from bandit.choice.open_scan import OpenScan
-from bandit.choice.queue import PriorityQueue
 from bandit.rewards import RewardRule
 from scanner_adapter.batch import SECONDS_PER_DAY, Batch, ScanSummary
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import ScanStateError
+<<<<<<< HEAD
 from scanner_adapter.inputs.context import MarketFacts, ScanInputs, factor_of
+=======
+>>>>>>> main
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
@@ -54,6 +67,7 @@ from scanner_adapter.run.coroutines import run_scan_async
 from scanner_adapter.run.executor import run_scan
 from scanner_adapter.scan.claims import choose_and_claim
 from scanner_adapter.scan.closing import save_scan
+from scanner_adapter.scan.known import KnownScan
 from scanner_adapter.scan.result_check import ResultCheck
 from scanner_adapter.scan.session import ScanSession
 from scanner_adapter.scan.worker import WorkerLeases
@@ -66,7 +80,10 @@ __all__ = ["Batch", "Scan", "ScanSummary"]
 
 log = logging.getLogger("scanrank")
 
+# Of this process: what one ruleset's scan handed out, another's may report.
+_SCANS: WeakSet[Scan] = WeakSet()
 
+<<<<<<< HEAD
 class FactsAgain(Protocol):
     """Reads a scan's inputs again, with some of them replaced."""
 
@@ -75,6 +92,10 @@ class FactsAgain(Protocol):
 
 
 class Scan:
+=======
+
+class Scan(KnownScan):
+>>>>>>> main
     """One scan; made by `SymbolRanker.start_scan`, used as a context manager.
 
     Notes
@@ -139,6 +160,8 @@ class Scan:
         if learned is not None:
             self._outside.connect(learned, scan_id, self._status, is_shared=self.is_shared)
         self._summary: ScanSummary | None = None
+        self._ended = math.inf  # by the monotonic clock
+        _SCANS.add(self)
         self._is_ending = False
         self._is_done = False  # not yet, or by this worker only
         self.overhead_s = overhead_s
@@ -227,7 +250,8 @@ class Scan:
         ------
         InvalidOutcomeError
             For an outcome that cannot be read, or a symbol that is not part of the scan or was
-            not handed out; nothing of the report is used.
+            not handed out, neither by this scan nor by one of another ruleset in this process;
+            nothing of the report is used.
         ScanStateError
             After the scan has ended.
 
@@ -240,6 +264,7 @@ class Scan:
             self._check_open("report outcomes")
             with self._timed():
                 table = read_report(rows, self.row_map, self.rule, self._bars.add)
+                self._admit_others(table.symbols)
                 places = self._ledger.check(table.symbols)
                 if self._share is not None:
                     self._share.settle(table.symbols)
@@ -254,6 +279,7 @@ class Scan:
                     self._warn()
                 self._outside.tell()
 
+<<<<<<< HEAD
     def refresh(self, *, now: datetime | None = None, **inputs: Unpack[ScanInputs]) -> None:
         """Rank what remains anew, by what the market shows now.
 
@@ -306,6 +332,8 @@ class Scan:
                 raise ScanStateError("mode off estimates nothing; use mode 'shadow' or 'on'")
             return RecallEstimate(math.nan, math.nan, math.nan, math.nan, math.nan, confidence)
 
+=======
+>>>>>>> main
     # The whole loop in one call: `scan.run(fn, ...)`, `await scan.arun(fn, ...)`.
     run = run_scan
     arun = run_scan_async
@@ -321,11 +349,6 @@ class Scan:
     def n_batches(self) -> int:
         """Batches handed out so far."""
         return self._ledger.n_batches
-
-    @property
-    def failure(self) -> str | None:
-        """What broke in scanrank itself, so that the rest comes in the given order."""
-        return self._ranking.failure
 
     @property
     def warning(self) -> str | None:
@@ -362,16 +385,6 @@ class Scan:
             view.target = as_number(target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
 
     @property
-    def n_scanned(self) -> int:
-        """Symbols reported so far, failures included."""
-        return self._ledger.n_reported
-
-    @property
-    def n_hits(self) -> float:
-        """High-value results so far; NaN where nothing judges them."""
-        return self._ranking.n_hits
-
-    @property
     def error_streak(self) -> ErrorStreak:
         """The latest results, as far as all are errors of one kind."""
         with self._lock:
@@ -390,27 +403,6 @@ class Scan:
         """The latest symbol whose evaluation worked."""
         return self._ledger.last_good
 
-    @property
-    def outcomes(self) -> Mapping[str, Outcome]:
-        """Outcomes so far, in order of reporting."""
-        with self._lock:
-            return self._ledger.outcomes()
-
-    @property
-    def queue(self) -> PriorityQueue:
-        """What waits, and the user's wishes: pins, exclusions, boosts.
-
-        Wishes count in mode on; shadow keeps the given order whatever is wished.
-
-        Raises
-        ------
-        ScanStateError
-            In mode off, or after a failure: nothing ranks the symbols.
-        """
-        if self._ranking.queue is None:
-            raise ScanStateError("nothing ranks the symbols of this scan (mode off, or a failure)")
-        return self._ranking.queue
-
     def status(self) -> LiveStatus:
         """Return the scan as the live page, the API and `scanrank watch` show it.
 
@@ -422,87 +414,6 @@ class Scan:
     def telling_s(self) -> float:
         """Processor seconds spent on telling the outside, most of them beside the scan."""
         return self._outside.cost_s
-
-    def is_random(self, symbol: str) -> bool:
-        """Whether the uniform quota drew the symbol.
-
-        Raises
-        ------
-        InvalidInputError
-            For a symbol that is not part of the scan.
-        """
-        return bool(self._ledger.is_random[self._ledger.place_of(symbol)])
-
-    def is_hit(self, symbol: str) -> bool:
-        """Whether the symbol's reported outcome is high-value, as far as is known now.
-
-        Raises
-        ------
-        InvalidInputError
-            For a symbol that is not part of the scan.
-        """
-        return bool(self._ranking.are_hits(np.array([self._ledger.place_of(symbol)]))[0])
-
-    def are_hits(self, symbols: Iterable[str]) -> NDArray[np.bool_]:
-        """Whether the reported outcomes of `symbols` are high-value, in their order.
-
-        Raises
-        ------
-        InvalidInputError
-            For one that is not part of the scan.
-        """
-        names = as_texts(symbols)
-        places = np.fromiter(map(self._ledger.place_of, names), np.intp, len(names))
-        return self._ranking.are_hits(places)
-
-    def explain(self, symbol: str) -> Explanation:
-        """Say why `symbol` stands where it does: each factor's part, prior and learned.
-
-        Raises
-        ------
-        ScanStateError
-            In mode off, which keeps no belief.
-        InvalidInputError
-            For a symbol that is not part of the scan.
-        """
-        live, place = self._ranking.live, self._ledger.place_of(symbol)
-        if live is None:
-            raise ScanStateError("mode off explains nothing; use mode 'shadow' or 'on'")
-        with self._lock:
-            return live.explain(place, factor_of(self._columns))
-
-    def factor_weights(self, level: float = 0.9) -> dict[str, GroupWeight]:
-        """Return each factor's weight over this scan's symbols: seed, learned and its interval.
-
-        Raises
-        ------
-        InvalidInputError
-            For a level outside (0, 1).
-        ScanStateError
-            In mode off, which keeps no belief.
-        """
-        level = as_number(level, "level", "a number in (0, 1)", above=0.0, below=1.0)
-        live = self._ranking.live
-        if live is None:
-            raise ScanStateError("mode off weighs nothing; use mode 'shadow' or 'on'")
-        with self._lock:
-            return live.group_weights(factor_of(self._columns), level)
-
-    def hits_in_last(self, n: int) -> int:
-        """High-value results among the latest `n` reported symbols."""
-        n = as_count(n, "n")
-        with self._lock:
-            return int(np.count_nonzero(self._ranking.are_hits(self._ledger.order[-n:])))
-
-    def symbols_to_recall(self, target: float) -> int:
-        """Symbols still to be scanned until a share `target` of all hits is expected found.
-
-        The most promising first; 0 when it is reached already, all that remain where nothing
-        ranks them.
-        """
-        target = as_number(target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
-        with self._lock:
-            return self._ranking.n_to_recall(target)
 
     @property
     def summary(self) -> ScanSummary:
@@ -530,6 +441,7 @@ class Scan:
                         except Exception as error:
                             log.warning("prioritised and control scans not compared: %s", error)
                 self._summary = self._summarise(status, comparison)
+                self._ended = time.monotonic()
                 is_first = True
             summary = self._summary
         if is_first:
@@ -558,6 +470,38 @@ class Scan:
         """Take in what the journal holds of this scan already, as after an interruption."""
         with self._lock:
             self._ranking.read_back()
+
+    def admit(self, choice: Choice) -> None:
+        """Let places be scanned that were chosen elsewhere, as by a `RankerGroup`."""
+        with self._lock, self._timed():
+            self._check_open("take symbols")
+            live = self._ranking.live
+            if live is not None:
+                live.admit(choice.arms)
+            self._ledger.hand_out(choice, is_counted=True)
+            self._ledger.is_steered_elsewhere = True
+
+    def _admit_others(self, symbols: Sequence[str]) -> None:
+        """Admit symbols that a scan of another ruleset handed out: one fetch serves both."""
+        ledger = self._ledger
+        places = [ledger.place[symbol] for symbol in symbols if symbol in ledger.place]
+        early = [place for place in places if not ledger.is_handed_out[place]]
+        if not early or self._share is not None:
+            return
+        # Those that were open at some time while this one was.
+        others = [s._ledger for s in _SCANS if s is not self and s._ended > self.started]
+        known = [
+            place for place in early
+            if any(o.has_handed_out(self.symbols[place]) for o in others)
+        ]  # fmt: skip
+        if len(known) == len(early):
+            n = len(known)
+            self.admit(Choice(np.array(known, np.intp), np.zeros(n, bool), np.ones(n)))
+
+    def failed_again(self, k: int) -> tuple[str, ...]:
+        """Hand out up to `k` symbols that failed, once more."""
+        with self._lock:
+            return self._ledger.failed_again(k)
 
     def _save_bars(self) -> None:
         """Keep the bars that came with the results for the next scan."""

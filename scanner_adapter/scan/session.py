@@ -194,6 +194,7 @@ class ScanSession:
         )
         if learned.keeps_journal:
             arrays |= choice_arrays(table, places, ledger)
+        is_elsewhere = self._share is not None or ledger.is_steered_elsewhere
         header = {
             "scan_time": self.scan_time,
             "reported_at": time.time(),
@@ -203,8 +204,9 @@ class ScanSession:
             "row_columns": list(table.names),
             "hit_limit": live.hit_limit,
             "session": self.session,
+            "worker": None if self._share is None else self._share.worker,
             # For replays: which batches were chosen before this report, and by whose wish.
-            "handed_out": ledger.sizes if self._share is None else None,
+            "handed_out": None if is_elsewhere else ledger.sizes,
             "is_steered": self._was_steered,
             "is_refreshed": self._was_refreshed,
             "is_late": self._is_over,
@@ -260,6 +262,7 @@ class ScanSession:
         worker = str(entry.header.get("session"))
         if self._share is not None:
             self._share.paces.note(worker, entry.position, len(entry.arms))
+            self._share.notice(entry.header.get("worker"))
         ledger, live = self._ledger, self.live
         symbols, places = self._reporting
         if entry.arms is not symbols:  # not the whole of what is reported here just now

@@ -7,6 +7,7 @@ worker dies its symbols are free again after at most `lease_s`.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
@@ -14,11 +15,14 @@ from collections.abc import Container, Iterable, Sequence
 
 from bandit.errors import StoreRefusedError, StoreUnavailableError
 from bandit.stores import Store
+from scanner_adapter.errors import ScanStateError
 from scanner_adapter.scan.pacing import Pacing
 
 log = logging.getLogger("scanrank")
 
 _AWAY = (StoreUnavailableError, StoreRefusedError)
+# Names in the store have 64 characters; 17 of them tell processes apart.
+_LONGEST_NAME = 46
 # A store that is away gets this long to come back before symbols are scanned without a claim.
 _PATIENCE_S = 5.0
 _RETRY_S = 0.2
@@ -34,7 +38,7 @@ class WorkerLeases:
     store : Store
     ruleset, scan_id, worker : str
         The worker's name is its own among those of the scan; one that comes back under its old
-        name gets its symbols back at once.
+        name gets its symbols back at once. Of two processes under one name the later one has it.
     lease_s : float
         How long the symbols of a dead worker stay its own.
 
@@ -47,7 +51,12 @@ class WorkerLeases:
     def __init__(
         self, store: Store, ruleset: str, scan_id: str, worker: str, lease_s: float
     ) -> None:
-        self.worker = worker
+        self.name = worker
+        # In the store each process holds its symbols under a name of its own, which tells the
+        # later of two apart: both would be given the same symbols otherwise.
+        known = worker if len(worker) <= _LONGEST_NAME else _shortened(worker)
+        self._prefix = f"{known}."
+        self.worker = self._latest = f"{self._prefix}{time.time_ns():016x}"
         self._store = store
         self._ruleset = ruleset
         self._scan_id = scan_id
@@ -116,12 +125,18 @@ class WorkerLeases:
         held, free : list of str
             Those of `symbols` that others hold, and those that they held when we looked last and
             do not any more.
+
+        Raises
+        ------
+        ScanStateError
+            When a later process works under this name.
         """
         try:
             claims = self._store.claims(self._ruleset, self._scan_id)
         except _AWAY as err:
             log.debug("claims of scan %s not read: %s", self._scan_id, err)
             return [], []
+        claims = self._without_predecessors(claims)
         held = [s for s, worker in claims.items() if worker != self.worker and s in symbols]
         free = sorted(self._refused.difference(held))
         self._refused = set(held)
@@ -148,8 +163,45 @@ class WorkerLeases:
         try:
             return self._store.release(self._ruleset, self._scan_id, self.worker, held)
         except _AWAY as err:
-            log.warning("%s Symbols of %s stay leased until they run out.", err, self.worker)
+            log.warning("%s Symbols of %s stay leased until they run out.", err, self.name)
             return False
+
+    def notice(self, holder: object) -> None:
+        """Remember who reports, for the case that it is a later process under the same name."""
+        if isinstance(holder, str) and holder.startswith(self._prefix):
+            self._latest = max(self._latest, holder)
+
+    def _check_latest(self) -> None:
+        if self._latest > self.worker:
+            raise ScanStateError(
+                f"another process has joined scan {self._scan_id} as worker {self.name!r} and "
+                "takes its symbols over; give each process a name of its own"
+            )
+
+    def _without_predecessors(self, claims: dict[str, str]) -> dict[str, str]:
+        """Take back what an earlier process under this name holds; what is left is of others.
+
+        Raises
+        ------
+        ScanStateError
+            When a later process works under this name.
+        """
+        for holder in sorted(set(claims.values())):
+            self.notice(holder)
+            if holder.startswith(self._prefix) and holder < self.worker:
+                symbols = sorted(symbol for symbol, worker in claims.items() if worker == holder)
+                log.info(
+                    "worker %s takes over %d symbols of an earlier process of its name",
+                    self.name, len(symbols),
+                )  # fmt: skip
+                try:
+                    self._store.release(self._ruleset, self._scan_id, holder, symbols)
+                except _AWAY as err:
+                    log.debug("claims of %s not released: %s", holder, err)
+                    continue
+                claims = {s: worker for s, worker in claims.items() if worker != holder}
+        self._check_latest()
+        return claims
 
     def _claim(self, symbols: Sequence[str]) -> Sequence[str]:
         deadline = time.monotonic() + _PATIENCE_S
@@ -164,7 +216,7 @@ class WorkerLeases:
                     if not self._has_warned:
                         log.warning(
                             "%s Worker %s goes on without claims: other workers may scan the same "
-                            "symbols, and the first outcome counts.", err, self.worker,
+                            "symbols, and the first outcome counts.", err, self.name,
                         )  # fmt: skip
                     self._has_warned = True
                     return symbols
@@ -181,8 +233,13 @@ class WorkerLeases:
                     self._ruleset, self._scan_id, self.worker, held, lease_s=self._lease_s
                 )
             except _AWAY as err:
-                log.debug("leases of %s not renewed: %s", self.worker, err)
+                log.debug("leases of %s not renewed: %s", self.name, err)
                 continue
             if len(kept) < len(held):
                 # Too late, as after a laptop's sleep: others have them. Whoever reports first wins.
-                log.info("worker %s lost %d leases", self.worker, len(held) - len(kept))
+                log.info("worker %s lost %d leases", self.name, len(held) - len(kept))
+
+
+def _shortened(name: str) -> str:
+    mark = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+    return f"{name[: _LONGEST_NAME - 9]}-{mark}"

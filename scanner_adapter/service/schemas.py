@@ -323,3 +323,4 @@ class Ready(Model):
     """The store answers."""
 
     status: Literal["ready"]
+    warnings: list[str] = Field(description="What its operator should change about the store.")

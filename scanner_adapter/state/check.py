@@ -8,14 +8,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from bandit.belief.belief import LEARNING_VERSION, Belief, BeliefSettings
-from bandit.errors import BanditError, InvalidInputError
+from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
+from bandit.errors import BanditError, CorruptStateError, InvalidInputError, StoreError
 from bandit.stores import Problem, Snapshot, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.state.fingerprint import settings_from_fingerprint
+from scanner_adapter.state.fold import JournalFold
 
-_NOTES = ("settings", "fold_since", "as_of")  # beside the belief in a snapshot's header
+_NOTES = ("settings", "fold_since", "born")  # beside the fold in a snapshot's header
 
 
 class Fold(StrEnum):
@@ -55,17 +56,51 @@ class Verdict:
 
 
 def check(store: Store, ruleset: str) -> Verdict:
-    """Read everything of a ruleset and compare its snapshot with a fold of its journal.
+    """Read and fold everything of a ruleset; compare its snapshot with a fold of its journal.
 
-    Scans may go on meanwhile: what is journaled after the snapshot is not looked at.
+    Scans may go on meanwhile: what is journaled after the snapshot is folded, and not compared.
     """
-    problems = tuple(store.problems(ruleset))
+    problems = {problem.place: problem for problem in store.problems(ruleset)}
     stats = store.stats(ruleset)
     fold, explanation = Fold.NOT_COMPARED, "first what cannot be read must go: see `repair`"
+    snapshot = None if "snapshot" in problems else store.load_snapshot(ruleset)
+    settings = BeliefSettings()
+    if snapshot is not None:
+        try:
+            settings = settings_from_fingerprint(snapshot.header["settings"])
+            JournalFold.of_snapshot(ruleset, settings, snapshot)
+        except (BanditError, KeyError, TypeError, ValueError) as err:
+            reason = f"it cannot be read ({type(err).__name__}: {err})"
+            problems["snapshot"] = Problem("snapshot", reason)
+    for problem in _unfoldable(store, ruleset, settings, frozenset(problems)):
+        problems[problem.place] = problem
     if not problems:
-        snapshot = store.load_snapshot(ruleset)
         fold, explanation = _compare(store, ruleset, snapshot, stats.trimmed_position)
-    return Verdict(ruleset, stats.n_entries, problems, fold, explanation)
+    return Verdict(ruleset, stats.n_entries, tuple(problems.values()), fold, explanation)
+
+
+@one_blas_thread()
+def _unfoldable(
+    store: Store, ruleset: str, settings: BeliefSettings, known: frozenset[str]
+) -> list[Problem]:
+    """Return the entries that can be read and mean nothing, going on after each."""
+    found, fold, position = [], JournalFold(ruleset, settings), START
+    while True:
+        try:
+            for entry in store.read(ruleset, after=position):
+                position = entry.position
+                try:
+                    fold.add(entry)
+                except CorruptStateError as err:
+                    found.append(Problem(f"journal {entry.position}", str(err)))
+            return found
+        except StoreError:
+            later = [place for place in known if place.startswith("journal ")]
+            keys = sorted(position_key(place.partition(" ")[2]) for place in later)
+            after = [key for key in keys if key > position_key(position)]
+            if not after:
+                raise
+            position = f"{after[0][0]}-{after[0][1]}"
 
 
 def _compare(
@@ -78,11 +113,6 @@ def _compare(
             f"retention has deleted the journal up to {trimmed}, so that a fold from zero is "
             "impossible: the snapshot is the only source of what was learned before"
         )
-    if "settings" not in snapshot.header:
-        return Fold.NOT_COMPARED, (
-            "the snapshot does not say with which settings it was folded (an earlier version "
-            "wrote it); from the next scan on it does"
-        )
     if snapshot.header["settings"].get("learning_version") != LEARNING_VERSION:
         return Fold.NOT_COMPARED, (
             "another version of scanrank, which learned in another way, wrote the snapshot; "
@@ -90,9 +120,9 @@ def _compare(
         )
     if snapshot.header["fold_since"] != START:
         return Fold.NOT_COMPARED, (
-            f"at {snapshot.header['fold_since']} the settings changed or a damaged entry was "
-            "removed, or a newer scanrank went on that learns in another way: the belief up to "
-            "there is not what a fold from zero gives today"
+            f"at {snapshot.header['fold_since']} the settings changed, a damaged entry was "
+            "removed, the store lost entries, or a newer scanrank went on that learns in another "
+            "way: the belief up to there is not what a fold from zero gives today"
         )
     try:
         settings = settings_from_fingerprint(snapshot.header["settings"])
@@ -108,19 +138,19 @@ def _compare(
 @one_blas_thread()  # several sum in another order, and the last bits would differ
 def fold_journal(
     store: Store, ruleset: str, settings: BeliefSettings, *, until: str | None = None
-) -> Belief:
+) -> JournalFold:
     """Fold a ruleset's journal from its first entry up to a position, the end by default."""
-    ranker = Belief(settings)
+    fold = JournalFold(ruleset, settings)
     for entry in store.read(ruleset):
         if until is not None and position_key(entry.position) > position_key(until):
             break
-        ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays, scan_id=entry.scan_id)
-    return ranker
+        fold.add(entry)
+    return fold
 
 
-def differences(ranker: Belief, snapshot: Snapshot) -> list[str]:
-    """Return the names of what is not the same, bit for bit, in a belief and a snapshot."""
-    header, arrays = ranker.state()
+def differences(fold: JournalFold, snapshot: Snapshot) -> list[str]:
+    """Return the names of what is not the same, bit for bit, in a fold and a snapshot."""
+    header, arrays = fold.state()
     noted: dict[str, Any] = {
         name: value for name, value in snapshot.header.items() if name not in _NOTES
     }

@@ -3,29 +3,50 @@
 The belief is a fold over the journal in journal order. Appending tells in the same round trip
 whether others wrote in between; if so, their entries and ours are read back and folded in order,
 so that every worker's belief is the fold of a prefix of the one journal, always.
+
+A journal may lose entries that were folded already: its server came back with an older state, or
+was emptied. Then its generation is another one, for everybody. Each process sends again what it
+keeps (`bandit.stores.spool`), and loads anew; whoever holds more than the store gives back saves
+that for all. Outcomes are told by scan and symbol (`scanner_adapter.state.seen`), so that none
+counts twice, in whatever order processes notice.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandit.belief.belief import Belief, BeliefSettings
-from bandit.errors import StoreRefusedError, StoreUnavailableError
+from bandit.errors import JournalChangedError, StoreRefusedError, StoreUnavailableError
 from bandit.stores import Entry, Receipt, Snapshot, Store
 from bandit.stores.forgetful import ForgetfulStore
-from bandit.stores.names import position_key
+from bandit.stores.names import START, position_key
 from scanner_adapter.state.fingerprint import fingerprint
+from scanner_adapter.state.fold import JournalFold
+from scanner_adapter.state.schema import check_entry
+from scanner_adapter.state.seen import Seen
 
 log = logging.getLogger("scanrank")
 
 Listener = Callable[[Entry], None]
 
+# Scans that are looked through for one that is continued or joined.
+_RECENT_SCANS = 20
 _AWAY = (StoreUnavailableError, StoreRefusedError)
+_MOST_LOADS = 5  # in a row, while the journal changes under our hands
+
+
+class _Held(NamedTuple):
+    """The state of a fold whose journal the store may have lost since."""
+
+    state: tuple[dict[str, Any], dict[str, NDArray[Any]]]
+    size: tuple[int, int]
+    born: str
+    position: str
 
 
 class LearnedState:
@@ -49,28 +70,74 @@ class LearnedState:
         self.settings = settings
         # Else only what is learned from is made of a report, and nothing to read it by later.
         self.keeps_journal = not isinstance(store, ForgetfulStore)
-        self.ranker: Belief
         self.position: str
-        self.as_of: str | None  # newest day whose facts a scan saw, YYYY-MM-DD; None = none did
+        self._folded: JournalFold
+        self._generation: str
+        self._born: str  # generation of the journal that the belief began with
         self._snapshot_version: int
+        self._held: _Held | None = None  # of the time before reports went to the spool
         self._is_behind = False
-        self._fold_since = "0-0"  # position from which on these settings were used
+        self._fold_since = START  # position from which on these settings were used
+        self._news: list[str] = []  # what happened to what was learned, until it is told
         self._status_told: object = getattr(store, "status", None)
         self.load()
 
+    @property
+    def ranker(self) -> Belief:
+        """The belief."""
+        return self._folded.belief
+
+    @property
+    def as_of(self) -> str | None:
+        """Newest day whose facts a scan saw, YYYY-MM-DD; None = none did."""
+        return self._folded.as_of
+
     def load(self) -> None:
         """Start from the newest snapshot and fold the entries after it."""
+        for _ in range(_MOST_LOADS):
+            try:
+                self._load()
+                break
+            except JournalChangedError as err:
+                log.info("%s", err)
+        else:
+            raise StoreUnavailableError(
+                f"store {self.store.address}: the journal of {self.ruleset} changed {_MOST_LOADS} "
+                "times while it was read; try again."
+            )
+        self._is_behind, self._held = False, None
+
+    def _load(self) -> None:
+        generation = self.store.generation(self.ruleset)
         snapshot = self.store.load_snapshot(self.ruleset)
         if snapshot is None:
-            self.ranker, self.position, self._snapshot_version = Belief(self.settings), "0-0", 0
-            self.as_of = None
+            fold, position, version = JournalFold(self.ruleset, self.settings), START, 0
+            born, since = generation, START
         else:
-            self.ranker = Belief.from_state(self.settings, snapshot.header, snapshot.arrays)
-            self.position, self._snapshot_version = snapshot.position, snapshot.version
-            self._fold_since = self._since(snapshot)
-            self.as_of = snapshot.header.get("as_of")  # older snapshots have none
-        self.catch_up()
-        self._is_behind = False
+            fold = JournalFold.of_snapshot(self.ruleset, self.settings, snapshot)
+            position, version = snapshot.position, snapshot.version
+            born, since = snapshot.header.get("born") or generation, self._since(snapshot)
+        is_there = position != START
+        if is_there:
+            try:
+                entries = self.store.read(
+                    self.ruleset, after=position, limit=0, generation=generation
+                )
+                fold.add_all(entries)
+            except JournalChangedError:
+                # The journal begins after the snapshot: all of it is read, and what the snapshot
+                # knows of it is passed over.
+                position, generation = START, self.store.generation(self.ruleset)
+        self._folded, self.position, self._generation = fold, position, generation
+        self._snapshot_version, self._born, self._fold_since = version, born, since
+        is_checked = is_there and position != START
+        for entry in self.store.read(
+            self.ruleset, after=position, generation=generation if is_checked else None
+        ):
+            fold.add(entry)
+            self.position = entry.position
+        if self.position == START:  # nothing is left to read where retention has deleted all
+            self.position = self.store.stats(self.ruleset).trimmed_position
 
     def _since(self, snapshot: Snapshot) -> str:
         """Position from which on the journal was folded with the present settings."""
@@ -78,7 +145,7 @@ class LearnedState:
         if noted == now:
             return str(snapshot.header["fold_since"])
         for name in [name for name in now if name in noted and noted[name] != now[name]]:
-            log.info(
+            log.warning(
                 "ruleset %s goes on with %s = %s instead of %s; what was learned is kept",
                 *(self.ruleset, name, now[name], noted[name]),
             )
@@ -99,21 +166,94 @@ class LearnedState:
         """
         try:
             if self._is_behind:
-                self.load()
+                self._recover()
             else:
                 self.catch_up(listener)
+        except JournalChangedError:
+            return self._recovered()
         except _AWAY as err:
             log.warning("%s The scan goes on with what is known here.", err)
             return False
         return True
 
+    def _recovered(self) -> bool:
+        try:
+            self._recover()
+        except _AWAY as err:
+            log.warning("%s The scan goes on with what is known here.", err)
+            self._go_behind()
+            return False
+        return True
+
+    def _recover(self) -> None:
+        """Load anew; save what was held here for all, where it is more than the store gives back.
+
+        More is: more scans, then more symbols. A belief that another one descends from in the same
+        journal is continued from that one's position; one of another journal takes in all entries
+        of this one. Two that differ and began in the same journal cannot be merged: the larger
+        stays, the entries that processes keep come back, and the rest is said to be lost.
+        """
+        held = self._held or self._hold()
+        self.load()
+        mine = self._folded.size
+        seen = Seen.restored(held.state[0]["seen"], held.state[1], "what is held in memory")
+        position = self._base_of(held, seen) if held.size > mine else None
+        if position is None:
+            if not self._folded.seen.covers(seen):
+                self._tell(
+                    f"the store lost what was learned of {self.ruleset} from {held.size[0]} scans; "
+                    f"{mine[0]} scans are known now"
+                )
+            return
+        header, arrays = held.state
+        header["fold_since"] = held.position  # a fold from zero is not possible any more
+        is_saved = self.store.save_snapshot(
+            self.ruleset, header=header, arrays=arrays, position=position,
+            expected_version=self._snapshot_version,
+        )  # fmt: skip
+        if is_saved:
+            self.store.renew_generation(self.ruleset)
+            self._tell(
+                f"the store had lost what was learned of {self.ruleset}: {held.size[0]} scans were "
+                "saved again from memory"
+            )
+        self.load()
+
+    def _base_of(self, held: _Held, seen: Seen) -> str | None:
+        """Return the position from which on the journal is not yet in what was held, None: unknown.
+
+        `held` is more than the store gave back just now.
+        """
+        snapshot = self.store.load_snapshot(self.ruleset)
+        if snapshot is not None:
+            theirs = JournalFold.of_snapshot(self.ruleset, self.settings, snapshot).seen
+            if seen.covers(theirs):
+                return snapshot.position
+            if held.born == self._born:
+                return None
+        is_whole = self.store.stats(self.ruleset).trimmed_position == START
+        return START if is_whole else None
+
+    def _hold(self) -> _Held:
+        return _Held(self._state(), self._folded.size, self._born, self.position)
+
+    def _go_behind(self) -> None:
+        if not self._is_behind:
+            # What is folded from here on stands elsewhere in the journal, or not at all.
+            self._held, self._is_behind = self._hold(), True
+
+    def _tell(self, news: str) -> None:
+        log.warning("%s", news)
+        self._news.append(news)
+
     def store_trouble(self) -> str | None:
         """What happened to the store since the last call; None while all goes well."""
-        status = getattr(self.store, "status", None)
-        if status is None or (status == self._status_told and not status.is_away):
-            return None
-        self._status_told = status
-        return str(status)
+        status, news = getattr(self.store, "status", None), self._news
+        self._news = []
+        if status is not None and (status != self._status_told or status.is_away):
+            self._status_told = status
+            news = [str(status), *news]
+        return "; ".join(news) or None
 
     def entries_of(self, scan_id: str) -> Iterator[Entry]:
         """Yield what the journal holds of a scan already; nothing is folded.
@@ -125,7 +265,7 @@ class LearnedState:
         if not self.store.reported(self.ruleset, scan_id):
             return
         started = [
-            scan.started for scan in self.store.list_scans(self.ruleset, 20)
+            scan.started for scan in self.store.list_scans(self.ruleset, _RECENT_SCANS)
             if scan.scan_id == scan_id
         ]  # fmt: skip
         after = f"{max(position_key(started[0])[0] - 1, 0)}-0" if started else "0-0"
@@ -133,11 +273,35 @@ class LearnedState:
             if entry.scan_id == scan_id:
                 yield entry
 
+    def opening_of(self, scan_id: str) -> dict[str, Any] | None:
+        """Return the header with which a scan was opened; None where the journal has none.
+
+        None, too, while the store is away.
+        """
+        try:
+            started = [
+                scan.started for scan in self.store.list_scans(self.ruleset, _RECENT_SCANS)
+                if scan.scan_id == scan_id
+            ]  # fmt: skip
+            if not started:
+                return None
+            after = f"{max(position_key(started[0])[0] - 1, 0)}-0"
+            for entry in self.store.read(self.ruleset, after=after):
+                if entry.scan_id == scan_id and entry.kind == "open":
+                    return entry.header
+        except _AWAY as err:
+            log.warning("%s What scan %s was opened with is not compared.", err, scan_id)
+        return None
+
     def catch_up(self, listener: Listener | None = None) -> int:
         """Fold the entries that others appended; return how many there were."""
         n = 0
-        for entry in self.store.read(self.ruleset, after=self.position):
-            self._learn(entry)
+        if self._generation == "" and self.position == START:
+            self._generation = self._born = self.store.generation(self.ruleset)
+        for entry in self.store.read(
+            self.ruleset, after=self.position, generation=self._generation
+        ):
+            self._folded.add(entry)
             self.position = entry.position
             n += 1
             if listener is not None:
@@ -153,6 +317,10 @@ class LearnedState:
         listener: Listener,
     ) -> Receipt:
         """Journal a report and fold it; `listener` sees every entry that is folded on the way."""
+        if self.keeps_journal:  # before it is there for ever
+            check_entry(
+                Entry("", "report", scan_id, dict(header), dict(arrays), tuple(arms)), self.ruleset
+            )
         receipt = self.store.append_report(
             self.ruleset, scan_id, arms=arms, header=header, arrays=arrays
         )
@@ -180,12 +348,22 @@ class LearnedState:
 
         A snapshot that another worker wrote earlier, of less of the journal, is replaced.
         """
+        for _ in range(_MOST_LOADS):
+            try:
+                return self._snapshot()
+            except JournalChangedError:
+                self._recover()
+        return False
+
+    def _snapshot(self) -> bool:
         if self._is_behind:
             # Reports went to the spool while the store was away: what others wrote meanwhile
             # stands before them in the journal, so the fold starts again from the last snapshot.
-            self.load()
+            self._recover()
         while not self._save():
             newest = self.store.load_snapshot(self.ruleset)
+            if newest is None and self._snapshot_version:
+                self._tell(f"the snapshot of {self.ruleset} had vanished from the store")
             self._snapshot_version = newest.version if newest is not None else 0
             if newest is None:
                 continue
@@ -197,23 +375,37 @@ class LearnedState:
         return True
 
     def _save(self) -> bool:
-        header, arrays = self.ranker.state()
-        header["settings"] = fingerprint(self.settings)
-        header["fold_since"] = self._fold_since
-        header["as_of"] = self.as_of
+        header, arrays = self._state()
         return self.store.save_snapshot(
             self.ruleset,
             header=header,
             arrays=arrays,
             position=self.position,
             expected_version=self._snapshot_version,
+            generation=self._generation,
         )
 
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        header, arrays = self._folded.state()
+        notes = {
+            "settings": fingerprint(self.settings),
+            "fold_since": self._fold_since,
+            "born": self._born,
+        }
+        return header | notes, arrays
+
     def _fold(self, entry: Entry, receipt: Receipt, listener: Listener | None) -> None:
-        if receipt.is_spooled or receipt.has_lost_entries:
-            # Entries that were lost and sent again have new positions: fold anew from the
-            # snapshot when the scan is over.
-            self._is_behind = True
+        if not self.keeps_journal:
+            self._folded.learn(entry)
+            self.position = entry.position
+            if listener is not None:
+                listener(entry)
+            return
+        if self._generation == "" and receipt.previous == START and not self._is_behind:
+            self._generation = self._born = receipt.generation  # its first entry
+        if receipt.is_spooled or receipt.generation != self._generation:
+            # What stands in the journal is another fold than this one: made when the scan is over.
+            self._go_behind()
         elif receipt.position is None and not np.any(receipt.accepted):
             # Nothing of ours was new: whoever was first stands in the journal.
             self.refresh(listener)
@@ -222,17 +414,13 @@ class LearnedState:
             try:
                 self.catch_up(listener)
                 return
+            except JournalChangedError:
+                self._go_behind()
             except _AWAY as err:
                 log.warning("%s What other workers reported is read later.", err)
-                self._is_behind = True
-        self._learn(entry)
+                self._go_behind()
+        self._folded.add(entry, is_checked=True)
         if not self._is_behind:
             self.position = entry.position
         if listener is not None:
             listener(entry)
-
-    def _learn(self, entry: Entry) -> None:
-        self.ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays, scan_id=entry.scan_id)
-        seen = entry.header.get("as_of") if entry.kind == "open" else None
-        if seen is not None:
-            self.as_of = max(self.as_of or "", str(seen))

@@ -27,9 +27,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bandit.errors import InvalidInputError
+from bandit.errors import CorruptStateError, InvalidInputError
 from bandit.stores import Entry, Store
+from bandit.stores.entries import sealed_again
 from scanner_adapter.jsonio import written_whole
+from scanner_adapter.state.schema import check_entry
 
 FORMAT = 2
 _KEY = b"scanrank.journal"  # in the file's metadata: format and ruleset
@@ -107,6 +109,12 @@ def import_journal(store: Store, ruleset: str, path: Path) -> int:
                 f"ruleset {ruleset!r} has a journal of its own (scan {entry.scan_id}); import into "
                 "a ruleset name that is not in use"
             )
+    for entry in read_journal(path):  # the whole file, before anything is appended
+        try:
+            check_entry(entry, ruleset)
+            sealed_again(entry)
+        except (CorruptStateError, InvalidInputError) as err:
+            raise InvalidInputError(f"{path} cannot be imported: {err}") from err
     n_new = 0
     for entry in read_journal(path):
         if entry.kind == "report":
@@ -130,7 +138,13 @@ def read_journal(path: Path) -> Iterator[Entry]:
         first = 0
         for position, rows in groupby(positions):
             n = sum(1 for _ in rows)
-            yield _entry(position, frame.slice(first, n))
+            try:
+                yield _entry(position, frame.slice(first, n))
+            except (ValueError, TypeError, KeyError, pa.ArrowException) as err:
+                raise InvalidInputError(
+                    f"{path}: entry {str(position)[:40]!r} cannot be read ({err}); expected a file "
+                    "from `scanrank journal export`, as it wrote it"
+                ) from err
             first += n
 
 

@@ -1,15 +1,17 @@
-"""What a scan's choices came from, beside the belief: noted in its open entry for replays.
+"""What a scan rests on, beside the belief: noted in its open entry, for joiners and for replays.
 
 With the contexts of its symbols, which stand in the reports, the same belief and this note make
-the same choices again, bit for bit (`scanner_adapter.replay.journals.journal_scan`).
+the same choices again, bit for bit (`scanner_adapter.replay.journals.journal_scan`). Whoever joins
+the scan, as a worker or to continue it, compares its own note with that of the opening.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from bandit.belief.belief import BeliefSettings
 from bandit.errors import InvalidInputError
+from features.measures.historical import HISTORICAL
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.modes import Mode, check_mode
@@ -104,15 +107,18 @@ def seed_note(rng: np.random.Generator) -> str:
     )
 
 
-def origin_note(
+def opening_note(
     rng: np.random.Generator,
     settings: BeliefSettings,
     symbols: Sequence[str],
     facts: MarketFacts,
     kept: LoadingCodec,
 ) -> dict[str, Any]:
-    """Return what the open entry says for replays; about 1 kB a scan."""
+    """Return what the open entry says of its rules, symbols and facts; about 1 kB a scan."""
     return {
+        "scanrank": version("scanrank"),
+        "universe": _digest_of(symbols),
+        "universe_sorted": _digest_of(sorted(symbols)),
         "seed": seed_note(rng),
         "settings": {
             **fingerprint(settings),
@@ -122,6 +128,53 @@ def origin_note(
         "digest": digest(symbols, facts.names, facts.values, facts.loading_names, facts.loadings),
         **kept.note(),
     }
+
+
+def disagreement(opened: Mapping[str, Any], mine: Mapping[str, Any]) -> str | None:
+    """Say in what a worker must not differ from the scan that it joins; None where it does not.
+
+    Parameters
+    ----------
+    opened, mine : mapping
+        Headers of the open entry: of the scan, and as this worker would have written it.
+
+    Notes
+    -----
+    Rule, settings, learning version, symbols with their order, and the names of the sub-scores
+    must be the same: results of two kinds are no scan. Exploration and the random share may
+    differ, because each propensity is logged with its choice. So may facts, the release of
+    scanrank and the mode; see `SymbolRanker.start_scan`.
+    """
+    theirs, ours = opened["settings"], mine["settings"]
+    names = [name for name in ours if name not in ("exploration", "random_share", "expected_share")]
+    for name in sorted(names, key=lambda name: (name != "rule", name != "learning_version")):
+        if theirs.get(name) != ours[name]:
+            return f"{name} = {theirs.get(name)} there and {ours[name]} here"
+    if opened["universe"] != mine["universe"]:
+        if opened["n_symbols"] != mine["n_symbols"]:
+            return f"{opened['n_symbols']} symbols there and {mine['n_symbols']} here"
+        if opened["universe_sorted"] == mine["universe_sorted"]:
+            return "the same symbols, but in another order"
+        return f"other symbols, {mine['n_symbols']} in either"
+    there, here = set(market_names(opened["columns"])), set(market_names(mine["columns"]))
+    if lost := sorted(there - here):
+        return f"the sub-score {lost[0]} there and not here"
+    if more := sorted(here - there):
+        return f"the sub-score {more[0]} here and not there"
+    return None
+
+
+def market_names(columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns that come from the market's facts; the others are the ranker's own."""
+    return tuple(
+        name
+        for name in columns
+        if not name.startswith(("factor.", "row.")) and name not in HISTORICAL
+    )
+
+
+def _digest_of(symbols: Sequence[str]) -> str:
+    return hashlib.blake2b(json.dumps(list(symbols)).encode(), digest_size=12).hexdigest()
 
 
 def digest(

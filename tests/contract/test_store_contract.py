@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from servers import count_round_trips
 
-from bandit.errors import InvalidInputError
-from bandit.stores import Receipt, Store, store_from_url
+from bandit.errors import InvalidInputError, JournalChangedError
+from bandit.stores import Problem, Receipt, Store, store_from_url
 from bandit.stores.names import position_key
 from bandit.stores.spool import SpoolingStore
 from bandit.stores.sqlite import SqliteStore
@@ -108,7 +108,7 @@ class TestStoreContract:
         assert second.position is not None
         assert position_key(second.position) > position_key(first.position)
         assert not first.is_spooled
-        assert not second.has_lost_entries
+        assert first.generation == second.generation == store.generation(ruleset) != ""
 
     def test_repeating_a_report_changes_nothing(self, store: Store, ruleset: str) -> None:
         first = report(store, ruleset, "A", "B")
@@ -298,6 +298,65 @@ class TestStoreContract:
             assert snapshot is not None
             np.testing.assert_array_equal(snapshot.arrays["w"], scale * weights)
 
+    # -- generations
+
+    def test_a_position_is_read_on_from_in_its_generation_only(
+        self, store: Store, ruleset: str
+    ) -> None:
+        assert store.generation(ruleset) == ""
+        assert list(store.read(ruleset, generation="")) == []
+        first, second = (report(store, ruleset, arm) for arm in "AB")
+        one = first.generation
+        assert [e.arms for e in store.read(ruleset, generation=one)] == [("A",), ("B",)]
+        last = second.position or ""
+        assert list(store.read(ruleset, after=last, generation=one)) == []
+        assert list(store.read(ruleset, after=first.position or "", limit=0, generation=one)) == []
+        for after, generation in ((last, "other"), ("1-0", one)):
+            with pytest.raises(JournalChangedError, match="not the one that was read before"):
+                list(store.read(ruleset, after=after, generation=generation))
+        two = store.generation(ruleset)
+        assert two not in ("", one), "whoever asked for 1-0 had read what is gone"
+        with pytest.raises(JournalChangedError):
+            list(store.read(ruleset, after=last, generation=one))
+        three = store.renew_generation(ruleset)
+        assert three == store.generation(ruleset) not in (one, two)
+        assert report(store, ruleset, "C").generation == three
+
+    def test_a_reader_that_retention_overtook_is_told(self, store: Store, ruleset: str) -> None:
+        positions = [report(store, ruleset, f"A{n}").position or "" for n in range(4)]
+        generation = store.generation(ruleset)
+        store.save_snapshot(
+            ruleset, header={}, arrays={}, position=positions[2], expected_version=0
+        )
+        store.trim(ruleset, max_entries=1)
+        read = list(store.read(ruleset, after=positions[2], generation=generation))
+        assert [entry.arms for entry in read] == [("A3",)]
+        with pytest.raises(JournalChangedError):
+            list(store.read(ruleset, after=positions[1], generation=generation))
+
+    def test_a_repaired_position_can_be_read_on_from(self, store: Store, ruleset: str) -> None:
+        last = report(store, ruleset, "A").position or ""
+        generation = store.generation(ruleset)
+        store.repair(ruleset, Problem(f"journal {last}", "for this test"))
+        assert list(store.read(ruleset, after=last, generation=generation)) == []
+        assert report(store, ruleset, "B").generation == generation
+
+    def test_a_snapshot_of_another_journal_is_refused(self, store: Store, ruleset: str) -> None:
+        last = report(store, ruleset, "A").position or ""
+        generation = store.generation(ruleset)
+
+        def save(position: str, generation: str) -> bool:
+            return store.save_snapshot(
+                ruleset, header={}, arrays={}, position=position, expected_version=0,
+                generation=generation,
+            )  # fmt: skip
+
+        for position, name in ((last, "other"), ("5-0", generation)):
+            with pytest.raises(JournalChangedError):
+                save(position, name)
+        assert store.load_snapshot(ruleset) is None
+        assert save(last, store.generation(ruleset))
+
     # -- shared scans
 
     def test_claims_skip_what_is_taken(self, store: Store, ruleset: str) -> None:
@@ -459,6 +518,7 @@ class TestStoreContract:
 
     def test_trimming_stops_at_the_snapshot(self, store: Store, ruleset: str) -> None:
         positions = [report(store, ruleset, f"A{n}").position or "" for n in range(10)]
+        generation = store.generation(ruleset)
         assert store.trim(ruleset, max_entries=0) == 0
         store.save_snapshot(
             ruleset, header={}, arrays={}, position=positions[6], expected_version=0
@@ -474,18 +534,19 @@ class TestStoreContract:
         receipt = report(store, ruleset, "A0", "A10")
         assert receipt.accepted.tolist() == [False, True]
         assert receipt.previous == positions[9]
-        assert not receipt.has_lost_entries
+        assert receipt.generation == generation
         with pytest.raises(InvalidInputError, match="before"):
             store.trim(ruleset)
 
     def test_trimming_everything_keeps_the_chain(self, store: Store, ruleset: str) -> None:
         last = report(store, ruleset, "A").position or ""
+        generation = store.generation(ruleset)
         store.save_snapshot(ruleset, header={}, arrays={}, position=last, expected_version=0)
         assert store.trim(ruleset, max_entries=0) == 1
         assert store.stats(ruleset).n_entries == 0
         receipt = report(store, ruleset, "B")
         assert receipt.previous == last
-        assert not receipt.has_lost_entries
+        assert receipt.generation == generation
 
     def test_stats(self, store: Store, ruleset: str) -> None:
         assert store.stats(ruleset).n_entries == 0

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from redis.cluster import RedisCluster
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from bandit.errors import CorruptStateError, StoreRefusedError
 from bandit.stores.redis.connection import address_of, connect, errors_of
 from bandit.stores.redis.keys import TYPES
+
+log = logging.getLogger(__name__)
 
 OLDEST_SERVER = (6, 2)  # SMISMEMBER, exclusive stream ranges
 
@@ -58,10 +61,28 @@ class RedisCommands:
         """See `Store`."""
         self._client.close()
 
+    def warnings(self) -> list[str]:
+        """Return what an operator should change on the server."""
+        try:
+            answer = self._client.info("memory")
+        except RedisError:
+            return []  # a user without the right to ask
+        nodes = answer.values() if isinstance(self._client, RedisCluster) else [answer]
+        policies = {
+            str(node.get("maxmemory_policy")) for node in nodes if isinstance(node, dict)
+        } - {"noeviction", "None"}
+        return [
+            f"store {self._address} has maxmemory-policy {policy}: when it is full it drops what "
+            "was learned. Set `maxmemory-policy noeviction`."
+            for policy in sorted(policies)
+        ]
+
     def _check_server(self) -> None:
         """Refuse a server that is too old, before the first command fails in a stranger way."""
         if isinstance(self._client, RedisCluster):
             return
+        for warning in self.warnings():
+            log.warning("%s", warning)
         try:
             found = self._call("INFO", "server")
         except StoreRefusedError as err:

@@ -28,6 +28,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from bandit.errors import (
+    EntryTooLargeError,
     InvalidInputError,
     StoreError,
     StoreRefusedError,
@@ -169,6 +170,8 @@ def _translated(err: RedisError | RedisClusterException, address: str) -> StoreE
     for code, meaning in _REFUSALS.items():
         if code in codes:
             return StoreRefusedError(f"store {address} refuses: {meaning} ({text}).")
+    if "bulk length" in text:
+        return EntryTooLargeError(f"store {address} refuses: {text}.")
     if isinstance(
         err, redis.ConnectionError | redis.TimeoutError | RedisClusterException
     ) or codes.intersection(_ABSENCES):

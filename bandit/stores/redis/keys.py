@@ -3,8 +3,10 @@
 Keys, all of one ruleset in one cluster slot by the hash tag::
 
     scanrank:rulesets                          set of ruleset names (an index only)
+    scanrank:server                            string: names this database, however addressed
     scanrank:{<ruleset>}:journal               stream; fields b = entry, m = mask
-    scanrank:{<ruleset>}:meta                  hash: trimmed, synced
+    scanrank:{<ruleset>}:meta                  hash: generation, trimmed, removed:<position>,
+                                               snapshot (version), scans (how many), synced
     scanrank:{<ruleset>}:snapshot              hash: version, position, id, pieces, bytes
     scanrank:{<ruleset>}:snapshot:<id>:<n>     string, at most 8 MiB each
     scanrank:{<ruleset>}:scans                 sorted set: scan id by time of its first entry
@@ -20,6 +22,7 @@ from __future__ import annotations
 from bandit.stores.names import check_name
 
 INDEX = "scanrank:rulesets"
+SERVER = "scanrank:server"
 TYPES = {  # by the last word of a key; the pieces of a snapshot are strings
     "journal": "stream",
     "meta": "hash",

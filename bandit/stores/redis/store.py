@@ -6,6 +6,7 @@ What is where: `bandit.stores.redis.keys`. What happens atomically: the scripts 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -35,16 +36,18 @@ from bandit.stores.entries import Sealed, decode_entry
 from bandit.stores.journal import JournalWriter
 from bandit.stores.names import (
     START,
+    changed,
     check_arms,
     check_bounds,
     check_lease,
     check_name,
+    fresh_generation,
     position_key,
 )
 from bandit.stores.notes import Change, dump_note, load_note
 from bandit.stores.redis.commands import RedisCommands
 from bandit.stores.redis.connection import errors_of
-from bandit.stores.redis.keys import INDEX, piece_keys, ruleset_key, scan_key
+from bandit.stores.redis.keys import INDEX, SERVER, piece_keys, ruleset_key, scan_key
 from bandit.stores.redis.sizes import (
     SnapshotMeta,
     memory_question,
@@ -67,15 +70,18 @@ class RedisStore(RedisCommands, JournalWriter):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self._registered: set[str] = set()  # rulesets that this client put into the index
-        self._acknowledged: dict[str, str] = {}  # ruleset -> the last position we were told
+        # ruleset -> generation and newest position that this client was told of
+        self._told: dict[str, tuple[str, str]] = {}
 
     # -- journal -------------------------------------------------------------------------------
 
     def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
         """See `JournalWriter`."""
+        if entry.kind == "open":
+            self._registered.discard(ruleset)  # once a scan: the index may have been dropped
         self._register(ruleset)
         which = "reported" if entry.kind == "report" else "events"
-        told = self._acknowledged.get(ruleset, "")
+        told_generation, told = self._told.get(ruleset, ("", ""))
         reply = self._run(
             "append",
             (
@@ -90,10 +96,11 @@ class RedisStore(RedisCommands, JournalWriter):
             entry.blob,
             told,
             json.dumps(entry.members, ensure_ascii=False),
+            told_generation,
+            fresh_generation(),
         )
-        position, previous, lost, mask = reply.decode().split(" ")
-        if position != "-":
-            self._acknowledged[ruleset] = position
+        position, previous, generation, mask = reply.decode().split(" ")
+        self._told[ruleset] = generation, previous if position == "-" else position
         if previous == START:  # a new journal, or a server that came back empty
             self._registered.discard(ruleset)
             self._register(ruleset)
@@ -103,36 +110,88 @@ class RedisStore(RedisCommands, JournalWriter):
             accepted=np.array(
                 [bit == "1" for bit in mask or "1" * len(entry.members)], dtype=np.bool_
             ),
-            has_lost_entries=lost == "1",
+            generation=generation,
         )
+
+    def identity(self, known: str = "") -> str:
+        """Return the name of this database, the same by whatever address; made where it has none.
+
+        Parameters
+        ----------
+        known : str
+            What a database at this address was called, before it was emptied.
+        """
+        try:
+            self._call("SET", SERVER, known or fresh_generation(), "NX")
+            found = self._call("GET", SERVER) or b""
+        except (StoreRefusedError, CorruptStateError):
+            return ""  # without the right to ask: it is called by its address
+        return found.decode() if re.fullmatch(rb"[0-9a-f]{16}", found) else ""
 
     def _register(self, ruleset: str) -> None:
         if ruleset not in self._registered:
-            self._call("SADD", INDEX, check_name("ruleset", ruleset))
+            is_new = self._call("SADD", INDEX, check_name("ruleset", ruleset))
+            if is_new and self._call("SCARD", INDEX) == 1:  # the first, or the index was dropped
+                self._find_rulesets()
             self._registered.add(ruleset)
 
+    def _find_rulesets(self) -> None:
+        """Make the index anew from the keys that are there."""
+        with errors_of(self._address):
+            keys = list(self._client.scan_iter(match="scanrank:{*}:meta", count=1000))
+        for key in keys:
+            self._call("SADD", INDEX, key.split(b"{")[1].split(b"}")[0])
+
     def read(
-        self, ruleset: str, *, after: str = START, limit: int | None = None
+        self,
+        ruleset: str,
+        *,
+        after: str = START,
+        limit: int | None = None,
+        generation: str | None = None,
     ) -> Iterator[Entry]:
         """See `Store`."""
-        for position, fields in self._raw_entries(ruleset, after, limit):
+        for position, fields in self._raw_entries(ruleset, after, limit, generation):
             yield _entry(ruleset, position, fields)
 
     def _raw_entries(
-        self, ruleset: str, after: str, limit: int | None
+        self, ruleset: str, after: str, limit: int | None, generation: str | None = None
     ) -> Iterator[tuple[str, dict[bytes, bytes]]]:
         position_key(after)
         journal = ruleset_key(ruleset, "journal")
         left = limit
-        while left is None or left > 0:
+        while left is None or left > 0 or generation is not None:
             count = PAGE_ENTRIES if left is None else min(PAGE_ENTRIES, left)
-            page = self._call("XRANGE", journal, f"({after}", "+", "COUNT", count)
+            if generation is not None:
+                page = self._first_page(ruleset, after, generation, count)
+                generation = None
+            else:
+                page = self._call("XRANGE", journal, f"({after}", "+", "COUNT", count)
             for raw_position, fields in page:
                 after = raw_position.decode()
                 yield after, fields or {}
             if len(page) < count:
                 return
             left = None if left is None else left - len(page)
+
+    def _first_page(self, ruleset: str, after: str, generation: str, count: int) -> Any:
+        keys = (ruleset_key(ruleset, "journal"), ruleset_key(ruleset, "meta"))
+        page = self._run("read", keys, after, generation, fresh_generation(), count)
+        if page is None:
+            raise changed(ruleset, self._address)
+        # Unlike redis-py's own, the reply of a script has the fields of an entry in a list.
+        return [(raw, dict(zip(fields[::2], fields[1::2], strict=True))) for raw, fields in page]
+
+    def generation(self, ruleset: str) -> str:
+        """See `Store`."""
+        found = self._call("HGET", ruleset_key(ruleset, "meta"), "generation")
+        return str((found or b"").decode("ascii", "replace"))
+
+    def renew_generation(self, ruleset: str) -> str:
+        """See `Store`."""
+        generation = fresh_generation()
+        self._call("HSET", ruleset_key(ruleset, "meta"), "generation", generation)
+        return generation
 
     # -- snapshot ------------------------------------------------------------------------------
 
@@ -168,10 +227,13 @@ class RedisStore(RedisCommands, JournalWriter):
         arrays: Mapping[str, Array],
         position: str,
         expected_version: int,
+        generation: str | None = None,
     ) -> bool:
         """See `Store`. The pieces go up first; one atomic script then makes them current."""
         blob = encode_snapshot(expected_version + 1, position, header, arrays)
         where = ruleset_key(ruleset, "snapshot")
+        if generation is not None:
+            self._first_page(ruleset, position, generation, 0)
         version, old_id, n_old = self._call("HMGET", where, "version", "id", "pieces")
         if int(version or 0) != expected_version:
             return False
@@ -184,7 +246,7 @@ class RedisStore(RedisCommands, JournalWriter):
             self._call("SET", key, piece, "EX", PIECE_TTL_S)
         done = self._run(
             "commit_snapshot",
-            (where, *keys, *old_keys),
+            (where, ruleset_key(ruleset, "meta"), *keys, *old_keys),
             expected_version,
             old_id or b"",
             new_id,
@@ -300,7 +362,11 @@ class RedisStore(RedisCommands, JournalWriter):
 
     def list_rulesets(self) -> list[str]:
         """See `Store`."""
-        names = sorted(name.decode("ascii", "replace") for name in self._call("SMEMBERS", INDEX))
+        found = self._call("SMEMBERS", INDEX)
+        if not found:
+            self._find_rulesets()
+            found = self._call("SMEMBERS", INDEX)
+        names = sorted(name.decode("ascii", "replace") for name in found)
         are_there = self._call_all([("EXISTS", ruleset_key(name, "journal")) for name in names])
         return [name for name, is_there in zip(names, are_there, strict=True) if is_there]
 
@@ -315,7 +381,26 @@ class RedisStore(RedisCommands, JournalWriter):
     def _latest_scans(self, rulesets: Sequence[str], limit: int) -> list[list[ScanInfo]]:
         """Return the latest scans of each ruleset, newest first, in two round trips."""
         indexes = [ruleset_key(ruleset, "scans") for ruleset in rulesets]
-        listed = self._call_all([("ZREVRANGE", index, 0, limit - 1) for index in indexes])
+        questions = [
+            question
+            for ruleset, index in zip(rulesets, indexes, strict=True)
+            for question in (
+                ("ZREVRANGE", index, 0, limit - 1),
+                ("ZCARD", index),
+                ("HGET", ruleset_key(ruleset, "meta"), "scans"),
+            )
+        ]
+        answered = self._call_all(questions)
+        missing = [
+            ruleset
+            for ruleset, n, known in zip(rulesets, answered[1::3], answered[2::3], strict=True)
+            if n < int(known or 0)
+        ]
+        if missing:
+            for ruleset in missing:
+                self._find_scans(ruleset)
+            return self._latest_scans(rulesets, limit)
+        listed = answered[::3]
         latest = [[name.decode() for name in names] for names in listed]
         answers = iter(
             self._call_all(
@@ -344,6 +429,14 @@ class RedisStore(RedisCommands, JournalWriter):
             for scan_ids in latest
         ]
 
+    def _find_scans(self, ruleset: str) -> None:
+        """Make the index of scans anew from the journal, after the server dropped it."""
+        index = ruleset_key(ruleset, "scans")
+        for entry in self.read(ruleset):
+            self._call("ZADD", index, "NX", position_key(entry.position)[0], entry.scan_id)
+        meta = ruleset_key(ruleset, "meta")
+        self._call("HSET", meta, "scans", self._call("ZCARD", index))
+
     def drop_ruleset(self, ruleset: str) -> None:
         """See `Store`. Interrupted half-way, it can be called again."""
         with errors_of(self._address):
@@ -351,7 +444,7 @@ class RedisStore(RedisCommands, JournalWriter):
                 self._client.unlink(key)
         self._call("SREM", INDEX, ruleset)
         self._registered.discard(ruleset)
-        self._acknowledged.pop(ruleset, None)
+        self._told.pop(ruleset, None)
 
     def trim(
         self, ruleset: str, *, before: str | None = None, max_entries: int | None = None
@@ -397,7 +490,9 @@ class RedisStore(RedisCommands, JournalWriter):
             except StoreError as err:
                 yield Problem(f"journal {position}", str(err))
         try:
-            self.load_snapshot(ruleset)
+            known = self._call("HGET", ruleset_key(ruleset, "meta"), "snapshot")
+            if self.load_snapshot(ruleset) is None and known is not None:
+                yield Problem("snapshot", f"version {int(known)} was saved, and is gone")
         except (CorruptStateError, IncompatibleStateError) as err:
             yield Problem("snapshot", str(err))
 
@@ -408,6 +503,7 @@ class RedisStore(RedisCommands, JournalWriter):
             position_key(position)
             journal = ruleset_key(ruleset, "journal")
             rows = self._call("XRANGE", journal, position, position)
+            self._call("HSET", ruleset_key(ruleset, "meta"), f"removed:{position}", "1")
             self._call("XDEL", journal, position)
             return b"".join((fields or {}).get(b"b", b"") for _, fields in rows)
         if what != "snapshot":
@@ -422,6 +518,7 @@ class RedisStore(RedisCommands, JournalWriter):
             kept = b"".join(self._call("GET", piece) or b"" for piece in current.keys)
             self._call("UNLINK", *current.keys)
         self._call("UNLINK", key)
+        self._call("HDEL", ruleset_key(ruleset, "meta"), "snapshot")
         return kept
 
     def sync(self, ruleset: str, *, timeout_s: float = 3.0) -> bool:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from bandit.stores import Entry
-from features.measures.historical import HISTORICAL
 from features.similarity import Loadings
 from scanner_adapter.batch import SECONDS_PER_DAY
 from scanner_adapter.inputs.context import MarketFacts
@@ -27,7 +26,7 @@ from scanner_adapter.inputs.loadings import loadings_of
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logs.recorded import RecordedLog, RecordedScan
 from scanner_adapter.state.fingerprint import rule_from_fingerprint
-from scanner_adapter.state.provenance import Provenance, digest
+from scanner_adapter.state.provenance import Provenance, digest, market_names
 from scanner_adapter.state.rows import outcome_again
 
 # Gives the market facts of these symbols as of a day, as `start_scan` computed them live.
@@ -137,11 +136,7 @@ class JournalScan:
     @property
     def sub_score_names(self) -> tuple[str, ...]:
         """Names of what the market said, in the scan's order; history is the ranker's own."""
-        return tuple(
-            name
-            for name in self.opened["columns"]
-            if not name.startswith(("factor.", "row.")) and name not in HISTORICAL
-        )
+        return market_names(self.opened["columns"])
 
     def facts(self, facts_of: FactsOf | None = None) -> tuple[tuple[str, ...], MarketFacts]:
         """Return the universe and what the market said of it, bit for bit as the scan knew it.
@@ -229,7 +224,7 @@ class JournalScan:
         if any("handed_out" not in header for header in headers):
             return "its journal does not say which batches were handed out"
         if any(header["handed_out"] is None for header in headers):
-            return "several workers shared it"
+            return "several workers shared it, or several rulesets"
         if len({header.get("session") for header in headers}) > 1:
             return "it was interrupted and continued"
         return None

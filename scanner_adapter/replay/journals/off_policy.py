@@ -29,7 +29,7 @@ from bandit.evaluation.offpolicy import (
     estimate_recall,
     inclusion_weights,
 )
-from bandit.rewards import RewardRule
+from bandit.rewards import RewardRule, final_hits, rule_text
 from bandit.stores import Entry
 from features.errors import FeatureError
 from features.factors import combine
@@ -41,7 +41,7 @@ from scanner_adapter.replay.journals.journal_scan import (
     journal_rule,
     journal_scans,
 )
-from scanner_adapter.replay.logs.outcome_log import rows_between, true_hits
+from scanner_adapter.replay.logs.outcome_log import rows_between
 from scanner_adapter.replay.orders import by_value
 from scanner_adapter.state.fingerprint import settings_from_fingerprint
 
@@ -272,11 +272,11 @@ def _hits(scan: JournalScan, rule: RewardRule, weight: NDArray[np.float64]) -> N
     is_signal = scan.column("is_signal").astype(np.float64)
     limit: float | None = None
     if rule.expected_share is not None and not scan.is_complete:
-        own = scan.settings["rule"] == repr(rule)
+        own = scan.settings["rule"] == rule_text(rule)
         limit = (scan.closed or {}).get("hit_limit") if own else None
         if limit is None:
             limit = _weighted_limit(rating, weight, rule.expected_share)
-    return true_hits(rule, rating, is_signal, limit)
+    return final_hits(rule, rating, is_signal, limit)
 
 
 def _weighted_limit(

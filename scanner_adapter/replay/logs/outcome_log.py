@@ -7,7 +7,6 @@ Alignment happens once, so that the loop over scans slices arrays and touches no
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -18,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import RewardRule, limit_above
+from bandit.rewards import RewardRule, final_hits
 from features.inputs.tables import OnBad, Rows, kind_of, plain_name, read_table
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.state.parquet import is_journal, logged_ratings
@@ -197,7 +196,7 @@ class OutcomeLog:
         to it, unless they have the lowest rating of all. Live, the ranker has to estimate that
         limit while it scans.
         """
-        return true_hits(rule, self.rating[day, places], self.is_signal(day, places))
+        return final_hits(rule, self.rating[day, places], self.is_signal(day, places))
 
     def is_signal(self, day: int, places: NDArray[np.intp]) -> NDArray[np.float64]:
         """1 where the scanner gave a high-value signal, 0 elsewhere, shape (n,)."""
@@ -214,29 +213,6 @@ def read_ratings(path: str | Path) -> pd.DataFrame:
     if is_exported:
         return logged_ratings(path)
     return read_table(path, what="ratings", error=InvalidInputError)
-
-
-def true_hits(
-    rule: RewardRule,
-    rating: NDArray[np.float64],
-    is_signal: NDArray[np.float64],
-    limit: float | None = None,
-) -> NDArray[np.bool_]:
-    """Which symbols of a scan that is over are hits; shape (n,).
-
-    Parameters
-    ----------
-    rating, is_signal : array, shape (n,)
-        A failed evaluation (a rating of NaN) is no hit.
-    limit : float, optional
-        Rating that the top share starts at, where not all was seen; by default that of all these
-        ratings.
-    """
-    share = rule.expected_share
-    if share is not None and limit is None:
-        known = np.sort(rating[~np.isnan(rating)])
-        limit = limit_above(known, share * known.size) if known.size else math.inf
-    return np.asarray(rule.judge(rating, is_signal, math.nan if limit is None else limit) == 1.0)
 
 
 def high_value(signal: NDArray[np.int8], names: Sequence[str]) -> NDArray[np.float64]:

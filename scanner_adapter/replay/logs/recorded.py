@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import RewardRule
+from bandit.rewards import RewardRule, final_hits
 from features.similarity import Loadings
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logs.logged_outcomes import LoggedOutcomes
-from scanner_adapter.replay.logs.outcome_log import high_value, rows_between, true_hits
+from scanner_adapter.replay.logs.outcome_log import high_value, rows_between
 from scanner_adapter.replay.logs.regimes import UNKNOWN, Regime
 from scanner_adapter.replay.logs.scans import ReplayScan
 
@@ -135,7 +135,7 @@ class RecordedLog:
                 sub_scores=scan.sub_scores,
                 loadings=scan.loadings,
                 rating=scan.rating,
-                hits=true_hits(self.rule, scan.rating, is_signal),
+                hits=final_hits(self.rule, scan.rating, is_signal),
                 outcomes=scan.outcomes(),
             )
 

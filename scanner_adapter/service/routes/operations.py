@@ -31,9 +31,13 @@ async def health() -> Health:
 
 @router.get("/ready", summary="Whether the store answers")
 async def ready(service: Asked) -> Ready:
-    """Ask the store one small question; 503 while it does not answer."""
+    """Ask the store one small question; 503 while it does not answer.
+
+    What its operator should change is said, such as a server that drops keys when it is full.
+    """
     await service.access.call(lambda store: store.get_control("ready", "probe"))
-    return Ready(status="ready")
+    warnings = await service.access.call(lambda store: store.warnings())
+    return Ready(status="ready", warnings=warnings)
 
 
 @router.get("/metrics", response_class=Response, responses=_TEXT, summary="Prometheus metrics")

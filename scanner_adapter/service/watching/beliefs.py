@@ -18,6 +18,7 @@ import numpy as np
 from bandit.belief.belief import Belief, BeliefSettings
 from bandit.choice.explain import Explanation, GroupWeight
 from bandit.choice.open_scan import OpenScan
+from bandit.errors import JournalChangedError
 from bandit.stores import Entry, RulesetStats, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
@@ -63,7 +64,10 @@ class FoldedBelief:
         """Fold what was journaled since the last time, unless that was just now."""
         if time.monotonic() - self._refreshed > MIN_AGE_S:
             with one_blas_thread():
-                self._learned.catch_up(self._remember)
+                try:
+                    self._learned.catch_up(self._remember)
+                except JournalChangedError:
+                    self._learned.load()
             self._refreshed = time.monotonic()
 
     def weights(self) -> dict[str, GroupWeight]:

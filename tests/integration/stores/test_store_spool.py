@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
-import os
 import resource
+import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from servers import free_port, wait_until
 
 from bandit.errors import StoreUnavailableError
 from bandit.stores import Receipt, Store
+from bandit.stores.entries import unseal
 from bandit.stores.redis.store import RedisStore
 from bandit.stores.spool import SpoolingStore, default_spool_directory
-from bandit.stores.sqlite import SqliteStore
 
 
 class Clock:
@@ -119,47 +122,50 @@ def test_a_report_that_had_arrived_counts_once(server, store, clock, tmp_path: P
     direct.close()
 
 
-@pytest.mark.parametrize("n_cut", [1, 7, 20, 100])
-def test_a_torn_tail_costs_only_the_torn_entry(
-    server, store, clock, tmp_path: Path, n_cut: int
-) -> None:  # type: ignore[no-untyped-def]
+def test_an_entry_that_was_damaged_on_the_disk_is_set_aside(  # type: ignore[no-untyped-def]
+    server, store, clock, tmp_path: Path, caplog
+) -> None:
     server.kill()
-    report(store, "A")
-    report(store, "B")
-    path = tmp_path / "spool" / "rules.spool"
-    os.truncate(path, path.stat().st_size - n_cut)
-    report(store, "C")  # written after the torn frame
+    for arm in ("A", "B", "C"):
+        report(store, arm)
+    with sqlite3.connect(tmp_path / "spool" / "spool.db") as spool:
+        spool.execute("update waiting set blob=substr(blob, 1, 60) where id=2")
+    spool.close()
     server.start()
     clock.now += 60
     assert store.flush()
     assert journaled(store) == ["A", "C"]
+    (aside,) = (tmp_path / "spool").glob("rules.*.refused")
+    assert aside.stat().st_size == 60
+    assert str(aside) in caplog.text
 
 
-def test_a_flipped_bit_costs_only_its_entry(server, store, clock, tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
+def test_a_spool_that_is_no_database_is_moved_away(server, tmp_path: Path, clock, caplog) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "spool.db").write_bytes(b"spl1garbage" * 500)
+    store = SpoolingStore(RedisStore(server.url), tmp_path / "spool", clock=clock)
     server.kill()
-    for arm in ("A", "B", "C"):
-        report(store, arm)
-    path = tmp_path / "spool" / "rules.spool"
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 4
-    path.write_bytes(data)
+    report(store, "A")
     server.start()
     clock.now += 60
-    with caplog.at_level(logging.WARNING, "bandit"):
-        assert store.flush()
-    assert journaled(store) == ["A", "C"]
-    assert "rules.spool at byte" in caplog.text
+    assert not report(store, "B").is_spooled
+    assert journaled(store) == ["A", "B"]
+    (aside,) = (tmp_path / "spool").glob("*.damaged")
+    assert aside.read_bytes() == b"spl1garbage" * 500
+    assert str(aside) in caplog.text
+    store.close()
 
 
 def test_beyond_its_limit_the_spool_stays_in_memory(server, tmp_path: Path, clock, caplog) -> None:  # type: ignore[no-untyped-def]
-    store = SpoolingStore(RedisStore(server.url), tmp_path / "spool", max_bytes=700, clock=clock)
+    store = SpoolingStore(RedisStore(server.url), tmp_path / "spool", max_bytes=80_000, clock=clock)
     server.kill()
     with caplog.at_level(logging.ERROR, "bandit"):
         for n in range(9):
-            report(store, f"A{n}")
-    assert "at its limit of 700 bytes: entries are kept in memory only" in caplog.text
+            arrays = {"x": np.zeros((1, 4_000))}
+            store.append_report("rules", "s1", arms=[f"A{n}"], header={}, arrays=arrays)
+    assert "database or disk is full.): entries are kept in memory only" in caplog.text
     n_lost = store.status.n_lost
-    assert 0 < n_lost < 4
+    assert 3 < n_lost < 7
     assert "are lost" in caplog.text
     server.start()
     clock.now += 60
@@ -187,9 +193,9 @@ def test_a_full_disk_is_said_once_and_loses_nothing_yet(tmp_path: Path) -> None:
 
         logging.basicConfig(format="%(message)s", stream=sys.stdout)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         inner = Away()
         store = SpoolingStore(inner, sys.argv[1])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         for n in range(8):
             store.append_report("r", "s", arms=[f"A{n}"], header={}, arrays={"x": np.zeros(1)})
         inner.is_away = False
@@ -213,12 +219,12 @@ def test_an_emptied_server_gets_back_what_we_still_have(store, clock, caplog) ->
     store._store._call("FLUSHALL")
     with caplog.at_level(logging.WARNING, "bandit"):
         receipt = report(store, "D")
-    assert receipt.has_lost_entries
+    assert receipt.generation == store.generation("rules")
     assert sorted(journaled(store)) == ["A", "B", "C", "D"]
     assert store.status.n_resent == 3
     assert "had lost entries of rules: 3 were sent again" in caplog.text
     assert store.list_rulesets() == ["rules"]
-    assert not report(store, "E").has_lost_entries
+    assert report(store, "E").generation == receipt.generation
 
 
 def test_an_emptied_server_is_refilled_after_an_outage(server, store, clock) -> None:  # type: ignore[no-untyped-def]
@@ -272,9 +278,9 @@ def test_an_entry_that_is_refused_for_good_is_set_aside(
     store._store._call("SET", "scanrank:{rules}:scan:blocked:reported", "mine")
     assert store.flush()
     assert journaled(store) == ["B"]
-    assert store.status.n_lost == 1
-    aside = (tmp_path / "spool" / "rules.refused").read_bytes()
-    assert b'"blocked"' in aside
+    assert (store.status.n_set_aside, store.status.n_lost) == (1, 0)
+    (aside,) = (tmp_path / "spool").glob("rules.*.refused")
+    assert b'"blocked"' in aside.read_bytes()
 
 
 def test_other_calls_say_that_the_store_is_away(server, store) -> None:  # type: ignore[no-untyped-def]
@@ -299,12 +305,127 @@ def test_two_processes_may_share_a_spool(server, tmp_path: Path, clock) -> None:
         store.close()
 
 
-def test_a_foreign_file_in_the_directory_is_left_alone(tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
-    (tmp_path / "not a ruleset.spool").write_bytes(b"x")
-    with caplog.at_level(logging.WARNING, "bandit"):
-        SpoolingStore(SqliteStore(), tmp_path).close()
-    assert "is no spool of ours" in caplog.text
-    assert (tmp_path / "not a ruleset.spool").read_bytes() == b"x"
+def test_what_no_file_takes_waits_in_memory(server, tmp_path: Path, clock, caplog) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "spool" / "spool.db").mkdir(parents=True)
+    store = SpoolingStore(RedisStore(server.url), tmp_path / "spool", clock=clock)
+    server.kill()
+    report(store, "A")
+    assert "entries are kept in memory only" in caplog.text
+    server.start()
+    clock.now += 60
+    report(store, "B")
+    assert journaled(store) == ["A", "B"]
+    store.close()
+
+
+def test_a_user_without_a_home_has_no_trouble_with_a_server(  # type: ignore[no-untyped-def]
+    server, clock, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    store = SpoolingStore(RedisStore(server.url), clock=clock)
+    assert "reports wait in memory only: this user has no home directory" in caplog.text
+    server.kill()
+    report(store, "A")
+    server.start()
+    clock.now += 60
+    report(store, "B")
+    assert journaled(store) == ["A", "B"]
+    store.close()
+
+
+class TestTooLarge:
+    @pytest.fixture
+    def limited(self, store: SpoolingStore) -> SpoolingStore:
+        store._store._call("CONFIG", "SET", "proto-max-bulk-len", 2**20)  # type: ignore[attr-defined]
+        return store
+
+    def test_it_is_sent_in_pieces(self, limited: SpoolingStore) -> None:
+        """5 MB of 100 rows, where the server takes 1 MB: eight pieces, in the order of the rows."""
+        arms = [f"A{n}" for n in range(100)]
+        wide = np.arange(100 * 6_000, dtype=np.float64).reshape(100, 6_000)
+        receipt = limited.append_report("rules", "s1", arms=arms, header={}, arrays={"x": wide})
+        assert receipt.accepted.all()
+        assert not receipt.is_spooled
+        assert journaled(limited) == arms
+        rows = np.concatenate([entry.arrays["x"] for entry in limited.read("rules")])
+        np.testing.assert_array_equal(rows, wide)
+        assert str(limited.status) == "ok"
+
+    def test_in_the_spool_it_is_in_nobodys_way(self, server, limited, clock) -> None:  # type: ignore[no-untyped-def]
+        limited._store._call("CONFIG", "SET", "appendonly", "yes")
+        server.kill()
+        arrays = {"x": np.zeros((10, 60_000))}
+        arms = [f"A{n}" for n in range(10)]
+        limited.append_report("rules", "s1", arms=arms, header={}, arrays=arrays)
+        report(limited, "B")
+        server.start()
+        limited._store._call("CONFIG", "SET", "proto-max-bulk-len", 2**20)
+        clock.now += 60
+        report(limited, "C")
+        assert limited.flush()
+        assert journaled(limited) == [*arms, "B", "C"]
+
+    def test_a_single_row_that_is_too_large_is_set_aside(  # type: ignore[no-untyped-def]
+        self, limited, tmp_path: Path, caplog
+    ) -> None:
+        arrays = {"x": np.zeros((1, 200_000))}
+        limited.append_report("rules", "s1", arms=["A"], header={}, arrays=arrays)
+        assert not report(limited, "B").is_spooled
+        assert limited.status.n_set_aside == 1
+        (aside,) = (tmp_path / "spool").glob("rules.*.refused")
+        assert f"were moved to {aside}" in caplog.text
+        assert unseal(aside.read_bytes(), where="the file").arms == ("A",)
+
+
+def test_a_hung_server_holds_up_the_first_report_only(server, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """SIGSTOP: it accepts connections and answers nothing."""
+    store = SpoolingStore(RedisStore(f"{server.url}?socket_timeout=1"), tmp_path / "spool")
+    report(store, "A")
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        waits = []
+        for n in range(12):
+            began = time.monotonic()
+            assert report(store, f"B{n}").is_spooled
+            with pytest.raises(StoreUnavailableError):
+                list(store.read("rules"))
+            waits.append(time.monotonic() - began)
+            time.sleep(0.1)
+        assert max(waits[1:]) < 1.0
+        assert sum(waits[1:]) < 3.0
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    wait_until(store.flush, "the server to answer again")
+    assert journaled(store) == ["A", *(f"B{n}" for n in range(12))]
+    store.close()
+
+
+def test_a_server_has_one_spool_however_it_is_addressed(  # type: ignore[no-untyped-def]
+    own_server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By host name, address, socket and option; another database of it has another one."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    port = free_port()
+    server = own_server("--port", str(port))
+    store = SpoolingStore(RedisStore(f"redis://127.0.0.1:{port}/0"))
+    server.kill()
+    report(store, "A")
+    server.start()
+    addresses = (f"redis://localhost:{port}", f"{server.url}?socket_timeout=3")
+    for url in (f"redis://localhost:{port}/1", *addresses):
+        other = SpoolingStore(RedisStore(url))
+        assert journaled(other) == ([] if url.endswith("/1") else ["A"])
+        other._store._call("FLUSHDB")  # what it is called is remembered by its address
+        again = SpoolingStore(RedisStore(url))
+        assert again._file.path == other._file.path
+        for each in (again, other):
+            each.close()
+        if url.endswith("/1"):
+            continue
+        report(store, "A")
+    store.close()
 
 
 def test_default_directories(monkeypatch: pytest.MonkeyPatch) -> None:

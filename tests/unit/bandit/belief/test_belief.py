@@ -230,7 +230,7 @@ class TestState:
         other = BeliefSettings(seed_weights={"factor.a": 0.1, "factor.b": 0.9}, crossed=())
         header["columns"] = list(SEED)
         keep = slice(0, 3)
-        for name in ("prior_mean", "prior_precision", "data_shift"):
+        for name in ("prior_precision", "data_shift"):
             arrays[name] = arrays[name][keep]
         header["pending"] = []
         for name in ("cell_precision", "cell_shift"):

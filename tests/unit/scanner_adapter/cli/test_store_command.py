@@ -146,7 +146,7 @@ def test_a_damaged_entry_is_moved_to_a_file_and_what_it_taught_is_kept(
     assert path.stat().st_size == 50
     code, out, _ = scanrank("store", "check", "--store", url)
     assert code == 0
-    assert f"not compared (at {last} the settings changed or a damaged entry was removed" in out
+    assert f"not compared (at {last} the settings changed, a damaged entry was removed" in out
     kept = store.load_snapshot("rules")
     assert kept is not None
     assert all(kept.arrays[name].tobytes() == a.tobytes() for name, a in before.arrays.items())
@@ -200,7 +200,7 @@ def test_what_a_version_learned_in_another_way_is_explained(
     scan_days(url, n_days=1, first=4)
     code, out, _ = scanrank("store", "check", "--store", url)
     assert code == 0
-    assert f"at {old.position} the settings changed or" in " ".join(out.split())
+    assert f"at {old.position} the settings changed, a damaged" in " ".join(out.split())
 
 
 def test_a_ruleset_without_snapshot_is_sound(scanrank: Cli, url: str, store: Store) -> None:
@@ -248,7 +248,7 @@ def test_an_imported_journal_folds_to_the_same_belief(
     snapshot = store.load_snapshot("rules")
     assert snapshot is not None
     with SymbolRanker.open(target, ruleset="copy") as ranker:
-        _, arrays = ranker.learned.ranker.state()
+        _, arrays = ranker.learned._folded.state()
     assert {name: a.tobytes() for name, a in arrays.items()} == {
         name: a.tobytes() for name, a in snapshot.arrays.items()
     }
@@ -319,4 +319,4 @@ def test_a_verdict_names_the_belief_it_compared(store: Store) -> None:
     assert (verdict.fold, verdict.problems, verdict.n_entries) == (Fold.EQUAL, (), 17)
     with SymbolRanker.open("memory://", ruleset="x") as ranker:
         folded = fold_journal(store, "rules", ranker.learned.settings)
-    assert folded.n_scans == 3
+    assert folded.belief.n_scans == 3

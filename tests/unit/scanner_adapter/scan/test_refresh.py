@@ -47,7 +47,7 @@ def ranker() -> Iterator[SymbolRanker]:
         SqliteStore(), ruleset="fresh", seed=1, rewards=Threshold(50), exploration=0.0
     )
     rng = np.random.default_rng(2)
-    for _ in range(12):
+    for _ in range(6):
         winners = rng.choice(len(SYMBOLS), 8, replace=False).tolist()
         with opened.start_scan(SYMBOLS, bars=bars(), quotes=quotes(winners), now=NOW) as scan:
             while batch := scan.next_batch(10):
@@ -170,4 +170,4 @@ def test_a_run_asks_for_quotes_every_so_often(ranker: SymbolRanker) -> None:
 def test_what_cannot_be_asked_is_refused(ranker: SymbolRanker, wrong: dict[str, Any]) -> None:
     scan = ranker.start_scan(SYMBOLS, bars=bars())
     with pytest.raises(InvalidInputError, match="expected"):
-        scan.run(lambda symbol: 1.0, **wrong)
+        scan.run(float, **wrong)

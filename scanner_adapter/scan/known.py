@@ -1,0 +1,181 @@
+"""What is known of a scan: results, judgements and estimates, to look at while it runs."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.belief.recall import RecallEstimate
+from bandit.checks import as_count, as_number, as_texts
+from bandit.choice.explain import Explanation, GroupWeight
+from bandit.choice.queue import PriorityQueue
+from scanner_adapter.errors import ScanStateError
+from scanner_adapter.inputs.context import factor_of
+from scanner_adapter.inputs.outcomes import Outcome
+from scanner_adapter.ledger import Ledger
+from scanner_adapter.scan.session import ScanSession
+
+
+class KnownScan:
+    """The part of a `Scan` that answers questions and changes nothing."""
+
+    symbols: tuple[str, ...]
+    _lock: threading.RLock
+    _ledger: Ledger
+    _ranking: ScanSession
+    _columns: tuple[str, ...]
+
+    @property
+    def failure(self) -> str | None:
+        """What broke in scanrank itself, so that the rest comes in the given order."""
+        return self._ranking.failure
+
+    def estimate(self, confidence: float = 0.9) -> RecallEstimate:
+        """Estimate the share of the high-value results that was found.
+
+        After a failure of scanrank itself everything in it is NaN, so that no stop rule holds.
+
+        Raises
+        ------
+        InvalidInputError
+            For a confidence outside (0, 1).
+        ScanStateError
+            In mode off, which keeps no belief.
+        """
+        confidence = as_number(confidence, "confidence", "a number in (0, 1)", above=0.0, below=1.0)
+        with self._lock:
+            live = self._ranking.live
+            if live is not None:
+                return live.estimate(confidence)
+            if self.failure is None:
+                raise ScanStateError("mode off estimates nothing; use mode 'shadow' or 'on'")
+            return RecallEstimate(math.nan, math.nan, math.nan, math.nan, math.nan, confidence)
+
+    @property
+    def n_scanned(self) -> int:
+        """Symbols reported so far, failures included."""
+        return self._ledger.n_reported
+
+    @property
+    def n_hits(self) -> float:
+        """High-value results so far; NaN where nothing judges them."""
+        return self._ranking.n_hits
+
+    @property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """Outcomes so far, in order of reporting."""
+        with self._lock:
+            return self._ledger.outcomes()
+
+    @property
+    def queue(self) -> PriorityQueue:
+        """What waits, and the user's wishes: pins, exclusions, boosts.
+
+        Wishes count in mode on; shadow keeps the given order whatever is wished.
+
+        Raises
+        ------
+        ScanStateError
+            In mode off, or after a failure: nothing ranks the symbols.
+        """
+        if self._ranking.queue is None:
+            raise ScanStateError("nothing ranks the symbols of this scan (mode off, or a failure)")
+        return self._ranking.queue
+
+    def is_random(self, symbol: str) -> bool:
+        """Whether the uniform quota drew the symbol.
+
+        Raises
+        ------
+        InvalidInputError
+            For a symbol that is not part of the scan.
+        """
+        return bool(self._ledger.is_random[self._ledger.place_of(symbol)])
+
+    def is_hit(self, symbol: str) -> bool:
+        """Whether the symbol's reported outcome is high-value, as far as is known now.
+
+        Raises
+        ------
+        InvalidInputError
+            For a symbol that is not part of the scan.
+        """
+        return bool(self._ranking.are_hits(np.array([self._ledger.place_of(symbol)]))[0])
+
+    def are_hits(self, symbols: Iterable[str]) -> NDArray[np.bool_]:
+        """Whether the reported outcomes of `symbols` are high-value, in their order.
+
+        Raises
+        ------
+        InvalidInputError
+            For one that is not part of the scan.
+        """
+        names = as_texts(symbols)
+        places = np.fromiter(map(self._ledger.place_of, names), np.intp, len(names))
+        return self._ranking.are_hits(places)
+
+    def explain(self, symbol: str) -> Explanation:
+        """Say why `symbol` stands where it does: each factor's part, prior and learned.
+
+        Raises
+        ------
+        ScanStateError
+            In mode off, which keeps no belief.
+        InvalidInputError
+            For a symbol that is not part of the scan.
+        """
+        live, place = self._ranking.live, self._ledger.place_of(symbol)
+        if live is None:
+            raise ScanStateError("mode off explains nothing; use mode 'shadow' or 'on'")
+        with self._lock:
+            return live.explain(place, factor_of(self._columns))
+
+    def factor_weights(self, level: float = 0.9) -> dict[str, GroupWeight]:
+        """Return each factor's weight over this scan's symbols: seed, learned and its interval.
+
+        Raises
+        ------
+        InvalidInputError
+            For a level outside (0, 1).
+        ScanStateError
+            In mode off, which keeps no belief.
+        """
+        level = as_number(level, "level", "a number in (0, 1)", above=0.0, below=1.0)
+        live = self._ranking.live
+        if live is None:
+            raise ScanStateError("mode off weighs nothing; use mode 'shadow' or 'on'")
+        with self._lock:
+            return live.group_weights(factor_of(self._columns), level)
+
+    def hits_in_last(self, n: int) -> int:
+        """High-value results among the latest `n` reported symbols."""
+        n = as_count(n, "n")
+        with self._lock:
+            return int(np.count_nonzero(self._ranking.are_hits(self._ledger.order[-n:])))
+
+    def symbols_to_recall(self, target: float) -> int:
+        """Symbols still to be scanned until a share `target` of all hits is expected found.
+
+        The most promising first; 0 when it is reached already, all that remain where nothing
+        ranks them.
+        """
+        target = as_number(target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
+        with self._lock:
+            return self._ranking.n_to_recall(target)
+
+    @property
+    def is_free(self) -> NDArray[np.bool_]:
+        """Which symbols were not handed out yet, shape (n,)."""
+        return ~self._ledger.is_handed_out
+
+    def expected(self, places: NDArray[np.intp]) -> tuple[NDArray[np.float64], float]:
+        """Return the probability of a hit of `places` (k,), and the share of random symbols."""
+        live = self._ranking.live
+        if live is None:
+            return np.zeros(places.size), 0.0
+        with self._lock:
+            return live.predict(places).probability, live.ranker.settings.random_share
