@@ -34,12 +34,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-<<<<<<< HEAD
 from typing import Any, Protocol, Unpack
-=======
-from typing import Any
 from weakref import WeakSet
->>>>>>> main
 
 import numpy as np
 import pandas as pd
@@ -52,10 +48,7 @@ from bandit.rewards import RewardRule
 from scanner_adapter.batch import SECONDS_PER_DAY, Batch, ScanSummary
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import ScanStateError
-<<<<<<< HEAD
-from scanner_adapter.inputs.context import MarketFacts, ScanInputs, factor_of
-=======
->>>>>>> main
+from scanner_adapter.inputs.context import MarketFacts, ScanInputs
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
@@ -83,7 +76,7 @@ log = logging.getLogger("scanrank")
 # Of this process: what one ruleset's scan handed out, another's may report.
 _SCANS: WeakSet[Scan] = WeakSet()
 
-<<<<<<< HEAD
+
 class FactsAgain(Protocol):
     """Reads a scan's inputs again, with some of them replaced."""
 
@@ -91,11 +84,7 @@ class FactsAgain(Protocol):
         """Return what the market says now."""
 
 
-class Scan:
-=======
-
 class Scan(KnownScan):
->>>>>>> main
     """One scan; made by `SymbolRanker.start_scan`, used as a context manager.
 
     Notes
@@ -279,7 +268,6 @@ class Scan(KnownScan):
                     self._warn()
                 self._outside.tell()
 
-<<<<<<< HEAD
     def refresh(self, *, now: datetime | None = None, **inputs: Unpack[ScanInputs]) -> None:
         """Rank what remains anew, by what the market shows now.
 
@@ -311,29 +299,6 @@ class Scan(KnownScan):
                 with self._timed():
                     self._ranking.refresh(facts)
 
-    def estimate(self, confidence: float = 0.9) -> RecallEstimate:
-        """Estimate the share of the high-value results that was found.
-
-        After a failure of scanrank itself everything in it is NaN, so that no stop rule holds.
-
-        Raises
-        ------
-        InvalidInputError
-            For a confidence outside (0, 1).
-        ScanStateError
-            In mode off, which keeps no belief.
-        """
-        confidence = as_number(confidence, "confidence", "a number in (0, 1)", above=0.0, below=1.0)
-        with self._lock:
-            live = self._ranking.live
-            if live is not None:
-                return live.estimate(confidence)
-            if self.failure is None:
-                raise ScanStateError("mode off estimates nothing; use mode 'shadow' or 'on'")
-            return RecallEstimate(math.nan, math.nan, math.nan, math.nan, math.nan, confidence)
-
-=======
->>>>>>> main
     # The whole loop in one call: `scan.run(fn, ...)`, `await scan.arun(fn, ...)`.
     run = run_scan
     arun = run_scan_async
