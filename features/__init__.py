@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from features.report import factor_report as factor_report
     from features.similarity import Loadings as Loadings
     from features.similarity import similarity_loadings as similarity_loadings
-    from features.today import TodayScores as TodayScores
-    from features.today import today_scores as today_scores
 
 # Where each public name lives. It is imported when it is first asked for, so that the command line
 # and a program that needs one part of the package do not wait for all of it.
@@ -67,7 +65,6 @@ _NAMES = {
     "features.measures.historical": ("HISTORICAL", "historical_sub_scores"),
     "features.report": ("FactorReport", "factor_report"),
     "features.similarity": ("Loadings", "similarity_loadings"),
-    "features.today": ("TodayScores", "today_scores"),
 }
 _MODULE = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -82,6 +82,12 @@ class Session:
         """Return the session of a market that never closes: days in UTC, volume evenly spread."""
         return cls("UTC", "00:00", "24:00", FLAT, (0, 1, 2, 3, 4, 5, 6))
 
+    @classmethod
+    def of_days(cls, days: NDArray[np.datetime64]) -> Session:
+        """Return the hours of a market with these trading days: weekends mean around the clock."""
+        weekday = (days.astype("datetime64[D]").astype(np.int64) + 3) % 7
+        return cls.around_the_clock() if bool(np.any(weekday >= 5)) else cls()
+
     def wall(self, time: datetime) -> np.datetime64:
         """Return the time of day that the market's clocks show."""
         if time.tzinfo is None:

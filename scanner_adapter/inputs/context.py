@@ -27,6 +27,7 @@ from features.inputs.bars import Bars
 from features.inputs.days import as_day
 from features.inputs.events import Events
 from features.inputs.quotes import Quotes
+from features.inputs.sessions import Session
 from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
 from features.today import TodayScores, today_scores
@@ -309,7 +310,11 @@ def _today(
 ) -> TodayScores | None:
     """Return today's sub-scores, None where no quote can be used; says what was left out."""
     moment = datetime.now(UTC) if now is None else now
-    read = quotes if isinstance(quotes, Quotes) else Quotes.read(quotes, time=moment)
+    read = (
+        quotes
+        if isinstance(quotes, Quotes)
+        else Quotes.read(quotes, time=moment, session=Session.of_days(past.dates))
+    )
     today = today_scores(past, read, now=moment, events=events, is_clock=now is None)
     for note in read.at(moment, is_clock=now is None).notes if today is None else today.used.notes:
         log.warning("quotes: %s", note)
