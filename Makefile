@@ -19,7 +19,7 @@ ARGS ?=
 # The matrices here are small: several BLAS threads cost more in waking up than they save, and make timings wander.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-slow lint format docs dist bench constraints clean
+.PHONY: help demo test test-slow test-freqtrade lint format docs dist bench constraints clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -32,6 +32,11 @@ test: $(VENV)/.dev  ## run every test but the slow ones, with coverage; ARGS="-k
 
 test-slow: $(VENV)/.dev  ## run the slow tests only
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-freqtrade: $(VENV)/.dev  ## build an environment with freqtrade in it, and run its own classes
+	@test -d .freqtrade || python3 -m venv .freqtrade
+	@.freqtrade/bin/pip install --quiet freqtrade .
+	@SCANRANK_FREQTRADE_PYTHON=$(CURDIR)/.freqtrade/bin/python $(BIN)/python -m pytest -m slow tests/integration/freqtrade $(ARGS)
 
 lint: $(VENV)/.dev  ## check style, types and the dependency arrows
 	@$(BIN)/ruff check

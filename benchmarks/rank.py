@@ -6,7 +6,7 @@ The reference is what any sampler must at least do: one normal number per arm, t
 `argpartition`, and an update of those 50. Ours draws shared weights and today's pattern, scores
 the arms on 40 context columns and 10 similarity loadings, picks 50 (one of them at random) with
 their propensities, and learns from 50 rewards. The belief has learned from 20,000 reports before
-(a few days of a scanner); `cold` is the same without, where bounds help least.
+(a few days of a scanner); `cold` is the same without, in which the scan learns for itself.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,6 +42,10 @@ class Batch:
     def __iter__(self) -> Iterator[str]:
         """Iterate over the symbols."""
         return iter(self.symbols)
+
+    def __repr__(self) -> str:
+        first = ", ".join(self.symbols[:3]) + (", ..." if len(self) > 3 else "")
+        return f"Batch {self.batch_id}: {len(self)} symbols, {self.is_random.sum()} random: {first}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +96,21 @@ class ScanSummary:
     failure: str | None = None
     comparison: Comparison | None = None
     warning: str | None = None
+
+    def __repr__(self) -> str:
+        found = "" if math.isnan(self.n_hits) else f", {self.n_hits:g} high-value"
+        return f"Scan {self.scan_id}: {self.n_scanned} of {self.n_symbols} symbols{found}"
+
+    def __str__(self) -> str:
+        lines = [repr(self)]
+        if self.estimate is not None and self.n_scanned < self.n_symbols:
+            lines.append(repr(self.estimate))
+        if self.n_errors:
+            lines.append(f"{self.n_errors} evaluations failed, the first with: {self.first_error}")
+        lines.append(
+            f"Took {self.seconds:.1f} s, {1000 * self.overhead_s:.0f} ms of it in scanrank; "
+            f"{self.n_scans_learned} scans learned from, {self.store_status}"
+        )
+        extra = (self.stopped and f"Stopped early: {self.stopped}", self.warning, self.failure)
+        lines += [line for line in extra if line]
+        return "\n".join([*lines, *([str(self.comparison)] if self.comparison else [])])

@@ -184,6 +184,12 @@ class ResultFeed:
         return self._summary
 
     @property
+    def mode(self) -> str | None:
+        """Mode of the open scan; None where none is open."""
+        scan = self._scan
+        return None if scan is None else scan.mode
+
+    @property
     def summary(self) -> ScanSummary | None:
         """What the last closed scan did; None before one was closed."""
         return self._summary

@@ -514,6 +514,36 @@ class SymbolRanker:
         )  # fmt: skip
         return live, kept, view.n_scans > 0
 
+    def to_frame(self, *, now: datetime | None = None) -> pd.DataFrame:
+        """Return the track record of every symbol that was ever reported, the best first.
+
+        Parameters
+        ----------
+        now : datetime, optional
+            For which records are aged, with its timezone; by default the clock.
+
+        Returns
+        -------
+        DataFrame indexed by symbol
+            last_reward, fast_mean and slow_mean in [0, 1], age_days, and the decayed counts
+            n_scans and n_hits.
+        """
+        import pandas as pd
+
+        with self._lock:
+            track = self.learned.ranker.track
+            view = track.view(track.arms, now=_scan_time(now))
+            names = ("last_reward", "fast_mean", "slow_mean", "age_days", "n_scans", "n_hits")
+            values = {name: getattr(view, name) for name in names}
+            table = pd.DataFrame(values, index=pd.Index(track.arms, name="symbol"))
+        return table.sort_values(list(names[:3]), ascending=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"SymbolRanker({self.ruleset!r} on {self.store.address}, mode {self.mode}, "
+            f"{self.n_scans} scans learned)"
+        )
+
     def close(self) -> None:
         """Release the store."""
         self.store.close()

@@ -241,16 +241,17 @@ def sums(values: Array, cells: Index) -> Array:
     return np.asarray(values.take(cells) @ np.ones(cells.shape[1]))
 
 
-def level_of(logit: Array, rewards: Array) -> float:
+def level_of(logit: Array, rewards: Array, precision: float = 1.0) -> float:
     """Return what a scan as a whole lay above (or below) its linear predictors (n,).
 
-    On a day on which everything moves, all cells would otherwise learn that day. A priori N(0, 1).
+    On a day on which everything moves, all cells would otherwise learn that day. A priori the
+    level is N(0, 1 / precision); with 0 the probabilities add up to the rewards.
     """
     level = 0.0
     for _ in range(_MOST_NEWTON_STEPS):
         p = expit(logit + level)
-        gradient = float((rewards - p).sum()) - level
-        step = gradient / (1.0 + float((p * (1.0 - p)).sum()))
+        gradient = float((rewards - p).sum()) - precision * level
+        step = gradient / max(precision + float((p * (1.0 - p)).sum()), 1e-9)
         # The log posterior is concave, and ascends along steps of at most a logit.
         level += min(max(step, -1.0), 1.0)
         if abs(step) < _SMALL_STEP:

@@ -7,6 +7,7 @@ the end, where the truth is known at every step, and from the uniform quota of t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,15 @@ class RecallEstimate:
     confidence: float
     remaining_low: float = np.nan
     remaining_high: float = np.nan
+
+    def __repr__(self) -> str:
+        if np.isnan(self.recall):
+            return f"{self.hits_found:g} high-value found; how many are left is not known"
+        return (
+            f"{self.hits_found:g} high-value found, about {self.hits_expected_remaining:.0f} left: "
+            f"recall {self.recall:.0%}, each bound with {self.confidence:.0%}: "
+            f"{self.recall_low:.0%} to {self.recall_high:.0%}"
+        )
 
 
 @dataclass(slots=True)
@@ -95,15 +105,18 @@ class RecallModel:
         self.excess = _FORGET * self.excess + float(((actual - mean) ** 2 - mean).mean())
         self.weight = _FORGET * self.weight + float((mean**2).mean())
 
-    def quantile(self, expected: float, level: float) -> float:
-        """Number of remaining hits not exceeded with probability `level`."""
+    def quantile(self, expected: float, level: float, at_most: float = math.inf) -> float:
+        """Number of remaining hits not exceeded with probability `level`.
+
+        Beyond `at_most`, the number of arms that remain, it is not told apart.
+        """
         mean = self.bias * expected
         if mean <= 0.0:
             return 0.0
         # The smallest number whose distribution function reaches the level; 12 standard
         # deviations up there is nothing left of it.
         deviation = np.sqrt(mean + self.spread * mean**2)
-        numbers = np.arange(int(mean + 12.0 * deviation) + 2)
+        numbers = np.arange(int(min(mean + 12.0 * deviation, at_most)) + 2)
         if self.spread < 1e-6:
             reached = pdtr(numbers, mean)
         else:
@@ -120,8 +133,9 @@ class RecallModel:
     ) -> RecallEstimate:
         """Estimate recall from the hits so far and the probabilities of what remains."""
         expected = float(probability.sum())
-        most = self.quantile(expected, confidence)
-        fewest = self.quantile(expected, 1.0 - confidence)
+        n = probability.size
+        most = self.quantile(expected, confidence, n)
+        fewest = self.quantile(expected, 1.0 - confidence, n)
         left = min(self.bias * expected, float(probability.size))
         # A mean can lie outside a quantile of so few: the interval holds the estimate.
         fewest = min(fewest, left)

@@ -66,6 +66,12 @@ class Explanation:
     groups: Mapping[str, Contribution]
     today: float
 
+    def __repr__(self) -> str:
+        parts = {name: part.learned for name, part in self.groups.items()} | {"today": self.today}
+        strongest = sorted(parts.items(), key=lambda item: -abs(item[1]))
+        reasons = ", ".join(f"{name} {value:+.2f}" for name, value in strongest)
+        return f"high-value with probability {self.probability:.0%}; log odds: {reasons}"
+
 
 def contributions(
     features: NDArray[np.floating],

@@ -19,8 +19,8 @@ Index = NDArray[np.intp]
 
 # Standard deviations of the scores that the hint is worth at first, and hits that halve it.
 _WORTH, _FADE = 2.0, 8.0
-# Arms among which the first batch looks around.
-_LOOK_AT = 5_000
+# Arms among which the first batch looks around, and how many of them it takes at most.
+_LOOK_AT, _LOOK_MOST = 5_000, 100
 # A priori a hit's log odds rise by N(1, 1) with each standard deviation of the rating.
 _SLOPE, _VARIANCE, _INTERCEPT_VARIANCE = 1.0, 1.0, 4.0
 
@@ -40,10 +40,11 @@ class RatingHint:
         self.added: Array | float = 0.0  # to the scores of all arms, (n,)
 
     def look_around(self, best: Index, free: Index) -> Index:
-        """Replace half of the `best` of the `free` arms by those that would teach the most."""
+        """Replace up to half of the `best` of the `free` arms by those that would teach most."""
         precision = self._shared.posterior.prior_precision
         free = self._rng.permutation(free)[:_LOOK_AT]  # ties never mean input order
-        chosen = free[spread_out(self._shared.features(free), precision, best.size // 2)]
+        n = min(best.size // 2, _LOOK_MOST)
+        chosen = free[spread_out(self._shared.features(free), precision, n)]
         return np.concatenate([chosen, best[~np.isin(best, chosen)]])[: best.size]
 
     def learn(self, rows: Index, rating: Array, reward: Array, is_free: NDArray[np.bool_]) -> None:

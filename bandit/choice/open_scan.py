@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from bandit.belief.belief import Belief
+from bandit.belief.cells import level_of
 from bandit.belief.pattern import ScanPattern
 from bandit.belief.recall import RecallEstimate
 from bandit.checks import as_arms
@@ -81,7 +82,7 @@ class OpenScan:
         n = len(arms)
         self.is_available = np.ones(n, bool)
         self.is_reported = np.zeros(n, bool)
-        self._has_failed = False
+        self.has_failed = np.zeros(n, bool)  # and may be tried again
         self.reward = np.full(n, np.nan)
         self.rating = np.full(n, np.nan)
         self.pattern = ScanPattern(loadings, blocks, ranker.pattern_strength)
@@ -230,7 +231,7 @@ class OpenScan:
             scores = scores + boost
         self._n_selects += 1
         best = free[top_k(scores.take(free), k, self.rng)]
-        if self._hint is not None and self._n_selects == 1:
+        if self._hint is not None and self._n_selects == 1 and not self.is_reported.any():
             best = self._hint.look_around(best, free)
         return best
 
@@ -281,7 +282,7 @@ class OpenScan:
     def note_failed(self, rows: Index) -> None:
         """Note evaluations (k,) that failed and may be tried again: nothing is known of them."""
         self.take(rows)
-        self._has_failed = True
+        self.has_failed[rows] = True
 
     def _learn_shared(self, rows: Index) -> None:
         """Learn the shared weights anew from all that was reported, judged as it stands now."""
@@ -345,7 +346,7 @@ class OpenScan:
         Where something was reported and nothing of it could be judged, as when every evaluation
         failed, all of it is unknown (NaN).
         """
-        if (self._has_failed or self.is_reported.any()) and not self.is_judged:
+        if (self.has_failed.any() or self.is_reported.any()) and not self.is_judged:
             unknown = math.nan
             return RecallEstimate(0.0, unknown, unknown, unknown, unknown, confidence)
         return self.ranker.recall.estimate(
@@ -446,13 +447,4 @@ class OpenScan:
         self.level = 0.0
         if share is None:
             return 0.0
-        logit = self._means()
-        level = 0.0
-        for _ in range(50):
-            p = expit(logit + level)
-            slope = float((p * (1.0 - p)).sum())
-            step = (share * p.size - float(p.sum())) / max(slope, 1e-9)
-            level += float(np.clip(step, -1.0, 1.0))
-            if abs(step) < 1e-6:
-                break
-        return level
+        return level_of(self._means(), np.full(len(self.arms), share), precision=0.0)

@@ -102,6 +102,12 @@ class PriorityQueue:
         self._boost = np.zeros(n)
         self._has_excluded = self._has_boosts = False  # asked before every batch
 
+    def __repr__(self) -> str:
+        view = self.overview(3)
+        tiers = ", ".join(f"{waiting} {tier}" for tier, (waiting, _) in view.counts.items())
+        best = ", ".join(each.arm for each in view.best)
+        return f"PriorityQueue({tiers}; next: {best or 'none'})"
+
     # -- what the user wants -----------------------------------------------------------------
 
     def pin(self, arms: Iterable[str]) -> None:
@@ -197,6 +203,7 @@ class PriorityQueue:
         k = as_count(k, "k", least=0)
         scores = self.scores()
         waits = self._scan.is_available & self._allowed
+        was_scanned = self._scan.is_reported | self._scan.has_failed
         tiers: dict[Tier, NDArray[np.bool_]] = {
             "high": scores > HIGH_ABOVE,
             "medium": (scores >= LOW_BELOW) & (scores <= HIGH_ABOVE),
@@ -205,7 +212,7 @@ class PriorityQueue:
         counts = {
             tier: (
                 int(np.count_nonzero(waits & within)),
-                int(np.count_nonzero(self._scan.is_reported & within)),
+                int(np.count_nonzero(was_scanned & within)),
             )
             for tier, within in tiers.items()
         }

@@ -20,6 +20,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _POSITION = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 
 
+def is_name(name: object) -> bool:
+    """Whether something may be the name of a ruleset, a scan or a worker."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def check_name(kind: str, name: str) -> str:
     """Return a ruleset's, scan's or worker's `name`, or refuse it.
 
@@ -31,7 +36,7 @@ def check_name(kind: str, name: str) -> str:
     Traceback (most recent call last):
     bandit.errors.InvalidInputError: ruleset 'a}:b': expected 1 to 64 letters, digits, '.', '_' ...
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not is_name(name):
         raise InvalidInputError(
             f"{kind} {str(name)[:80]!r}: expected 1 to 64 letters, digits, '.', '_' or '-', "
             "the first one a letter or digit"

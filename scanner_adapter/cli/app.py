@@ -20,7 +20,9 @@ from features.errors import FeatureError
 from scanner_adapter.cli import serve as cli_serve
 from scanner_adapter.cli import store as cli_store
 from scanner_adapter.cli import tune as cli_tune
+from scanner_adapter.cli.config import defaults_of, read_config, where_from
 from scanner_adapter.cli.options import (
+    AnyRuleset,
     BarsFile,
     Budget,
     EventFiles,
@@ -31,8 +33,10 @@ from scanner_adapter.cli.options import (
     LogFile,
     MinuteBars,
     RatingsFile,
+    RulesetName,
     SameDay,
     SectorsFile,
+    StoreUrl,
     Top,
     Warmup,
     given_options,
@@ -68,7 +72,9 @@ SettingsFile = Annotated[
 factors_app = typer.Typer(
     help="What the sub-scores are worth on your own data.", no_args_is_help=True
 )
+config_app = typer.Typer(help="Settings that every command takes.", no_args_is_help=True)
 app.add_typer(factors_app, name="factors")
+app.add_typer(config_app, name="config")
 app.add_typer(cli_store.store_app, name="store")
 app.add_typer(cli_store.journal_app, name="journal")
 
@@ -90,6 +96,7 @@ def _show_version(is_wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     _version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
@@ -103,6 +110,7 @@ def _root(
     if verbose or quiet:
         level = logging.ERROR if quiet else max(logging.WARNING - 10 * verbose, logging.DEBUG)
         logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    context.default_map = defaults_of(context.command, read_config())
     # Scanners named package.module:function are found where the command is run, as by python -m.
     if "" not in sys.path:
         sys.path.insert(0, "")
@@ -143,13 +151,14 @@ def scan(
         ),
     ],
     events: EventFiles = None,
-    store: Annotated[
-        str,
-        typer.Option(metavar="URL", envvar="SCANRANK_STORE", help="Where what is learned is kept."),
-    ] = "embedded://",
+    store: StoreUrl = "embedded://",
     ruleset: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Name of what is learned; default: the scanner's."),
+        typer.Option(
+            metavar="NAME",
+            envvar="SCANRANK_RULESET",
+            help="Scanner configuration; default: the scanner's name.",
+        ),
     ] = None,
     hit: Hit = None,
     until_recall: Annotated[
@@ -196,10 +205,8 @@ def scan(
 
 @app.command()
 def compare(
-    ruleset: Annotated[str, typer.Option(metavar="NAME", help="Which scanner's scans.")],
-    store: Annotated[
-        str, typer.Option(metavar="URL", help="Where what is learned is kept.")
-    ] = "embedded://",
+    ruleset: RulesetName,
+    store: StoreUrl = "embedded://",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Compare prioritised scans with those in the given order, from the journal."""
@@ -311,15 +318,8 @@ def replay(
 
 @app.command()
 def watch(
-    store: Annotated[
-        str,
-        typer.Option(
-            metavar="URL", envvar="SCANRANK_STORE", help="The store that the scanner uses."
-        ),
-    ] = "embedded://",
-    ruleset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only its scans; default: of all.")
-    ] = None,
+    store: StoreUrl = "embedded://",
+    ruleset: AnyRuleset = None,
     scan: Annotated[
         str | None,
         typer.Option(metavar="ID", help="This scan, until it ends; default: always the newest."),
@@ -333,6 +333,21 @@ def watch(
     from scanner_adapter.cli.watch import run_watch
 
     run_watch(store, ruleset, scan, once=once, as_json=as_json)
+
+
+@config_app.callback()
+def _config() -> None:
+    # With one command only, typer would leave its name out of the command line.
+    """Settings that every command takes."""
+
+
+@config_app.command("show")
+def show_config() -> None:
+    """Show what holds without an option, and where it comes from."""
+    from bandit.stores.redis.connection import address_of
+
+    for key, value, source in where_from(read_config()):
+        print(f"{key:<9} {address_of(value) if key == 'store' else value}  ({source})")
 
 
 @factors_app.callback()

@@ -13,6 +13,27 @@ from bandit.errors import InvalidInputError
 if TYPE_CHECKING:
     from bandit.rewards import RewardRule
 
+StoreUrl = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        envvar="SCANRANK_STORE",
+        help="Store URL (where learned state is kept).",
+    ),
+]
+RulesetName = Annotated[
+    str,
+    typer.Option(
+        "--ruleset", metavar="NAME", envvar="SCANRANK_RULESET", help="Scanner configuration."
+    ),
+]
+AnyRuleset = Annotated[
+    str | None,
+    typer.Option(
+        "--ruleset", metavar="NAME", envvar="SCANRANK_RULESET", help="Only this one; default: all."
+    ),
+]
 BarsFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Daily bars, as for scan; with --ratings.")
 ]

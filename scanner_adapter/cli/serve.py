@@ -9,16 +9,11 @@ from typing import Annotated
 import typer
 
 from bandit.errors import InvalidInputError
+from scanner_adapter.cli.options import StoreUrl
 
 
 def serve(
-    store: Annotated[
-        str,
-        typer.Option(
-            "--store", metavar="URL", envvar="SCANRANK_STORE",
-            help="Where what is learned is kept.",
-        ),
-    ] = "embedded://",
+    store: StoreUrl = "embedded://",
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Where to listen; beyond this machine: a token.")
     ] = "127.0.0.1",
@@ -29,6 +24,13 @@ def serve(
             metavar="FILE", help="File with the token, mode 600; default: variable SCANRANK_TOKEN."
         ),
     ] = None,
+    read_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File with a token for reading only; default: variable SCANRANK_READ_TOKEN.",
+        ),
+    ] = None,
     scanners: Annotated[
         Path | None,
         typer.Option(metavar="FILE.toml", help="Scanners that may be started over HTTP."),
@@ -36,6 +38,14 @@ def serve(
     allow_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Further name of this server; may be repeated."),
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="IP address of a reverse proxy whose X-Forwarded-For is believed; can be given "
+            "more than once.",
+        ),
     ] = None,
     requests_per_s: Annotated[
         float, typer.Option(metavar="N", help="That one address may ask; twice as many at once.")
@@ -45,7 +55,12 @@ def serve(
     try:
         from scanner_adapter.service.launching.scanners_file import read_scanners
         from scanner_adapter.service.server import serve as serve_
-        from scanner_adapter.service.settings import ServiceSettings, check_hosts, read_token
+        from scanner_adapter.service.settings import (
+            READ_TOKEN_VARIABLE,
+            ServiceSettings,
+            check_hosts,
+            read_token,
+        )
     except ModuleNotFoundError as err:
         if (err.name or "").partition(".")[0] in ("scanner_adapter", "bandit", "features"):
             raise  # a defect of ours
@@ -57,6 +72,8 @@ def serve(
         host=host,
         port=port,
         token=read_token(token_file),
+        read_token=read_token(read_token_file, READ_TOKEN_VARIABLE),
+        trusted_proxies=tuple(trusted_proxy or ()),
         allowed_hosts=check_hosts(allow_host or []),
         scanners={} if scanners is None else read_scanners(scanners),
         requests_per_s=requests_per_s,

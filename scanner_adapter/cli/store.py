@@ -13,6 +13,7 @@ import typer
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from bandit.stores.names import START, position_key
+from scanner_adapter.cli.options import AnyRuleset, RulesetName, StoreUrl
 
 if TYPE_CHECKING:
     from scanner_adapter.state.check import Verdict
@@ -20,17 +21,9 @@ if TYPE_CHECKING:
 store_app = typer.Typer(help="Look after what was learned.", no_args_is_help=True)
 journal_app = typer.Typer(help="Take a journal out of a store, or into one.", no_args_is_help=True)
 
-StoreUrl = Annotated[
-    str, typer.Option("--store", metavar="URL", help="Where what is learned is kept.")
-]
-OneRuleset = Annotated[
-    str | None, typer.Option("--ruleset", metavar="NAME", help="Only this one; default: all.")
-]
-Ruleset = Annotated[str, typer.Option("--ruleset", metavar="NAME", help="Name of what is learned.")]
-
 
 @store_app.command("check")
-def check_store(store: StoreUrl = "embedded://", ruleset: OneRuleset = None) -> None:
+def check_store(store: StoreUrl = "embedded://", ruleset: AnyRuleset = None) -> None:
     """Read everything; fold each journal from zero and compare it with its snapshot."""
     from scanner_adapter.state.check import check
 
@@ -47,7 +40,7 @@ def check_store(store: StoreUrl = "embedded://", ruleset: OneRuleset = None) -> 
 @store_app.command("repair")
 def repair_store(
     store: StoreUrl = "embedded://",
-    ruleset: OneRuleset = None,
+    ruleset: AnyRuleset = None,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for what cannot be read.")
     ] = Path(".scanrank/removed"),
@@ -62,7 +55,7 @@ def repair_store(
 
 
 @store_app.command("stats")
-def show_stats(store: StoreUrl = "embedded://", ruleset: OneRuleset = None) -> None:
+def show_stats(store: StoreUrl = "embedded://", ruleset: AnyRuleset = None) -> None:
     """Show how much is kept for each ruleset."""
     with _opened(store) as opened:
         names = _rulesets(opened, ruleset)
@@ -81,7 +74,7 @@ def show_stats(store: StoreUrl = "embedded://", ruleset: OneRuleset = None) -> N
 @journal_app.command("export")
 def export_(
     file: Annotated[Path, typer.Argument(metavar="FILE.parquet")],
-    ruleset: Ruleset,
+    ruleset: RulesetName,
     store: StoreUrl = "embedded://",
 ) -> None:
     """Write a ruleset's journal to a Parquet file, which replay reads too."""
@@ -98,7 +91,7 @@ def export_(
 @journal_app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE.parquet")],
-    ruleset: Ruleset,
+    ruleset: RulesetName,
     store: StoreUrl = "embedded://",
 ) -> None:
     """Append an exported journal to a ruleset that is not in use."""

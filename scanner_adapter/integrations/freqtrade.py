@@ -9,20 +9,39 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
+import logging
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
-from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError
+from bandit.checks import as_count, as_number, as_texts
+from bandit.errors import StoreError
+from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.feed import ResultFeed
 from scanner_adapter.inputs.context import ScanOptions
 from scanner_adapter.inputs.outcomes import Outcome
+from scanner_adapter.jsonio import write_whole
 from scanner_adapter.symbol_ranker import SymbolRanker
+
+log = logging.getLogger("scanrank")
+
+_DAY_S = 86_400.0
+# Trades that closed before the first refresh are learned in scans of their own, one for each of
+# these ages (days): their age counts, and a history of any length costs a few scans.
+_AGES = (1.0, 3.0, 10.0, 30.0, 90.0, 365.0)
+# Under which name the store notes how far trades were taken.
+_NOTE = "freqtrade-trades"
+
+
+class _Trade(NamedTuple):
+    closed_s: float
+    pair: str
+    profit: float
 
 
 class PairOrder:
@@ -31,73 +50,110 @@ class PairOrder:
     Parameters
     ----------
     ranker : SymbolRanker
-        Best opened with ``rewards=Threshold(0.0)``: a hit is a trade that closed with a profit.
+        Best opened with ``rewards=Threshold(0.0)``: a hit is a trade that closed with a profit. In
+        mode shadow and off the given order stands, always.
     refresh_period_s : int
         Seconds until the bot asks again.
+    max_age_days : float, optional
+        Trades that closed longer ago do not count.
 
     Notes
     -----
     Thread-safe. A pair that was not traded between two refreshes has no outcome and teaches
-    nothing: it is unknown, not bad. Several trades of a pair count as one outcome, their mean.
+    nothing: it is unknown, not bad. Several trades of a pair count as one outcome, their mean. A
+    trade is taken once, also over a restart: the store notes up to which time trades were taken.
+    Until something was learned, the given order stands.
     """
 
-    def __init__(self, ranker: SymbolRanker, *, refresh_period_s: int = 1800) -> None:
-        if refresh_period_s < 1:
-            raise InvalidContextError(
-                f"refresh_period_s is {refresh_period_s}; expected at least 1"
-            )
+    def __init__(
+        self,
+        ranker: SymbolRanker,
+        *,
+        refresh_period_s: int = 1800,
+        max_age_days: float | None = None,
+    ) -> None:
+        self._refresh_period_s = as_count(refresh_period_s, "refresh_period_s")
+        self._max_age_s = float("inf")
+        if max_age_days is not None:
+            self._max_age_s = _DAY_S * as_number(max_age_days, "max_age_days", above=0.0)
+        self._ranker = ranker
         self._feed = ResultFeed(ranker)
-        self._refresh_period_s = refresh_period_s
         self._lock = threading.Lock()
         self._pairs: tuple[str, ...] = ()
-        self._profits: dict[str, list[float]] = {}
-        self._known_trades: set[object] = set()
+        self._given: tuple[str, ...] = ()
+        self._waiting: list[_Trade] = []
+        self._taken: dict[object, float | None] = {}  # id -> when it closed
+        self._until_s = self._taken_until()
+        self._opened_s = float("inf")  # when the present round began
 
     @property
     def pairs(self) -> tuple[str, ...]:
         """The present order."""
         return self._pairs
 
-    def refresh(self, pairs: Sequence[str], **inputs: Unpack[ScanOptions]) -> tuple[str, ...]:
+    @property
+    def taken_until(self) -> datetime | None:
+        """Trades that closed until then were taken; None = none was."""
+        return None if self._until_s <= 0.0 else datetime.fromtimestamp(self._until_s, UTC)
+
+    def refresh(
+        self, pairs: Sequence[str], *, pinned: Iterable[str] = (), **inputs: Unpack[ScanOptions]
+    ) -> tuple[str, ...]:
         """Learn from the trades closed since the last refresh, and order `pairs` anew.
 
         Parameters
         ----------
         pairs : sequence of str
             Such as "ETH/USDT", in the bot's own order.
+        pinned : iterable of str
+            Pairs that stay in front, in the bot's order, such as those of open trades.
         **inputs
             `bars` and the like, as for `SymbolRanker.start_scan`.
         """
         with self._lock:
             self._report()
-            self._pairs = self._feed.order(pairs, **inputs)
+            self._given = as_texts(pairs, "pairs", "ETH/USDT")
+            self._opened_s = datetime.now(UTC).timestamp()
+            ordered = self._feed.order(self._given, **inputs) if self._given else ()
+            self._pairs = self._shown(self._given, ordered, frozenset(pinned))
             return self._pairs
 
+    def reordered(self, pairs: Sequence[str], *, pinned: Iterable[str] = ()) -> tuple[str, ...]:
+        """Return `pairs` in the present order, those that are new to it behind."""
+        with self._lock:
+            return self._shown(tuple(pairs), self._pairs, frozenset(pinned))
+
     def closed(self, trades: Iterable[object]) -> int:
-        """Take closed trades; return how many were new and of the present pairs.
+        """Take closed trades; return how many were new.
 
         Parameters
         ----------
         trades : iterable
             freqtrade's `Trade` objects, or mappings as its REST API gives them
             (``/api/v1/trades``): `pair`, `close_profit` (a ratio; `profit_ratio` is taken too),
-            `trade_id` or `id`. Open ones are passed over, and so are those given before.
+            `trade_id` or `id`, and `close_timestamp` or `close_date`. Open ones are passed over,
+            and so are those given before, by id and close time. Pairs that have left the list
+            count too.
 
         Raises
         ------
         InvalidOutcomeError
             For a trade without these fields; nothing was taken.
         """
-        read = [trade for trade in map(_read_trade, trades) if trade is not None]
-        n_taken = 0
+        now_s = datetime.now(UTC).timestamp()
         with self._lock:
-            for trade_id, pair, profit in read:
-                if trade_id in self._known_trades or pair not in self._pairs:
+            new: dict[object, tuple[float | None, _Trade]] = {}
+            for trade in trades:
+                trade_id, closed_s = _identity(trade)
+                if trade_id is not None and self._is_taken(trade_id, closed_s, now_s):
                     continue
-                self._known_trades.add(trade_id)
-                self._profits.setdefault(pair, []).append(profit)
-                n_taken += 1
-        return n_taken
+                read = _read_trade(trade, trade_id, closed_s, now_s)
+                if read is not None:
+                    new[trade_id] = closed_s, read
+            for trade_id, (closed_s, read) in new.items():
+                self._taken[trade_id] = closed_s
+                self._waiting.append(read)
+            return len(new)
 
     def document(self) -> dict[str, object]:
         """Return what RemotePairList expects."""
@@ -105,16 +161,7 @@ class PairOrder:
 
     def write(self, path: str | Path) -> None:
         """Write the document to a file; the bot sees the old one or the new one, never a part."""
-        target = Path(path)
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(self.document(), file)
-            Path(name).chmod(0o644)
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_whole(Path(path), json.dumps(self.document()))
 
     @contextmanager
     def served(
@@ -161,25 +208,111 @@ class PairOrder:
             self._report()
             self._feed.close()
 
+    # -- inside ------------------------------------------------------------------------------
+
+    def _shown(
+        self, given: tuple[str, ...], ordered: Sequence[str], pinned: frozenset[str]
+    ) -> tuple[str, ...]:
+        """Return the given pairs in an order, unless the given one is to stand."""
+        front = [pair for pair in given if pair in pinned]
+        if self._feed.mode == "on" and self._ranker.n_scans > 0:
+            known = set(given)
+            rest = [pair for pair in ordered if pair in known]
+            given = (*rest, *(pair for pair in given if pair not in set(rest)))
+        return tuple(dict.fromkeys((*front, *given)))
+
+    def _is_taken(self, trade_id: object, closed_s: float | None, now_s: float) -> bool:
+        if trade_id in self._taken and self._taken[trade_id] == closed_s:
+            return True
+        if closed_s is None:
+            return False
+        return closed_s <= self._until_s or now_s - closed_s > self._max_age_s
+
     def _report(self) -> None:
-        for pair, profits in self._profits.items():
+        """Learn from the trades that wait: those of this round in its scan, others in their own."""
+        waiting, self._waiting = self._waiting, []
+        present: defaultdict[str, list[float]] = defaultdict(list)
+        others: list[_Trade] = []
+        in_round = set(self._given)
+        for trade in waiting:
+            if trade.pair in in_round and trade.closed_s >= self._opened_s:
+                present[trade.pair].append(trade.profit)
+            else:
+                others.append(trade)
+        for pair, profits in present.items():
             self._feed(pair, Outcome(rating=sum(profits) / len(profits)))
-        self._profits = {}
+        self._feed.close()
+        self._learn_others(others)
+        if waiting:
+            self._note_taken(max(trade.closed_s for trade in waiting))
+
+    def _learn_others(self, trades: list[_Trade]) -> None:
+        """Learn from trades of no round: from before the first one, or of pairs that have left."""
+        now_s = datetime.now(UTC).timestamp()
+        by_age: defaultdict[int, list[_Trade]] = defaultdict(list)
+        for trade in trades:
+            by_age[sum(now_s - trade.closed_s > _DAY_S * age for age in _AGES)].append(trade)
+        for _, group in sorted(by_age.items(), reverse=True):  # the oldest first
+            profits: defaultdict[str, list[float]] = defaultdict(list)
+            for trade in group:
+                profits[trade.pair].append(trade.profit)
+            when = datetime.fromtimestamp(sum(t.closed_s for t in group) / len(group), UTC)
+            with self._ranker.start_scan(tuple(profits), now=when) as scan:
+                while batch := scan.next_batch():
+                    scan.report({pair: sum(profits[pair]) / len(profits[pair]) for pair in batch})
+
+    def _taken_until(self) -> float:
+        """Up to which close time trades were taken, by the store's note or the last round."""
+        store, ruleset = self._ranker.store, self._ranker.ruleset
+        with contextlib.suppress(StoreError):
+            noted = store.get_control(ruleset, _NOTE).get("taken_until")
+            if isinstance(noted, int | float):
+                return float(noted)
+        # Notes are kept for a month; the belief knows the time of its last scan for ever.
+        last = self._ranker.learned.ranker.time
+        return last * _DAY_S if self._ranker.n_scans > 0 else 0.0
+
+    def _note_taken(self, until_s: float) -> None:
+        self._until_s = max(self._until_s, until_s)
+        self._taken = {key: at for key, at in self._taken.items() if at is None}
+        try:
+            self._ranker.store.put_control(
+                self._ranker.ruleset, _NOTE, {"taken_until": self._until_s}
+            )
+        except StoreError as error:
+            log.warning("trades up to now are taken again after a restart: %s", error)
 
 
-def _read_trade(trade: object) -> tuple[object, str, float] | None:
-    """Return (id, pair, profit ratio) of a closed trade, None of an open one."""
-    if _field(trade, "is_open"):
-        return None
-    pair, trade_id = _field(trade, "pair"), _field(trade, "trade_id")
+def _identity(trade: object) -> tuple[object, float | None]:
+    """Return id and close time (seconds since 1970) of a trade; None = it has none."""
+    trade_id = _field(trade, "trade_id")
     if trade_id is None:
         trade_id = _field(trade, "id")
-    profit = _field(trade, "close_profit")
+    stamp = _field(trade, "close_timestamp")  # milliseconds, in the REST API
+    if isinstance(stamp, int | float):
+        return trade_id, stamp / 1000.0
+    date = _field(trade, "close_date_utc") or _field(trade, "close_date")
+    if isinstance(date, str):
+        with contextlib.suppress(ValueError):
+            date = datetime.fromisoformat(date)
+    if isinstance(date, datetime):
+        return trade_id, date.replace(tzinfo=date.tzinfo or UTC).timestamp()
+    return trade_id, None
+
+
+def _read_trade(
+    trade: object, trade_id: object, closed_s: float | None, now_s: float
+) -> _Trade | None:
+    """Return a closed trade, None of an open one."""
+    if _field(trade, "is_open"):
+        return None
+    pair, profit = _field(trade, "pair"), _field(trade, "close_profit")
     if profit is None:
         profit = _field(trade, "profit_ratio")
     if isinstance(pair, str) and trade_id is not None:
         with contextlib.suppress(TypeError, ValueError):
-            return trade_id, pair, float(profit)  # type: ignore[arg-type]
+            at = now_s if closed_s is None else closed_s
+            return _Trade(at, pair, float(profit))  # type: ignore[arg-type]
     raise InvalidOutcomeError(
         f"trade {trade!r} has pair {pair!r}, id {trade_id!r}, close_profit {profit!r}; expected a "
         "text, a value and a number"

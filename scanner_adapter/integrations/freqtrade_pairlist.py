@@ -18,19 +18,28 @@ and configure::
 
 from __future__ import annotations
 
+import logging
 import time
+from datetime import UTC
 from typing import Any
 
 from freqtrade.persistence import Trade
 from freqtrade.plugins.pairlist.IPairList import IPairList, SupportsBacktesting
 
 from bandit.rewards import Threshold
+from features.errors import FeatureError
+from features.inputs.bars import Bars
 from scanner_adapter.integrations.freqtrade import PairOrder
 from scanner_adapter.symbol_ranker import SymbolRanker
 
+log = logging.getLogger("scanrank")
+
 
 class ScanrankPairList(IPairList):  # type: ignore[misc] # freqtrade may be absent when this is checked
-    """Orders pairs by what their trades have brought; settings `store`, `ruleset`, `mode`."""
+    """Orders pairs by what their trades have brought, and by the market where it is given candles.
+
+    Settings: `store`, `ruleset`, `mode`, `pin_open_trades`, `candles`, `max_age_days`.
+    """
 
     is_pairlist_generator = False
     supports_backtesting = SupportsBacktesting.NO
@@ -44,8 +53,15 @@ class ScanrankPairList(IPairList):  # type: ignore[misc] # freqtrade may be abse
             rewards=Threshold(0.0),
             mode=settings.get("mode", "on"),
         )
-        self._order = PairOrder(self._ranker, refresh_period_s=int(self.refresh_period))
+        self._order = PairOrder(
+            self._ranker,
+            refresh_period_s=int(self.refresh_period),
+            max_age_days=settings.get("max_age_days") or None,
+        )
+        self._pins = bool(settings.get("pin_open_trades", False))
+        self._candles = str(settings.get("candles", ""))
         self._refreshed = float("-inf")
+        self._seen: frozenset[str] = frozenset()
 
     @property
     def needstickers(self) -> bool:
@@ -67,24 +83,61 @@ class ScanrankPairList(IPairList):  # type: ignore[misc] # freqtrade may be abse
         return {
             "store": {
                 "type": "string", "default": "embedded://", "description": "Store",
-                "help": "Where what is learned is kept.",
+                "help": "Store URL (where learned state is kept).",
             },
             "ruleset": {
                 "type": "string", "default": "freqtrade", "description": "Ruleset",
-                "help": "Name of what is learned, one per strategy.",
+                "help": "Name of the learned state, one per strategy.",
             },
             "mode": {
                 "type": "option", "default": "on", "options": ["on", "shadow", "off"],
                 "description": "Mode", "help": "shadow learns, but keeps the order.",
+            },
+            "pin_open_trades": {
+                "type": "boolean", "default": False, "description": "Pin open trades",
+                "help": "Keep the pairs of open trades in front.",
+            },
+            "candles": {
+                "type": "string", "default": "", "description": "Candles",
+                "help": "Timeframe of daily candles, such as 1d; empty = none.",
+            },
+            "max_age_days": {
+                "type": "number", "default": 0, "description": "Maximum age",
+                "help": "Days after which a trade does not count; 0 = never.",
             },
             **IPairList.refresh_period_parameter(),
         }  # fmt: skip
 
     def filter_pairlist(self, pairlist: list[str], tickers: Any) -> list[str]:  # noqa: ARG002
         """Return the same pairs, the most promising first; called in every round of the bot."""
-        self._order.closed(Trade.get_trades_proxy(is_open=False))
+        since = self._order.taken_until
+        if since is not None:  # the database gives dates in UTC, without a timezone
+            since = since.astimezone(UTC).replace(tzinfo=None)
+        self._order.closed(Trade.get_trades_proxy(is_open=False, close_date=since))
+        pinned = self._open_pairs() if self._pins else ()
         is_due = time.monotonic() - self._refreshed >= self.refresh_period
-        if pairlist and (is_due or set(pairlist) != set(self._order.pairs)):
-            self._order.refresh(pairlist)
-            self._refreshed = time.monotonic()
-        return [pair for pair in self._order.pairs if pair in set(pairlist)]
+        if pairlist and (is_due or frozenset(pairlist) != self._seen):
+            self._order.refresh(pairlist, pinned=pinned, bars=self._bars(pairlist))
+            self._refreshed, self._seen = time.monotonic(), frozenset(pairlist)
+        return list(self._order.reordered(pairlist, pinned=pinned))
+
+    def _open_pairs(self) -> tuple[str, ...]:
+        return tuple(trade.pair for trade in Trade.get_trades_proxy(is_open=True))
+
+    def _bars(self, pairlist: list[str]) -> Bars | None:
+        """Return candles that the bot's data provider holds, as bars."""
+        provider = getattr(self._pairlistmanager, "_dataprovider", None)
+        if not self._candles or provider is None:
+            return None
+        frames = {}
+        for pair in pairlist:
+            frame = provider.get_pair_dataframe(pair, self._candles)
+            if frame is not None and not frame.empty:
+                frames[pair] = frame[["date", "open", "high", "low", "close", "volume"]]
+        if not frames:
+            return None
+        try:
+            return Bars.from_frame(frames, on_bad="skip")
+        except FeatureError as error:
+            log.warning("candles cannot be used, pairs are ordered without: %s", error)
+            return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import math
 import threading
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.belief.recall import RecallEstimate
@@ -19,10 +21,16 @@ from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.ledger import Ledger
 from scanner_adapter.scan.session import ScanSession
 
+_COLUMNS = ("rating", "signal", "hit", "place", "tier", "score", "propensity", "reason")
+_SHOWN = 10  # rows of a scan in a notebook
+_POINTS = 60  # of its curve
+
 
 class KnownScan:
     """The part of a `Scan` that answers questions and changes nothing."""
 
+    scan_id: str
+    mode: str
     symbols: tuple[str, ...]
     _lock: threading.RLock
     _ledger: Ledger
@@ -117,6 +125,72 @@ class KnownScan:
         names = as_texts(symbols)
         places = np.fromiter(map(self._ledger.place_of, names), np.intp, len(names))
         return self._ranking.are_hits(places)
+
+    def propensity(self, symbol: str) -> float:
+        """Probability of being in its batch, known when that was chosen; NaN while it waits.
+
+        Raises
+        ------
+        InvalidInputError
+            For a symbol that is not part of the scan.
+        """
+        place = self._ledger.place_of(symbol)
+        is_out = bool(self._ledger.is_handed_out[place])
+        return float(self._ledger.propensity[place]) if is_out else math.nan
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for each symbol, the best first, indexed by symbol.
+
+        Columns: rating, signal and hit of a scanned symbol with its place in the order of
+        reporting; tier and score (percentile, 0 to 100) of one that waits; propensity of its
+        batch; and the reason: how it was chosen, or what its evaluation failed with.
+        """
+        with self._lock:
+            outcomes = self.outcomes
+            rows: dict[str, tuple[object, ...]] = {}
+            hits = self.are_hits(outcomes).tolist()
+            for place, (symbol, outcome) in enumerate(outcomes.items()):
+                chosen = "random share" if self.is_random(symbol) else "ranked"
+                rows[symbol] = (
+                    outcome.rating, outcome.signal, hits[place], place + 1, None, math.nan,
+                    self.propensity(symbol), outcome.error or chosen,
+                )  # fmt: skip
+            queue = self._ranking.queue
+            for waiting in () if queue is None else queue.peek(len(self.symbols)):
+                reason = "pinned" if waiting.is_pinned else "waiting"
+                rows[waiting.arm] = (
+                    math.nan, None, None, None, waiting.tier, waiting.score, math.nan, reason,
+                )  # fmt: skip
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=list(_COLUMNS))
+        table = table.astype({"rating": float, "place": "Int64", "hit": "boolean"})
+        return table.rename_axis("symbol").sort_values(
+            ["hit", "rating", "score", "place"], ascending=[False, False, False, True],
+            na_position="last",
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        found = "" if math.isnan(self.n_hits) else f", {self.n_hits:g} high-value"
+        return (
+            f"Scan({self.scan_id!r}, mode {self.mode}: {self.n_scanned} of {len(self.symbols)} "
+            f"symbols{found})"
+        )
+
+    def _repr_html_(self) -> str:
+        with self._lock:
+            is_hit = self.are_hits(self.outcomes)
+            estimate = "" if math.isnan(self.n_hits) else repr(self.estimate())
+            best = self.to_frame().head(_SHOWN)
+        found = np.concatenate([[0], np.cumsum(is_hit)])
+        ends = np.unique(np.linspace(0, is_hit.size, _POINTS).astype(int))
+        across, up = 200 / max(is_hit.size, 1), 58 / max(int(found[-1]), 1)
+        points = " ".join(f"{across * end:.1f},{60 - up * found[end]:.1f}" for end in ends)
+        return (
+            f"<p><b>{html.escape(repr(self))}</b></p>"
+            '<svg width="200" height="62" role="img" aria-label="high-value results found">'
+            f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="2"/>'
+            f"</svg><p>{html.escape(estimate)}</p>"
+            f"{best.to_html(na_rep='', float_format=lambda value: f'{value:.4g}')}"
+        )
 
     def explain(self, symbol: str) -> Explanation:
         """Say why `symbol` stands where it does: each factor's part, prior and learned.

@@ -75,7 +75,11 @@ def create_app(settings: ServiceSettings, store: Store | None = None) -> FastAPI
     app.mount("/static", page.static_files(), name="static")
     # The last one added is the outermost.
     app.add_middleware(
-        Guard, host_names=settings.host_names, sessions=service.sessions, rate=service.rate
+        Guard,
+        host_names=settings.host_names,
+        sessions=service.sessions,
+        rate=service.rate,
+        trusted_proxies=frozenset(settings.trusted_proxies),
     )
     app.add_middleware(AnswerHeaders, metrics=service.metrics)
     _answer_errors(app)

@@ -43,7 +43,7 @@ class Service:
             settings=settings,
             access=access,
             metrics=metrics,
-            sessions=Sessions(settings.token),
+            sessions=Sessions(settings.token, read_token=settings.read_token),
             rate=RateLimit(settings.requests_per_s),
             watched=watched,
             streams=Streams(

@@ -7,7 +7,10 @@ last event and miss nothing.
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 import os
+import shlex
 import socket
 
 import uvicorn
@@ -15,11 +18,13 @@ from fastapi import FastAPI
 
 from bandit.errors import InvalidInputError
 from scanner_adapter.service.app import create_app
+from scanner_adapter.service.guard.connections import CONNECTIONS, HEADER_BYTES, Connections
+from scanner_adapter.service.protocol import bounded_protocol
 from scanner_adapter.service.settings import ServiceSettings
 
-HEADER_BYTES = 16 * 2**10  # of a request's line and headers
 IDLE_S = 30  # after which a connection without a request is closed
-CONNECTIONS = 1_000  # at once, event streams among them; more are answered 503
+log = logging.getLogger("scanrank.service")
+
 # Watching must not slow a scan: on a machine of two busy processors 200 streams cost a scan 4.5 %
 # at the same priority, and nothing measurable at this one (`python -m benchmarks.service`).
 NICENESS = 5
@@ -36,20 +41,24 @@ class _Server(uvicorn.Server):
 
 def make_server(settings: ServiceSettings, app: FastAPI) -> uvicorn.Server:
     """Return a server that listens as `settings` say once it runs."""
+    connections = Connections(
+        max(CONNECTIONS, 2 * settings.max_streams), frozenset(settings.trusted_proxies)
+    )
     config = uvicorn.Config(
         app,
+        http=bounded_protocol(connections),
         host=settings.host,
         port=settings.port,
         # No access log: /metrics counts requests, and a path may name what a desk looks at.
         access_log=False,
         log_config=None,
         server_header=False,
-        # Whoever stands in front may write anything into X-Forwarded-For: we do not believe it.
+        # Whoever stands in front may write anything into X-Forwarded-For: the guard believes the
+        # proxies that the operator names.
         proxy_headers=False,
         ws="none",
         h11_max_incomplete_event_size=HEADER_BYTES,
         timeout_keep_alive=IDLE_S,
-        limit_concurrency=max(CONNECTIONS, 2 * settings.max_streams),
         timeout_graceful_shutdown=END_S,
     )
     return _Server(config)
@@ -64,8 +73,38 @@ def serve(settings: ServiceSettings) -> None:
         When the address cannot be listened on.
     """
     with _listening(settings.host, settings.port) as listener:
+        for line in where_to_look(settings, listener.getsockname()[1]):
+            log.info("%s", line)
         os.nice(NICENESS)
         make_server(settings, create_app(settings)).run([listener])
+
+
+def where_to_look(settings: ServiceSettings, port: int) -> list[str]:
+    """Return the lines that an operator needs next: the page's address, and a command.
+
+    Examples
+    --------
+    >>> where_to_look(ServiceSettings(store="redis://desk/0"), 8765)[0]
+    'live page: http://127.0.0.1:8765/'
+    """
+    host = settings.host
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:
+        if address.is_unspecified:
+            host = socket.gethostname()
+        elif address.version == 6:
+            host = f"[{host}]"
+    token = "" if settings.token is None else " (it asks for the token)"
+    # Never with a password: what is between :// and the last @ stays out.
+    scheme, separator, rest = settings.store.partition("://")
+    store = f"{scheme}{separator}{rest.rpartition('@')[2]}"
+    return [
+        f"live page: http://{host}:{port}/{token}",
+        f"on a terminal: scanrank watch --store {shlex.quote(store)}",
+    ]
 
 
 def _listening(host: str, port: int) -> socket.socket:

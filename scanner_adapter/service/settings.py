@@ -6,13 +6,17 @@ import ipaddress
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
+from bandit.checks import as_number, refusal
 from bandit.errors import InvalidInputError
 
 TOKEN_VARIABLE = "SCANRANK_TOKEN"  # noqa: S105  (the name of the variable)
+READ_TOKEN_VARIABLE = "SCANRANK_READ_TOKEN"  # noqa: S105
 STORE_VARIABLE = "SCANRANK_STORE"
 MIN_TOKEN = 24  # characters; 24 random letters and digits are 142 bits
+_LEAST_DIFFERENT = 8  # characters of a token
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -60,7 +64,11 @@ class ServiceSettings:
     host, port : str, int
         Where to listen.
     token : str, optional
-        What a caller must show; needed on any address but loopback.
+        What a caller must show who may steer scans; needed on any address but loopback.
+    read_token : str, optional
+        What a caller may show who only reads.
+    trusted_proxies : tuple of str
+        Addresses whose X-Forwarded-For is believed.
     allowed_hosts : tuple of str
         Names under which the service may be asked (the Host header), beside `host` itself.
     scanners : mapping of name to ConfiguredScanner
@@ -80,7 +88,9 @@ class ServiceSettings:
     host: str = "127.0.0.1"
     port: int = 8765
     token: str | None = field(default=None, repr=False)
+    read_token: str | None = field(default=None, repr=False)
     allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     scanners: dict[str, ConfiguredScanner] = field(default_factory=dict)
     requests_per_s: float = 100.0
     max_streams: int = 500
@@ -89,15 +99,24 @@ class ServiceSettings:
 
     def __post_init__(self) -> None:
         check_token(self.token)
+        check_token(self.read_token)
+        if self.read_token is not None and self.read_token == self.token:
+            raise InvalidInputError(
+                "the token for reading is the one for steering too; expected two different ones"
+            )
+        if self.read_token is not None and self.token is None:
+            raise InvalidInputError(
+                "there is a token for reading and none for steering, so that everybody could "
+                f"steer: give one with --token-file or the variable {TOKEN_VARIABLE}"
+            )
+        for address in self.trusted_proxies:
+            _check_address(address)
         if self.token is None and not is_loopback(self.host):
             raise InvalidInputError(
                 f"host {self.host} can be reached from other machines, and there is no token: give "
                 f"one with --token-file or the variable {TOKEN_VARIABLE}, or listen on 127.0.0.1"
             )
-        if not 0 < self.requests_per_s < float("inf"):
-            raise InvalidInputError(
-                f"requests_per_s is {self.requests_per_s}; expected a positive number"
-            )
+        as_number(self.requests_per_s, "requests_per_s", "a positive number", above=0.0)
 
     @property
     def host_names(self) -> frozenset[str]:
@@ -128,6 +147,11 @@ def check_token(token: str | None) -> None:
             f"the token has {len(token)} characters; expected at least {MIN_TOKEN} random ones, "
             "such as from: python -c 'import secrets; print(secrets.token_urlsafe())'"
         )
+    if is_guessable(token):
+        raise InvalidInputError(
+            "the token is easily guessed: its characters repeat or follow each other; expected "
+            "random ones, such as from: python -c 'import secrets; print(secrets.token_urlsafe())'"
+        )
     if not (token.isascii() and token.isprintable() and " " not in token and len(token) <= 512):
         raise InvalidInputError(
             "the token has characters that a header cannot carry; expected up to 512 letters, "
@@ -135,8 +159,38 @@ def check_token(token: str | None) -> None:
         )
 
 
-def read_token(path: Path | None) -> str | None:
-    """Return the token from a file, else from the environment, else None.
+def is_guessable(token: str) -> bool:
+    """Whether a token is surely not random: few characters, a repeated block, or sequences.
+
+    Of 24 random hexadecimal digits fewer than 8 are different in 1 of 40,000 tokens.
+
+    Examples
+    --------
+    >>> [is_guessable(text) for text in ("a" * 24, "secret12" * 3, "abcdefghijklmnopqrstuvwxyz")]
+    [True, True, True]
+    >>> is_guessable("Zk3vQ0p-7TnWc_1xRb9LdJ5m")
+    False
+    """
+    if len(set(token)) < _LEAST_DIFFERENT or token in (token + token)[1:-1]:  # a block, repeated
+        return True
+    longest = run = 1
+    for before, letter in pairwise(token):
+        run = run + 1 if abs(ord(letter) - ord(before)) <= 1 else 1
+        longest = max(longest, run)
+    return longest > 0.75 * len(token)
+
+
+def _check_address(address: str) -> None:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError as err:
+        raise refusal(
+            address, "the trusted proxy", "the IP address that it connects from, such as 10.0.0.5"
+        ) from err
+
+
+def read_token(path: Path | None, variable: str = TOKEN_VARIABLE) -> str | None:
+    """Return a token from a file, else from the environment, else None.
 
     Raises
     ------
@@ -144,7 +198,7 @@ def read_token(path: Path | None) -> str | None:
         When the file cannot be read, is empty, or others may read it.
     """
     if path is None:
-        return os.environ.get(TOKEN_VARIABLE) or None
+        return os.environ.get(variable) or None
     try:
         mode = path.stat().st_mode
         token = path.read_text(encoding="utf-8").strip()

@@ -6,6 +6,7 @@ What is where: `bandit.stores.redis.keys`. What happens atomically: the scripts 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ from bandit.stores.names import (
     check_lease,
     check_name,
     fresh_generation,
+    is_name,
     position_key,
 )
 from bandit.stores.notes import Change, dump_note, load_note
@@ -64,6 +66,9 @@ PAGE_ENTRIES = 128  # of the journal per round trip; about 1.5 MB of reports of 
 CLAIM_PAGE = 1024  # preferred arms per round trip; the first page nearly always suffices
 
 
+log = logging.getLogger("scanrank")
+
+
 class RedisStore(RedisCommands, JournalWriter):
     """A `bandit.stores.base.Store` on a Redis or Valkey server; opened as `RedisCommands` says."""
 
@@ -72,6 +77,7 @@ class RedisStore(RedisCommands, JournalWriter):
         self._registered: set[str] = set()  # rulesets that this client put into the index
         # ruleset -> generation and newest position that this client was told of
         self._told: dict[str, tuple[str, str]] = {}
+        self._has_warned_of_strangers = False
 
     # -- journal -------------------------------------------------------------------------------
 
@@ -366,7 +372,15 @@ class RedisStore(RedisCommands, JournalWriter):
         if not found:
             self._find_rulesets()
             found = self._call("SMEMBERS", INDEX)
-        names = sorted(name.decode("ascii", "replace") for name in found)
+        members = sorted(name.decode("ascii", "replace") for name in found)
+        names = [name for name in members if is_name(name)]
+        if len(names) < len(members) and not self._has_warned_of_strangers:
+            self._has_warned_of_strangers = True
+            log.warning(
+                "store %s: %d members of %s, such as %r, are no names of rulesets; something else "
+                "wrote them, and they are passed over", self._address, len(members) - len(names),
+                INDEX, next(name for name in members if not is_name(name))[:80],
+            )  # fmt: skip
         are_there = self._call_all([("EXISTS", ruleset_key(name, "journal")) for name in names])
         return [name for name, is_there in zip(names, are_there, strict=True) if is_there]
 

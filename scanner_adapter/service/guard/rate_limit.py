@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MAX_CLIENTS = 4096  # remembered; beyond that those that were silent longest are forgotten
-FREE_FAILURES = 5  # wrong tokens before the first pause
+FREE_FAILURES = 5  # wrong tokens of one address before the first pause
+FREE_FAILURES_OF_ALL = 100  # of all addresses together: a botnet has many
 LONGEST_PAUSE_S = 60.0
+FORGIVEN_S = 600.0  # without a wrong token, and the count starts again
 
 
 @dataclass(slots=True)
@@ -17,6 +19,7 @@ class _Client:
     tokens: float
     at: float
     n_failures: int = 0
+    failed_at: float = float("-inf")
     paused_until: float = float("-inf")
 
 
@@ -32,17 +35,23 @@ class RateLimit:
 
     Notes
     -----
-    Behind a reverse proxy all requests come from the proxy's address and share one bucket.
+    Behind a reverse proxy that is not trusted by setting, all requests come from the proxy's
+    address and share one bucket. Pauses are for wrong tokens only: a valid one is never kept
+    waiting, whoever guesses beside it.
     """
 
     def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_s, self._burst = per_s, 2.0 * per_s
         self._clock = clock
         self._clients: OrderedDict[str, _Client] = OrderedDict()
+        self._all = _Client(0.0, clock())
 
-    def wait_s(self, address: str) -> float:
-        """Count a request; return 0, or after how many seconds it may be tried again."""
-        client, now = self._client(address), self._clock()
+    def wait_s(self, address: str, *, is_known: bool = False) -> float:
+        """Count a request; return 0, or after how many seconds it may be tried again.
+
+        Those who show a token or a session share a bucket of their own with nobody else there.
+        """
+        client, now = self._client(f"{address} known" if is_known else address), self._clock()
         client.tokens = min(self._burst, client.tokens + (now - client.at) * self._per_s)
         client.at = now
         if client.tokens >= 1.0:
@@ -51,16 +60,26 @@ class RateLimit:
         return (1.0 - client.tokens) / self._per_s
 
     def pause_s(self, address: str) -> float:
-        """Return for how many seconds no token of this address is looked at, 0 for none."""
-        return max(0.0, self._client(address).paused_until - self._clock())
+        """Return for how many seconds no wrong token of this address is counted, 0 for none."""
+        until = max(self._client(address).paused_until, self._all.paused_until)
+        return max(0.0, until - self._clock())
 
     def failed(self, address: str) -> None:
-        """Count a wrong token: 5 are free, then each doubles the pause, up to a minute."""
-        client = self._client(address)
-        client.n_failures += 1
-        beyond = client.n_failures - FREE_FAILURES
-        if beyond >= 0:
-            client.paused_until = self._clock() + min(2.0 ** min(beyond, 10), LONGEST_PAUSE_S)
+        """Count a wrong token: 5 are free, then each doubles the pause, up to a minute.
+
+        Of all addresses together 100 are.
+        """
+        now = self._clock()
+        for client, n_free in (
+            (self._client(address), FREE_FAILURES), (self._all, FREE_FAILURES_OF_ALL)
+        ):  # fmt: skip
+            if now - client.failed_at > FORGIVEN_S:
+                client.n_failures = 0
+            client.failed_at = now
+            client.n_failures += 1
+            beyond = client.n_failures - n_free
+            if beyond >= 0:
+                client.paused_until = now + min(2.0 ** min(beyond, 10), LONGEST_PAUSE_S)
 
     def succeeded(self, address: str) -> None:
         """Forget the wrong tokens of an address."""

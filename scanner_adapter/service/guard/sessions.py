@@ -14,9 +14,12 @@ import secrets
 import time
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
+from typing import Literal
 
 from itsdangerous import TimestampSigner
 from starlette.datastructures import Headers
+
+Right = Literal["read", "steer"]  # who may steer may read too
 
 COOKIE = "scanrank_session"
 SESSION_S = 12 * 3600  # a working day; then the token is asked for again
@@ -34,52 +37,79 @@ class _Signer(TimestampSigner):
 
 
 class Sessions:
-    """Checks tokens and sessions; without a token everybody may ask (loopback only).
+    """Checks tokens and sessions; without a token everybody may do everything (loopback only).
 
     Parameters
     ----------
     token : str or None
+        Of those who may steer.
     clock : callable
         Seconds since 1970.
+    read_token : str, optional
+        Of those who may read.
     """
 
-    def __init__(self, token: str | None, clock: Callable[[], float] = time.time) -> None:
-        self._token = None if token is None else token.encode()
-        self._signer = _Signer(token or "", clock)
+    def __init__(
+        self,
+        token: str | None,
+        clock: Callable[[], float] = time.time,
+        *,
+        read_token: str | None = None,
+    ) -> None:
+        tokens: dict[Right, str | None] = {"steer": token, "read": read_token}
+        self._digests = {
+            right: hashlib.sha256(each.encode()).digest()
+            for right, each in tokens.items()
+            if each is not None
+        }
+        # Each right has a key of its own, made from its token: a new token ends its sessions.
+        self._signers = {
+            right: _Signer(each, clock) for right, each in tokens.items() if each is not None
+        }
 
     @property
     def needs_token(self) -> bool:
         """Whether a caller must show something."""
-        return self._token is not None
+        return "steer" in self._digests
 
-    def is_token(self, shown: str) -> bool:
-        """Whether `shown` is the token; takes the same time wherever they differ."""
+    def right_of_token(self, shown: str) -> Right | None:
+        """Return what the holder of a token may do; takes the same time wherever they differ."""
         # Digests first: compare_digest gives the length away.
-        mine = hashlib.sha256(self._token or b"").digest()
-        return self.needs_token and hmac.compare_digest(
-            hashlib.sha256(shown.encode("utf-8", "surrogateescape")).digest(), mine
-        )
+        digest = hashlib.sha256(shown.encode("utf-8", "surrogateescape")).digest()
+        found: Right | None = None
+        for right, mine in self._digests.items():
+            if hmac.compare_digest(digest, mine):
+                found = right
+        return found
 
-    def new_session(self) -> str:
+    def new_session(self, right: Right = "steer") -> str:
         """Return a session that ends in `SESSION_S` seconds."""
-        return self._signer.sign(secrets.token_urlsafe(12)).decode()
+        return self._signers[right].sign(secrets.token_urlsafe(12)).decode()
 
-    def is_session(self, shown: str) -> bool:
-        """Whether `shown` is a session of ours that has not ended."""
+    def right_of_session(self, shown: str) -> Right | None:
+        """Return what the holder of a session may do; None if it has ended or is none of ours."""
         told, _, signature = shown.encode("utf-8", "replace").rpartition(b".")
-        # itsdangerous reads base64 leniently: letters that add nothing would pass as well.
-        is_ours = hmac.compare_digest(signature, self._signer.get_signature(told))
-        return is_ours and self._signer.validate(told + b"." + signature, max_age=SESSION_S)
+        for right, signer in self._signers.items():
+            # itsdangerous reads base64 leniently: letters that add nothing would pass as well.
+            is_ours = hmac.compare_digest(signature, signer.get_signature(told))
+            if is_ours and signer.validate(told + b"." + signature, max_age=SESSION_S):
+                return right
+        return None
 
     def shown_token(self, headers: Headers) -> str | None:
         """Return the token that a request shows, None if it shows none."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
-    def has_session(self, headers: Headers) -> bool:
-        """Whether a request carries a session of ours."""
+    def right_of(self, headers: Headers) -> Right | None:
+        """Return what the sender of a request may do, by its token or else by its session."""
+        if not self.needs_token:
+            return "steer"
+        token = self.shown_token(headers)
+        if token is not None:
+            return self.right_of_token(token)
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
         except CookieError:
-            return False
-        return cookie is not None and self.is_session(cookie.value)
+            return None
+        return None if cookie is None else self.right_of_session(cookie.value)

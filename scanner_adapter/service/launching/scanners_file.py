@@ -43,7 +43,7 @@ def read_scanners(path: Path) -> dict[str, ConfiguredScanner]:
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+    except (OSError, ValueError, RecursionError) as err:  # nested too deep, too
         raise InvalidInputError(f"scanners file {path} cannot be read: {err}") from err
     tables = content.pop("scanners", None)
     if content or not isinstance(tables, dict) or not tables:

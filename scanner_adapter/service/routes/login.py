@@ -6,9 +6,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from scanner_adapter.service.context import Asked
-from scanner_adapter.service.guard.guard import address_of, check_pause
+from scanner_adapter.service.guard.guard import address_of, refuse_guess
 from scanner_adapter.service.guard.sessions import COOKIE, SESSION_S
-from scanner_adapter.service.problems import UNAUTHORISED, ProblemError
 from scanner_adapter.service.routes.names import refusals
 from scanner_adapter.service.schemas import LoginRequest
 
@@ -23,15 +22,12 @@ async def log_in(service: Asked, request: Request, body: LoginRequest) -> Respon
     if not sessions.needs_token:
         return response
     address = address_of(request.scope)
-    check_pause(service.rate, address)
-    if not sessions.is_token(body.token):
-        service.rate.failed(address)
-        raise ProblemError(
-            UNAUTHORISED, "the token is not the one of this server", {"WWW-Authenticate": "Bearer"}
-        )
+    right = sessions.right_of_token(body.token)
+    if right is None:
+        refuse_guess(service.rate, address)
     service.rate.succeeded(address)
     response.set_cookie(
-        COOKIE, sessions.new_session(), max_age=SESSION_S, path="/", httponly=True,
+        COOKIE, sessions.new_session(right), max_age=SESSION_S, path="/", httponly=True,
         samesite="strict", secure=_is_https(request),
     )  # fmt: skip
     return response

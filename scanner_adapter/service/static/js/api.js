@@ -49,12 +49,12 @@ export const put = (path) => request("PUT", path);
 export const remove = (path) => request("DELETE", path);
 
 const part = encodeURIComponent;
-const ruleset = (name) => `/api/v1/rulesets/${part(name)}`;
+const ruleset = (name) => `api/v1/rulesets/${part(name)}`;
 const scan = ({ ruleset: name, scan_id }) => `${ruleset(name)}/scans/${part(scan_id)}`;
 
 /** Addresses; a scan is given by anything that has `ruleset` and `scan_id`. */
 export const paths = {
-  rulesets: "/api/v1/rulesets",
+  rulesets: "api/v1/rulesets",
   scans: (name, limit) => `${ruleset(name)}/scans?limit=${limit}`,
   scan,
   events: (of) => `${scan(of)}/events`,
@@ -63,8 +63,8 @@ export const paths = {
   wish: (of, what, symbol) => `${scan(of)}/${what}/${part(symbol)}`,
   symbolInScan: (of, symbol) => `${scan(of)}/symbols/${part(symbol)}`,
   symbol: (of, symbol) => `${ruleset(of.ruleset)}/symbols/${part(symbol)}`,
-  scanners: "/api/v1/scanners",
-  start: (scanner) => `/api/v1/scanners/${part(scanner)}/scans`,
-  login: "/login",
-  logout: "/logout",
+  scanners: "api/v1/scanners",
+  start: (scanner) => `api/v1/scanners/${part(scanner)}/scans`,
+  login: "login",
+  logout: "logout",
 };

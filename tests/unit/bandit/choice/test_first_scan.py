@@ -56,6 +56,11 @@ class TestLookingAround:
         extreme = np.abs(CONTEXT[chosen[:20]] - 50.0).mean()
         assert extreme > np.abs(CONTEXT - 50.0).mean() + 5.0
 
+    def test_a_first_batch_of_everything_holds_each_arm_once(self) -> None:
+        """However large: so many look around, and the rest are the best."""
+        chosen = first_scan().select(N).arms
+        assert sorted(chosen.tolist()) == list(range(N))
+
     def test_without_features_it_is_no_input_order(self) -> None:
         """400 arms alike, 20 a batch, 200 seeds: each expects 10, sd 3."""
         counts = np.zeros(N)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 import re
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -286,22 +287,83 @@ def test_a_session_ends() -> None:
     now = [1_000.0]
     sessions = Sessions(TOKEN, clock=lambda: now[0])
     session = sessions.new_session()
-    assert sessions.is_session(session)
-    assert not sessions.is_session(session[:-1])
-    assert not sessions.is_session("9" + session)  # a later end, not signed
+    assert sessions.right_of_session(session) == "steer"
+    assert not sessions.right_of_session(session[:-1])
+    assert not sessions.right_of_session("9" + session)  # a later end, not signed
     now[0] += SESSION_S + 1
-    assert not sessions.is_session(session)
+    assert not sessions.right_of_session(session)
 
 
 def test_wrong_tokens_wait_longer_and_longer(make: Callable[..., Asking]) -> None:
     ask = make(token=TOKEN)
     for _ in range(5):
         refused(ask("POST", "/login", json={"token": "wrong"}), 401, "unauthorised")
-    answer = ask("POST", "/login", json={"token": TOKEN})  # the right one waits too
+    answer = ask("POST", "/login", json={"token": "wrong"})
     refused(answer, 429, "too-fast")
     assert int(answer.headers["retry-after"]) >= 1
-    refused(ask("GET", SCAN, headers=_bearer()), 429, "too-fast")
+    guess = {"Authorization": "Bearer guess"}
+    refused(ask("GET", SCAN, headers=guess), 429, "too-fast")
     assert ask.refusals("too-fast") == 2.0
+    assert ask("GET", SCAN, headers=_bearer()).status_code == 200, "a valid one never waits"
+    assert ask("POST", "/login", json={"token": TOKEN}).status_code == 204
+
+
+def test_guesses_over_many_addresses_slow_those_who_guess_and_nobody_else() -> None:
+    now = [0.0]
+    rate = RateLimit(1.0, clock=lambda: now[0])
+    for n in range(100):
+        assert rate.pause_s("10.1.0.0") == 0.0
+        rate.failed(f"10.0.0.{n}")
+    assert rate.pause_s("10.1.0.0") == 1.0, "of an address that never guessed"
+    now[0] = 700.0  # ten quiet minutes later
+    rate.failed("10.0.0.7")
+    assert rate.pause_s("10.0.0.7") == rate.pause_s("10.1.0.0") == 0.0
+
+
+def test_those_who_show_a_token_have_a_rate_of_their_own() -> None:
+    rate = RateLimit(1.0, clock=lambda: 0.0)
+    while rate.wait_s("a") == 0.0:
+        pass
+    assert rate.wait_s("a", is_known=True) == 0.0
+
+
+def test_one_token_reads_and_another_steers(make: Callable[..., Asking]) -> None:
+    reading = "Rk3vQ0p-7TnWc_1xRb9LdJ5m"
+    ask = make(token=TOKEN, read_token=reading)
+    shown = {"Authorization": f"Bearer {reading}"}
+    assert ask("GET", SCAN, headers=shown).status_code == 200
+    stop = f"{SCAN}/stop"
+    refused(ask("POST", stop, headers=shown), 403, "read-only")
+    assert ask("POST", stop, headers=_bearer()).status_code == 202
+    cookie = ask("POST", "/login", json={"token": reading}).headers["set-cookie"].split(";")[0]
+    assert ask("GET", SCAN, headers={"Cookie": cookie}).status_code == 200
+    refused(ask("POST", stop, headers={"Cookie": cookie}), 403, "read-only")
+    cookie = ask("POST", "/login", json={"token": TOKEN}).headers["set-cookie"].split(";")[0]
+    assert ask("POST", stop, headers={"Cookie": cookie}).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "token", ["a" * 24, "abc" * 8, "correct-horse!" * 2, "abcdefghijklmnopqrstuvwxyz"]
+)
+def test_a_token_that_is_easily_guessed_is_refused(token: str) -> None:
+    for name in ("token", "read_token"):
+        with pytest.raises(InvalidInputError, match="easily guessed") as caught:
+            ServiceSettings(**{"store": "memory://", "token": TOKEN, name: token})
+        assert token not in str(caught.value)
+
+
+def test_random_tokens_are_taken() -> None:
+    for _ in range(200):
+        ServiceSettings(store="memory://", token=secrets.token_urlsafe(18))
+        ServiceSettings(store="memory://", token=secrets.token_hex(12))
+
+
+def test_large_headers_are_refused(make: Callable[..., Asking]) -> None:
+    ask = make()
+    assert ask("GET", SCAN, headers={"X-A": "a" * 15_000}).status_code == 200
+    refused(ask("GET", SCAN, headers={"X-A": "a" * 16_500}), 431, "large-headers")
+    many = {f"X-{n}": "a" * 100 for n in range(200)}
+    refused(ask("GET", SCAN, headers=many), 431, "large-headers")
 
 
 def test_pauses_double_up_to_a_minute() -> None:
@@ -375,10 +437,10 @@ def test_no_log_and_no_answer_holds_the_token(
 def test_tokens_are_compared_without_looking_where_they_differ() -> None:
     """Both are hashed, so that not even their lengths show; the digests by `compare_digest`."""
     sessions = Sessions(TOKEN)
-    assert sessions.is_token(TOKEN)
+    assert sessions.right_of_token(TOKEN) == "steer"
     for wrong in ("", "x", TOKEN[:-1], TOKEN + "x", "\udcff", "ü" * 40):
-        assert not sessions.is_token(wrong)
-    assert not Sessions(None).is_token("")
+        assert not sessions.right_of_token(wrong)
+    assert not Sessions(None).right_of_token("")
 
 
 # -- settings

@@ -1,0 +1,75 @@
+"""`scanrank.toml` in the working folder: what every command takes where no option says otherwise.
+
+An option on the command line beats the environment, which beats the file::
+
+    store = "redis://localhost:6379/0"
+    ruleset = "breakout"
+    bars = "bars.parquet"
+    hit = "top:0.05"
+    settings = "settings.toml"
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bandit.errors import InvalidInputError
+
+FILE = Path("scanrank.toml")
+# What may stand in the file, each with its environment variable; None = the command's own default.
+KEYS: Mapping[str, str | None] = {
+    "store": "SCANRANK_STORE",
+    "ruleset": "SCANRANK_RULESET",
+    "bars": None,
+    "hit": None,
+    "settings": None,
+}
+
+
+def read_config(file: Path = FILE) -> dict[str, str]:
+    """Return what the file says, nothing where there is none.
+
+    Raises
+    ------
+    InvalidInputError
+        For a file that is not TOML, a key that no command takes, or a value that is no text.
+    """
+    if not file.is_file():
+        return {}
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as err:
+        raise InvalidInputError(f"{file} cannot be read as TOML: {err}") from err
+    for key, value in found.items():
+        if key not in KEYS:
+            raise InvalidInputError(f"{file}: {key!r} is unknown; expected {', '.join(KEYS)}")
+        if not isinstance(value, str):
+            raise InvalidInputError(f"{file}: {key} is {value!r}; expected a text")
+    return found
+
+
+def defaults_of(command: Any, values: Mapping[str, str]) -> dict[str, Any]:
+    """Return the defaults of every command below a click group, as its `default_map` takes them."""
+    found: dict[str, Any] = {}
+    for name, each in getattr(command, "commands", {}).items():
+        options = {option.name for option in each.params}
+        found[name] = {key: value for key, value in values.items() if key in options}
+        found[name] |= defaults_of(each, values)
+    return found
+
+
+def where_from(values: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return key, value and source of everything that holds without an option."""
+    rows = []
+    for key, variable in KEYS.items():
+        if variable is not None and variable in os.environ:
+            rows.append((key, os.environ[variable], variable))
+        elif key in values:
+            rows.append((key, values[key], str(FILE)))
+        else:
+            rows.append((key, "embedded://" if key == "store" else "-", "default"))
+    return rows

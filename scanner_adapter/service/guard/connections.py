@@ -1,0 +1,162 @@
+"""How many connections may be open, and for how long one may take to ask.
+
+uvicorn bounds the idle time between two requests, and neither the time until the first one nor the
+time that headers may take: a thousand silent connections would shut everybody out. Here:
+
+- headers must be whole within `HEADERS_S`, counted from the opening or from their first byte;
+- one address holds at most `PER_ADDRESS` connections that have shown no token and no session; that
+  of a proxy that the operator trusts is not counted: its clients' requests are, see `Crowd`;
+- of all connections a share is kept for those that have shown one.
+
+Where a bound is reached, the connection that has waited longest without a request makes room. So
+whoever asks at once gets an answer, however many others hold their line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any, Protocol
+
+HEADERS_S = 10.0
+HEADER_BYTES = 16 * 2**10  # of a request's line and headers
+PER_ADDRESS = 64
+CONNECTIONS = 1_000  # at once, event streams among them
+KEPT_SHARE = 0.2  # of them, for connections that have shown a token or a session
+
+
+class Connection(Protocol):
+    """What the bounds need of a connection."""
+
+    address: str
+    is_known: bool
+
+    def drop(self) -> None:
+        """Close it at once."""
+
+
+class Connections:
+    """All open connections of a server.
+
+    Parameters
+    ----------
+    most : int
+        At once.
+    trusted : frozenset of str
+        Addresses of proxies, which stand for many clients.
+    per_address : int
+        Connections of one address that have shown nothing yet.
+    """
+
+    def __init__(
+        self, most: int, trusted: frozenset[str] = frozenset(), per_address: int = PER_ADDRESS
+    ) -> None:
+        self._most, self._trusted, self._per_address = most, trusted, per_address
+        self._for_all = most - int(KEPT_SHARE * most)
+        # In the order of waiting; dictionaries keep it, and forget in constant time.
+        self._waiting: dict[Connection, None] = {}
+        self._unknown: Counter[str] = Counter()
+        self._n_unknown = self._n = 0
+
+    def __len__(self) -> int:
+        """Return how many are open."""
+        return self._n
+
+    def opened(self, connection: Connection) -> bool:
+        """Count a new connection; False where there is no room and nobody to make some."""
+        address = connection.address
+        is_bounded = address not in self._trusted
+        if is_bounded and self._unknown[address] >= self._per_address:
+            is_free = self._make_room(lambda c: not c.is_known and c.address == address)
+        elif self._n_unknown >= self._for_all:
+            is_free = self._make_room(lambda c: not c.is_known)
+        elif self._n >= self._most:
+            is_free = self._make_room(lambda c: not c.is_known) or self._make_room(lambda _: True)
+        else:
+            is_free = True
+        if is_free:
+            self._n += 1
+            self._n_unknown += 1
+            self._unknown[address] += 1
+            self._waiting[connection] = None
+        return is_free
+
+    def asks(self, connection: Connection) -> None:
+        """Note that a request of it is under way."""
+        self._waiting.pop(connection, None)
+
+    def waits(self, connection: Connection) -> None:
+        """Note that its request was answered, and the next one is waited for."""
+        self._waiting[connection] = None
+
+    def shown(self, connection: Connection) -> None:
+        """Note that it has shown a token or a session."""
+        if not connection.is_known:
+            connection.is_known = True
+            self._forget_unknown(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """Forget one that `opened` has let in."""
+        self._n -= 1
+        self._waiting.pop(connection, None)
+        if not connection.is_known:
+            self._forget_unknown(connection)
+
+    def _forget_unknown(self, connection: Connection) -> None:
+        self._n_unknown -= 1
+        self._unknown[connection.address] -= 1
+        if self._unknown[connection.address] <= 0:
+            del self._unknown[connection.address]
+
+    def _make_room(self, may_go: Any) -> bool:
+        oldest = next(filter(may_go, self._waiting), None)
+        if oldest is None:
+            return False
+        self._waiting.pop(oldest)
+        oldest.drop()
+        return True
+
+
+class Crowd:
+    """Requests under way of each client behind a trusted proxy, of those who have shown nothing.
+
+    Parameters
+    ----------
+    per_address : int
+    """
+
+    def __init__(self, per_address: int = PER_ADDRESS) -> None:
+        self._per_address = per_address
+        self._under_way: Counter[str] = Counter()
+
+    def enter(self, address: str) -> bool:
+        """Count a request; False where its address has as many under way as it may have."""
+        if self._under_way[address] >= self._per_address:
+            return False
+        self._under_way[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """Forget a request that `enter` has let in."""
+        self._under_way[address] -= 1
+        if self._under_way[address] <= 0:
+            del self._under_way[address]
+
+
+class HeaderTimer:
+    """The time that a connection has left for its headers."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, too_slow: Any) -> None:
+        self._loop, self._too_slow = loop, too_slow
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Start, unless it runs already."""
+        if self._handle is None:
+            self._handle = self._loop.call_later(HEADERS_S, self._too_slow)
+
+    def stop(self) -> None:
+        """Stop."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
