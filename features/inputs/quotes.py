@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.checks import as_kind
+from features.checks import as_kind, refusal
 from features.errors import InvalidQuotesError
 from features.inputs.days import read_stamps
 from features.inputs.quote_layouts import NUMBERS, quote_table
@@ -103,7 +103,9 @@ class Quotes:
         if session is not None:
             as_kind(session, "session", Session, "a Session, such as Session(tz='Europe/London')")
         if time is not None:
-            as_kind(time, "time", datetime, "a datetime with its zone")
+            if not isinstance(time, datetime) or time.tzinfo is None:
+                expected = "a datetime with its zone"
+                raise refusal(time, "time", expected, InvalidQuotesError)
         table, kind = quote_table(quotes)
         hours = session or (Session.around_the_clock() if kind == "rolling" else Session())
         if "time" not in table:

@@ -72,7 +72,8 @@ async def run_scan_async(
         raise AssertionError("every attempt returns or raises")
 
     tasks: dict[asyncio.Task[tuple[str, Outcome]], None] = {}
-    with scan, Refresher(scan, refresh, every_s):
+    refresher = Refresher(scan, refresh, every_s)
+    with scan, refresher:
         try:
             while True:
                 for symbol in pipeline.next_symbols():

@@ -118,7 +118,8 @@ def run_scan(
     evaluations = Evaluations(
         executor, patient, n_workers=n_workers, timeout_s=timeout_s, retries=retries
     )
-    with scan, Refresher(scan, refresh, every_s), Prefetcher(prefetch) as fetched:
+    refresher = Refresher(scan, refresh, every_s)
+    with scan, refresher, Prefetcher(prefetch) as fetched:
         try:
             while True:
                 evaluations.start(fetched.next_symbols(pipeline))

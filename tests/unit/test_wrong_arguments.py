@@ -593,8 +593,8 @@ ACCEPTED: dict[str, dict[str, str]] = {
         "result": "None, True, empty text, fraction, zero, negative, nan, list of text, twice, "
         "strangers, empty list, mapping, mapping of numbers, frame",
     },
-    "Scan.refresh": {"now": "None", "bars": "None", "quotes": "None"},
-    "Quotes.read": {"time": "None"},
+    "Scan.refresh": {"now": "None", "quotes": "None, mapping of numbers"},
+    "Quotes.read": {"time": "None", "quotes": "mapping of numbers"},
     "Scan.estimate": {
         "confidence": "fraction",
     },
