@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from bandit.errors import StoreError
@@ -36,7 +37,8 @@ def server_binary() -> str:
 class Server:
     """A server process of Redis or Valkey, to be killed and restarted."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *settings: str) -> None:
+        self.settings = settings
         self.binary = server_binary()
         self.directory = directory
         self.url = f"unix://{directory}/s"
@@ -52,7 +54,7 @@ class Server:
         self._process = subprocess.Popen(  # noqa: S603
             [
                 *(self.binary, "--port", "0", "--unixsocket", "s", "--dir", ".", "--save", ""),
-                *("--appendonly", "yes", "--logfile", "log"),
+                *("--appendonly", "yes", "--logfile", "log", *self.settings),
             ],
             cwd=self.directory,
             stdout=subprocess.DEVNULL,
@@ -72,12 +74,30 @@ class Server:
 
 
 @contextmanager
-def own_server() -> Iterator[Server]:
+def own_server(*settings: str) -> Iterator[Server]:
     """Start a server for a `with` block."""
     with tempfile.TemporaryDirectory(prefix="scanrank-bench-") as directory:
-        server = Server(Path(directory))
+        server = Server(Path(directory), *settings)
         server.start()
         try:
             yield server
         finally:
             server.kill()
+
+
+@dataclass(frozen=True)
+class File:
+    """The file of a store in a temporary directory, in the place of a server."""
+
+    directory: Path
+
+    @property
+    def url(self) -> str:
+        return f"sqlite://{self.directory}/scanrank.db"
+
+
+@contextmanager
+def own_file() -> Iterator[File]:
+    """Have a file for a `with` block."""
+    with tempfile.TemporaryDirectory(prefix="scanrank-bench-") as directory:
+        yield File(Path(directory))

@@ -1,7 +1,7 @@
 """Pull every plug at random moments of real scans: is each outcome in the belief exactly once?
 
-Run ``python -m benchmarks.faults`` (about four minutes). It starts its own server (Redis or Valkey)
-in a temporary directory and kills processes with SIGKILL.
+Run ``python -m benchmarks.faults`` (about eight minutes). It starts its own servers (Redis or
+Valkey) in temporary directories and kills processes with SIGKILL.
 Scanner processes are forked, so that a restart costs what a scan costs and not an import.
 
 A row passes when it says 0 in every column of what must not happen; the last column says what was
@@ -17,10 +17,12 @@ import logging
 import multiprocessing
 import os
 import random
+import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import redis
 
 from bandit.belief.belief import Belief, BeliefSettings
 from bandit.stores import Receipt, Store, store_from_url
@@ -35,10 +38,10 @@ from bandit.stores.entries import Sealed
 from bandit.stores.spool import SpoolingStore
 from bandit.stores.sqlite import SqliteStore
 from bandit.stores.wrapper import WrappedStore
-from benchmarks._server import Server, own_server
+from benchmarks._server import File, Server, own_file, own_server
 from scanner_adapter import SymbolRanker
 from scanner_adapter.inputs.context import CROSSED, seed_weights
-from scanner_adapter.state.check import fold_journal
+from scanner_adapter.state.check import check, fold_journal
 
 RULES = "rules"
 START = datetime(2024, 1, 1, 21, tzinfo=UTC)
@@ -197,13 +200,12 @@ def _told(path: Path) -> list[list[str]]:
     return [line.split(" ") for line in path.read_text().splitlines()]
 
 
-def _scan_alone(server: Server, n: int, ready: Any) -> None:
+def _scan_alone(server: Server | File, n: int, ready: Any) -> None:
     """Go on with the scan that was interrupted, then with the next, until killed."""
     note = _note(server.directory / "told")
     store = SpoolingStore(store_from_url(server.url), server.directory / "spool")
     ranker = _ranker(store)
     day = sum(info.is_closed for info in store.list_scans(RULES))
-    ready.set()
     while True:
         worth = _worth(day, n)
         with ranker.start_scan(_symbols(n), **_inputs(day, n)) as scan:
@@ -212,13 +214,14 @@ def _scan_alone(server: Server, n: int, ready: Any) -> None:
                 time.sleep(0.003)
                 scan.report({symbol: worth[int(symbol[1:])] for symbol in batch})
                 note("reported", scan.scan_id, *batch)
+                ready.set()
         day += 1
 
 
-def kill_scanner(n_kills: int, n: int = 400, seed: int = 0) -> Row:
+def kill_scanner(n_kills: int, n: int = 400, seed: int = 0, opened: Any = own_server) -> Row:
     """SIGKILL the scanner at random moments and start it again on the same scan."""
     rng = random.Random(seed)  # noqa: S311
-    with own_server() as server:
+    with opened() as server:
         for _ in range(n_kills):
             ready = _FORK.Event()
             process = _FORK.Process(target=_scan_alone, args=(server, n, ready))
@@ -244,14 +247,15 @@ def kill_scanner(n_kills: int, n: int = 400, seed: int = 0) -> Row:
         is_equal = _same_belief(store) and n_left_out == 0
         store.close()
     return Row(
-        "scanner killed", n_kills, len(acknowledged), len(acknowledged - counts.keys()),
+        f"scanner killed{_on(opened)}", n_kills, len(acknowledged),
+        len(acknowledged - counts.keys()),
         sum(times > 1 for times in counts.values()) + n_wrong, n_again, is_equal,
         f"{len(closed)} scans complete, {n_left_out} symbols left out; {n_scanned - len(counts)} "
         "were under way when it died and scanned again",
     )  # fmt: skip
 
 
-def _scan_shared(server: Server, n: int, worker: str, lease_s: float, cost_s: float) -> None:
+def _scan_shared(server: Server | File, n: int, worker: str, lease_s: float, cost_s: float) -> None:
     """Be one of several workers of scan day0; report every twentieth batch a second time."""
     note, rng = _note(server.directory / "told"), random.Random(worker)  # noqa: S311
     store = SpoolingStore(store_from_url(server.url), server.directory / f"spool-{worker}")
@@ -274,12 +278,17 @@ def _scan_shared(server: Server, n: int, worker: str, lease_s: float, cost_s: fl
 
 
 def kill_workers(
-    n_kills: int, n: int = 5000, n_workers: int = 8, cost_s: float = 0.017, seed: int = 0
+    n_kills: int,
+    n: int = 5000,
+    n_workers: int = 8,
+    cost_s: float = 0.017,
+    seed: int = 0,
+    opened: Any = own_server,
 ) -> Row:
     """Kill workers of a shared scan at random; another one takes each one's place."""
     rng, lease_s = random.Random(seed), 3.0  # noqa: S311
     ideal_s = cost_s * n / n_workers
-    with own_server() as server:
+    with opened() as server:
 
         def start(number: int) -> Any:
             process = _FORK.Process(
@@ -317,14 +326,134 @@ def kill_workers(
         is_equal = _same_belief(store) and len(counts) == n and not failures
         store.close()
     return Row(
-        f"{n_workers} workers, one scan", n_kills, len(acknowledged),
+        f"{n_workers} workers, 1 scan{_on(opened)}", n_kills, len(acknowledged),
         len({("day0", s) for s in acknowledged} - counts.keys()),
         sum(times > 1 for times in counts.values()) + n_wrong, n_again, is_equal,
         f"{len(counts)} of {n} scanned; {wall_s:.1f} s, {wall_s / ideal_s:.2f} x ideal",
     )  # fmt: skip
 
 
-# -- 4: at the same time
+def _on(opened: Any) -> str:
+    return ", file" if opened is own_file else ""
+
+
+# -- 4: the server forgets
+
+
+def forget(n_faults: int, how: str, n: int = 200, seed: int = 0) -> Row:
+    """Let a server lose entries in mid-scan while two processes' worth of rankers use it.
+
+    Parameters
+    ----------
+    how : {"older file", "FLUSHALL"}
+        It is killed and comes back from an RDB file that was saved some reports before; or it is
+        emptied. Its processes keep what they sent and read, so that nothing may be missing.
+    """
+    rng, acknowledged = random.Random(seed), set[tuple[str, str]]()  # noqa: S311
+    with own_server("--appendonly", "no") as server:
+        rankers = [
+            _ranker(SpoolingStore(store_from_url(server.url), server.directory / f"spool-{k}"))
+            for k in range(2)
+        ]
+        failures = []
+        for day in range(n_faults):
+            worth = _worth(day, n)
+            raw = redis.Redis(unix_socket_path=f"{server.directory}/s")
+            n_before, moment = 0, rng.randrange(1, n // 20)
+            ranker = rankers[rng.randrange(2)]
+            with ranker.start_scan(_symbols(n), **_inputs(day, n)) as scan:
+                for batch in scan.batches(20):
+                    scan.report({symbol: worth[int(symbol[1:])] for symbol in batch})
+                    acknowledged.update((scan.scan_id, symbol) for symbol in batch)
+                    n_before += 1
+                    if rng.random() < 0.3:
+                        rankers[1].learned.refresh()
+                    if n_before == moment:
+                        if how == "FLUSHALL":
+                            raw.flushall()
+                        else:
+                            server.kill()
+                            server.start()
+                    elif n_before == moment // 2 and how != "FLUSHALL":
+                        raw.save()
+            failures.append(scan.failure)
+            raw.close()
+        for _ in range(3):  # one may save what the other has to load
+            for ranker in rankers:
+                ranker.learned.refresh()
+        store = rankers[0].store
+        counts, n_wrong = _journaled(store, n)
+        digests = {_digest(ranker.learned.ranker) for ranker in rankers}
+        digests.add(_digest(_ranker(store).learned.ranker))
+        is_equal = len(digests) == 1 and check(store, RULES).is_sound and not any(failures)
+        n_known = rankers[0].learned.ranker.n_reports
+        n_resent = sum(ranker.store.status.n_resent for ranker in rankers)  # type: ignore[attr-defined]
+    return Row(
+        f"server: {how}", n_faults, len(acknowledged), len(acknowledged) - n_known,
+        sum(times > 1 for times in counts.values()) + n_wrong, 0, is_equal,
+        f"{n_resent} entries sent again; {len(counts)} outcomes in the journal, "
+        f"{n_known} in the belief",
+    )  # fmt: skip
+
+
+def _scan_until_interrupted(url: str, folder: Path, day: int, n: int, worker: int) -> None:
+    ranker = _ranker(SpoolingStore(store_from_url(url), folder / f"spool-{worker}"))
+    worth = _worth(day, n)
+    with (
+        suppress(KeyboardInterrupt),
+        ranker.start_scan(
+            _symbols(n), **_inputs(day, n), shared=True, worker=f"w{worker}", lease_s=2.0
+        ) as scan,
+    ):
+        while batch := scan.next_batch(20):
+            time.sleep(0.02)
+            scan.report({symbol: worth[int(symbol[1:])] for symbol in batch})
+    ranker.close()
+
+
+def interrupt(n_times: int, n: int = 2000, n_workers: int = 4, seed: int = 0) -> Row:
+    """Ctrl-C to all workers of a shared scan at once; each scan must be learned from all the same.
+
+    A scan that nobody closed is settled when the next one of the ruleset starts.
+    """
+    rng = random.Random(seed)  # noqa: S311
+    with own_server() as server:
+        store = store_from_url(server.url)
+        for day in range(n_times):
+            workers = [
+                _FORK.Process(
+                    target=_scan_until_interrupted,
+                    args=(server.url, server.directory, day, n, worker),
+                )
+                for worker in range(n_workers)
+            ]
+            for process in workers:
+                process.start()
+            while not store.reported(RULES, f"day{day}"):  # on a busy machine they start slowly
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, 1.0))
+            for process in workers:
+                if process.pid is not None and process.is_alive():
+                    os.kill(process.pid, signal.SIGINT)
+            for process in workers:
+                process.join()
+        time.sleep(2.5)  # leases run out
+        ranker = _ranker(store)
+        with ranker.start_scan(_symbols(20), **_inputs(n_times, 20)):
+            pass
+        n_open = sum(not info.is_closed for info in store.list_scans(RULES) if info.n_reported)
+        counts, n_wrong = _journaled(store, n)
+        is_equal = _same_belief(store) and n_open == 0
+        n_scans = ranker.learned.ranker.n_scans
+        store.close()
+    return Row(
+        f"Ctrl-C to {n_workers} workers", n_times, len(counts), n_open,
+        sum(times > 1 for times in counts.values()) + n_wrong, 0, is_equal,
+        f"{n_open} scans never closed; {n_scans} learned from",
+    )  # fmt: skip
+
+
+# -- 5: at the same time
 
 
 def _scan_beside(server: Server, n: int, ruleset: str, day: int, reply: Any) -> None:
@@ -388,11 +517,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     logging.disable(logging.WARNING)  # an outage is one warning, and there will be hundreds
-    print(f"{'what':<20} {'faults':>6} {'outcomes':>8} {'lost':>4} {'twice':>5} {'again':>5} equal")
+    print(f"{'what':<24} {'faults':>6} {'outcomes':>8} {'lost':>4} {'twice':>5} {'again':>5} equal")
     tasks: list[Callable[[], Row]] = [
         lambda: kill_server(options.kills, seed=options.seed),
         lambda: kill_scanner(options.kills, seed=options.seed),
+        lambda: kill_scanner(options.kills, seed=options.seed, opened=own_file),
         lambda: kill_workers(6, seed=options.seed),
+        lambda: kill_workers(6, seed=options.seed, opened=own_file),
+        lambda: forget(options.kills // 4, "older file", seed=options.seed),
+        lambda: forget(options.kills // 10, "FLUSHALL", seed=options.seed),
+        lambda: interrupt(options.kills // 10, seed=options.seed),
         lambda: scan_beside(20),
     ]
     is_passed = True
@@ -400,7 +534,7 @@ def main() -> None:
         row = task()
         is_passed &= row.is_passed
         print(
-            f"{row.what:<20} {row.n_faults:>6} {row.n_outcomes:>8} {row.n_lost:>4} "
+            f"{row.what:<24} {row.n_faults:>6} {row.n_outcomes:>8} {row.n_lost:>4} "
             f"{row.n_twice:>5} {row.n_again:>5} {'yes' if row.is_equal else 'NO':<5} {row.note}",
             flush=True,
         )

@@ -1,9 +1,10 @@
 """One scan on 1, 2, 4 and 8 worker processes: how much sooner, and is anything lost?
 
 Run ``python -m benchmarks.scale`` (about five minutes; ``--quick`` one). It starts its own server
-on a unix socket. Evaluations sleep, as those that wait for a data vendor do, so that the workers
-share two cores without sharing the work that is measured. Every worker ranks and learns for
-itself and they meet in the store only. The ruleset has learned from two scans before.
+on a unix socket, or takes a file with ``--file``. Evaluations sleep, as those that wait for a data
+vendor do, so that the workers share two cores without sharing the work that is measured. Every
+worker ranks and learns for itself and they meet in the store only. The ruleset has learned from two
+scans before.
 
 ideal       seconds that the sleeping alone takes, spread evenly
 efficiency  ideal over the time from when all workers are ready until the last one has closed
@@ -40,12 +41,13 @@ from bandit.belief.belief import BeliefSettings
 from bandit.rewards import TopShare
 from bandit.stores import Store, store_from_url
 from bandit.stores.spool import SpoolingStore
-from benchmarks._server import Server, own_server
+from benchmarks._server import File, Server, own_file, own_server
 from scanner_adapter import SymbolRanker
 from scanner_adapter.inputs.context import CROSSED, seed_weights
 from scanner_adapter.state.check import Fold, check
 
 RULES = "scale"
+ON_FILE = False  # the store: a file, or a server
 TOP = 0.05
 START = datetime(2024, 1, 1, 21, tzinfo=UTC)
 SETTINGS = BeliefSettings(seed_weights=seed_weights(None), rule=TopShare(TOP), crossed=CROSSED)
@@ -114,7 +116,7 @@ def learn_before(store: Store, world: World, n_scans: int) -> None:
 
 
 def _work(
-    server: Server, world: World, day: int, worker: int, cost_s: float, batch: int | None,
+    server: Server | File, world: World, day: int, worker: int, cost_s: float, batch: int | None,
     ready: Any, go: Any, told: Any, seed: int,
 ) -> None:  # fmt: skip
     """Be one worker of the scan of `day`."""
@@ -161,7 +163,7 @@ def scan_shared(
         What an evaluation takes in the first worker.
     """
     rng = random.Random(seed)  # noqa: S311
-    with own_server() as server:
+    with own_file() if ON_FILE else own_server() as server:
         store = store_from_url(server.url)
         learn_before(store, world, day)
         ready, go, told = _FORK.Semaphore(0), _FORK.Event(), _FORK.Queue()
@@ -310,6 +312,7 @@ def _print_row(row: dict[str, Any]) -> None:
 
 def main() -> None:
     """Print the table; exit code 1 where an outcome was lost."""
+    global ON_FILE
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--symbols", type=int, default=5000)
     parser.add_argument("--workers", default="1,2,4,8")
@@ -318,8 +321,10 @@ def main() -> None:
     parser.add_argument("--before", type=int, default=10, help="scans learned from before")
     parser.add_argument("--repeats", type=int, default=3, help="of the largest number of workers")
     parser.add_argument("--quick", action="store_true", help="2,000 symbols, 1 and 8 workers")
+    parser.add_argument("--file", action="store_true", help="workers meet in a file of SQLite")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     options = parser.parse_args()
+    ON_FILE = options.file
     logging.disable(logging.WARNING)
     n, workers = options.symbols, tuple(map(int, options.workers.split(",")))
     if options.quick:

@@ -264,13 +264,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for future in pending:
             cells += future.result()
             print(f"done: {cells[-1].scanner}, {cells[-1].way}", file=sys.stderr, flush=True)
+            if chosen.json is not None:  # a long run that ends early keeps them
+                rows = [row_of(cell) | asdict(cell) for cell in cells]
+                chosen.json.write_text(json.dumps(rows, indent=2, allow_nan=False) + "\n")
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     console.print(table(cells))
     for way in dict.fromkeys(cell.way for cell in cells):
         console.print(pooled(cells, way))
-    if chosen.json is not None:
-        rows = [row_of(cell) | asdict(cell) for cell in cells]
-        chosen.json.write_text(json.dumps(rows, indent=2, allow_nan=False) + "\n")
     return 0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import platform
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -23,7 +24,7 @@ from bandit.stores.entries import seal_report
 from bandit.stores.redis.keys import scan_key
 from bandit.stores.redis.sizes import memory_question
 from bandit.stores.redis.store import RedisStore
-from benchmarks._server import own_server
+from benchmarks._server import own_file, own_server
 
 N_ARMS = 50
 N_COLUMNS = 50
@@ -101,17 +102,83 @@ def report_rows(store: RedisStore) -> list[tuple[str, float, float, float]]:
     return [(name, median, median / many, median / two) for name, median in medians.items()]
 
 
+def file_rows(durability: str) -> list[tuple[str, float, float]]:
+    """Return (what, median and mean microseconds) of a report of 50 in a file, and its bare INSERT.
+
+    The bare one writes the same bytes in a transaction of its own, at the same durability.
+    """
+    rng = np.random.default_rng(0)
+    arrays: dict[str, Any] = {
+        "reward": rng.random(N_ARMS, dtype=np.float32),
+        "context": rng.normal(size=(N_ARMS, N_COLUMNS - 1)).astype(np.float32),
+    }
+    blob = seal_report("scan", _arms(), {"batch": 1}, arrays).blob
+    with own_file() as file:
+        store = store_from_url(f"{file.url}?durability={durability}")
+        bare = sqlite3.connect(file.directory / "bare.db", isolation_level=None)
+        bare.executescript(
+            f"pragma journal_mode=wal; pragma synchronous={durability};"
+            "create table entry(id integer primary key, blob blob)"
+        )
+        timed: dict[str, Callable[[list[str]], Any]] = {
+            "bare INSERT": lambda _: bare.execute("insert into entry(blob) values(?)", (blob,)),
+            "report of 50": lambda arms: store.append_report(
+                "bench", "scan", arms=arms, header={"batch": 1}, arrays=arrays
+            ),
+        }
+        samples: dict[str, list[float]] = {name: [] for name in timed}
+        for _ in range(N_TURNS):
+            for name, function in timed.items():
+                arms = _arms()
+                start = time.perf_counter()
+                function(arms)
+                samples[name].append(time.perf_counter() - start)
+        store.close()
+        bare.close()
+    return [
+        (name, 1e6 * float(np.median(values)), 1e6 * float(np.mean(values)))
+        for name, values in samples.items()
+    ]
+
+
+def open_file_and_load() -> tuple[float, float]:
+    """Return ms to open a file and load 5,277 arms x 60, and to connect and read them bare."""
+    with own_file() as file:
+        store = store_from_url(file.url)
+        store.save_snapshot(
+            "load", header={}, arrays=_snapshot_arrays(), position="1-0", expected_version=0
+        )
+        store.close()
+        ours, bare = [], []
+        for _ in range(15):
+            start = time.perf_counter()
+            store = store_from_url(file.url)
+            store.load_snapshot("load")
+            ours.append(time.perf_counter() - start)
+            store.close()
+            start = time.perf_counter()
+            connection = sqlite3.connect(file.directory / "scanrank.db")
+            connection.execute("select blob from snapshot").fetchall()
+            bare.append(time.perf_counter() - start)
+            connection.close()
+    return 1e3 * float(np.median(ours)), 1e3 * float(np.median(bare))
+
+
+def _snapshot_arrays() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {
+        "arms": np.array([f"S{n}".encode() for n in range(UNIVERSE)]),
+        "track_record": rng.normal(size=(UNIVERSE, 60)).astype(np.float32),
+        "precision": np.eye(200),
+    }
+
+
 def open_and_load(store: RedisStore) -> float:
     """Return milliseconds to open a store and load a snapshot of 5,277 arms x 60 columns."""
-    rng = np.random.default_rng(0)
     store.save_snapshot(
         "load",
         header={"features": [f"f{n}" for n in range(60)]},
-        arrays={
-            "arms": np.array([f"S{n}".encode() for n in range(UNIVERSE)]),
-            "track_record": rng.normal(size=(UNIVERSE, 60)).astype(np.float32),
-            "precision": np.eye(200),
-        },
+        arrays=_snapshot_arrays(),
         position="1-0",
         expected_version=0,
     )
@@ -187,6 +254,16 @@ def main() -> None:
         )
         for ruleset in ("bench", "load", "large", "memory"):
             store.drop_ruleset(ruleset)
+    print(f"\n{'in a file of SQLite, us':36} {'median':>8} {'mean':>8}")
+    for durability in ("normal", "full"):
+        rows = file_rows(durability)
+        for what, median, mean in rows:
+            print(f"{f'{what}, durability={durability}':36} {median:8.0f} {mean:8.0f}")
+        (_, *bare), (_, *ours) = rows
+        ratios = [mine / theirs for mine, theirs in zip(ours, bare, strict=True)]
+        print(f"{'times the bare one':36} {ratios[0]:8.2f} {ratios[1]:8.2f}")
+    loaded, read = open_file_and_load()
+    print(f"open + load of 5,277 arms x 60: {loaded:.1f} ms, {loaded / read:.1f} x bare")
 
 
 if __name__ == "__main__":

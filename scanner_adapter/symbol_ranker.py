@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bandit.belief.belief import BeliefSettings
+    from bandit.belief.belief import Belief, BeliefSettings
+    from bandit.belief.track_record import TrackView
     from bandit.choice.open_scan import OpenScan
     from bandit.rewards import RewardRule
     from bandit.stores.journal import SealedStore
@@ -471,6 +472,7 @@ class SymbolRanker:
         InvalidContextError
             If it cannot be joined, see `provenance.disagreement`.
         """
+        from bandit.belief.standing import RIVALS
         from bandit.choice.open_scan import OpenScan
         from scanner_adapter.inputs.context import scan_context
         from scanner_adapter.inputs.loadings import LoadingCodec
@@ -511,6 +513,7 @@ class SymbolRanker:
         live = OpenScan.open(self.learned.ranker,
             scan_id, names, values, columns, rng=rng,
             loadings=facts.loadings, blocks=facts.blocks,
+            rivals=dict(zip(RIVALS, _rival_values(self.learned.ranker, view), strict=True)),
         )  # fmt: skip
         return live, kept, view.n_scans > 0
 
@@ -592,6 +595,15 @@ def _surviving(store: Store) -> Store:
     from bandit.stores.spool import SpoolingStore
 
     return SpoolingStore(cast("SealedStore", store))
+
+
+def _rival_values(belief: Belief, view: TrackView) -> tuple[NDArray[np.float64], ...]:
+    """Return by what the orders of `bandit.belief.standing.RIVALS` go: last rating, last result."""
+    columns = belief.track.columns
+    rating = np.full(view.last_reward.size, np.nan)
+    if "rating" in columns:
+        rating = view.rows[:, columns.index("rating")].astype(np.float64)
+    return rating, view.last_reward
 
 
 def _mode_of(opened: Mapping[str, Any], scan_id: str, mine: ModeChoice) -> ModeChoice:

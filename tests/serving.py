@@ -146,7 +146,7 @@ def status_note(scan_id: str = "s1", ruleset: str = "demo", **changes: Any) -> d
     now = time.time()
     waiting = NextUp(
         symbol="NVDA", score=99.0, tier="high", probability=0.4, is_pinned=False,
-        reasons={"market": Reason(0.1, 0.3)}, today=0.0,
+        reasons={"market": Reason(0.1, 0.3)}, today=0.0, constant=-3.0,
     )  # fmt: skip
     fields: dict[str, Any] = {
         "scan_id": scan_id, "ruleset": ruleset, "mode": "on", "state": "scanning",

@@ -31,6 +31,7 @@ from bandit.belief.pattern import PatternStrength
 from bandit.belief.pending import MOST_ARMS, MOST_SCANS, PendingScan, Report
 from bandit.belief.ranks import percentiles_of_rows
 from bandit.belief.recall import RecallModel
+from bandit.belief.standing import Judged, Standing
 from bandit.belief.track_record import TrackRecord, TrackView
 from bandit.belief.weights import (
     SMALL_MOVE,
@@ -95,7 +96,8 @@ class BeliefSettings:
         real scans and 0.3 costs 0.1: each batch already explores fifty symbols. Where scans run
         to their end draws narrow further, see `bandit.belief.coverage`.
     random_share : float
-        Share of each batch that is drawn uniformly from what remains.
+        Share of each batch that is drawn uniformly from what remains; a quarter of it where scans
+        run to their end, see `bandit.belief.coverage`.
     """
 
     seed_weights: Mapping[str, float] = field(default_factory=dict)
@@ -140,6 +142,7 @@ class Belief:
         self.pattern_strength = PatternStrength({})
         self.recall = RecallModel()
         self.coverage = Coverage()
+        self.standing = Standing()
         self.limit = float("nan")
         self.time = -np.inf
         self.n_scans = 0
@@ -259,6 +262,8 @@ class Belief:
         self.recall.learn(header.get("recall", ()))
         if header.get("n_total"):
             self.coverage.learn(header["n_scanned"], header["n_total"])
+        if header.get("judged"):
+            self.standing = self.standing.learn(Judged.from_json(header["judged"]))
         self.n_scans += 1
         self._settle(scan_id, _known(header.get("hit_limit")))
 
@@ -415,8 +420,9 @@ class Belief:
             "arms": list(self.track.arms),
             "row_columns": list(self.track.columns),
             "pattern": dict(self.pattern_strength.variance),
-            "recall": list(astuple(self.recall)),
+            "recall": self.recall.state(),
             "coverage": list(astuple(self.coverage)),
+            "standing": self.standing.to_json(),
             "trust": [float(trust.data_precision[0, 0]), float(trust.data_shift[0])],
             "pending": listed,
             "limit": None if np.isnan(self.limit) else self.limit,
@@ -478,8 +484,9 @@ class Belief:
         ranker.pending = pending_scans.restored(header["pending"], arrays)
         ranker.track.restore(header["arms"], header["row_columns"], arrays)
         ranker.pattern_strength = PatternStrength(dict(header["pattern"]))
-        ranker.recall = RecallModel(*header["recall"])
+        ranker.recall = RecallModel.restored(header["recall"])
         ranker.coverage = Coverage(*header["coverage"])
+        ranker.standing = Standing.from_json(header["standing"])
         limit = _known(header["limit"])
         ranker.limit = float("nan") if limit is None else limit
         ranker.time = -np.inf if header["time"] is None else float(header["time"])

@@ -1,4 +1,4 @@
-"""How much of their universe scans leave unseen: what exploring can be good for."""
+"""How much of their universe scans leave unseen: what exploring and random symbols are good for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from bandit.errors import InvalidInputError
 
 # Weight that older scans keep with each new one: about the last 20 count.
 _KEEP = 0.95
+# Share left unseen from which on the whole random quota is drawn, and the part of it that is drawn
+# where nothing is left unseen.
+_MUCH_UNSEEN, _LEAST_QUOTA = 0.05, 0.25
 
 
 @dataclass(slots=True)
@@ -56,3 +59,26 @@ class Coverage:
         """
         # As if one scan that saw nothing had come before: a prior that explores.
         return (1.0 + self.left_out) / (1.0 + self.weight)
+
+    @property
+    def quota(self) -> float:
+        """Part of the random quota to draw: all where scans stop, a quarter where they do not.
+
+        In scans that run to their end random symbols say nothing that would stay unknown, and put
+        good ones later; a few remain, for the scan that will be stopped.
+
+        Examples
+        --------
+        >>> coverage = Coverage()
+        >>> coverage.quota
+        1.0
+        >>> coverage.learn(100, 100)
+        >>> coverage.quota
+        0.25
+        >>> coverage.learn(60, 100)
+        >>> coverage.quota
+        1.0
+        """
+        if self.weight == 0.0:
+            return 1.0
+        return min(max(self.left_out / self.weight / _MUCH_UNSEEN, _LEAST_QUOTA), 1.0)

@@ -1,8 +1,10 @@
 """How many hits are left: an estimate of recall that learns how far it can be trusted.
 
 The model's probabilities over what was not scanned add up to the hits expected there. How far
-off that sum tends to be (its bias and its spread beyond chance) is learned from scans that ran to
-the end, where the truth is known at every step, and from the uniform quota of those that did not.
+off that sum tends to be (its bias and its spread beyond chance) is learned from finished scans:
+what was expected at some step against what was found after it, less what is still expected in the
+part that was left out. A conformal layer then moves the level of each bound to where past truths
+really fell, whatever the form of the distribution (Dawid 1984; Vovk et al. 2005).
 """
 
 from __future__ import annotations
@@ -22,6 +24,12 @@ _FORGET = 0.98
 # Before any scan has finished: unbiased, and a spread of half the expected number.
 _PRIOR_HITS = 5.0
 _PRIOR_SPREAD = 0.25
+# Bins of the truths' places in their distributions, and scans' worth of places as they should be.
+_BINS, _PRIOR_PLACES = 40, 10.0
+# Numbers in the state of a model.
+N_STATE = 4 + _BINS
+# No bound is taken beyond this level: so far out the bins know nothing.
+_HIGHEST = 0.995
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,14 @@ class RecallEstimate:
 class RecallModel:
     """Learned bias and spread of the number of hits expected in what remains.
 
+    Parameters
+    ----------
+    actual, expected, excess, weight : float
+        Decayed sums over finished scans, whose ratios are bias and spread.
+    places : tuple of float, length 40
+        Decayed counts of where truths fell in the distributions predicted for them, by their value
+        of the distribution function; even where the distributions are right.
+
     Notes
     -----
     Given an expected number m, the true number is taken as negative binomial with mean b m and
@@ -76,6 +92,17 @@ class RecallModel:
     expected: float = _PRIOR_HITS
     excess: float = _PRIOR_SPREAD * _PRIOR_HITS
     weight: float = _PRIOR_HITS
+    places: tuple[float, ...] = (_PRIOR_PLACES / _BINS,) * _BINS
+
+    @classmethod
+    def restored(cls, state: Sequence[float]) -> RecallModel:
+        """Rebuild a model from what `state` returned."""
+        actual, expected, excess, weight, *places = state
+        return cls(actual, expected, excess, weight, tuple(places))
+
+    def state(self) -> list[float]:
+        """Return all that was learned, as numbers."""
+        return [self.actual, self.expected, self.excess, self.weight, *self.places]
 
     @property
     def bias(self) -> float:
@@ -93,17 +120,35 @@ class RecallModel:
         Parameters
         ----------
         evidence : sequence of (expected, actual)
-            Number of remaining hits expected, and found later, at some steps of the scan.
+            Number of hits expected at some steps of the scan, and found later, among what was
+            scanned after them.
         """
         if not evidence:
             return
         expected, actual = np.asarray(evidence, np.float64).T
+        # By what was believed before: a truth in the middle of a step of the distribution function.
+        place = (self._reached(actual, expected) + self._reached(actual - 1.0, expected)) / 2.0
+        counts = np.bincount(np.minimum(place * _BINS, _BINS - 1).astype(np.intp), minlength=_BINS)
+        self.places = tuple((_FORGET * np.array(self.places) + counts / actual.size).tolist())
         self.actual = _FORGET * self.actual + float(actual.mean())
         self.expected = _FORGET * self.expected + float(expected.mean())
         mean = self.bias * expected
         # In the negative binomial, E[(A - m)^2 - m] = v m^2.
         self.excess = _FORGET * self.excess + float(((actual - mean) ** 2 - mean).mean())
         self.weight = _FORGET * self.weight + float((mean**2).mean())
+
+    def level(self, confidence: float) -> float:
+        """Level of the distribution below which truths fell with probability `confidence`.
+
+        Examples
+        --------
+        >>> model = RecallModel()
+        >>> round(model.level(0.9), 12)
+        0.9
+        """
+        below = np.concatenate([[0.0], np.cumsum(self.places)])
+        level = np.interp(confidence * below[-1], below, np.linspace(0.0, 1.0, below.size))
+        return float(np.clip(level, 1.0 - _HIGHEST, _HIGHEST))
 
     def quantile(self, expected: float, level: float, at_most: float = math.inf) -> float:
         """Number of remaining hits not exceeded with probability `level`.
@@ -117,12 +162,18 @@ class RecallModel:
         # deviations up there is nothing left of it.
         deviation = np.sqrt(mean + self.spread * mean**2)
         numbers = np.arange(int(min(mean + 12.0 * deviation, at_most)) + 2)
+        reached = self._reached(numbers.astype(np.float64), np.full(numbers.size, expected))
+        return float(np.searchsorted(reached, level))
+
+    def _reached(self, number: Array, expected: Array) -> Array:
+        """Probability of at most `number` remaining hits where so many are expected, (m,)."""
+        mean, counted = self.bias * expected, np.maximum(number, 0.0)
         if self.spread < 1e-6:
-            reached = pdtr(numbers, mean)
+            reached = pdtr(counted, mean)
         else:
             size = 1.0 / self.spread
-            reached = betainc(size, numbers + 1.0, size / (size + mean))
-        return float(np.searchsorted(reached, level))
+            reached = betainc(size, counted + 1.0, size / (size + mean))
+        return np.where(number < 0.0, 0.0, reached)
 
     def estimate(
         self,
@@ -134,8 +185,8 @@ class RecallModel:
         """Estimate recall from the hits so far and the probabilities of what remains."""
         expected = float(probability.sum())
         n = probability.size
-        most = self.quantile(expected, confidence, n)
-        fewest = self.quantile(expected, 1.0 - confidence, n)
+        most = self.quantile(expected, self.level(confidence), n)
+        fewest = self.quantile(expected, self.level(1.0 - confidence), n)
         left = min(self.bias * expected, float(probability.size))
         # A mean can lie outside a quantile of so few: the interval holds the estimate.
         fewest = min(fewest, left)

@@ -60,11 +60,15 @@ class Explanation:
         In logits.
     today : float
         What today's pattern adds, in logits.
+    constant : float
+        What is the same for all arms of the scan, in logits: with what the groups learned and
+        `today` it adds up to the log odds of `probability`.
     """
 
     probability: float
     groups: Mapping[str, Contribution]
     today: float
+    constant: float
 
     def __repr__(self) -> str:
         parts = {name: part.learned for name, part in self.groups.items()} | {"today": self.today}

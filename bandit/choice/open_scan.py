@@ -12,7 +12,7 @@ What is learned here is provisional: the belief learns from the whole scan when 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,8 +42,8 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 # The hits expected in what is left are noted before every batch up to this many arms, before every
-# few batches of thousands, and never for more than the second number.
-_NOTE_ALL_UP_TO, _NOTE_UP_TO = 1_000, 20_000
+# few of more.
+_NOTE_ALL_UP_TO = 1_000
 # Arms over which learned weights of groups are judged.
 _WEIGHED = 1_000
 
@@ -73,13 +73,18 @@ class OpenScan:
         loadings: NDArray[np.floating],
         blocks: tuple[str, ...],
         rng: np.random.Generator,
+        rivals: Mapping[str, Array] | None = None,
     ) -> None:
         self.ranker = ranker
+        self.rivals = dict(rivals or {})
         self.scan_id = scan_id
         self.arms = arms
         self.context = context
         self.rng = rng
         n = len(arms)
+        fallback = self.rivals.get(ranker.standing.fallback)
+        self.fallback = ranker.standing.fallback if fallback is not None else ""
+        self._fallback_scores = None if fallback is None else _falling(fallback)
         self.is_available = np.ones(n, bool)
         self.is_reported = np.zeros(n, bool)
         self.has_failed = np.zeros(n, bool)  # and may be tried again
@@ -90,13 +95,13 @@ class OpenScan:
         self.limit = RunningLimit(ranker.limit, math.inf if share is None else share * n)
         # Draws narrow with what they can be good for: the share that scans leave unseen.
         self._scale = ranker.settings.exploration * ranker.coverage.expected_left_out
+        self._random_share = ranker.settings.random_share * ranker.coverage.quota
         self.shared = SharedScores(ranker, context, rng, self._scale)
         self._hint: RatingHint | None = None
         if ranker.n_scans == 0 and self._scale > 0.0:
             self._hint = RatingHint(self.shared, is_sure=share is not None, rng=rng)
         self._n_selects = self._n_rewards = 0
         self._step_of = np.full(n, -1)
-        self._predicted = np.full(n, np.nan)
         self._expected_left: list[float] = []
         self.level = self._level()
 
@@ -112,6 +117,7 @@ class OpenScan:
         rng: np.random.Generator,
         loadings: NDArray[np.floating] | None = None,
         blocks: Sequence[str] = (),
+        rivals: Mapping[str, Array] | None = None,
     ) -> OpenScan:
         """Open a scan over `arms` on a belief, which stays as it is.
 
@@ -121,6 +127,9 @@ class OpenScan:
             Sub-scores in [0, 100], NaN = unknown, named by `columns`.
         loadings, blocks : array (n_arms, q) and q names, optional
             Similarity loadings for learning inside the scan, and each one's block.
+        rivals : mapping of name to array (n_arms,), optional
+            Values by which each of `bandit.belief.standing.RIVALS` orders, NaN = last; where the
+            belief fell back to one of them, it orders this scan.
 
         Raises
         ------
@@ -144,7 +153,7 @@ class OpenScan:
                 f"loadings[{row}, {column}] is {loadings[row, column]}; expected finite numbers, "
                 "0 = unknown"
             )
-        return cls(ranker, scan_id, arms_, aligned, loadings, tuple(blocks), rng)
+        return cls(ranker, scan_id, arms_, aligned, loadings, tuple(blocks), rng, rivals)
 
     def renew(self, context: NDArray[np.floating]) -> None:
         """Go on with another context, shape (n, n_columns), of the arms that remain.
@@ -185,7 +194,7 @@ class OpenScan:
         boost : array, shape (n,), optional
             Log odds added to the scores of this choice; what is believed stays as it is.
         """
-        share = self.ranker.settings.random_share
+        share = self._random_share
         is_free = self.is_available if allowed is None else self.is_available & allowed
         free = is_free.nonzero()[0]
         k = min(k, free.size)
@@ -202,7 +211,6 @@ class OpenScan:
         ranks = np.delete(np.arange(k), drawn) if drawn.size else np.arange(k)
         rank[: k - n_random] = ranks = ranks[: k - n_random]
         arms = np.concatenate([best[ranks], at_random])
-        self._predicted[arms] = self.predict(arms).probability
         propensity = batch_propensity(rank, n_remaining=free.size, k=k, quota=k * share)
         self.take(arms)
         return Choice(arms, np.arange(k) >= k - n_random, propensity)
@@ -214,7 +222,6 @@ class OpenScan:
     def admit(self, rows: Index) -> None:
         """Take arms that were chosen elsewhere, as if they had been chosen here."""
         self._note_expected_left()
-        self._predicted[rows] = self.predict(rows).probability
         self.take(rows)
 
     def put_back(self, rows: Index) -> None:
@@ -225,6 +232,8 @@ class OpenScan:
         """Return the k best of the free arms by one draw of everything unknown, best first."""
         today = self.pattern.moments.draw(self.rng, 1, self._scale)[0]
         scores = self.shared.next_draw() + self._today(today)
+        if self._fallback_scores is not None:
+            scores = self._fallback_scores
         if self._hint is not None:
             scores += self._hint.added
         if boost is not None:
@@ -303,13 +312,15 @@ class OpenScan:
         prior, learned = (contributions(features, w, shared.expansion, groups) for w in weights)
         stepped = shared.steps_by_group(rows, groups)
         learned = {group: learned[group] + stepped[group] for group in learned}
-        probability = self.predict(rows).probability
+        prediction = self.predict(rows)
         today = self.pattern.loadings[rows] @ self.pattern.moments.mean
+        constant = prediction.logit - today - sum(learned.values())
         return [
             Explanation(
-                probability=float(probability[i]),
+                probability=float(prediction.probability[i]),
                 groups={g: Contribution(float(prior[g][i]), float(learned[g][i])) for g in prior},
                 today=float(today[i]),
+                constant=float(constant[i]),
             )
             for i in range(len(rows))
         ]
@@ -394,10 +405,7 @@ class OpenScan:
         share = self.ranker.settings.rule.expected_share
         limit = self.limit.carried
         if share is not None:
-            left, expected_left = np.flatnonzero(~self.is_reported), 0.0
-            if left.size:
-                expected_left = float(expit(self._means()[left]).sum())
-            limit = self.limit.carry(share * len(self.arms) - expected_left)
+            limit = self.limit.carry(share * len(self.arms) - self._expected_unseen())
         return {
             "limit": None if np.isnan(limit) else limit,
             "hit_limit": self.hit_limit,
@@ -410,36 +418,35 @@ class OpenScan:
         }
 
     def _note_expected_left(self) -> None:
-        # Needs the score of every arm: not for a million of them, and for thousands every few
-        # batches will do. Steps in between count with the last one noted.
+        # Needs the score of every arm: with thousands of them every few batches will do. Steps in
+        # between count with the last one noted.
         every = 1 + len(self.arms) // _NOTE_ALL_UP_TO
-        if len(self.arms) <= _NOTE_UP_TO and self._n_selects % every == 0:
-            logit = self._means()[~self.is_reported].astype(np.float32)
-            self._expected_left.append(float(expit(logit).sum(dtype=float)))
+        if (self._n_selects + 1) % every == 0:
+            self._expected_left.append(self._expected_unseen())
+
+    def _expected_unseen(self) -> float:
+        """Hits expected among what was not reported, by what is believed now."""
+        logit = self._means()[~self.is_reported].astype(np.float32)
+        return float(expit(logit).sum(dtype=float))
 
     def _recall_evidence(self) -> list[list[float]]:
         """Return (expected, actual) numbers of hits, as `RecallModel.learn` takes them.
 
-        From a scan that ran to its end: hits left at some steps near it. From one that was
-        stopped: hits in the later half of what was scanned, the part nearest to what was not.
+        At some steps near the end of the scan: the hits that were expected in what remained, less
+        those still expected in what was left out; and the hits found after. A scan that ran to its
+        end leaves nothing out, and teaches by the same rule as one that was stopped.
         """
-        if not self.is_reported.any() or np.isnan(self.reward).all():
+        if not self.is_judged:
             return []  # nothing was scanned, or every evaluation failed
-        if not self.is_reported.all():
-            later = self._step_of > 0.5 * self._step_of.max()
-            later &= ~np.isnan(self._predicted) & ~np.isnan(self.reward)
-            if not later.any():
-                return []
-            found = np.count_nonzero(self.are_hits(np.flatnonzero(later)))
-            return [[float(self._predicted[later].sum()), float(found)]]
-        hits = self.are_hits(np.arange(len(self.arms)))
-        total = np.count_nonzero(hits)
-        expected = np.array(self._expected_left)
+        reported = np.flatnonzero(self.is_reported)
+        hits = reported[self.are_hits(reported)]
+        expected, unseen = np.array(self._expected_left), self._expected_unseen()
         # Arms reported after step t was noted are those with a later step number.
         per_step = np.bincount(self._step_of[hits], minlength=expected.size + 1)
-        actual = total - np.cumsum(per_step)[: expected.size]
-        near_end = np.flatnonzero((expected > 0.01 * total) & (expected < 0.3 * total))
-        return [[float(expected[t]), float(actual[t])] for t in near_end]
+        later = hits.size - np.cumsum(per_step)[: expected.size]
+        total = hits.size + unseen
+        near_end = (expected - unseen > 0.01 * total) & (expected < 0.3 * total)
+        return [[float(expected[t] - unseen), float(later[t])] for t in np.flatnonzero(near_end)]
 
     def _level(self) -> float:
         # A top share is known in advance: the probabilities must add up to it.
@@ -448,3 +455,11 @@ class OpenScan:
         if share is None:
             return 0.0
         return level_of(self._means(), np.full(len(self.arms), share), precision=0.0)
+
+
+def _falling(values: Array) -> NDArray[np.float32]:
+    """Return scores that order arms by falling values; ties in the given order, NaN last."""
+    order = np.argsort(-np.where(np.isnan(values), -np.inf, values), kind="stable")
+    scores = np.empty(values.size, np.float32)
+    scores[order] = -np.arange(values.size, dtype=np.float32)
+    return scores

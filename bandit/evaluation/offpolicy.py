@@ -17,7 +17,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from bandit.errors import InvalidInputError, UnanswerableError
 
@@ -356,6 +355,8 @@ def _quantile(variances: NDArray[np.float64], level: float) -> float:
     A hit with a large weight is rare, so that most scans' variances are small and a few are large:
     their sum is far less sure than its number of terms suggests.
     """
+    from scipy import stats  # only here: it takes half a second to import
+
     if not variances.any():
         return 0.0
     freedom = _FREEDOM_PER_SCAN * variances.sum() ** 2 / (variances**2).sum()

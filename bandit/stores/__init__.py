@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from bandit.checks import as_text
 from bandit.errors import InvalidInputError
@@ -20,7 +20,7 @@ from bandit.stores.base import (
 )
 from bandit.stores.folders import data_directory
 from bandit.stores.journal import SealedStore
-from bandit.stores.names import position_at
+from bandit.stores.names import position_at, shown
 
 __all__ = [
     "SCAN_TTL_S",
@@ -82,9 +82,11 @@ def store_from_url(url: str) -> SealedStore:
     Traceback (most recent call last):
     bandit.errors.InvalidInputError: store scheme 'mysql'; known are redis, rediss, unix, ...
     """
-    scheme = urlsplit(as_text(url, "url", "the address of a store, as a text")).scheme
+    scheme = as_text(url, "url", "the address of a store, as a text").partition(":")[0]
     if scheme not in SCHEMES:
-        raise InvalidInputError(f"store scheme {scheme!r}; known are {', '.join(SCHEMES)}.")
+        raise InvalidInputError(
+            f"store scheme {scheme.rpartition('@')[2]!r}; known are {', '.join(SCHEMES)}."
+        )
     if scheme not in ("sqlite", "embedded", "memory"):
         from bandit.stores.redis.store import RedisStore  # here: only this one needs redis-py
 
@@ -98,14 +100,14 @@ def store_from_url(url: str) -> SealedStore:
     durability = options.pop("durability", "normal")
     if options or durability not in ("normal", "full"):
         raise InvalidInputError(
-            f"store address {url!r}: the only option is durability=normal or durability=full."
+            f"store address {shown(url)}: the only option is durability=normal or durability=full."
         )
     path = Path(unquote(rest.removeprefix("/") if _DRIVE.match(rest) else rest))
     if scheme == "embedded":
         path = (path if rest else data_directory()) / "scanrank.db"
     if not path.is_absolute() or (not rest and scheme == "sqlite"):
         raise InvalidInputError(
-            f"store address {url!r}: expected sqlite:///absolute/path/scanrank.db or "
+            f"store address {shown(url)}: expected sqlite:///absolute/path/scanrank.db or "
             "embedded:///absolute/folder, with three slashes, or embedded:// alone for the user's "
             "data directory."
         )

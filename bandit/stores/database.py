@@ -62,6 +62,7 @@ class Database:
             "memory://" if self._path is None else f"sqlite://{quote(self._path.as_posix())}"
         )
         self._tables, self._durability = tables, durability
+        self._errors = _Errors(self)
         self.lock = threading.RLock()
         self._is_closed = False
         self.n_opened = 0  # grows with each file that was opened in its place
@@ -91,7 +92,7 @@ class Database:
                     f"store {self.address}: {err.strerror} ({err.filename}). Give a file that this "
                     "user may write."
                 ) from err
-        with self._errors():
+        with self._errors:
             connection = sqlite3.connect(
                 ":memory:" if path is None else path,
                 timeout=LOCK_TIMEOUT_S,
@@ -99,7 +100,7 @@ class Database:
                 check_same_thread=False,
             )
         try:
-            with self._errors():
+            with self._errors:
                 self._prepare(connection)
         except BaseException:
             connection.close()
@@ -203,11 +204,11 @@ class Database:
             if connection.in_transaction:
                 yield
                 return
-            with self._errors():
+            with self._errors:
                 connection.execute("begin immediate")
             try:
                 yield
-                with self._errors():
+                with self._errors:
                     connection.execute("commit")
             finally:
                 self._end(connection)
@@ -218,22 +219,22 @@ class Database:
 
     def run(self, sql: str, *values: Any) -> int:
         """Run a statement; returns how many rows it changed."""
-        with self.lock, self._errors():
+        with self.lock, self._errors:
             return self._current().execute(sql, values).rowcount
 
     def run_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Run a statement once a row."""
-        with self.lock, self._errors():
+        with self.lock, self._errors:
             self._current().executemany(sql, rows)
 
     def rows(self, sql: str, *values: Any) -> list[Any]:
         """Return all rows that a query finds."""
-        with self.lock, self._errors():
+        with self.lock, self._errors:
             return self._current().execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: Any) -> Any:
         """Return the first row that a query finds, None if there is none."""
-        with self.lock, self._errors():
+        with self.lock, self._errors:
             return self._current().execute(sql, values).fetchone()
 
     def checkpoint(self) -> bool:
@@ -267,13 +268,6 @@ class Database:
         finally:
             beside.unlink(missing_ok=True)
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as err:
-            raise self._translated(err) from err
-
     def _translated(self, err: sqlite3.Error) -> StoreError:
         if _is_one_of(err, _ABSENT):
             return StoreUnavailableError(f"store {self.address} does not answer: {err}.")
@@ -284,6 +278,22 @@ class Database:
             )
         kind = EntryTooLargeError if _is_one_of(err, ("SQLITE_TOOBIG",)) else StoreRefusedError
         return kind(f"store {self.address} refuses: {err}.")
+
+
+class _Errors:
+    """Says what SQLite says in our words; a generator would take as long as a statement."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: object
+    ) -> None:
+        if isinstance(err, sqlite3.Error):
+            raise self._database._translated(err) from err
 
 
 def _is_one_of(err: sqlite3.Error, names: Sequence[str]) -> bool:

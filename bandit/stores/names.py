@@ -81,6 +81,22 @@ def position_at(time: float) -> str:
     return f"{max(0, round(1000 * time))}-0"
 
 
+def shown(url: str) -> str:
+    """Return what may be shown of a store's address: no user, no password, no options.
+
+    Nothing between ``://`` and the last ``@`` is shown, whatever characters a password holds.
+
+    Examples
+    --------
+    >>> shown("redis://me:sec/r?e#t@localhost:6379/0?socket_timeout=1")
+    'redis://localhost:6379/0'
+    >>> shown("redis://localhost:6379/0?password=secret")
+    'redis://localhost:6379/0'
+    """
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{re.split('[?#]', rest.rpartition('@')[2])[0]}"
+
+
 def check_lease(lease_s: float) -> float:
     """Return the seconds of a lease, or refuse them."""
     if not 0 < lease_s <= LONGEST_LEASE_S:

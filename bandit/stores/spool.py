@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import unquote
 
 import numpy as np
@@ -60,6 +60,19 @@ def default_spool_directory(address: str, identity: str = "") -> Path:
         return Path(unquote(address.removeprefix("sqlite://")) + "-spool")
     name = identity or hashlib.sha256(address.encode()).hexdigest()[:16]
     return state_directory() / "spool" / name
+
+
+@runtime_checkable
+class NamedStore(Protocol):
+    """A store on a server that can be addressed in several ways."""
+
+    def identity(self, known: str = "") -> str:
+        """Return the name of the database, "" where it cannot be asked."""
+        ...
+
+    def place(self) -> str:
+        """Return where it is, the same however its address was spelled."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -155,13 +168,12 @@ class SpoolingStore(WrappedStore):
         self.flush()
 
     def _default_directory(self) -> Path:
-        identity = getattr(self._store, "identity", str)
-        if self.address.startswith("sqlite://"):
+        if not isinstance(self._store, NamedStore):
             return default_spool_directory(self.address)
-        # Remembered by address too, for a server that was emptied and has forgotten who it is.
-        noted = default_spool_directory(self.address).with_suffix(".server")
+        # Noted by its place too, for a server that was emptied and has forgotten what it is.
+        noted = default_spool_directory(self._store.place()).with_suffix(".server")
         known = noted.read_text().strip() if noted.exists() else ""
-        found: str = identity(known)
+        found = self._store.identity(known)
         if found and found != known:
             try:
                 noted.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bandit.stores.base import Receipt
+from bandit.stores.entries import Sealed
 from bandit.stores.journal import JournalWriter, SealedStore
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ class WrappedStore(_Complete):
             raise AttributeError(name)
         found = getattr(self._store, name)
         return partial(self._call, name) if callable(found) else found
+
+    def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
+        """See `JournalWriter`."""
+        return self._store.append_sealed(ruleset, entry)
 
     def _call(self, name: str, *args: Any, **options: Any) -> Any:
         return getattr(self._store, name)(*args, **options)

@@ -77,30 +77,21 @@ def _momentum(b: Block) -> dict[str, Array]:
     )
     return {
         "market.move_today": move(1) / 1.2,
-        "market.momentum_5": move(5) / 1.0,
         "market.momentum_20": move(20) / 1.0,
-        "market.momentum_60": move(60) / 1.0,
         "market.relative_strength": relative / (daily * np.sqrt(120.0)),
     }
 
 
 def _breakouts(b: Block) -> dict[str, Array]:
     m = b.m
-    n_rows = m + 60
     close, atr = lag(b.close, 0, m), b.atr
-    ceiling = highest(b.high[:-1], 20, n_rows)  # of the 20 days before
-    floor = lowest(b.low[:-1], 20, n_rows)
-    broke = lag(b.close, 0, n_rows) > ceiling
-    known = ~np.isnan(ceiling[:m])
-    age = np.where(known, bars_since(broke, 60, m), np.nan)
+    ceiling = highest(b.high[:-1], 20, m)  # of the 20 days before
+    floor = lowest(b.low[:-1], 20, m)
     year_high = highest(b.high, 250, m)
-    spread = (ceiling - floor)[-m:]
     return {
-        "market.high_20": ((close - ceiling[-m:]) / atr + 2.0) / 1.7,
-        "market.low_20": ((close - floor[-m:]) / atr - 2.8) / 1.8,
+        "market.high_20": ((close - ceiling) / atr + 2.0) / 1.7,
         "market.high_250": (2.3 - np.log(0.3 + (year_high - close) / atr)) / 1.1,
-        "market.breakout_age": (2.6 - np.log1p(age)) / 1.0,
-        "market.range_width": (np.log(spread / atr) - 1.6) / 0.28,
+        "market.range_width": (np.log((ceiling - floor) / atr) - 1.6) / 0.28,
     }
 
 

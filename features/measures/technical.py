@@ -29,18 +29,14 @@ def _oscillators(b: Block) -> dict[str, Array]:
     def known(x: Array) -> Array:
         return np.where(moved, x, np.nan)
 
-    rsi, adx = lag(found.rsi, 0, m), lag(found.adx, 0, m)
+    rsi = lag(found.rsi, 0, m)
     histogram = lag(found.macd_histogram, 0, m)
     stochastic = known((lag(found.stochastic, 0, m) - 52.0) / 28.0)
     macd = known(histogram / (0.25 * atr))
     return {
         "technical.rsi": known((rsi - 51.0) / 12.0),
-        "technical.rsi_turn": known((rsi - lag(found.rsi, 3, m)) / 8.0),
         "technical.macd": macd,
-        "technical.macd_turn": known((histogram - lag(found.macd_histogram, 3, m)) / (0.2 * atr)),
-        "technical.stochastic": stochastic,
         "technical.trend_long": (lag(found.ema_50, 0, m) - lag(found.ema_200, 0, m)) / (4.0 * atr),
-        "technical.trend_strength": known((np.log(adx) - 3.05) / 0.4),
         "technical.convergence": _convergence(b, stochastic, macd) / 0.5,
     }
 
@@ -67,13 +63,8 @@ def _convergence(b: Block, stochastic: Array, macd: Array) -> Array:
 def _bands(b: Block) -> dict[str, Array]:
     m = b.m
     # Bollinger (20, 2) against Keltner (20, 1.5 ATR): below zero, the first lie inside.
-    spread = deviation(b.close, 20, m + 9)
-    width = np.log(2.0 * spread / (1.5 * mean(b.true_range, 20, m + 9)))
-    width = np.where(np.isfinite(width), width, np.nan)
-    return {
-        "technical.squeeze": (0.15 - width[-m:]) / 0.35,
-        "technical.squeeze_recent": (0.15 - mean(width, 10, m)) / 0.3,
-    }
+    width = np.log(2.0 * deviation(b.close, 20, m) / (1.5 * mean(b.true_range, 20, m)))
+    return {"technical.squeeze": (0.15 - np.where(np.isfinite(width), width, np.nan)) / 0.35}
 
 
 def _levels(b: Block) -> dict[str, Array]:

@@ -344,10 +344,10 @@ def _config() -> None:
 @config_app.command("show")
 def show_config() -> None:
     """Show what holds without an option, and where it comes from."""
-    from bandit.stores.redis.connection import address_of
+    from bandit.stores.names import shown
 
     for key, value, source in where_from(read_config()):
-        print(f"{key:<9} {address_of(value) if key == 'store' else value}  ({source})")
+        print(f"{key:<9} {shown(value) if key == 'store' else value}  ({source})")
 
 
 @factors_app.callback()

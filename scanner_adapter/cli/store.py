@@ -1,4 +1,4 @@
-"""`scanrank store check | repair | stats` and `scanrank journal export | import`, for operators."""
+"""What operators do: `scanrank store check, repair, backup, copy, stats`; `scanrank journal`."""
 
 from __future__ import annotations
 
@@ -52,6 +52,39 @@ def repair_store(
         for name in _rulesets(opened, ruleset):
             done = repair(opened, check(opened, name), out)
             print("\n  ".join([f"{name}:", *done]) if done else f"{name}: nothing to repair")
+
+
+@store_app.command("backup")
+def backup_store(
+    file: Annotated[Path, typer.Argument(metavar="FILE.db")], store: StoreUrl = "embedded://"
+) -> None:
+    """Copy the file of a store while scanners go on using it."""
+    from bandit.stores.sqlite import SqliteStore
+
+    with _opened(store) as opened:
+        if not isinstance(opened, SqliteStore):
+            raise InvalidInputError(
+                f"{opened.address} is no file; copy it into one: scanrank store copy ADDRESS "
+                f"sqlite://{file.resolve()}"
+            )
+        opened.backup(file)
+    print(f"{opened.address} copied to {file}, {_size(file.stat().st_size)}")
+
+
+@store_app.command("copy")
+def copy_store(
+    source: Annotated[str, typer.Argument(metavar="FROM")],
+    target: Annotated[str, typer.Argument(metavar="TO")],
+    ruleset: AnyRuleset = None,
+) -> None:
+    """Copy what was learned from one store into another, of whatever kinds."""
+    from scanner_adapter.state.copying import copy_ruleset
+
+    with _opened(source) as old, _opened(target) as new:
+        if old.address == new.address:
+            raise InvalidInputError(f"{old.address} cannot be copied into itself")
+        for name in _rulesets(old, ruleset):
+            print(f"{name}: {copy_ruleset(old, new, name)} entries copied to {new.address}")
 
 
 @store_app.command("stats")

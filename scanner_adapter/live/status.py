@@ -96,6 +96,8 @@ class NextUp:
     reasons : mapping of factor to Reason
     today : float
         What today's pattern adds, in log odds.
+    constant : float
+        What is the same for all symbols; all of it adds up to the log odds of `probability`.
     """
 
     symbol: str
@@ -105,6 +107,7 @@ class NextUp:
     is_pinned: bool
     reasons: Mapping[str, Reason]
     today: float
+    constant: float
 
 
 @dataclass(frozen=True)

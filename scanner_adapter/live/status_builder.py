@@ -233,6 +233,7 @@ class StatusBuilder:
                         for factor, part in why.groups.items()
                     },
                     today=_short(why.today),
+                    constant=_short(why.constant),
                 )
                 for waiting, why in zip(view.best, reasons, strict=True)
             ],

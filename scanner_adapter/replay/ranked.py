@@ -85,6 +85,7 @@ class Ranked:
         self.until = until
         self.pace = None if pace == Pace() else pace
         self.watch = watch
+        self.fell_back = False  # in the latest scan, another order stood in for the ranker's own
         self._lengths = np.random.default_rng(0)  # of evaluations, whatever the ranker's seed
 
     def visit(self, scan: ReplayScan, n_visits: int) -> NDArray[np.intp]:
@@ -107,6 +108,7 @@ class Ranked:
                     rng=self._lengths,
                 )
                 visited = np.array([place[symbol] for symbol in symbols], np.intp)
+            self.fell_back = bool(live.fallback)
             if self.watch is not None:
                 self.watch.end(live)
         return visited

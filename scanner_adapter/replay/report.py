@@ -50,6 +50,9 @@ class OrderResult:
     ranks : tuple of ndarray of float32, length n_scans
         Share of the universe that was scanned when each hit was found, in the order of
         `ReplayReport.hit_places`; NaN = never.
+    n_fallback : int
+        Measured scans in which another order stood in for the ranker's own, which had fallen
+        behind; see `bandit.belief.standing`.
     """
 
     metrics: tuple[ScanMetrics, ...]
@@ -57,6 +60,7 @@ class OrderResult:
     scanned: NDArray[np.float64]
     curves: NDArray[np.float32]
     ranks: tuple[NDArray[np.float32], ...] = ()
+    n_fallback: int = 0
 
     @property
     def curve(self) -> NDArray[np.float64]:

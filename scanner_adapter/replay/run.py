@@ -106,6 +106,7 @@ def replay(
             _check_visits(order, visited, n_visits)
             if number >= warmup:
                 tallies[order.name].add(scan.hits, visited, elapsed)
+                tallies[order.name].n_fallback += bool(getattr(order, "fell_back", False))
         if progress is not None:
             progress(number + 1, len(days))
     return ReplayReport(
@@ -158,6 +159,7 @@ class _Tally:
         self.scanned: list[float] = []
         self.curves: list[NDArray[np.float64]] = []
         self.ranks: list[NDArray[np.float32]] = []
+        self.n_fallback = 0
 
     def add(self, hits: NDArray[np.bool_], visited: NDArray[np.intp], seconds: float) -> None:
         n, n_hits = len(hits), int(hits.sum())
@@ -178,6 +180,7 @@ class _Tally:
             scanned=np.array(self.scanned),
             curves=np.array(self.curves, dtype=np.float32),
             ranks=tuple(self.ranks),
+            n_fallback=self.n_fallback,
         )
 
 

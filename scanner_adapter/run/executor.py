@@ -8,7 +8,8 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from itertools import islice
 from typing import Any
 
 from bandit.checks import as_count, as_function, as_kind
@@ -208,6 +209,7 @@ class Evaluations:
         self._running_since: dict[str, float] = {}
         self._n_tries: dict[str, int] = {}
         self._stuck: set[Future[object]] = set()
+        self._suspects: list[str] = []  # what was evaluated when a worker of the pool died
 
     @property
     def n_stuck(self) -> int:
@@ -247,9 +249,13 @@ class Evaluations:
                 continue
             if self._futures.get(symbol) is not future:
                 continue  # it timed out or was cancelled before it returned
+            under_way = list(islice(self._futures, self._n_workers))  # the first ones run
             # Before its result is asked for: a scanner that ends the process raises here.
             self._forget(symbol)
             value = result_of(future)
+            if isinstance(value, BrokenExecutor):
+                self._suspects = self._suspects or under_way
+                value = self._broken(value)
             if isinstance(value, Exception) and self._may_retry(symbol):
                 self._submit(symbol)
                 continue
@@ -277,9 +283,17 @@ class Evaluations:
         if self._executor is None:
             self._waiting.append(symbol)
             return
-        future = self._executor.submit(self._fn, symbol)
+        try:
+            future = self._executor.submit(self._fn, symbol)
+        except BrokenExecutor as error:
+            raise self._broken(error) from error
         self._futures[symbol] = future
         future.add_done_callback(lambda done: self._done.put((symbol, done)))
+
+    def _broken(self, error: BrokenExecutor) -> BrokenExecutor:
+        """Return the error of a pool whose process died, with the symbols that it may have been."""
+        named = ", ".join(self._suspects) or "a symbol of an earlier scan"
+        return type(error)(f"a worker of the pool died while it evaluated {named}: {error}")
 
     def _forget(self, symbol: str) -> None:
         del self._futures[symbol]

@@ -35,7 +35,11 @@ def save_scan(
         if share is not None:
             ranking.hear_others(share)
         ranking.journal_failures(learned, ranking.live)
-        if is_last and not ranking.close(learned, _close_note(ranking, ledger, rollout)):
+        before = learned.ranker.standing.fallback
+        note = _close_note(ranking, ledger, rollout)
+        is_closed = is_last and ranking.close(learned, note)
+        _say_fallback(learned.ruleset, before, learned.ranker.standing.fallback)
+        if is_last and not is_closed:
             return learned.store_trouble() or "saved by another worker", is_last
         is_first = learned.snapshot()
     except Exception as error:
@@ -49,6 +53,7 @@ def save_scan(
 def _close_note(ranking: ScanSession, ledger: Ledger, rollout: float | None) -> dict[str, object]:
     """What the close entry says; `scanner_adapter.state.comparison` reads what was found early."""
     left = ranking.left
+    judged = ranking.judged()
     hits, by_start = ranking.are_hits(ledger.order), ranking.early_by_start
     return {
         "scan_time": ranking.scan_time,
@@ -56,9 +61,24 @@ def _close_note(ranking: ScanSession, ledger: Ledger, rollout: float | None) -> 
         "rollout": rollout,
         "found_early": int(hits[: ranking.n_early].sum()) if hits.size >= ranking.n_early else None,
         "would_find_early": (
-            int(ranking.are_hits(by_start).sum()) if by_start is not None and not left else None
+            int(ranking.are_hits(by_start).sum())
+            if by_start is not None and ranking.mode == "shadow" and not left
+            else None
         ),
+        "judged": None if judged is None else judged.to_json(),
+        "fallback": (ranking.live.fallback or None) if ranking.live is not None else None,
         "first_hit_s": float(ledger.elapsed_s[int(hits.argmax())]) if hits.any() else None,
         **(ranking.live.closing() if ranking.live is not None else {}),
         "left": left if len(left) <= _MOST_LEFT else None,
     }
+
+
+def _say_fallback(ruleset: str, before: str, now: str) -> None:
+    """Say once when the order changes hands."""
+    if now and now != before:
+        log.warning(
+            "ruleset %s: in the latest scans the ranker's own order found fewer hits early than %s "
+            "would have; the next scans are ordered so until it has caught up", ruleset, now,
+        )  # fmt: skip
+    elif before and not now:
+        log.warning("ruleset %s: the ranker's own order has caught up with %s", ruleset, before)

@@ -317,11 +317,45 @@ class Scan(KnownScan):
 
     @property
     def warning(self) -> str | None:
-        """What is wrong with the results so far, as when most of them cannot be read."""
+        """What is wrong with the results so far, or with the order."""
+        return self._results_warning() or self._order_warning()
+
+    def _order_warning(self) -> str | None:
+        if self.fallback:
+            return (
+                f"ordered by {self.fallback}: the ranker's own order found fewer hits early in the "
+                "latest scans, and takes over when it has caught up"
+            )
+        if self.weights_say_nothing:
+            return (
+                "the weights say nothing: in the latest scans the order was not surely better than "
+                "a random one, so the results do not follow from what is known of the symbols"
+            )
+        return None
+
+    def _results_warning(self) -> str | None:
         ledger = self._ledger
         is_whole = ledger.n_reported == len(self.symbols) and not ledger.may_retry.any()
         is_over = self._is_ending or is_whole
         return self._check.warning(is_over=is_over)
+
+    @property
+    def fallback(self) -> str:
+        """The order that stands in for the ranker's own, as "last rating first"; empty = none.
+
+        See `bandit.belief.standing`.
+        """
+        return "" if self._ranking.live is None else self._ranking.live.fallback
+
+    @property
+    def weights_say_nothing(self) -> bool:
+        """Whether the latest scans' order was not surely better than a random one.
+
+        Then the results do not follow from what is known of the symbols, and learned weights and
+        their intervals are those of noise. False while fewer than four scans have told.
+        """
+        live = self._ranking.live
+        return live is not None and live.ranker.standing.says_nothing
 
     @property
     def is_shared(self) -> bool:
@@ -477,7 +511,7 @@ class Scan(KnownScan):
 
     def _warn(self) -> None:
         """Log the warning about the results once."""
-        if self._warned is None and (warning := self.warning) is not None:
+        if self._warned is None and (warning := self._results_warning()) is not None:
             self._warned = warning
             log.warning("scan %s: %s", self.scan_id, warning)
 

@@ -15,11 +15,13 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.belief.standing import RIVALS, Judged
 from bandit.choice.draw import Choice
 from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
 from bandit.errors import InvalidInputError, StoreError
 from bandit.evaluation.metrics import first_places
+from bandit.evaluation.offpolicy import inclusion_weights
 from bandit.stores import Entry
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.context import MarketFacts, renewed_context
@@ -63,7 +65,8 @@ class ScanSession:
     n_early : int
         Symbols in the first share of the universe that `scanner_adapter.state.comparison` looks at.
     early_by_start : array of int or None
-        In shadow, the places that the order of the start would have scanned so early.
+        The places that the ranker's own order of the start would have scanned so early, where
+        another order scans: in shadow, and while the ranker falls back.
 
     Notes
     -----
@@ -93,7 +96,7 @@ class ScanSession:
         self.scan_time = scan_time
         self.n_early = first_places(EARLY_SHARE, len(ledger.symbols))
         self.early_by_start: Places | None = None
-        if live is not None and mode == "shadow":
+        if live is not None and (mode == "shadow" or live.fallback):
             by_score = np.argsort(-live.expected_scores, kind="stable")
             self.early_by_start = by_score[: self.n_early]
         self._ledger = ledger
@@ -291,6 +294,36 @@ class ScanSession:
             live.observe(places, rating, reward)
 
     # -- judging -----------------------------------------------------------------------------
+
+    def judged(self) -> Judged | None:
+        """How the own order did beside others in this scan; None where the scan cannot tell."""
+        live, ledger = self.live, self._ledger
+        if live is None or self._was_steered or ledger.n_reported < self.n_early:
+            return None
+        rivals = [live.rivals[name] for name in RIVALS if name in live.rivals]
+        if len(rivals) < len(RIVALS) or any(2 * np.isnan(v).sum() > v.size for v in rivals):
+            return None  # too few symbols have been scanned before
+        n, order = len(ledger.symbols), ledger.order
+        is_whole = ledger.n_reported == n
+        if not is_whole and (self._share is not None or self.mode != "on"):
+            return None  # with what probability others chose is not known here
+        hit, weight = np.zeros(n), np.ones(n)
+        hit[order] = self.are_hits(order)
+        if not is_whole:
+            batch = np.full(n, -1, np.int64)
+            batch[order] = np.unique(ledger.batch_of[order], return_inverse=True)[1]
+            weight = inclusion_weights(batch, ledger.propensity)
+        visited = self.early_by_start is None
+        first = order[: self.n_early] if self.early_by_start is None else self.early_by_start
+        theirs = [np.argsort(-np.nan_to_num(v, nan=-np.inf), kind="stable") for v in rivals]
+        tops = [each[: self.n_early] for each in theirs]
+        return Judged(
+            # What was visited is known without weights.
+            own=float((hit if visited else hit * weight)[first].sum()),
+            random=float(EARLY_SHARE * (hit * weight).sum()),
+            rivals=tuple(float((hit * weight)[top].sum()) for top in tops),
+            variance=max(float((hit * weight**2)[np.setxor1d(first, top)].sum()) for top in tops),
+        )
 
     @property
     def n_hits(self) -> float:

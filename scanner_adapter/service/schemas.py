@@ -200,6 +200,7 @@ class SymbolInScan(Model):
         description="By factor: of a scanned symbol by the belief of now, on its context of then."
     )
     today: float | None
+    constant: float | None = Field(description="The same for all symbols that wait, in log odds.")
 
 
 # -- symbols ---------------------------------------------------------------------------------------

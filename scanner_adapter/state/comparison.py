@@ -44,6 +44,9 @@ class Comparison:
         explain the difference.
     rollouts : tuple of float
         Probabilities with which scans were drawn, ascending; empty without a rollout.
+    n_fallback : int
+        Prioritised scans that another order stood in for, because the ranker's own had fallen
+        behind; with any, no lift is claimed: it would be that of the other order.
     n_left_out : int
         Finished scans that ended before a tenth of their universe was scanned.
     shadow : PairedDifference
@@ -59,6 +62,7 @@ class Comparison:
     lift_high: float
     is_randomised: bool
     rollouts: tuple[float, ...]
+    n_fallback: int
     n_left_out: int
     shadow: PairedDifference
 
@@ -69,7 +73,12 @@ class Comparison:
             for name, group in (("prioritised", self.prioritised), ("given order", self.control))
             if group.n
         ]
-        if not math.isnan(self.lift):
+        if self.n_fallback:
+            lines.append(
+                f"no lift: in {self.n_fallback} prioritised scans another order stood in for the "
+                "ranker's own, which had fallen behind"
+            )
+        elif not math.isnan(self.lift):
             lines.append(
                 f"lift {self.lift:.2f} (95 % interval {self.lift_low:.2f} to "
                 f"{self.lift_high:.2f}); {self._assignment()}"
@@ -151,15 +160,18 @@ class ScanLog:
         share = float(is_on.mean()) if is_on.size else 0.0
         probability = [share if s.get("rollout") is None else float(s["rollout"]) for s in scans]
         found = lift(early[known], is_on, np.array(probability, np.float64)[known], rng)
+        n_fallback = sum(scan["mode"] == "on" and bool(scan.get("fallback")) for scan in scans)
+        lifts = (math.nan,) * 3 if n_fallback else (found.ratio, found.low, found.high)
         shadow = [scan for scan in self._scans if scan["mode"] == "shadow"]
         return Comparison(
             prioritised=found.treated,
             control=found.untreated,
-            lift=found.ratio,
-            lift_low=found.low,
-            lift_high=found.high,
+            lift=lifts[0],
+            lift_low=lifts[1],
+            lift_high=lifts[2],
             is_randomised=bool(drawn),
             rollouts=tuple(sorted(set(probability))) if drawn else (),
+            n_fallback=n_fallback,
             n_left_out=int((~known).sum()),
             shadow=paired_difference(_early(shadow, "would_find_early"), _early(shadow), rng),
         )

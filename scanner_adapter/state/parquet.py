@@ -31,6 +31,7 @@ from bandit.errors import CorruptStateError, InvalidInputError
 from bandit.stores import Entry, Store
 from bandit.stores.entries import sealed_again
 from scanner_adapter.jsonio import written_whole
+from scanner_adapter.state.copying import append_all
 from scanner_adapter.state.schema import check_entry
 
 FORMAT = 2
@@ -102,31 +103,15 @@ def import_journal(store: Store, ruleset: str, path: Path) -> int:
         When the file is no export of ours, or the ruleset holds scans that the file does not: two
         histories cannot be merged.
     """
-    scans = set(_open(path).read(columns=["scan_id"])["scan_id"].unique().to_pylist())
-    for entry in store.read(ruleset):
-        if entry.scan_id not in scans:
-            raise InvalidInputError(
-                f"ruleset {ruleset!r} has a journal of its own (scan {entry.scan_id}); import into "
-                "a ruleset name that is not in use"
-            )
+    scans = set()
     for entry in read_journal(path):  # the whole file, before anything is appended
         try:
             check_entry(entry, ruleset)
             sealed_again(entry)
         except (CorruptStateError, InvalidInputError) as err:
             raise InvalidInputError(f"{path} cannot be imported: {err}") from err
-    n_new = 0
-    for entry in read_journal(path):
-        if entry.kind == "report":
-            receipt = store.append_report(
-                ruleset, entry.scan_id, arms=entry.arms, header=entry.header, arrays=entry.arrays
-            )
-        else:
-            receipt = store.append_event(
-                ruleset, entry.scan_id, entry.kind, header=entry.header, arrays={}
-            )
-        n_new += receipt.position is not None
-    return n_new
+        scans.add(entry.scan_id)
+    return append_all(store, ruleset, read_journal(path), scans)[0]
 
 
 def read_journal(path: Path) -> Iterator[Entry]:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from bandit.belief.recall import N_STATE
 from bandit.errors import CorruptStateError
 from bandit.stores import Entry, Snapshot
 
@@ -160,7 +161,8 @@ def check_snapshot(snapshot: Snapshot, ruleset: str) -> None:
     for name in ("as_of", "born"):
         header.text(name)
     header.all_of("fold_since", "a position", _is_position)
-    for name, n, low in (("recall", 4, -math.inf), ("coverage", 2, 0.0), ("trust", 2, -math.inf)):
+    sizes = (("recall", N_STATE, -math.inf), ("coverage", 2, 0.0), ("trust", 2, -math.inf))
+    for name, n, low in sizes:
         header.all_of(name, f"{n} numbers", partial(_is_numbers, n=n, low=low))
     header.all_of("recall", "counts and weights, none below 0", _is_recall)
     header.all_of("trust", "a precision of 0 or more first", lambda value: value[0] >= 0.0)
@@ -207,8 +209,8 @@ def _is_position(value: object) -> bool:
 
 
 def _is_recall(value: Any) -> bool:
-    actual, expected, _, weight = value
-    return bool(min(actual, expected, weight) >= 0.0)
+    actual, expected, _, weight, *places = value
+    return bool(min(actual, expected, weight, *places) >= 0.0)
 
 
 def _is_numbers_by_name(value: object) -> bool:

@@ -13,7 +13,8 @@ from redis.cluster import RedisCluster
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from bandit.errors import CorruptStateError, StoreRefusedError
-from bandit.stores.redis.connection import address_of, connect, errors_of
+from bandit.stores.names import shown
+from bandit.stores.redis.connection import connect, errors_of
 from bandit.stores.redis.keys import TYPES
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class RedisCommands:
     """
 
     def __init__(self, url: str) -> None:
-        self._address = address_of(url)
+        self._address = shown(url)
         with errors_of(self._address):
             self._client = connect(url)
         self._check_server()

@@ -1,6 +1,6 @@
 """From a URL to a redis-py client, and from redis-py's exceptions to ours.
 
-Secrets: `address` is what may be shown of a URL. The URL itself is handed to redis-py and not kept.
+Secrets: see `bandit.stores.names.shown`. The URL itself is handed to redis-py and not kept.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from bandit.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from bandit.stores.names import shown
 
 CONNECT_TIMEOUT_S = 2.0  # a server in reach answers in milliseconds; a scan loop waits this long
 REPLY_TIMEOUT_S = 5.0  # for one command; the slowest of ours moves 8 MiB
@@ -59,18 +60,6 @@ _CODES: dict[type[RedisError], str] = {  # redis-py cuts the code off the messag
 _ABSENCES = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
 
 
-def address_of(url: str) -> str:
-    """Return `url` without user, password and options.
-
-    Examples
-    --------
-    >>> address_of("redis://me:secret@localhost:6379/0?socket_timeout=1")
-    'redis://localhost:6379/0'
-    """
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
 def connect(url: str) -> Any:
     """Return a client for ``redis``, ``rediss``, ``unix``, ``redis+sentinel``, ``redis+cluster``.
 
@@ -94,7 +83,20 @@ def connect(url: str) -> Any:
             ExponentialBackoff(cap=0.2, base=0.02), 2, supported_errors=(redis.ConnectionError,)
         ),
     }
-    parts = urlsplit(url)
+    scheme, _, rest = url.partition("://")
+    login = rest.rpartition("@")[0]
+    if re.search("[/?#]", login) and not (scheme == "unix" and login.startswith("/")):
+        raise InvalidInputError(
+            f"store address {shown(url)}: what stands before the last @ holds a /, ? or #. In a "
+            "user name, a password or an option write %2F, %3F, %23, and %40 for @."
+        )
+    try:
+        parts = urlsplit(url)
+    except ValueError as err:
+        raise InvalidInputError(
+            f"store address {shown(url)}: it cannot be read ({type(err).__name__}). Expected "
+            "redis://[user:password@]host:port/db?option=value."
+        ) from None
     query = [(key, value) for key, value in parse_qsl(parts.query) if key not in _OURS]
     bare = f"{parts.scheme}://{parts.netloc}{parts.path}"
     if query:
@@ -110,7 +112,7 @@ def connect(url: str) -> Any:
     except (ValueError, TypeError) as err:
         # `from None`: redis-py's text quotes parts of the URL.
         raise InvalidInputError(
-            f"store address {address_of(url)}: its options cannot be read "
+            f"store address {shown(url)}: its options cannot be read "
             f"({type(err).__name__}). Expected redis://[user:password@]host:port/db?option=value."
         ) from None
 
@@ -127,7 +129,7 @@ def _connect_sentinel(url: str, options: dict[str, Any]) -> Any:
         nodes.append((name, int(port)))
     if not service or not nodes[0][0]:
         raise InvalidInputError(
-            f"store address {address_of(url)}: expected "
+            f"store address {shown(url)}: expected "
             "redis+sentinel://[user:password@]host:port[,host:port]/service[/db]."
         )
     query: dict[str, Any] = dict(parse_qsl(parts.query))

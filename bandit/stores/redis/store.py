@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import secrets
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -133,6 +135,23 @@ class RedisStore(RedisCommands, JournalWriter):
         except (StoreRefusedError, CorruptStateError):
             return ""  # without the right to ask: it is called by its address
         return found.decode() if re.fullmatch(rb"[0-9a-f]{16}", found) else ""
+
+    def place(self) -> str:
+        """Return where the database is, the same however its address was spelled."""
+        pool = getattr(self._client, "connection_pool", None)
+        options = getattr(pool, "connection_kwargs", {})
+        if options.get("path"):
+            where = os.path.realpath(options["path"])
+        elif options.get("host"):
+            host = str(options["host"])
+            try:
+                host = socket.gethostbyname(host)
+            except OSError:  # only IPv6, or gone by now
+                host = "127.0.0.1" if host == "::1" else host
+            where = f"{host}:{options.get('port')}"
+        else:  # behind Sentinel, or a cluster
+            return self._address
+        return f"{where}/{options.get('db') or 0}"
 
     def _register(self, ruleset: str) -> None:
         if ruleset not in self._registered:

@@ -33,7 +33,7 @@ from scanner_adapter.symbol_ranker import SymbolRanker
 
 _RULESET = "replay"
 # What a replay cannot and need not repeat: clocks, names of processes, where facts came from.
-_NOT_COMPARED = {"reported_at", "session", "rollout", "first_hit_s", "as_of", "scanrank"}
+_NOT_COMPARED = {"reported_at", "session", "rollout", "first_hit_s", "as_of", "scanrank", "by"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,8 +65,13 @@ class TuneResult:
 
     @property
     def is_better(self) -> bool:
-        """Whether the whole 95 % interval of the gain lies above zero."""
-        return self.gain is not None and self.gain.low > 0.0
+        """Whether the whole 95 % interval of the gain lies above zero, and is one at all."""
+        return self.gain is not None and self.gain.low > 0.0 and not self.n_fallback
+
+    @property
+    def n_fallback(self) -> int:
+        """Later scans in which the defaults fell back to another order: no rival to gain on."""
+        return 0 if self.held_out is None else self.held_out.results[DEFAULTS].n_fallback
 
     @property
     def settings(self) -> Settings:
@@ -81,6 +86,12 @@ class TuneResult:
             return (
                 "the defaults are as good: no trial beat them on the first half, so there is "
                 "nothing to judge on the second"
+            )
+        if self.n_fallback:
+            return (
+                f"no gain can be claimed: in {self.n_fallback} of {gain.n} later scans the "
+                "defaults' own order had fallen behind and another one stood in for it; find out "
+                "why first (scanrank replay, with other --seed)"
             )
         if gain.low > 0.0:
             words = "tuning pays"
@@ -153,7 +164,7 @@ class TuneResult:
 
     def gain_table(self) -> Table | None:
         """Both settings on the second half."""
-        if self.held_out is None:
+        if self.held_out is None or self.n_fallback:
             return None
         table = _table(f"On {self.n_test} later scans, {self.test[0]} to {self.test[1]}")
         for name in ("", DEFAULTS, TUNED, "difference", "95 %"):

@@ -121,6 +121,7 @@ def _explain_waiting(waiting: NextUp) -> SymbolInScan:
         is_error=None, is_random=None, propensity=None, probability=waiting.probability,
         score=waiting.score, tier=waiting.tier, is_pinned=waiting.is_pinned, reported_at=None,
         reasons=waiting.reasons, today=waiting.today,
+        constant=waiting.constant,
     )  # fmt: skip
 
 
@@ -143,5 +144,5 @@ def _explain_scanned(store: Store, beliefs: Beliefs, watched: CachedScan, row: i
         reward=result.reward, is_hit=result.is_hit, is_error=result.is_error,
         is_random=result.is_random, propensity=result.propensity,
         probability=result.probability, score=None, tier=None, is_pinned=False,
-        reported_at=result.reported_at, reasons=reasons, today=None,
+        reported_at=result.reported_at, reasons=reasons, today=None, constant=None,
     )  # fmt: skip

@@ -16,6 +16,7 @@ import redis
 from servers import Server
 
 from bandit.errors import (
+    BanditError,
     InvalidInputError,
     StoreRefusedError,
     StoreUnavailableError,
@@ -286,3 +287,21 @@ def test_a_bad_option_is_refused_without_repeating_the_url() -> None:
         store_from_url("redis://me:secret@localhost:6379/0?socket_timeout=soon")
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("odd", ["/", "?", "#", "@", "[", "%", ":", "/0?x=", "]"])
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+sentinel", "redis+cluster", "sqlite"])
+def test_no_part_of_a_password_is_ever_shown(
+    scheme: str, odd: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it holds: it is escaped and used, or refused in words without it."""
+    for login in (f"me:top{odd}hush", f":top{odd}hush", f"top{odd}hush"):
+        url = f"{scheme}://{login}@127.0.0.1:1/0?socket_timeout=1"
+        with pytest.raises(BanditError) as caught:
+            store_from_url(url)
+        error: BaseException | None = caught.value
+        while error is not None and not error.__suppress_context__:
+            assert "hush" not in str(error)
+            assert "top" not in str(error).replace("stop", "")
+            error = error.__cause__ or error.__context__
+        assert "hush" not in caplog.text

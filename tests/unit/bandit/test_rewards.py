@@ -193,6 +193,38 @@ class TestRecall:
         covered = np.mean([truth() <= model.quantile(20.0, 0.9) for _ in range(1_000)])
         assert covered == pytest.approx(0.9, abs=0.05)
 
+    @pytest.mark.parametrize("confidence", [0.8, 0.9, 0.95])
+    def test_a_level_is_moved_to_where_truths_fall(self, confidence: float) -> None:
+        """Truths between 0 and 60, even, are no negative binomial: its own quantile covers too many
+        or too few. The calibrated one covers what was asked, within 3 points (1,000 truths, about
+        50 scans learned from)."""
+        rng = np.random.default_rng(1)
+        model, covered, plain = RecallModel(), [], []
+        for i in range(1_400):
+            truth = float(rng.integers(0, 61))
+            if i >= 400:
+                covered.append(truth <= model.quantile(30.0, model.level(confidence)))
+                plain.append(truth <= model.quantile(30.0, confidence))
+            model.learn([(30.0, truth)])
+        assert np.mean(covered) == pytest.approx(confidence, abs=0.03)
+        assert abs(np.mean(covered) - confidence) <= abs(np.mean(plain) - confidence) + 0.01
+
+    def test_surprises_raise_the_level_and_never_to_one(self) -> None:
+        model = RecallModel()
+        before = model.level(0.9)
+        for _ in range(30):
+            model.learn([(5.0, 5.0), (5.0, 5.0)])
+        calm = model.level(0.9)
+        for _ in range(30):
+            model.learn([(5.0, 5.0), (5.0, 40.0)])
+        assert calm < before < model.level(0.9) <= 0.995
+        assert model.level(1.0 - 1e-9) == 0.995
+
+    def test_state_comes_back(self) -> None:
+        model = RecallModel()
+        model.learn([(10.0, 7.0), (3.0, 4.0)])
+        assert RecallModel.restored(model.state()) == model
+
     def test_interval_and_estimate_are_in_order(self) -> None:
         estimate = RecallModel().estimate(
             n_hits=10.0, probability=np.full(100, 0.05), confidence=0.9

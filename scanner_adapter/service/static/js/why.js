@@ -82,6 +82,9 @@ function story(it) {
 function reasons(it) {
   const rows = factorNames(it.reasons).map((name) => ({ name, ...it.reasons[name] }));
   rows.push({ name: "today", prior: null, learned: it.today });
+  if (isNumber(it.constant)) {
+    rows.push({ name: "all symbols alike", prior: null, learned: it.constant });
+  }
   const scale = scaleOf(rows.map(({ learned }) => [{ value: learned ?? 0 }]));
   return el(
     "table",

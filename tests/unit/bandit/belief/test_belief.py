@@ -203,6 +203,7 @@ class TestState:
         np.testing.assert_allclose(
             ranker.moments.mean[:3], [-1.187348, -0.012462, -0.281538], atol=1e-6
         )
+        assert ranker.recall.level(0.9) == pytest.approx(0.857917, abs=1e-6)
         ranker.fold(**entry(9))
         assert open_scan(ranker).select(10).arms.size == 10
 
@@ -464,6 +465,47 @@ class TestChoice:
         closing = scan.closing()
         assert closing["n_hits"] == 0.0
         assert closing["recall"] == []
+
+    @pytest.mark.parametrize("n_scanned", [100, 120])
+    def test_a_stopped_scan_teaches_like_a_whole_one(self, n_scanned: int) -> None:
+        """Expected at a step less expected in what was left out, against the hits found after it;
+        of a scan that ran to its end nothing was left out."""
+        scan = open_scan(taught(rule=Signal()))
+        rng, expected, found = np.random.default_rng(3), [], []
+        for _ in range(n_scanned // 10):
+            every = scan.predict(np.arange(len(ARMS))).probability
+            expected.append(every[~scan.is_reported].sum())
+            rows = scan.select(10).arms
+            hits = (rng.random(10) < scan.predict(rows).probability).astype(float)
+            scan.observe(rows, np.full(10, np.nan), hits)
+            found.append(hits.sum())
+        every = scan.predict(np.arange(len(ARMS))).probability
+        unseen = every[~scan.is_reported].sum()
+        total = unseen + sum(found)
+        pairs = [
+            (expected[t] - unseen, sum(found[t:]))
+            for t in range(len(found))
+            if expected[t] - unseen > 0.01 * total and expected[t] < 0.3 * total
+        ]
+        assert (unseen == 0.0) == (n_scanned == len(ARMS))
+        assert len(pairs) > 1
+        np.testing.assert_allclose(scan.closing()["recall"], pairs, rtol=1e-4)
+
+    def test_random_symbols_are_few_where_scans_run_to_their_end(self) -> None:
+        """Twenty scans of 10 batches of 12: 0.5 x 12 x 10 random symbols each, or a quarter."""
+
+        def n_random(n_scanned: int) -> float:
+            ranker = taught(random_share=0.5)
+            for _ in range(30):
+                ranker.fold(**closed(n_scanned=n_scanned, n_total=120))
+            counts = []
+            for seed in range(20):
+                scan = open_scan(ranker, seed=seed)
+                counts.append(sum(scan.select(12).is_random.sum() for _ in range(10)))
+            return float(np.mean(counts))
+
+        assert n_random(100) == 60.0
+        assert n_random(120) == pytest.approx(15.0, abs=1.0)
 
     def test_todays_pattern_lifts_the_sector_that_pays(self) -> None:
         """Two sectors alike in every score: the one that pays in the first batch rises."""

@@ -76,3 +76,19 @@ def test_shadow_says_what_it_would_have_found() -> None:
     assert "no prioritised scans yet" in text
     assert "would have found 3.0 more hits early per scan (3.0 to 3.0, 10 scans)" in text
     assert "1 scans ended before 10% of their symbols were scanned and are left out" in text
+
+
+def test_no_lift_is_claimed_for_an_order_that_stood_in() -> None:
+    store = store_from_url("memory://")
+    for number in range(40):
+        mode = "on" if number % 2 else "shadow"
+        closed(store, number, mode, 0.5, 4 if mode == "on" else 2, 5)
+    assert compare(store, "t").lift == pytest.approx(2.0)
+    header: dict[str, Json] = {
+        "scan_time": 40.0, "mode": "on", "rollout": 0.5, "found_early": 4,
+        "fallback": "last rating first",
+    }  # fmt: skip
+    store.append_event("t", "s40", "close", header=header, arrays={})
+    found = compare(store, "t")
+    assert (found.n_fallback, np.isnan(found.lift)) == (1, True)
+    assert "no lift: in 1 prioritised scans another order stood in" in str(found)

@@ -27,7 +27,7 @@ STATUS = LiveStatus(
     tiers={"high": TierCount(700, 883), "medium": TierCount(1500, 90), "low": TierCount(1980, 131)},
     weights={name: LiveWeight(0.25, 0.3, 0.2, 0.4) for name in ("historical", "market", "x", "y")},
     next=tuple(
-        NextUp(f"N{i}", 99.0 - i, "high", 0.8, i == 0, REASONS, 0.3) for i in range(20)
+        NextUp(f"N{i}", 99.0 - i, "high", 0.8, i == 0, REASONS, 0.3, -3.0) for i in range(20)
     ),
     newest_hits=tuple(
         LiveHit(f"SYM{i}", 20.0 - i / 7, "Long" if i % 3 else None, 1240 - 7 * i, 1020.0, i == 4)
@@ -38,7 +38,7 @@ NARROW_NAMES = replace(
     STATUS,
     ruleset="r" * 64,
     newest_hits=(LiveHit("株" * 64, 1e12, "x" * 200, 10**6, 1020.0, True),) * 50,
-    next=(NextUp("W" * 64, 99.0, "high", 0.8, True, REASONS, 0.3),) * 20,
+    next=(NextUp("W" * 64, 99.0, "high", 0.8, True, REASONS, 0.3, -3.0),) * 20,
 )
 
 
@@ -102,7 +102,7 @@ def test_nothing_in_a_note_steers_the_terminal() -> None:
         STATUS, ruleset=evil, scan_id=evil, stopped=evil, hit_rule=evil,
         weights={evil: LiveWeight(0.1, 0.2, 0.1, 0.3)},
         newest_hits=(LiveHit(evil, 1.0, evil, 1, 1020.0, False),),
-        next=(NextUp(evil, 99.0, "high", 0.8, False, {evil: Reason(1.0, 1.0)}, 0.0),),
+        next=(NextUp(evil, 99.0, "high", 0.8, False, {evil: Reason(1.0, 1.0)}, 0.0, 0.0),),
     )  # fmt: skip
     text = "\n".join([*drawn(status, 160, 40, evil), line_text(status), because(status.next[0])])
     assert "\x1b" not in text

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
 
 import numpy as np
@@ -476,3 +478,20 @@ def test_a_run_beside_symbols_that_its_program_holds_ends(how: str, pool: Execut
         scan.run(rating, executor=pool if how == "threads" else None, batch_size=50)
     assert scan.summary.n_scanned == len(SYMBOLS) - 30
     held.close()
+
+
+def dies(symbol: str) -> float:
+    """Evaluate all but one symbol, which ends the process as a crash of a library does."""
+    if symbol == "S7":
+        os._exit(1)
+    return 1.0
+
+
+def test_a_pool_whose_process_dies_names_what_it_evaluated() -> None:
+    ranker = SymbolRanker.open("memory://", ruleset="dies", seed=1)
+    with ProcessPoolExecutor(1) as pool:
+        scan = ranker.start_scan([f"S{i}" for i in range(10)])
+        with pytest.raises(BrokenProcessPool, match="died while it evaluated S7:"):
+            scan.run(dies, executor=pool, batch_size=1)
+    errors = [o.error for o in scan.outcomes.values() if o.error is not None]
+    assert any("died while it evaluated S7" in error for error in errors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,17 @@ class TestVerdict:
         assert sure.is_better
         assert sure.settings == FOUND
         assert sure.remarks()[-1] == "These are the settings that the search found."
+
+    def test_no_gain_on_defaults_that_fell_back(self) -> None:
+        sure = result([0.61] * N, [0.83] * N)
+        assert sure.held_out is not None
+        defaults = replace(sure.held_out.results[DEFAULTS], n_fallback=3)
+        results = {**sure.held_out.results, DEFAULTS: defaults}
+        broken = replace(sure, held_out=replace(sure.held_out, results=results))
+        assert broken.verdict.startswith("no gain can be claimed: in 3 of 40 later scans")
+        assert not broken.is_better
+        assert broken.settings == broken.defaults
+        assert broken.gain_table() is None
 
     def test_a_gain_that_may_be_luck_keeps_the_defaults(self) -> None:
         """Up by 10 points in weeks that alternate with weeks down by 8.8: +0.3, zero inside."""

@@ -1,0 +1,93 @@
+"""Everything that was learned of a ruleset, taken from one store to another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bandit.errors import InvalidInputError
+from bandit.stores import Entry, Store
+from bandit.stores.names import START, position_key
+
+
+def append_all(
+    store: Store, ruleset: str, entries: Iterable[Entry], scans: set[str]
+) -> tuple[int, dict[str, str]]:
+    """Append entries to a ruleset that is empty, or holds a part of them already.
+
+    Parameters
+    ----------
+    scans : set of str
+        Those that the entries are of.
+
+    Returns
+    -------
+    n_new : int
+    positions : dict of str to str
+        Where the entries that are new stand now, by their old positions.
+
+    Raises
+    ------
+    InvalidInputError
+        When the ruleset holds other scans: two histories cannot be merged.
+    """
+    for entry in store.read(ruleset):
+        if entry.scan_id not in scans:
+            raise InvalidInputError(
+                f"ruleset {ruleset!r} of {store.address} has a journal of its own (scan "
+                f"{entry.scan_id}); import into a ruleset name that is not in use"
+            )
+    positions = {}
+    for entry in entries:
+        if entry.kind == "report":
+            receipt = store.append_report(
+                ruleset, entry.scan_id, arms=entry.arms, header=entry.header, arrays=entry.arrays
+            )
+        else:
+            receipt = store.append_event(
+                ruleset, entry.scan_id, entry.kind, header=entry.header, arrays=entry.arrays
+            )
+        if receipt.position is not None:
+            positions[entry.position] = receipt.position
+    return len(positions), positions
+
+
+def copy_ruleset(source: Store, target: Store, ruleset: str) -> int:
+    """Copy journal and snapshot of a ruleset into a store that has none of that name.
+
+    Interrupted, it can be called again. Notes of scans under way are left behind.
+
+    Returns
+    -------
+    int
+        How many entries were copied.
+
+    Raises
+    ------
+    InvalidInputError
+        When the target has a ruleset of that name with other scans, or a snapshot of it.
+    StoreError
+        When the source cannot be read: repair it first.
+    """
+    if target.load_snapshot(ruleset) is not None:
+        raise InvalidInputError(
+            f"ruleset {ruleset!r} of {target.address} has learned already; copy into a store that "
+            "does not have it"
+        )
+    snapshot = source.load_snapshot(ruleset)
+    scans = {entry.scan_id for entry in source.read(ruleset)}
+    n_new, positions = append_all(target, ruleset, source.read(ruleset), scans)
+    if snapshot is not None:
+        covered = [
+            new for old, new in positions.items()
+            if position_key(old) <= position_key(snapshot.position)
+        ]  # fmt: skip
+        position = covered[-1] if covered else START
+        header = dict(snapshot.header)
+        is_whole = source.stats(ruleset).trimmed_position == START
+        if header.get("fold_since", START) != START or not is_whole:
+            # What came before is in the snapshot only, or was folded otherwise.
+            header["fold_since"] = position if position != START else "0-1"
+        target.save_snapshot(
+            ruleset, header=header, arrays=snapshot.arrays, position=position, expected_version=0
+        )
+    return n_new
