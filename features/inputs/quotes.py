@@ -102,10 +102,9 @@ class Quotes:
         """
         if session is not None:
             as_kind(session, "session", Session, "a Session, such as Session(tz='Europe/London')")
-        if time is not None:
-            if not isinstance(time, datetime) or time.tzinfo is None:
-                expected = "a datetime with its zone"
-                raise refusal(time, "time", expected, InvalidQuotesError)
+        if time is not None and (not isinstance(time, datetime) or time.tzinfo is None):
+            expected = "a datetime with its zone"
+            raise refusal(time, "time", expected, InvalidQuotesError)
         table, kind = quote_table(quotes)
         hours = session or (Session.around_the_clock() if kind == "rolling" else Session())
         if "time" not in table:
