@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -208,6 +208,7 @@ class SymbolRanker:
         symbols: Sequence[str],
         *,
         bars: Bars | pd.DataFrame | None = None,
+        quotes: object | None = None,
         events: Events | None = None,
         as_of: object | None = None,
         sectors: Mapping[str, str] | None = None,
@@ -231,6 +232,10 @@ class SymbolRanker:
         bars : Bars or DataFrame, optional
             Market history; by default the bars that came with earlier results (`Outcome.bars`).
             Without any, only the track record and the scanner's own numbers order the symbols.
+        quotes : Quotes, or what `features.inputs.quotes.Quotes.read` takes, optional
+            What the whole market shows just now, beside `bars`: last prices and volume so far, as
+            vendors give them in one call. The order then knows today too; see also
+            `Scan.refresh`.
         events : Events, optional
             Earnings, rating changes and news.
         as_of : date, optional
@@ -309,7 +314,7 @@ class SymbolRanker:
                 if opened is not None and origin is None:
                     choice = _mode_of(opened, scan_id, choice)
             live, failure, share, kept = None, None, None, None
-            worked, coverage = None, None
+            worked, again, coverage = None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
                     "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
@@ -320,12 +325,14 @@ class SymbolRanker:
                 share = WorkerLeases(self.store, self.ruleset, scan_id, name, lease_s)
             if choice.mode != "off":
                 inputs: ScanInputs = {
-                    "bars": bars, "events": events, "as_of": as_of, "sectors": sectors,
-                    "context": context, "loadings": loadings, "max_age": max_age,
+                    "bars": _as_bars(bars), "quotes": quotes, "events": events, "as_of": as_of,
+                    "sectors": sectors, "context": context, "loadings": loadings,
+                    "max_age": max_age,
                 }  # fmt: skip
                 try:
                     self.learned.refresh()
                     inputs = self._with_kept_bars(inputs, scan_time)
+                    again = partial(self._facts_again, names, inputs)
                     market = self._facts(names, now, **inputs)
                     coverage = None if bars is None else market.coverage
                     settle_left_scans(self.learned, scan_id)
@@ -346,7 +353,8 @@ class SymbolRanker:
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,
-                worked_before=worked, bars=self.kept_bars, coverage=_say(coverage, note),
+                worked_before=worked, bars=self.kept_bars, facts_again=again,
+                coverage=_say(coverage, note),
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -358,8 +366,8 @@ class SymbolRanker:
     ) -> tuple[str, ...]:
         """Return `symbols` in order of promise, for loops that only want an order.
 
-        Nothing is learned or stored. Takes `bars`, `events`, `as_of`, `sectors`, `context`,
-        `loadings` and `now` as `start_scan` does.
+        Nothing is learned or stored. Takes `bars`, `quotes`, `events`, `as_of`, `sectors`,
+        `context`, `loadings` and `now` as `start_scan` does.
         """
         names, note = clean_universe(symbols)
         _refuse_misaligned(note, inputs.get("context"), inputs.get("loadings"))
@@ -458,6 +466,14 @@ class SymbolRanker:
         is_unknown[is_unknown] = np.isnan(facts.values[:, is_unknown]).all(axis=0)
         met.update(name for name, gone in zip(facts.names, is_unknown, strict=True) if not gone)
         return facts.only(met)
+
+    def _facts_again(
+        self, names: tuple[str, ...], given: ScanInputs, now: datetime | None,
+        **inputs: Unpack[ScanInputs],
+    ) -> MarketFacts:  # fmt: skip
+        """Return market facts with some inputs replaced; quotes of before are not used again."""
+        merged: ScanInputs = {**given, "quotes": None, **inputs}
+        return self._facts(names, now, **merged)
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
@@ -577,6 +593,13 @@ def _as_store(store: Store, name: str) -> Store:
     if isinstance(store, type) or not callable(getattr(store, "append_report", None)):
         raise refusal(store, name, "the address of a store, such as 'redis://host', or a store")
     return store
+
+
+def _as_bars(bars: Bars | pd.DataFrame | None) -> Bars | None:
+    """Return bars brought into shape, once for a scan and all its refreshes."""
+    from features.inputs.bars import Bars
+
+    return bars if bars is None or isinstance(bars, Bars) else Bars.from_frame(bars)
 
 
 def _surviving(store: Store) -> Store:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from features.errors import InvalidBarsError
 from features.inputs.calendars import ALWAYS_OPEN, calendar_labels, is_weekend
 from features.inputs.days import Stamps
+from features.inputs.hours import EXCHANGES, early_close
 from features.inputs.layouts import tidy
-from features.inputs.sessions import EXCHANGES, early_close
 from features.inputs.tables import FIELDS, OnBad, Rows
 
 log = logging.getLogger("scanrank")

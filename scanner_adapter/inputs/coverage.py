@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from features.inputs.bars import Bars
 from features.inputs.calendars import Calendars, last_bars
-from features.inputs.sessions import is_unfinished, session_end
+from features.inputs.hours import is_unfinished, session_end
 from features.inputs.tables import FIELDS
 from scanner_adapter.errors import InvalidContextError
 

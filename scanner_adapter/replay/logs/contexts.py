@@ -32,6 +32,7 @@ class Contexts:
         0 to 100, NaN = unknown; row t uses nothing after day t.
     sectors : mapping of symbol to sector
     cache : DiskCache or None
+    events : Events or None
     """
 
     bars: Bars
@@ -39,6 +40,7 @@ class Contexts:
     sub_scores: NDArray[np.float32]
     sectors: Mapping[str, str]
     cache: DiskCache | None
+    events: Events | None = None
 
     @classmethod
     def compute(
@@ -70,7 +72,9 @@ class Contexts:
             if cache is not None:
                 cache.write("names", names)
                 cache.write("sub_scores", values)
-        return cls(bars, tuple(map(str, names)), np.asarray(values, np.float32), sectors, cache)
+        return cls(
+            bars, tuple(map(str, names)), np.asarray(values, np.float32), sectors, cache, events
+        )
 
     def loadings(self, day: int) -> Loadings:
         """Similarity loadings of all symbols as of one day, from the cache where it has them."""

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from features import Bars
-from features.inputs.sessions import is_unfinished
+from features.inputs.hours import is_unfinished
 from scanner_adapter import SymbolRanker
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.inputs.bars import scannable
