@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -206,6 +206,7 @@ class SymbolRanker:
         symbols: Sequence[str],
         *,
         bars: Bars | pd.DataFrame | None = None,
+        quotes: object | None = None,
         events: Events | None = None,
         as_of: object | None = None,
         sectors: Mapping[str, str] | None = None,
@@ -227,6 +228,10 @@ class SymbolRanker:
         bars : Bars or DataFrame, optional
             Market history; by default the bars that came with earlier results (`Outcome.bars`).
             Without any, only the track record and the scanner's own numbers order the symbols.
+        quotes : Quotes, or what `features.inputs.quotes.Quotes.read` takes, optional
+            What the whole market shows just now, beside `bars`: last prices and volume so far, as
+            vendors give them in one call. The order then knows today too; see also
+            `Scan.refresh`.
         events : Events, optional
             Earnings, rating changes and news.
         as_of : date, optional
@@ -300,7 +305,7 @@ class SymbolRanker:
                 opened = self.learned.opening_of(scan_id)
                 if opened is not None and origin is None:
                     choice = mode_of(opened, scan_id, choice)
-            live, failure, share, kept, worked = None, None, None, None, None
+            live, failure, share, kept, worked, again = None, None, None, None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
                     "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
@@ -311,13 +316,14 @@ class SymbolRanker:
                 share = WorkerLeases(self.store, self.ruleset, scan_id, name, lease_s)
             if choice.mode != "off":
                 inputs: ScanInputs = {
-                    "bars": bars, "events": events, "as_of": as_of, "sectors": sectors,
-                    "context": context, "loadings": loadings,
+                    "bars": _as_bars(bars), "quotes": quotes, "events": events, "as_of": as_of,
+                    "sectors": sectors, "context": context, "loadings": loadings,
                 }  # fmt: skip
                 try:
                     self.learned.refresh()
                     inputs = self._with_kept_bars(inputs, scan_time)
-                    market = self._facts(names, **inputs)
+                    again = partial(self._facts_again, names, inputs)
+                    market = self._facts(names, now, **inputs)
                     settle_left_scans(self.learned, scan_id)
                     live, kept, worked = self._open(
                         scan_id, names, market, scan_time, mode=choice, origin=origin,
@@ -336,7 +342,7 @@ class SymbolRanker:
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,
-                worked_before=worked, bars=self.kept_bars,
+                worked_before=worked, bars=self.kept_bars, facts_again=again,
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -348,8 +354,8 @@ class SymbolRanker:
     ) -> tuple[str, ...]:
         """Return `symbols` in order of promise, for loops that only want an order.
 
-        Nothing is learned or stored. Takes `bars`, `events`, `as_of`, `sectors`, `context`,
-        `loadings` and `now` as `start_scan` does.
+        Nothing is learned or stored. Takes `bars`, `quotes`, `events`, `as_of`, `sectors`,
+        `context`, `loadings` and `now` as `start_scan` does.
         """
         names = as_arms(symbols)
         scan_time = _scan_time(now)
@@ -357,7 +363,7 @@ class SymbolRanker:
             if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
                 return names
             try:
-                facts = self._facts(names, **self._with_kept_bars(inputs, scan_time))
+                facts = self._facts(names, now, **self._with_kept_bars(inputs, scan_time))
                 live, _, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
@@ -431,19 +437,29 @@ class SymbolRanker:
         bars = self.kept_bars.known_by(day)
         return inputs if bars is None else {**inputs, "bars": bars, "as_of": None}
 
-    def _facts(self, names: tuple[str, ...], **inputs: Unpack[ScanInputs]) -> MarketFacts:
+    def _facts(
+        self, names: tuple[str, ...], now: datetime | None, **inputs: Unpack[ScanInputs]
+    ) -> MarketFacts:
         """Return market facts without the sub-scores that nobody has had yet.
 
         Where no events are given, a tenth of the columns would be unknown for ever.
         """
         from scanner_adapter.inputs.context import market_facts
 
-        facts = market_facts(names, **inputs)
+        facts = market_facts(names, now=now, **inputs)
         met = set(self.learned.ranker.columns)
         is_unknown = np.isnan(facts.values[0])  # nearly always, the first symbol tells
         is_unknown[is_unknown] = np.isnan(facts.values[:, is_unknown]).all(axis=0)
         met.update(name for name, gone in zip(facts.names, is_unknown, strict=True) if not gone)
         return facts.only(met)
+
+    def _facts_again(
+        self, names: tuple[str, ...], given: ScanInputs, now: datetime | None,
+        **inputs: Unpack[ScanInputs],
+    ) -> MarketFacts:  # fmt: skip
+        """Return market facts with some inputs replaced; quotes of before are not used again."""
+        merged: ScanInputs = {**given, "quotes": None, **inputs}
+        return self._facts(names, now, **merged)
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
@@ -564,6 +580,13 @@ def _as_store(store: Store, name: str) -> Store:
     if isinstance(store, type) or not callable(getattr(store, "append_report", None)):
         raise refusal(store, name, "the address of a store, such as 'redis://host', or a store")
     return store
+
+
+def _as_bars(bars: Bars | pd.DataFrame | None) -> Bars | None:
+    """Return bars brought into shape, once for a scan and all its refreshes."""
+    from features.inputs.bars import Bars
+
+    return bars if bars is None or isinstance(bars, Bars) else Bars.from_frame(bars)
 
 
 def _surviving(store: Store) -> Store:

@@ -94,6 +94,22 @@ SameDay = Annotated[
         help="Whether features see the scan's own day, or end on the trading day before.",
     ),
 ]
+KnownAt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Features also see quotes of the scan's own day by this time, such as 10:00, open or "
+        "close; several, as 10:00,14:00, take turns.",
+    ),
+]
+MinuteBars = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="One-minute bars that --known-at takes its quotes from; else they are made of the "
+        "daily bars.",
+    ),
+]
 Warmup = Annotated[
     int | None,
     typer.Option(

@@ -7,9 +7,10 @@ record that the ranker keeps; here they meet.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import compress
 from typing import TypedDict
 
@@ -25,10 +26,15 @@ from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
 from features.inputs.bars import Bars
 from features.inputs.days import as_day
 from features.inputs.events import Events
+from features.inputs.quotes import Quotes
+from features.inputs.sessions import Session
 from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
+from features.today import TodayScores, today_scores
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.inputs.loadings import half_precision
+
+log = logging.getLogger("scanrank")
 
 # Columns worth more together than apart, such as a new high on high volume: what breaks out, how
 # far it ran, how stretched it is, and what the scanner said last.
@@ -103,6 +109,7 @@ class ScanInputs(TypedDict, total=False):
     """What a scan may be told about its symbols; the keywords that `market_facts` explains."""
 
     bars: Bars | pd.DataFrame | None
+    quotes: object | None
     events: Events | None
     as_of: object | None
     sectors: Mapping[str, str] | None
@@ -124,11 +131,13 @@ def market_facts(
     symbols: Sequence[str],
     *,
     bars: Bars | pd.DataFrame | None = None,
+    quotes: object | None = None,
     events: Events | None = None,
     as_of: object | None = None,
     sectors: Mapping[str, str] | None = None,
     context: pd.DataFrame | tuple[Sequence[str], NDArray[np.floating]] | None = None,
     loadings: Loadings | None = None,
+    now: datetime | None = None,
 ) -> MarketFacts:
     """Bring bars, or ready-made sub-scores, into the order of `symbols`.
 
@@ -136,12 +145,18 @@ def market_facts(
     ----------
     bars : Bars or DataFrame, optional
         Days after `as_of` are not read. Symbols without bars are unknown.
+    quotes : Quotes, or what `Quotes.read` takes, optional
+        What the market shows now, beside `bars`: today's bar is made from them. Those that are
+        stale, or of a closed market, are left out, counted and said.
     as_of : date, optional
-        Last day that may be seen; the last day of the bars by default.
+        Last day of the bars that may be seen; their last day by default, and with quotes the day
+        before that of the session.
     context : DataFrame indexed by symbol, or (names, array in the order of `symbols`), optional
         Ready-made sub-scores instead of bars.
     loadings : Loadings, optional
         Ready-made similarity loadings in the order of `symbols`.
+    now : datetime, optional
+        The moment as of which quotes count; by default the clock.
 
     Raises
     ------
@@ -149,9 +164,15 @@ def market_facts(
         When both bars and context are given, or shapes do not fit.
     InvalidBarsError
         From `features`, for bars that cannot be used.
+    InvalidQuotesError
+        For quotes in a shape that nothing reads.
     """
     if bars is not None and context is not None:
         raise InvalidContextError("give either bars or a ready-made context, not both")
+    if quotes is not None and bars is None:
+        raise InvalidContextError(
+            "quotes say what changed since the bars; give bars=... of the days before with them"
+        )
     if events is not None:
         as_kind(events, "events", Events, "Events, such as Events.from_frames(earnings=frame)")
     if sectors is not None:
@@ -169,13 +190,18 @@ def market_facts(
     elif bars is not None:
         known = bars if isinstance(bars, Bars) else Bars.from_frame(bars)
         day = known.dates[-1] if as_of is None else as_of
-        seen = str(known.until(day).dates[-1])
+        past = known.until(day)
         place = {symbol: i for i, symbol in enumerate(known.symbols)}
         at = np.array([place.get(symbol, -1) for symbol in symbols], np.intp)
-        scores = factor_scores(known, as_of=day, events=events)
-        is_market = [not name.startswith("historical.") for name in scores.names]
-        names = tuple(np.array(scores.names)[is_market])
-        values = _take(scores.values[:, is_market], at)
+        today = None if quotes is None else _today(past, quotes, now, events)
+        if today is None:
+            scores = factor_scores(past, as_of=day, events=events)
+            is_market = [not name.startswith("historical.") for name in scores.names]
+            names = tuple(np.array(scores.names)[is_market])
+            values, seen = _take(scores.values[:, is_market], at), str(past.dates[-1])
+        else:
+            names, values, seen = today.names, _take(today.values, at), str(today.day)
+            day = past.dates[past.dates < today.day][-1]
         if loadings is None:
             every = similarity_loadings(known, as_of=day, sectors=sectors)
             loadings = Loadings(every.names, np.nan_to_num(_take(every.values, at)))
@@ -256,6 +282,45 @@ def seed_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
     if total <= 0.0:
         raise InvalidContextError("all factor weights are zero; give at least one a weight")
     return {f"factor.{name}": given.get(name, 0.0) / total for name in FACTORS}
+
+
+def renewed_context(
+    ranker: Belief, columns: Sequence[str], context: NDArray[np.floating], facts: MarketFacts
+) -> NDArray[np.floating]:
+    """Return a scan's context (n_symbols, n_columns) with what the market says put in anew.
+
+    History and the scanner's own rows stay; facts that are none of the columns are left out.
+    """
+    renewed = context.copy()
+    place = {name: k for k, name in enumerate(columns)}
+    known = [name in place for name in facts.names]
+    renewed[:, [place[name] for name in compress(facts.names, known)]] = facts.values[:, known]
+    subs = [k for k, name in enumerate(columns) if name.partition(".")[0] in FACTORS]
+    weights = {name: ranker.settings.seed_weights[f"factor.{name}"] for name in FACTORS}
+    at = [place[name] for name in FACTOR_COLUMNS]
+    sub_names = [columns[k] for k in subs]
+    for start in range(0, len(renewed), _CHUNK):
+        part = renewed[start : start + _CHUNK]
+        part[:, at], _ = combine(part[:, subs], sub_names, weights)
+    return renewed
+
+
+def _today(
+    past: Bars, quotes: object, now: datetime | None, events: Events | None
+) -> TodayScores | None:
+    """Return today's sub-scores, None where no quote can be used; says what was left out."""
+    moment = datetime.now(UTC) if now is None else now
+    read = (
+        quotes
+        if isinstance(quotes, Quotes)
+        else Quotes.read(quotes, time=moment, session=Session.of_days(past.dates))
+    )
+    today = today_scores(past, read, now=moment, events=events, is_clock=now is None)
+    for note in read.at(moment, is_clock=now is None).notes if today is None else today.used.notes:
+        log.warning("quotes: %s", note)
+    if today is None:
+        log.warning("quotes: none can be used; the order knows what the bars know")
+    return today
 
 
 def _ready_made(

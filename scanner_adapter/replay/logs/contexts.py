@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -35,6 +36,7 @@ class Contexts:
         0 to 100, NaN = unknown; row t uses nothing after day t.
     sectors : mapping of symbol to sector
     cache : DiskCache or None
+    event_frames : EventFrames or None
     """
 
     bars: Bars
@@ -42,6 +44,12 @@ class Contexts:
     sub_scores: NDArray[np.float32]
     sectors: Mapping[str, str]
     cache: DiskCache | None
+    event_frames: EventFrames | None = None
+
+    @cached_property
+    def events(self) -> Events | None:
+        """The events that went in."""
+        return Events.from_frames(**self.event_frames) if self.event_frames else None
 
     @classmethod
     def compute(
@@ -74,7 +82,9 @@ class Contexts:
             if cache is not None:
                 cache.write("names", names)
                 cache.write("sub_scores", values)
-        return cls(bars, tuple(map(str, names)), np.asarray(values, np.float32), sectors, cache)
+        return cls(
+            bars, tuple(map(str, names)), np.asarray(values, np.float32), sectors, cache, events
+        )
 
     def loadings(self, day: int) -> Loadings:
         """Similarity loadings of all symbols as of one day, from the cache where it has them."""
