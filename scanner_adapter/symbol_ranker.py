@@ -275,6 +275,7 @@ class SymbolRanker:
             For an empty universe, or inputs that do not fit, be it to each other
             or to the scan that is joined; nothing is stored.
         """
+        from scanner_adapter.scan.joining import mode_of
         from scanner_adapter.scan.scan import Scan
         from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases
@@ -312,7 +313,7 @@ class SymbolRanker:
             if known_id is not None and choice.mode != "off":
                 opened = self.learned.opening_of(scan_id)
                 if opened is not None and origin is None:
-                    choice = _mode_of(opened, scan_id, choice)
+                    choice = mode_of(opened, scan_id, choice)
             live, failure, share, kept = None, None, None, None
             worked, again, coverage = None, None, None
             if shared and choice.mode == "off":
@@ -491,6 +492,7 @@ class SymbolRanker:
         from bandit.choice.open_scan import OpenScan
         from scanner_adapter.inputs.context import scan_context
         from scanner_adapter.inputs.loadings import LoadingCodec
+        from scanner_adapter.scan.joining import check_joins
         from scanner_adapter.state.provenance import market_names, opening_note
 
         if not self.similarity:
@@ -518,13 +520,13 @@ class SymbolRanker:
             if kept is not None:
                 header |= opening_note(rng, self.learned.settings, names, facts, kept)
             if opened is not None:
-                _check_joins(scan_id, opened, header)
+                check_joins(scan_id, opened, header)
             _warn_of_going_back(self.learned, facts.as_of, scan_time)
             receipt = self.learned.event(scan_id, "open", header)
             if opened is None and not receipt.accepted.all():  # another worker was faster
                 opened = self.learned.opening_of(scan_id)
                 if opened is not None:
-                    _check_joins(scan_id, opened, header)
+                    check_joins(scan_id, opened, header)
         live = OpenScan.open(self.learned.ranker,
             scan_id, names, values, columns, rng=rng,
             loadings=facts.loadings, blocks=facts.blocks,
@@ -619,41 +621,6 @@ def _rival_values(belief: Belief, view: TrackView) -> tuple[NDArray[np.float64],
     if "rating" in columns:
         rating = view.rows[:, columns.index("rating")].astype(np.float64)
     return rating, view.last_reward
-
-
-def _mode_of(opened: Mapping[str, Any], scan_id: str, mine: ModeChoice) -> ModeChoice:
-    """Return the mode of the scan that is joined: a scan has one."""
-    theirs = ModeChoice(check_mode(opened["mode"]), opened.get("rollout"))
-    if theirs.mode != mine.mode:
-        log.warning(
-            "scan %s was opened in mode %s and goes on in it; this worker's own would have been %s",
-            scan_id, theirs.mode, mine.mode,
-        )  # fmt: skip
-    return theirs
-
-
-def _check_joins(scan_id: str, opened: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
-    """Refuse to join a scan that rests on something else, and say what may differ and does."""
-    from scanner_adapter.state.provenance import disagreement
-
-    if "settings" not in opened or "settings" not in mine:
-        return  # nothing is journaled
-    why = disagreement(opened, mine)
-    if why is not None:
-        raise InvalidContextError(
-            f"scan {scan_id} was opened with {why}: give what it was opened with, or another "
-            "scan_id"
-        )
-    if opened["digest"] != mine["digest"]:
-        log.warning(
-            "scan %s was opened with other facts (as of %s, here %s): bars, events or sectors "
-            "differ; each worker ranks by its own", scan_id, opened["as_of"], mine["as_of"],
-        )  # fmt: skip
-    if opened["scanrank"] != mine["scanrank"]:
-        log.warning(
-            "scan %s was opened by scanrank %s, this is %s; both learn alike",
-            scan_id, opened["scanrank"], mine["scanrank"],
-        )  # fmt: skip
 
 
 def _warn_of_going_back(learned: LearnedState, as_of: str | None, scan_time: float) -> None:
