@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -12,8 +17,11 @@ from numpy.typing import NDArray
 
 from bandit.rewards import Signal, TopShare
 from features.inputs.bars import Bars
-from features.inputs.tables import FIELDS
+from features.inputs.quotes import Quotes
+from features.inputs.tables import FIELDS, read_table
+from scanner_adapter.inputs.events import read_events
 from scanner_adapter.replay.logs.contexts import Contexts
+from scanner_adapter.replay.logs.known_at import KnownAtLog
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 from scanner_adapter.replay.logs.scans import ReplayLog
 from scanner_adapter.scanners.rules import RULES, Series
@@ -45,16 +53,49 @@ def data_folder() -> Path:
 def contexts() -> Contexts:
     """Sub-scores of the market data, with all event tables and sectors."""
     folder = data_folder()
-    sectors = pd.read_csv(folder / "sectors.csv").dropna(subset="sector")
+    sectors = read_table(folder / "sectors.csv").dropna(subset="sector")
     return Contexts.compute(
         Bars.read(folder / "ohlcv.parquet"),
-        events={
-            "earnings": pd.read_parquet(folder / "earnings.parquet"),
-            "ratings": pd.read_parquet(folder / "ratings.parquet"),
-            "news": pd.read_parquet(folder / "news_counts.parquet"),
-        },
+        events=read_events(
+            [folder / f"{name}.parquet" for name in ("earnings", "ratings", "news_counts")]
+        ),
         sectors=dict(zip(sectors["symbol"], sectors["sector"], strict=True)),
     )
+
+
+@dataclass(frozen=True)
+class KnownBy:
+    """Quotes of `known_by.py`, which lies beside the data and is used as it is."""
+
+    seed: int = 1
+
+    def __call__(self, bars: Bars, row: int, now: datetime) -> Quotes:
+        """See `scanner_adapter.replay.logs.known_at.QuotesOf`."""
+        at = np.flatnonzero(bars.mask[row])
+        fields = {name: getattr(bars, name)[row, at] for name in FIELDS}
+        symbols = [bars.symbols[j] for j in at.tolist()]
+        day = pd.DataFrame({"date": str(bars.dates[row]), "symbol": symbols} | fields)
+        clock = now.astimezone(ZoneInfo("America/New_York")).strftime("%H:%M")
+        return Quotes.read(known_by().quotes(day, clock, self.seed))
+
+
+@lru_cache(maxsize=1)
+def known_by() -> ModuleType:
+    """The module `known_by.py` of the folder ``checks`` beside the data."""
+    path = data_folder().parent / "checks" / "known_by.py"
+    if not path.is_file():
+        raise MissingDataError(f"no {path}, which makes quotes of daily bars")
+    spec = spec_from_file_location("known_by", path)
+    if spec is None or spec.loader is None:
+        raise MissingDataError(f"{path} cannot be imported")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def known_at(log: ReplayLog, times: str) -> KnownAtLog:
+    """The same log, whose scans know their own day up to some time, see `known_by.py`."""
+    return KnownAtLog.of(log, times, quotes_of=KnownBy())
 
 
 def ratings_log() -> ReplayLog:

@@ -89,13 +89,30 @@ CASES = {
 }
 
 
+# Which time a scan knows its own day up to is part of a case's name: "full at 10:00", and with
+# several, which take turns, "full at 10:00,15:00".
+_AT = " at "
+
+
+def case_of(name: str) -> Case:
+    """Return the case of a name, of `CASES` or one of them with a time."""
+    plain, _, times = name.partition(_AT)
+    case = CASES[plain]
+    if not times:
+        return case
+    # What was asked for is asked of bars of the day before.
+    return replace(
+        case, load=lambda: _data.known_at(case.load(), times), in_10=math.nan, in_25=math.nan
+    )
+
+
 def run_case(name: str, orders: Sequence[str], n_scans: int, to: str, seed: int) -> ReplayReport:
     """Replay one case under the named orders.
 
     Parameters
     ----------
     name : str
-        Key of `CASES`.
+        See `case_of`.
     orders : sequence of str
         Out of `ALL_ORDERS`. The stop rule is left out where scans are stopped anyhow.
     n_scans : int
@@ -104,7 +121,7 @@ def run_case(name: str, orders: Sequence[str], n_scans: int, to: str, seed: int)
         Last day.
     seed : int
     """
-    case = CASES[name]
+    case = case_of(name)
     wanted = _orders_of(name, orders)
     return replay_case(
         case, lambda log: [make_order(order, log, seed) for order in wanted], n_scans, to
@@ -139,7 +156,7 @@ def joined_case(name: str, orders: Sequence[str], n_scans: int, to: str, seed: i
 
 
 def _part(name: str, order: str, n_scans: int, to: str, seed: int) -> Path:
-    case = CASES[name]
+    case = case_of(name)
     asked = {
         "case": name, "scans": n_scans, "to": to, "seed": seed, "batch": BATCH_SIZE,
         "budget": case.budget, "same_day": case.same_day, "cold": case.cold,
@@ -153,7 +170,7 @@ def _orders_of(name: str, orders: Sequence[str]) -> list[str]:
 
     It needs hits to count; a scan cut at a budget or an empty store cannot promise.
     """
-    case = CASES[name]
+    case = case_of(name)
     return [o for o in orders if o != UNTIL or (case.budget is None and not case.cold)]
 
 
@@ -294,8 +311,8 @@ def rows(name: str, report: ReplayReport) -> list[Row]:
     for row in report.rows:
         order = str(row["order"])
         row = {"case": name, **row}
-        row["target_10"] = _known(CASES[name].in_10)
-        row["target_25"] = _known(CASES[name].in_25)
+        row["target_10"] = _known(case_of(name).in_10)
+        row["target_25"] = _known(case_of(name).in_25)
         if held_out is not None:
             row["held_out_scans"] = len(held_out.dates)
             row["held_out_10"] = _known(held_out.interval(order, "recall_10").mean)
@@ -306,7 +323,7 @@ def rows(name: str, report: ReplayReport) -> list[Row]:
                 row[f"scanrank_ahead_{measure}"] = _known(ahead.mean)
                 row[f"scanrank_ahead_{measure}_low"] = _known(ahead.low)
                 row[f"scanrank_ahead_{measure}_high"] = _known(ahead.high)
-        if CASES[name].cold:
+        if case_of(name).cold:
             row.update(beginning(report, order))
         if order == UNTIL:
             row.update({f"stop_{key}": value for key, value in (stopping(report) or {}).items()})
@@ -316,7 +333,7 @@ def rows(name: str, report: ReplayReport) -> list[Row]:
 
 def table(name: str, report: ReplayReport) -> Table:
     """One case for people; 80 columns."""
-    case, held_out = CASES[name], _held_out(report)
+    case, held_out = case_of(name), _held_out(report)
     shown = Table(
         title=f"{name} · {len(report.dates)} scans, {report.dates.min()} to {report.dates.max()}",
         title_justify="left",
@@ -361,7 +378,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=",".join(DEFAULT_ORDERS),
         help=f"'all', or some of: {', '.join(ALL_ORDERS)}".replace("%", "%%"),
     )
+    parser.add_argument(
+        "--known-at",
+        metavar="TIME",
+        nargs="+",
+        help="scans know their own day up to this time (open, 10:00, close), one table a time; "
+        "times joined by commas take turns",
+    )
     parser.add_argument("--scans", type=int, default=_data.N_SCANS, help="warm-up included")
+    parser.add_argument(
+        "--to", help="last day; by default that of the data, or of the development part"
+    )
     parser.add_argument(
         "--development", action="store_true", help=f"only scans up to {_data.DEVELOPMENT_END}"
     )
@@ -375,11 +402,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     orders = ALL_ORDERS if chosen.orders == "all" else tuple(chosen.orders.split(","))
     if unknown := [order for order in orders if order not in ALL_ORDERS]:
         parser.error(f"unknown order {unknown[0]!r}; known are {', '.join(ALL_ORDERS)}")
+    if chosen.known_at:
+        chosen.case = [f"{case}{_AT}{time}" for case in chosen.case for time in chosen.known_at]
     # One thread per process: the arrays are small, and two processes on two cores would fight.
     # Only processes that start afresh read this, hence "spawn" below.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     _data.contexts()  # fill the disk cache once, before processes share it
-    to = _data.DEVELOPMENT_END if chosen.development else _data.PERIOD_END
+    to = chosen.to or (_data.DEVELOPMENT_END if chosen.development else _data.PERIOD_END)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     all_rows: list[Row] = []
     with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
@@ -417,7 +446,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report = joined_case(name, done, *how)
             all_rows += rows(name, report)
             console.print(table(name, report), "")
-            if CASES[name].cold:
+            if case_of(name).cold:
                 console.print(beginnings(name, report), "")
             if chosen.json is not None:  # after each case: a long run that ends early keeps them
                 chosen.json.write_text(json.dumps(all_rows, indent=2, allow_nan=False) + "\n")

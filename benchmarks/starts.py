@@ -31,6 +31,7 @@ from bandit.rewards import TopShare
 from benchmarks import _data
 from benchmarks._data import RATING
 from features.inputs.bars import Bars
+from features.inputs.events import Events
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.replay import Configuration, Order, Ranked, replay
 from scanner_adapter.replay.logs.bundled import bundled_log
@@ -90,9 +91,8 @@ def _contexts(market: str) -> Contexts:
         )
     n_symbols = 5_000 if market == "5000" else 1_000
     made = simulate(n_symbols, _HISTORY + SPREAD[market])
-    return Contexts.compute(
-        Bars.from_frame(made.bars), events={"earnings": made.earnings}, sectors=made.sectors
-    )
+    events = Events.from_frames(earnings=made.earnings)
+    return Contexts.compute(Bars.from_frame(made.bars), events=events, sectors=made.sectors)
 
 
 @lru_cache(maxsize=1)

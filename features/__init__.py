@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from features.errors import FeatureError as FeatureError
     from features.errors import InvalidBarsError as InvalidBarsError
     from features.errors import InvalidEventsError as InvalidEventsError
+    from features.errors import InvalidQuotesError as InvalidQuotesError
     from features.factors import DEFAULT_WEIGHTS as DEFAULT_WEIGHTS
     from features.factors import FACTORS as FACTORS
     from features.factors import SUB_SCORES as SUB_SCORES
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from features.inputs.bars import Bars as Bars
     from features.inputs.events import Events as Events
     from features.inputs.intraday import daily_bars as daily_bars
+    from features.inputs.quotes import Quotes as Quotes
+    from features.inputs.sessions import Session as Session
     from features.large.pieces import StoredFeatures as StoredFeatures
     from features.large.pieces import features_in_pieces as features_in_pieces
     from features.measures.historical import HISTORICAL as HISTORICAL
@@ -37,7 +40,12 @@ if TYPE_CHECKING:
 # Where each public name lives. It is imported when it is first asked for, so that the command line
 # and a program that needs one part of the package do not wait for all of it.
 _NAMES = {
-    "features.errors": ("FeatureError", "InvalidBarsError", "InvalidEventsError"),
+    "features.errors": (
+        "FeatureError",
+        "InvalidBarsError",
+        "InvalidEventsError",
+        "InvalidQuotesError",
+    ),
     "features.factors": (
         "DEFAULT_WEIGHTS",
         "FACTORS",
@@ -51,6 +59,8 @@ _NAMES = {
     "features.inputs.bars": ("Bars",),
     "features.inputs.events": ("Events",),
     "features.inputs.intraday": ("daily_bars",),
+    "features.inputs.quotes": ("Quotes",),
+    "features.inputs.sessions": ("Session",),
     "features.large.pieces": ("StoredFeatures", "features_in_pieces"),
     "features.measures.historical": ("HISTORICAL", "historical_sub_scores"),
     "features.report": ("FactorReport", "factor_report"),

@@ -13,3 +13,7 @@ class InvalidBarsError(FeatureError, ValueError):
 
 class InvalidEventsError(FeatureError, ValueError):
     """An event table was refused; the message names column, row and value, and the way out."""
+
+
+class InvalidQuotesError(FeatureError, ValueError):
+    """Quotes were refused; the message names symbol, column and value, and the way out."""

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from features.checks import as_array, as_kind, refusal
+from features.checks import as_kind, refusal
 from features.errors import FeatureError
 from features.inputs.bars import Bars
+from features.inputs.calendars import Calendars, Market, last_bars
 from features.inputs.days import as_day
 from features.inputs.events import Events
 from features.measures.blocks import blocks
@@ -113,7 +114,7 @@ def sub_score_panel(
     events: Events | None = None,
     *,
     dates: ArrayLike | None = None,
-    market: NDArray[np.float64] | None = None,
+    market: Market | None = None,
 ) -> Panel:
     """Return the market, fundamental and technical sub-scores of every day in one pass.
 
@@ -126,9 +127,8 @@ def sub_score_panel(
     events : Events, optional
     dates : array of datetime64[D], optional
         The days wanted, each a day of `bars`; all of them by default.
-    market : ndarray, shape (n_days of the bars,), optional
-        Log level of the whole market, where the bars are a piece of it, see
-        `features.measures.blocks.market_level`; by default that of the bars.
+    market : Market, optional
+        Level of the whole market, where the bars are a piece of it; by default that of the bars.
 
     Raises
     ------
@@ -139,9 +139,12 @@ def sub_score_panel(
     if events is not None:
         as_kind(events, "events", Events, "Events, such as Events.from_frames(earnings=frame)")
     if market is not None:
-        market = as_array(market, "market", f"an array of {len(bars.dates)} numbers")
-        if market.shape != bars.dates.shape:
-            raise FeatureError(f"market has shape {market.shape}; expected {bars.dates.shape}")
+        as_kind(market, "market", Market, "a Market")
+        if market.levels.shape[1] != len(bars.dates) or len(market.groups) != len(bars.symbols):
+            raise FeatureError(
+                f"market is of {market.levels.shape[1]} days and {len(market.groups)} symbols; "
+                f"expected {len(bars.dates)} and {len(bars.symbols)}"
+            )
     wanted = bars.dates if dates is None else _as_days(dates)
     rows = np.searchsorted(bars.dates, wanted)
     inside = rows < len(bars.dates)
@@ -184,6 +187,30 @@ def _score(z: NDArray[np.float64]) -> NDArray[np.float64]:
     return 100.0 * np.asarray(ndtr(z), dtype=np.float64)
 
 
+def last_scores(
+    bars: Bars, events: Events | None, market: Market, max_age: int = 0
+) -> NDArray[np.float32]:
+    """Return the sub-scores on the last day, (n_symbols, n_sub), of `PANEL_NAMES`.
+
+    A symbol without a bar on it has those of its own last bar, if that is at most `max_age` of its
+    own trading days old; what is not from bars is of the last day either way.
+    """
+    late = np.empty(0, np.intp)
+    rows = late
+    if max_age and not bars.mask[-1].all():
+        row, age = last_bars(bars.mask, market.groups, market.own)
+        late = np.flatnonzero((age > 0) & (age <= max_age))
+        rows = row[late]
+    wanted = np.unique([*rows, len(bars.dates) - 1])
+    panel = sub_score_panel(bars, events, dates=bars.dates[wanted], market=market)
+    today: NDArray[np.float32] = panel.values[-1]
+    if len(late):
+        is_from_bars = [not name.startswith("fundamental.") for name in PANEL_NAMES]
+        own = panel.values[np.searchsorted(wanted, rows), late]
+        today[late] = np.where(is_from_bars, own, today[late])
+    return today
+
+
 def factor_scores(
     bars: Bars,
     *,
@@ -191,6 +218,7 @@ def factor_scores(
     events: Events | None = None,
     track_record: Mapping[str, ArrayLike] | None = None,
     weights: Mapping[str, float] | None = None,
+    max_age: int = 0,
 ) -> FactorScores:
     """Return the factor scores of the universe on the last trading day up to `as_of`.
 
@@ -204,6 +232,9 @@ def factor_scores(
         See `historical.historical_sub_scores`; arrays in the order of `bars.symbols`.
     weights : mapping of factor to weight, optional
         `DEFAULT_WEIGHTS` by default.
+    max_age : int
+        A symbol without a bar on the last day has the scores of its own last bar, if that is at
+        most so many of its own trading days old.
 
     Raises
     ------
@@ -214,7 +245,8 @@ def factor_scores(
     """
     as_kind(bars, "bars", Bars, "Bars, such as Bars.from_frame(frame)")
     past = bars.until(as_day(as_of))
-    panel = sub_score_panel(past, events, dates=past.dates[-1:])
+    market = Calendars.of(past.symbols, past.dates, past.mask).market(past.close)
+    today = last_scores(past, events, market, max_age)
     n = len(past.symbols)
     if track_record is None:
         history = np.full((n, len(HISTORICAL)), np.nan, dtype=np.float32)
@@ -223,6 +255,6 @@ def factor_scores(
         if len(history) != n:
             raise FeatureError(f"the track record has {len(history)} symbols; expected {n}")
     names = (*HISTORICAL, *PANEL_NAMES)
-    values = np.concatenate([history, panel.values[0]], axis=1)
+    values = np.concatenate([history, today], axis=1)
     scores, composite = combine(values, names, weights)
     return FactorScores(past.symbols, names, values, scores, composite, past.dates[-1])

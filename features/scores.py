@@ -24,6 +24,8 @@ DEFAULT_WEIGHTS: dict[str, float] = {
     "technical": 0.10,
 }
 NEUTRAL = 50.0
+# What says how far other columns go, the same for every symbol: no part of any factor.
+CONDITIONS = ("market.session_done",)
 # Tiers by the percentile of the composite within the universe.
 _HIGH, _LOW = 70.0, 40.0
 
@@ -80,6 +82,7 @@ def combine(
     unknown = sorted(set(factor.tolist()) - set(FACTORS))
     if unknown:
         raise FeatureError(f"sub-scores of {unknown[0]!r}; expected factors {', '.join(FACTORS)}")
+    factor[[name in CONDITIONS for name in names]] = ""
     for k, name in enumerate(FACTORS):
         part = sub_scores[:, factor == name].astype(np.float64)
         known = ~np.isnan(part)

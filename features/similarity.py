@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from features.checks import as_count, as_kind
 from features.components import components
 from features.inputs.bars import Bars
+from features.inputs.calendars import LEAST_MARKET, Calendars
 
 # Symbols that a sector or an industry needs to get a column of its own.
 _LEAST_GROUP = 5
@@ -74,10 +76,20 @@ def similarity_loadings(
     as_count(n_components, "n_components", least=0)
     as_count(window, "window")
     past = bars.until(as_of)
+    calendars = Calendars.of(past.symbols, past.dates, past.mask)
+
+    def leading(group: int, rows: NDArray[np.intp], q: int) -> NDArray[np.floating]:
+        close = past.close[rows[0] : rows[-1] + 1]
+        if len(close) > len(rows):
+            close = past.close[rows]
+        if len(calendars.labels) > 1:
+            close = close[:, calendars.groups == group]
+        return components(close, q)
+
     return loadings_of(
         past.symbols,
-        past.dates,
-        lambda days, q: components(past.close[days], q),
+        calendars,
+        leading,
         sectors=sectors,
         industries=industries,
         n_components=n_components,
@@ -87,8 +99,8 @@ def similarity_loadings(
 
 def loadings_of(
     symbols: Sequence[str],
-    dates: NDArray[np.datetime64],
-    leading: Callable[[slice, int], NDArray[np.floating]],
+    calendars: Calendars,
+    leading: Callable[[int, NDArray[np.intp], int], NDArray[np.floating]],
     *,
     sectors: Mapping[str, str] | None = None,
     industries: Mapping[str, str] | None = None,
@@ -100,11 +112,45 @@ def loadings_of(
     Parameters
     ----------
     symbols : sequence of str, length n_symbols
-    dates : ndarray of datetime64[D], shape (n_days,)
+    calendars : Calendars
+        Of these symbols.
     leading : callable
-        Takes a slice of the days and a number q, and returns the loadings of the symbols on the
-        leading components of the returns of those days, shape (n_symbols, at most q).
+        Takes the number of a calendar, rows of its days and a number q, and returns the loadings
+        of its symbols on the leading components of the returns of those days, (n, at most q).
     """
+    kinds = {"sector": _groups(symbols, sectors), "industry": _groups(symbols, industries)}
+    names = [f"{kind}.{group}" for kind, (groups, _) in kinds.items() for group in groups]
+    parts = []
+
+    def days_of(number: int, rows: NDArray[np.intp]) -> Callable[[slice, int], NDArray[Any]]:
+        return lambda part, q: leading(number, rows[part], q)
+
+    for number, (label, columns, rows) in enumerate(calendars.members()):
+        is_alone = len(calendars.labels) == 1
+        if is_alone or len(columns) >= LEAST_MARKET:
+            found = _rotated(calendars.dates[rows], days_of(number, rows), n_components, window)
+            inner = "" if is_alone or not label else f"{label}."
+            names += [f"component.{inner}{k + 1}" for k in range(found.shape[1])]
+            parts.append((columns, found))
+    values = np.zeros((len(symbols), len(names)), np.float32)
+    # One column after the other: a million symbols in double precision would take 170 MB at once.
+    one_hots = (code == k for groups, code in kinds.values() for k in range(len(groups)))
+    everyone = np.arange(len(symbols))
+    components_ = ((columns, column) for columns, found in parts for column in found.T)
+    for j, (columns, column) in enumerate((*((everyone, one) for one in one_hots), *components_)):
+        exact = column.astype(np.float64)
+        size = np.sqrt(np.mean(exact**2))
+        values[columns, j] = exact / (size if size > 0 else 1.0)
+    return Loadings(tuple(names), values)
+
+
+def _rotated(
+    dates: NDArray[np.datetime64],
+    leading: Callable[[slice, int], NDArray[np.floating]],
+    n_components: int,
+    window: int,
+) -> NDArray[np.floating]:
+    """Return the components of the last days, turned towards those of the quarter before."""
     found = leading(slice(max(len(dates) - window - 1, 0), len(dates)), n_components + _SPARE)
     quarter = dates[-1].astype("datetime64[M]").astype(int) // 3 * 3
     n_before = int(np.searchsorted(dates, np.datetime64(int(quarter), "M")))
@@ -114,19 +160,7 @@ def loadings_of(
         anchor = leading(days, n_components).astype(np.float64)
         left, _, right = np.linalg.svd(found.T.astype(np.float64) @ anchor, full_matrices=False)
         found = found @ (left @ right)
-    found = found[:, :n_components]
-
-    kinds = {"sector": _groups(symbols, sectors), "industry": _groups(symbols, industries)}
-    names = [f"{kind}.{group}" for kind, (groups, _) in kinds.items() for group in groups]
-    names += [f"component.{k + 1}" for k in range(found.shape[1])]
-    one_hots = (code == k for groups, code in kinds.values() for k in range(len(groups)))
-    values = np.empty((len(symbols), len(names)), np.float32)
-    # One column after the other: a million symbols in double precision would take 170 MB at once.
-    for j, column in enumerate((*one_hots, *found.T)):
-        exact = column.astype(np.float64)
-        size = np.sqrt(np.mean(exact**2))
-        values[:, j] = exact / (size if size > 0 else 1.0)
-    return Loadings(tuple(names), values)
+    return found[:, :n_components]
 
 
 def _groups(

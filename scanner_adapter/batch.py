@@ -76,6 +76,8 @@ class ScanSummary:
     warning : str or None
         What is wrong with the results, as when most cannot be read or all are errors, and the way
         out.
+    coverage : str or None
+        How many symbols the bars know, to which day, and why not the others; None without bars.
     comparison : Comparison or None
         With `rollout`: prioritised against control scans so far, this one included.
     """
@@ -96,6 +98,7 @@ class ScanSummary:
     failure: str | None = None
     comparison: Comparison | None = None
     warning: str | None = None
+    coverage: str | None = None
 
     def __repr__(self) -> str:
         found = "" if math.isnan(self.n_hits) else f", {self.n_hits:g} high-value"
@@ -111,6 +114,7 @@ class ScanSummary:
             f"Took {self.seconds:.1f} s, {1000 * self.overhead_s:.0f} ms of it in scanrank; "
             f"{self.n_scans_learned} scans learned from, {self.store_status}"
         )
-        extra = (self.stopped and f"Stopped early: {self.stopped}", self.warning, self.failure)
+        stopped = self.stopped and f"Stopped early: {self.stopped}"
+        extra = (stopped, self.coverage, self.warning, self.failure)
         lines += [line for line in extra if line]
         return "\n".join([*lines, *([str(self.comparison)] if self.comparison else [])])

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Self, Unpack
 
 import numpy as np
@@ -22,7 +23,7 @@ from bandit.choice.propensity import batch_propensity
 from bandit.errors import InvalidInputError
 from scanner_adapter.batch import Batch, ScanSummary
 from scanner_adapter.errors import InvalidOutcomeError
-from scanner_adapter.inputs.context import ScanOptions
+from scanner_adapter.inputs.context import ScanInputs, ScanOptions
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.ledger import ErrorStreak
 from scanner_adapter.run.executor import run_scan
@@ -267,6 +268,11 @@ class GroupScan:
         rule = _AllStopped(self) if self._rules else None
         run_scan(self, fn, executor=executor, until=rule, **how)
         return self.summaries
+
+    def refresh(self, *, now: datetime | None = None, **inputs: Unpack[ScanInputs]) -> None:
+        """Rank what remains by what the market shows now, for each ruleset; see `Scan.refresh`."""
+        for scan in self.scans.values():
+            scan.refresh(now=now, **inputs)
 
     # -- what is known -----------------------------------------------------------------------
 

@@ -10,13 +10,13 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
 
-from bandit.checks import as_arms, as_count, as_flag, as_kind, as_number, refusal
+from bandit.checks import as_count, as_flag, as_kind, as_number, refusal
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from bandit.stores.names import check_name
@@ -24,6 +24,7 @@ from features.errors import FeatureError
 from scanner_adapter.batch import SECONDS_PER_DAY
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import AdapterError, InvalidContextError
+from scanner_adapter.inputs.universe import clean_universe
 from scanner_adapter.modes import MODES, Mode, ModeChoice, check_mode, check_rollout, choose_mode
 
 # What a scan needs is imported when the first one opens: scipy and the features take as long to
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from features.inputs.events import Events
     from features.similarity import Loadings
     from scanner_adapter.inputs.context import MarketFacts, ScanInputs
+    from scanner_adapter.inputs.coverage import Coverage
     from scanner_adapter.inputs.loadings import LoadingCodec
     from scanner_adapter.inputs.outcomes import RowMap
     from scanner_adapter.scan.scan import Scan
@@ -206,11 +208,13 @@ class SymbolRanker:
         symbols: Sequence[str],
         *,
         bars: Bars | pd.DataFrame | None = None,
+        quotes: object | None = None,
         events: Events | None = None,
         as_of: object | None = None,
         sectors: Mapping[str, str] | None = None,
         context: pd.DataFrame | tuple[Sequence[str], NDArray[np.floating]] | None = None,
         loadings: Loadings | None = None,
+        max_age: int = 3,
         now: datetime | None = None,
         scan_id: str | None = None,
         shared: bool = False,
@@ -223,20 +227,29 @@ class SymbolRanker:
         Parameters
         ----------
         symbols : sequence of str
-            The universe, in the scanner's own order.
+            The universe, in the scanner's own order. Repeated, blank and missing symbols are
+            dropped, counted and said.
         bars : Bars or DataFrame, optional
             Market history; by default the bars that came with earlier results (`Outcome.bars`).
             Without any, only the track record and the scanner's own numbers order the symbols.
+        quotes : Quotes, or what `features.inputs.quotes.Quotes.read` takes, optional
+            What the whole market shows just now, beside `bars`: last prices and volume so far, as
+            vendors give them in one call. The order then knows today too; see also
+            `Scan.refresh`.
         events : Events, optional
             Earnings, rating changes and news.
         as_of : date, optional
-            Last day of `bars` that may be seen; by default their last day. A day before that of an
-            earlier scan of the ruleset is warned of: the track record knows what came later.
+            Last day of `bars` that may be seen; by default the latest one, not after `now`, on
+            which at least half of the symbols have a bar. Bars of a session that goes on are set
+            aside. A day before that of an earlier scan of the ruleset is warned of: the track
+            record knows what came later.
         sectors : mapping of symbol to sector, optional
         context : DataFrame or (names, array), optional
             Ready-made sub-scores instead of `bars`.
         loadings : Loadings, optional
             Ready-made similarity loadings.
+        max_age : int
+            Own trading days by which a symbol's last bar may be late, and still counts.
         now : datetime, optional
             When the scan runs, with its timezone; by default the clock.
         scan_id : str, optional
@@ -259,15 +272,17 @@ class SymbolRanker:
         Raises
         ------
         InvalidInputError, InvalidContextError, InvalidBarsError
-            For an empty universe, repeated symbols, or inputs that do not fit, be it to each other
+            For an empty universe, or inputs that do not fit, be it to each other
             or to the scan that is joined; nothing is stored.
         """
+        from scanner_adapter.scan.joining import mode_of
         from scanner_adapter.scan.scan import Scan
         from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases
 
         started, began = time.monotonic(), time.thread_time()
-        names = as_arms(symbols)
+        names, note = clean_universe(symbols)
+        _refuse_misaligned(note, context, loadings)
         if not names:
             raise InvalidInputError("the universe is empty; give at least one symbol")
         scan_time = _scan_time(now)
@@ -298,8 +313,9 @@ class SymbolRanker:
             if known_id is not None and choice.mode != "off":
                 opened = self.learned.opening_of(scan_id)
                 if opened is not None and origin is None:
-                    choice = _mode_of(opened, scan_id, choice)
-            live, failure, share, kept, worked = None, None, None, None, None
+                    choice = mode_of(opened, scan_id, choice)
+            live, failure, share, kept = None, None, None, None
+            worked, again, coverage = None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
                     "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
@@ -310,13 +326,16 @@ class SymbolRanker:
                 share = WorkerLeases(self.store, self.ruleset, scan_id, name, lease_s)
             if choice.mode != "off":
                 inputs: ScanInputs = {
-                    "bars": bars, "events": events, "as_of": as_of, "sectors": sectors,
-                    "context": context, "loadings": loadings,
+                    "bars": _as_bars(bars), "quotes": quotes, "events": events, "as_of": as_of,
+                    "sectors": sectors, "context": context, "loadings": loadings,
+                    "max_age": max_age,
                 }  # fmt: skip
                 try:
                     self.learned.refresh()
                     inputs = self._with_kept_bars(inputs, scan_time)
-                    market = self._facts(names, **inputs)
+                    again = partial(self._facts_again, names, inputs)
+                    market = self._facts(names, now, **inputs)
+                    coverage = None if bars is None else market.coverage
                     settle_left_scans(self.learned, scan_id)
                     live, kept, worked = self._open(
                         scan_id, names, market, scan_time, mode=choice, origin=origin,
@@ -335,7 +354,8 @@ class SymbolRanker:
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,
-                worked_before=worked, bars=self.kept_bars,
+                worked_before=worked, bars=self.kept_bars, facts_again=again,
+                coverage=_say(coverage, note),
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -347,16 +367,18 @@ class SymbolRanker:
     ) -> tuple[str, ...]:
         """Return `symbols` in order of promise, for loops that only want an order.
 
-        Nothing is learned or stored. Takes `bars`, `events`, `as_of`, `sectors`, `context`,
-        `loadings` and `now` as `start_scan` does.
+        Nothing is learned or stored. Takes `bars`, `quotes`, `events`, `as_of`, `sectors`,
+        `context`, `loadings` and `now` as `start_scan` does.
         """
-        names = as_arms(symbols)
+        names, note = clean_universe(symbols)
+        _refuse_misaligned(note, inputs.get("context"), inputs.get("loadings"))
         scan_time = _scan_time(now)
         with self._lock:
             if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
                 return names
             try:
-                facts = self._facts(names, **self._with_kept_bars(inputs, scan_time))
+                facts = self._facts(names, now, **self._with_kept_bars(inputs, scan_time))
+                _say(None if inputs.get("bars") is None else facts.coverage, note)
                 live, _, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
@@ -430,19 +452,29 @@ class SymbolRanker:
         bars = self.kept_bars.known_by(day)
         return inputs if bars is None else {**inputs, "bars": bars, "as_of": None}
 
-    def _facts(self, names: tuple[str, ...], **inputs: Unpack[ScanInputs]) -> MarketFacts:
+    def _facts(
+        self, names: tuple[str, ...], now: datetime | None, **inputs: Unpack[ScanInputs]
+    ) -> MarketFacts:
         """Return market facts without the sub-scores that nobody has had yet.
 
         Where no events are given, a tenth of the columns would be unknown for ever.
         """
         from scanner_adapter.inputs.context import market_facts
 
-        facts = market_facts(names, **inputs)
+        facts = market_facts(names, now=now, **inputs)
         met = set(self.learned.ranker.columns)
         is_unknown = np.isnan(facts.values[0])  # nearly always, the first symbol tells
         is_unknown[is_unknown] = np.isnan(facts.values[:, is_unknown]).all(axis=0)
         met.update(name for name, gone in zip(facts.names, is_unknown, strict=True) if not gone)
         return facts.only(met)
+
+    def _facts_again(
+        self, names: tuple[str, ...], given: ScanInputs, now: datetime | None,
+        **inputs: Unpack[ScanInputs],
+    ) -> MarketFacts:  # fmt: skip
+        """Return market facts with some inputs replaced; quotes of before are not used again."""
+        merged: ScanInputs = {**given, "quotes": None, **inputs}
+        return self._facts(names, now, **merged)
 
     def _open(
         self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
@@ -460,6 +492,7 @@ class SymbolRanker:
         from bandit.choice.open_scan import OpenScan
         from scanner_adapter.inputs.context import scan_context
         from scanner_adapter.inputs.loadings import LoadingCodec
+        from scanner_adapter.scan.joining import check_joins
         from scanner_adapter.state.provenance import market_names, opening_note
 
         if not self.similarity:
@@ -487,13 +520,13 @@ class SymbolRanker:
             if kept is not None:
                 header |= opening_note(rng, self.learned.settings, names, facts, kept)
             if opened is not None:
-                _check_joins(scan_id, opened, header)
+                check_joins(scan_id, opened, header)
             _warn_of_going_back(self.learned, facts.as_of, scan_time)
             receipt = self.learned.event(scan_id, "open", header)
             if opened is None and not receipt.accepted.all():  # another worker was faster
                 opened = self.learned.opening_of(scan_id)
                 if opened is not None:
-                    _check_joins(scan_id, opened, header)
+                    check_joins(scan_id, opened, header)
         live = OpenScan.open(self.learned.ranker,
             scan_id, names, values, columns, rng=rng,
             loadings=facts.loadings, blocks=facts.blocks,
@@ -564,6 +597,13 @@ def _as_store(store: Store, name: str) -> Store:
     return store
 
 
+def _as_bars(bars: Bars | pd.DataFrame | None) -> Bars | None:
+    """Return bars brought into shape, once for a scan and all its refreshes."""
+    from features.inputs.bars import Bars
+
+    return bars if bars is None or isinstance(bars, Bars) else Bars.from_frame(bars)
+
+
 def _surviving(store: Store) -> Store:
     """Return a store whose appends wait on disk while its server is away."""
     if store.address == "memory://":
@@ -581,41 +621,6 @@ def _rival_values(belief: Belief, view: TrackView) -> tuple[NDArray[np.float64],
     if "rating" in columns:
         rating = view.rows[:, columns.index("rating")].astype(np.float64)
     return rating, view.last_reward
-
-
-def _mode_of(opened: Mapping[str, Any], scan_id: str, mine: ModeChoice) -> ModeChoice:
-    """Return the mode of the scan that is joined: a scan has one."""
-    theirs = ModeChoice(check_mode(opened["mode"]), opened.get("rollout"))
-    if theirs.mode != mine.mode:
-        log.warning(
-            "scan %s was opened in mode %s and goes on in it; this worker's own would have been %s",
-            scan_id, theirs.mode, mine.mode,
-        )  # fmt: skip
-    return theirs
-
-
-def _check_joins(scan_id: str, opened: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
-    """Refuse to join a scan that rests on something else, and say what may differ and does."""
-    from scanner_adapter.state.provenance import disagreement
-
-    if "settings" not in opened or "settings" not in mine:
-        return  # nothing is journaled
-    why = disagreement(opened, mine)
-    if why is not None:
-        raise InvalidContextError(
-            f"scan {scan_id} was opened with {why}: give what it was opened with, or another "
-            "scan_id"
-        )
-    if opened["digest"] != mine["digest"]:
-        log.warning(
-            "scan %s was opened with other facts (as of %s, here %s): bars, events or sectors "
-            "differ; each worker ranks by its own", scan_id, opened["as_of"], mine["as_of"],
-        )  # fmt: skip
-    if opened["scanrank"] != mine["scanrank"]:
-        log.warning(
-            "scan %s was opened by scanrank %s, this is %s; both learn alike",
-            scan_id, opened["scanrank"], mine["scanrank"],
-        )  # fmt: skip
 
 
 def _warn_of_going_back(learned: LearnedState, as_of: str | None, scan_time: float) -> None:
@@ -647,3 +652,23 @@ def _scan_time(now: datetime | None) -> float:
     if time_now.tzinfo is None:
         raise InvalidInputError(f"now is {time_now} without a timezone; give it one, best UTC")
     return time_now.timestamp() / SECONDS_PER_DAY
+
+
+def _refuse_misaligned(note: str | None, context: object, loadings: object) -> None:
+    """Refuse arrays in the order of symbols some of which were dropped."""
+    if note is not None and (isinstance(context, tuple) or loadings is not None):
+        raise InvalidContextError(
+            f"{note}, and context or loadings are in the order of the symbols as they were given; "
+            "drop them from both"
+        )
+
+
+def _say(coverage: Coverage | None, note: str | None) -> tuple[str | None, bool]:
+    """Log in one line what a scan knows of its symbols; return it, and whether it is a warning."""
+    if coverage is not None and note is not None:
+        coverage = replace(coverage, notes=(*coverage.notes, note))
+    line = note if coverage is None else str(coverage)
+    is_partial = line is not None and (coverage is None or not coverage.is_whole)
+    if line is not None:
+        log.log(logging.WARNING if is_partial else logging.INFO, "%s", line)
+    return line, is_partial

@@ -155,6 +155,27 @@ class OpenScan:
             )
         return cls(ranker, scan_id, arms_, aligned, loadings, tuple(blocks), rng, rivals)
 
+    def renew(self, context: NDArray[np.floating]) -> None:
+        """Go on with another context, shape (n, n_columns), of the arms that remain.
+
+        Arms that were chosen keep the context that they were chosen by: from it they are learned.
+
+        Raises
+        ------
+        InvalidInputError
+            For another shape than that of the scan's context.
+        """
+        if context.shape != self.context.shape:
+            raise InvalidInputError(
+                f"context has shape {context.shape}, expected {self.context.shape}"
+            )
+        remains = self.is_available[:, None]
+        self.context = np.where(remains, context, self.context).astype(
+            self.context.dtype, copy=False
+        )
+        self.shared.renew(self.context)
+        self.level = self._level()
+
     # -- choose ------------------------------------------------------------------------------
 
     def select(

@@ -59,14 +59,19 @@ class SharedScores:
         rng: np.random.Generator,
         scale: float,
     ) -> None:
-        self.expansion, self.context = belief.expansion, context
+        self.expansion = belief.expansion
         self.posterior, self.moments = belief.posterior, belief.moments
         self.is_young = belief.is_young
         self._layout, self._worth = belief.layout, belief.cells.worth
-        self._steps = cells.correction(self._worth, self._layout, context)
         self._rng, self._scale = rng, scale
         self._n_learned = 0
         self._turn = 0
+        self.renew(context)
+
+    def renew(self, context: NDArray[np.floating]) -> None:
+        """Score all arms by another context, shape (n, n_columns)."""
+        self.context = context
+        self._steps = cells.correction(self._worth, self._layout, context)
         self._score()
 
     def _score(self) -> None:

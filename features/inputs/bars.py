@@ -141,11 +141,11 @@ class Bars:
         rows = Rows(tidy(frame, symbol=symbol), "bars", InvalidBarsError, on_bad)
         codes, names = rows.codes()
         stamps = rows.stamps(tz=tz)
-        numbers = np.column_stack([rows.numbers(field) for field in FIELDS])
+        numbers = np.stack([rows.numbers(name) for name in FIELDS])
         days = stamps.days
         _refuse_shifted(rows, stamps)
         late = days > np.datetime64("today", "D") + 1  # where the user is, it may be a day later
-        complete = ~np.isnan(numbers).any(axis=1) & rows.good & ~late
+        complete = ~np.isnan(numbers).any(axis=0) & rows.good & ~late
         _check_numbers(rows, numbers, complete, lambda row: f"{names[codes[row]]} on {days[row]}")
         complete &= rows.good
         notes = _left_out(rows, late & rows.good, numbers, days)
@@ -157,19 +157,21 @@ class Bars:
         if not complete.any():
             why = f" ({'; '.join(notes)})" if notes else ""
             rows.fail(f"no complete bar in {len(days)} rows; expected one at least{why}")
-        codes, days, numbers = codes[complete], days[complete], numbers[complete]
-        np.maximum(numbers[:, 1], numbers[:, :4].max(axis=1), out=numbers[:, 1])
-        np.minimum(numbers[:, 2], numbers[:, :4].min(axis=1), out=numbers[:, 2])
-        dates, row = np.unique(days, return_inverse=True)
+        if not complete.all():
+            codes, days, numbers = codes[complete], days[complete], numbers[:, complete]
+        open_, high, low, close, _ = numbers
+        np.maximum(high, np.maximum(open_, close), out=high)
+        np.minimum(low, np.minimum(open_, close), out=low)
+        dates, row = _distinct(days)
         present = np.unique(codes)  # a symbol without one complete bar has no column
-        column = np.searchsorted(present, codes)
+        place = np.searchsorted(present, codes)
 
         def aligned(values: NDArray[np.float64]) -> NDArray[np.float64]:
             array = np.full((len(dates), len(present)), np.nan)
-            array[row, column] = values
+            array[row, place] = values
             return array
 
-        arrays = [aligned(numbers[:, k]) for k in range(len(FIELDS))]
+        arrays = [aligned(column) for column in numbers]
         symbols = tuple(names[i] for i in present)
         beside = {
             name: aligned(rows.numbers(name)[complete]) if name in rows.table else None
@@ -302,23 +304,23 @@ def _check_numbers(
     complete: NDArray[np.bool_],
     name: Callable[[int], str],
 ) -> None:
-    """Refuse what no market prints; columns of `numbers` are in the order of FIELDS."""
-    price = numbers[:, :4]
-    volume = numbers[:, 4]
-    high, low = numbers[:, 1], numbers[:, 2]
+    """Refuse what no market prints; rows of `numbers` are in the order of FIELDS."""
+    open_, high, low, close, volume = numbers
     with np.errstate(invalid="ignore"):
+        top, bottom = np.maximum(open_, close), np.minimum(open_, close)
         slack = _ROUNDING * high
+        is_price = (np.minimum(bottom, np.minimum(low, high)) > 0) & (
+            np.maximum(top, np.maximum(low, high)) < np.inf
+        )
         bad = {
-            "a price that is not positive and finite": ~((price > 0) & (price < np.inf)).all(
-                axis=1
-            ),
+            "a price that is not positive and finite": ~is_price,
             "a volume that is negative or infinite": ~((volume >= 0) & (volume < np.inf)),
-            "a high below the other prices": price.max(axis=1) > high + slack,
-            "a low above the other prices": price.min(axis=1) < low - slack,
+            "a high below the other prices": np.maximum(top, low) > high + slack,
+            "a low above the other prices": np.minimum(bottom, high) < low - slack,
         }
 
     def say(row: int, what: str) -> str:
-        shown = ", ".join(f"{f} {v:g}" for f, v in zip(FIELDS, numbers[row], strict=True))
+        shown = ", ".join(f"{f} {v:g}" for f, v in zip(FIELDS, numbers[:, row], strict=True))
         return f"{name(row)} has {what} ({shown})"
 
     for what, wrong in bad.items():
@@ -338,11 +340,11 @@ def _left_out(
         notes.append(
             f"{_rows(late)} after the clock left out, the first: {rows.at(row)}, {days[row]}"
         )
-    n_missing = np.isnan(numbers).sum(axis=1)
+    n_missing = np.isnan(numbers).sum(axis=0)
     part = (n_missing > 0) & (n_missing < len(FIELDS)) & rows.good
     if part.any():
         row = int(np.flatnonzero(part)[0])
-        field = FIELDS[int(np.flatnonzero(np.isnan(numbers[row]))[0])]
+        field = FIELDS[int(np.flatnonzero(np.isnan(numbers[:, row]))[0])]
         notes.append(
             f"{_rows(part)} left out for a missing number, the first: {rows.at(row)} has no {field}"
         )
@@ -374,7 +376,7 @@ def _one_a_day(
     for group in np.split(at[order], starts[1:]):
         if len(group) == 1:
             continue
-        if (numbers[group] == numbers[group[0]]).all():
+        if (numbers[:, group] == numbers[:, group[:1]]).all():
             rows.good[group[1:]] = False
             n_same += len(group) - 1
             continue
@@ -428,6 +430,19 @@ def _without_splits(
             f"{shown}; download adjusted prices, or keep a column splitFactor or adjClose"
         )
     return arrays, tuple(notes)
+
+
+def _distinct(
+    days: NDArray[np.datetime64],
+) -> tuple[NDArray[np.datetime64], NDArray[np.intp]]:
+    """Return the distinct days, in order, and the place of each day among them."""
+    offset = days.astype(np.int64)
+    first = offset.min()
+    offset -= first
+    is_there = np.zeros(int(offset.max()) + 1, bool)
+    is_there[offset] = True
+    dates = (np.flatnonzero(is_there) + first).astype("datetime64[D]")
+    return dates, (np.cumsum(is_there) - 1)[offset]
 
 
 def _rows(of: NDArray[np.bool_]) -> str:

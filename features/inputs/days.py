@@ -13,6 +13,7 @@ import re
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,7 @@ def read_stamps(column: pd.Series, *, tz: str | None = None) -> Stamps:
         Zone of the market, such as 'America/New_York': stamps in UTC or with an offset are taken
         there. Stamps without a zone are left alone.
     """
+    check_zone(tz)
     # Each distinct value is read once: a few thousand days instead of millions of rows.
     codes, values = pd.factorize(column)
     if isinstance(values, pd.DatetimeIndex):
@@ -122,6 +124,22 @@ def as_day(value: object, *, tz: str | None = None) -> np.datetime64:
         )
     day: np.datetime64 = found.days[0]
     return day
+
+
+def check_zone(tz: str | None) -> None:
+    """Refuse a zone that does not exist.
+
+    Raises
+    ------
+    InvalidBarsError
+    """
+    try:
+        if tz is not None:
+            ZoneInfo(tz)
+    except (ValueError, OSError, ZoneInfoNotFoundError) as err:
+        raise InvalidBarsError(
+            f"the zone {tz!r} is unknown; expected a name such as America/New_York or UTC"
+        ) from err
 
 
 def shifted_days(stamps: Stamps) -> NDArray[np.bool_]:

@@ -22,7 +22,8 @@ _ROUNDING = 0.03
 # Own bars on each side of a split whose volumes are compared.
 _VOLUME_BARS, _LEAST_VOLUME_BARS = 20, 5
 # An opening within 4 % of a split's ratio, on less than twice the usual turnover, is suspicious.
-_JUMP, _USUAL_TURNOVER = 0.04, 2.0
+_JUMPS = np.array([1.5, *range(2, 101)])
+_JUMP, _USUAL_TURNOVER, _LEAST_JUMP = 0.04, 2.0, 1.45
 
 
 def unsplit(
@@ -70,22 +71,21 @@ def split_jumps(open_: Array, close: Array, volume: Array) -> list[tuple[int, in
 
     A move of that size on real news comes with many times the usual turnover.
     """
-    rows = np.where(~np.isnan(close), np.arange(len(close))[:, None], 0)
-    before = np.maximum.accumulate(rows, axis=0)[:-1]
-    last = np.take_along_axis(close, before, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        jump = np.abs(np.log(last / open_[1:]))
+        ratio = close[:-1] / open_[1:]
+    suspicious = (ratio > _LEAST_JUMP) | (ratio < 1 / _LEAST_JUMP)
+    suspicious |= np.isnan(ratio) & ~np.isnan(open_[1:])  # after a day without a bar
     found = []
-    for row, column in np.argwhere(jump > np.log(1.45)):
-        size = np.exp(jump[row, column])
-        nearest = _RATIOS[np.abs(np.log(_RATIOS / size)).argmin()]
-        own = close[: row + 1, column] * volume[: row + 1, column]
-        usual = own[~np.isnan(own)][-_VOLUME_BARS:]
-        today = close[row + 1, column] * volume[row + 1, column]
-        is_quiet = len(usual) >= _LEAST_VOLUME_BARS and today < _USUAL_TURNOVER * usual.mean()
-        if abs(np.log(nearest / size)) < _JUMP and is_quiet:
-            rises = open_[row + 1, column] > last[row, column]
-            found.append((int(row) + 1, int(column), 1 / nearest if rises else float(nearest)))
+    for row, column in np.argwhere(suspicious) + np.array([1, 0]):
+        before = np.flatnonzero(~np.isnan(close[:row, column]))
+        if len(before) < _LEAST_VOLUME_BARS:
+            continue
+        size = close[before[-1], column] / open_[row, column]
+        nearest = _JUMPS[np.abs(np.log(_JUMPS / max(size, 1 / size))).argmin()]
+        usual = (close[before, column] * volume[before, column])[-_VOLUME_BARS:].mean()
+        is_quiet = close[row, column] * volume[row, column] < _USUAL_TURNOVER * usual
+        if abs(np.log(nearest / max(size, 1 / size))) < _JUMP and is_quiet:
+            found.append((int(row), int(column), float(nearest if size > 1 else 1 / nearest)))
     return found
 
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,14 @@ from features.inputs.days import EXAMPLE, Stamps, read_stamps
 
 OnBad = Literal["raise", "skip"]
 """What happens to a row that cannot be used: an error, or it is left out and counted."""
+
+
+class Reading(TypedDict, total=False):
+    """How a table is read: keyword arguments of `Bars.read`, `Events.from_frames` and others."""
+
+    on_bad: OnBad
+    tz: str | None
+
 
 KINDS = (".parquet", ".csv", ".csv.gz")
 
@@ -276,6 +284,12 @@ def _has_two_levels(rows: list[list[str]]) -> bool:
         return False
     first, second = ([plain_name(cell) for cell in row] for row in rows[:2])
     if {first[0], second[0]} == {"price", "ticker"} or set(FIELDS) <= set(second):
+        return True
+    # Without the index the names of the levels are gone: nothing stands below the date.
+    date = next((k for k, cell in enumerate(first) if cell in DATE_NAMES), None)
+    is_long = bool(set(first) & set(SYMBOL_NAMES))
+    is_blank = date is not None and second[date : date + 1] == [""]
+    if is_blank and not is_long and set(FIELDS) <= set(first):
         return True
     told = [cell for cell in second if cell]
     is_text = not any(re.match(r"^[+-]?[\d.]", cell) for cell in told)

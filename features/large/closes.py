@@ -6,14 +6,14 @@ components) are functions of the closes only, a fifth of the bars: 8 bytes a sym
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.measures.blocks import market_level, median_moves
+from features.inputs.calendars import Calendars, Market, calendar_labels, counts_of, medians
 
 # Numbers read at a time for the medians of some days: 16 MiB of float64, of which four copies live.
 _READ_SIZE = 1 << 21
@@ -31,38 +31,78 @@ class StoredCloses:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._dates: list[NDArray[np.datetime64]] = []
-        self.n_symbols = 0
+        self._symbols: list[Sequence[str]] = []
+        self._groups: list[NDArray[np.intp]] = []
 
-    def add(self, dates: NDArray[np.datetime64], close: NDArray[np.float64]) -> None:
-        """Keep the closes (n_days, k) of a piece on its own trading days."""
+    def add(
+        self,
+        symbols: Sequence[str],
+        dates: NDArray[np.datetime64],
+        close: NDArray[np.float64],
+    ) -> None:
+        """Keep the closes (n_days, k) of a piece's symbols on its own trading days."""
         np.save(self._path(len(self._dates)), close, allow_pickle=False)
         self._dates.append(dates)
-        self.n_symbols += close.shape[1]
+        self._symbols.append(symbols)
 
     @cached_property
     def dates(self) -> NDArray[np.datetime64]:
         """The days on which any piece has bars, in order; asked for when all pieces are there."""
         return np.unique(np.concatenate(self._dates))
 
-    def on_days(self, days: slice) -> Iterator[NDArray[np.float64]]:
+    def on_days(self, rows: NDArray[np.intp]) -> Iterator[NDArray[np.float64]]:
         """Yield each piece's closes on these of the `dates`, (n, k), NaN where it has none."""
-        n = days.stop - days.start
-        for number, rows in enumerate(self._rows):
-            first, last = np.searchsorted(rows, [days.start, days.stop])
+        for number, own in enumerate(self._rows):
+            at = np.minimum(np.searchsorted(own, rows), len(own) - 1)
+            is_own = own[at] == rows
             # Mapped anew each time: pages of a mapping that is gone do not count as memory.
             stored = np.load(self._path(number), mmap_mode="r", allow_pickle=False)
-            close = np.full((n, stored.shape[1]), np.nan)
-            close[rows[first:last] - days.start] = stored[first:last]
+            close = np.full((len(rows), stored.shape[1]), np.nan)
+            close[is_own] = stored[at[is_own]]
             yield close
 
-    def market_level(self, n_days: int) -> NDArray[np.float64]:
-        """Return the market's level on the first `n_days` of the `dates`, bit for bit as in one."""
-        step = max(1, _READ_SIZE // self.n_symbols)
-        moves = [np.empty(0)]
-        for start in range(1, n_days, step):
-            days = slice(start - 1, min(start + step, n_days))
-            moves.append(median_moves(np.concatenate([*self.on_days(days)], axis=1)))
-        return market_level(np.concatenate(moves))
+    def members_on(self, group: int, rows: NDArray[np.intp]) -> Iterator[NDArray[np.float64]]:
+        """Yield the same of the symbols of one calendar."""
+        for groups, close in zip(self._groups, self.on_days(rows), strict=True):
+            is_member = groups == group
+            yield close if is_member.all() else close[:, is_member]
+
+    def calendars(self, n_days: int) -> Calendars:
+        """Return the calendars of the universe on the first `n_days` days, before anything else."""
+        dates, rows = self.dates[:n_days], np.arange(n_days)
+        labels = [
+            calendar_labels(symbols, dates, ~np.isnan(close))
+            for symbols, close in zip(self._symbols, self.on_days(rows), strict=True)
+        ]
+        names, groups = np.unique(np.concatenate(labels), return_inverse=True)
+        self._groups = np.split(groups, np.cumsum([len(part) for part in labels])[:-1])
+        counts = np.zeros((len(names), n_days), np.intp)
+        for own, close in zip(self._groups, self.on_days(rows), strict=True):
+            counts += counts_of(own, len(names), ~np.isnan(close))
+        return Calendars.counted(dates, tuple(names.tolist()), groups, counts)
+
+    def market(self, calendars: Calendars) -> Market:
+        """Return the market's level on the days of the calendars, bit for bit as in one."""
+        levels = []
+        for group, _ in enumerate(calendars.labels):
+            rows = np.flatnonzero(calendars.own[group])
+            extra = np.flatnonzero(calendars.extra[group])
+            traded = (
+                [~np.isnan(close) for close in self.members_on(group, extra)] if len(extra) else []
+            )
+            step = max(1, _READ_SIZE // len(calendars.groups))
+            moves = [np.empty(0)]
+            for start in range(1, len(rows), step):
+                part = rows[start - 1 : start + step]
+                close = np.concatenate([*self.members_on(group, part)], axis=1)
+                change = np.log(close[1:] / close[:-1])
+                if len(extra):
+                    days = calendars.dates[part[1:]]
+                    foreign = [calendars.foreign(group, each, days) for each in traded]
+                    change[np.concatenate(foreign, axis=1)] = np.nan
+                moves.append(medians(change))
+            levels.append(calendars.level(group, np.concatenate(moves)))
+        return Market(calendars.groups, np.array(levels), calendars.last_own())
 
     @cached_property
     def _rows(self) -> list[NDArray[np.intp]]:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import FeatureError, InvalidBarsError
-from features.factors import sub_score_panel
+from features.factors import last_scores
 from features.inputs.bars import Bars
+from features.inputs.calendars import Market
 from features.inputs.events import Events
 from features.inputs.tables import FIELDS, as_pandas, read_table
 
@@ -63,8 +64,9 @@ def piece_scores(
     number: int,
     fingerprint: int,
     days: NDArray[np.datetime64],
-    market: NDArray[np.float64],
+    market: Market,
     events: Events | None,
+    max_age: int = 0,
 ) -> NDArray[np.float32]:
     """Return the sub-scores of piece `number` on the last day, (n_symbols, n_sub).
 
@@ -74,10 +76,12 @@ def piece_scores(
         Of the bars whose closes were read.
     days : ndarray of datetime64[D], shape (n_days,)
         The trading days of the universe.
-    market : ndarray, shape (n_days,)
-        The market's level on them.
+    market : Market
+        The market's level on them, for the symbols of this piece.
     events : Events, optional
         Of the symbols of this piece.
+    max_age : int
+        See `factor_scores`.
 
     Raises
     ------
@@ -92,16 +96,15 @@ def piece_scores(
             "times"
         )
     aligned = _on_days(bars, days)
-    scores: NDArray[np.float32] = sub_score_panel(
-        aligned, events, dates=days[-1:], market=market
-    ).values[0]
-    return scores
+    return last_scores(aligned, events, market, max_age)
 
 
 def _bars(piece: Piece, number: int) -> Bars | None:
     try:
         found: object = piece
         if isinstance(found, str | Path):
+            if Path(found).is_dir():
+                return Bars.read(found)
             found = read_table(Path(found))
         elif callable(found):
             found = found()

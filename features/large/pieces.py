@@ -24,6 +24,7 @@ from features.checks import as_count, as_kind, as_path, as_texts, refusal
 from features.components import components_in_pieces
 from features.errors import FeatureError, InvalidBarsError
 from features.factors import PANEL_NAMES
+from features.inputs.calendars import Market
 from features.inputs.days import as_day
 from features.inputs.events import Events
 from features.large.closes import StoredCloses
@@ -72,6 +73,7 @@ def features_in_pieces(
     sectors: Mapping[str, str] | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
+    max_age: int = 3,
 ) -> StoredFeatures:
     """Compute the features of one day piece by piece, and write the sub-scores to a file.
 
@@ -100,6 +102,9 @@ def features_in_pieces(
     workers : int, optional
         Pieces under way at a time, where the executor does not say (dask): by default the number
         of processors.
+    max_age : int
+        A symbol's own last bar counts if it is at most so many of its own trading days old, as in
+        `start_scan`.
 
     Returns
     -------
@@ -137,7 +142,7 @@ def features_in_pieces(
     ...     pieces = [partial(one, "A"), partial(one, "B")]
     ...     found = features_in_pieces(pieces, f"{folder}/today.npy")
     >>> found.symbols, found.values.shape
-    (('A', 'B'), (2, 40))
+    (('A', 'B'), (2, 48))
     """
     path = as_path(path)
     # A text, a frame and a dictionary can be gone through too, and hold no pieces.
@@ -162,15 +167,16 @@ def features_in_pieces(
         members, column = _read(pieces, closes, spread)
         days = _days_until(closes.dates, as_of)
         rows = Rows(column, symbols)
-        market = closes.market_level(len(days))
+        calendars = closes.calendars(len(days))
+        market = closes.market(calendars)
         loadings = loadings_of(
             tuple(column),
-            days,
-            lambda part, q: components_in_pieces(partial(closes.on_days, part), q),
+            calendars,
+            lambda group, part, q: components_in_pieces(partial(closes.members_on, group, part), q),
             sectors=sectors,
         )
         unfinished = Path(name) / "values.npy"
-        _write(unfinished, rows, spread(_scoring(members, days, market, events)))
+        _write(unfinished, rows, spread(_scoring(members, days, market, events, max_age)))
         unfinished.replace(path)
     return StoredFeatures(
         rows.symbols,
@@ -212,7 +218,7 @@ def _read(
             )
         column |= {symbol: len(column) + k for k, symbol in enumerate(found.symbols)}
         members.append(_Member(pieces[number], number, found.fingerprint, found.symbols))
-        closes.add(found.dates, found.close)
+        closes.add(found.symbols, found.dates, found.close)
     if not members:
         raise InvalidBarsError(f"no bars in any of {len(pieces)} pieces; expected some")
     return members, column
@@ -221,15 +227,27 @@ def _read(
 def _scoring(
     members: Iterable[_Member],
     days: NDArray[np.datetime64],
-    market: NDArray[np.float64],
+    market: Market,
     events: Events | None,
+    max_age: int,
 ) -> Iterator[Callable[[], NDArray[np.float32]]]:
     """Yield the scoring of each piece, to be called wherever it runs."""
+    start = 0
     for member in members:
         own = None if events is None else events.select(member.symbols)
+        stop = start + len(member.symbols)
+        part = Market(market.groups[start:stop], market.levels)
         yield partial(
-            piece_scores, member.piece, member.number, member.fingerprint, days, market, own
+            piece_scores,
+            member.piece,
+            member.number,
+            member.fingerprint,
+            days,
+            part,
+            own,
+            max_age,
         )
+        start = stop
 
 
 def _write(path: Path, rows: Rows, parts: Iterable[NDArray[np.float32]]) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.inputs.bars import Bars
+from features.inputs.calendars import Calendars, Market
 from features.measures.indicators import Indicators, indicators
-from features.measures.windows import Array
+from features.measures.windows import Array, mean
 
 # Bars before the first wanted row that some sub-score reads: the 250-day high, and a margin for
 # windows of windows.
@@ -24,8 +25,8 @@ LOOKBACK = 280
 # The same for TA-Lib's indicators, of which only the last few bars are looked at.
 INDICATOR_LOOKBACK = 5
 
-# Symbols whose median move is taken for the market's.
-_LEAST_MARKET = 20
+# Bars that say how much of a symbol is usually traded.
+_USUAL_DAYS = 20
 
 # Numbers in one array of a block: 2 MiB of float64, which the second-level cache about holds.
 _BLOCK_SIZE = 1 << 18
@@ -46,7 +47,10 @@ class Block:
     m : int
         Number of rows wanted.
     market : ndarray
-        Log level of the universe's median return on the day of each bar.
+        Log level of the median return of the symbol's calendar on the day of each bar.
+    scale : ndarray, shape (n,)
+        Power of two that brings a symbol's first close to between 1 and 2: exact, so that nothing
+        depends on the size of prices where a library compares with a fixed number.
     rows : ndarray of intp, shape (n_days, n) or None
         Packed row of each wanted calendar day, -1 = no bar; None = the days themselves.
     """
@@ -60,6 +64,7 @@ class Block:
     volume: Array
     market: Array
     indicators: Indicators
+    scale: Array
     rows: NDArray[np.intp] | None
 
     @cached_property
@@ -69,8 +74,13 @@ class Block:
 
     @cached_property
     def log_volume(self) -> Array:
-        """Natural logarithm of 1 + shares."""
-        return np.log1p(self.volume)
+        """Natural logarithm of the shares; of none at all, of a 100,000th of a usual day's."""
+        volume = self.volume
+        if (volume == 0).any():
+            usual = np.full_like(volume, np.nan)
+            usual[_USUAL_DAYS - 1 :] = mean(volume, _USUAL_DAYS, len(volume) - _USUAL_DAYS + 1)
+            volume = np.where(volume > 0, volume, np.where(usual > 0, 1e-5 * usual, np.nan))
+        return np.log(volume)
 
     @cached_property
     def log_return(self) -> Array:
@@ -101,67 +111,53 @@ class Block:
         return np.where(self.rows >= 0, found, np.nan)
 
 
-def blocks(bars: Bars, n_days: int, market: Array | None = None) -> Iterator[Block]:
+def blocks(bars: Bars, n_days: int, market: Market | None = None) -> Iterator[Block]:
     """Yield the universe in blocks, with the last `n_days` calendar days wanted.
 
     Parameters
     ----------
-    market : ndarray, shape (n_days of the bars,), optional
-        See `market_level`; that of these bars by default.
+    market : Market, optional
+        Of all days of the bars; that of these bars by default.
     """
     if market is None:
-        market = market_level(median_moves(bars.close))
+        market = Calendars.of(bars.symbols, bars.dates, bars.mask).market(bars.close)
     height = min(len(bars.dates), n_days + LOOKBACK) + LOOKBACK
     width = max(32, _BLOCK_SIZE // height)
     for start in range(0, len(bars.symbols), width):
         yield _block(bars, slice(start, min(start + width, len(bars.symbols))), n_days, market)
 
 
-def median_moves(close: Array) -> Array:
-    """Return the median log return of the universe on each day but the first, (n_days - 1,).
-
-    Rounded to a grid of 2^-40, so that sums are exact and do not depend on the first day of the
-    history. NaN on days on which fewer than 20 symbols moved: so few are no market.
-    """
-    change = np.log(close[1:] / close[:-1])
-    change.sort(axis=1)  # NaN last
-    count = (~np.isnan(change)).sum(axis=1)
-    rows = np.arange(len(change))
-    middle = np.maximum(count - 1, 0)
-    median = (change[rows, middle // 2] + change[rows, (middle + 1) // 2]) / 2
-    return np.where(count >= _LEAST_MARKET, np.round(median * 2.0**40) * 2.0**-40, np.nan)
-
-
-def market_level(moves: Array) -> Array:
-    """Return the cumulated moves, one day more than there are; NaN where there is no market."""
-    is_market = ~np.isnan(moves)
-    level = np.where(is_market, np.cumsum(np.where(is_market, moves, 0.0)), np.nan)
-    return np.concatenate([[np.nan], level])
-
-
-def _block(bars: Bars, columns: slice, n_days: int, market: Array) -> Block:
+def _block(bars: Bars, columns: slice, n_days: int, market: Market) -> Block:
     fields = [getattr(bars, f)[:, columns] for f in ("open", "high", "low", "close", "volume")]
     mask = ~np.isnan(fields[3])
-    level = np.broadcast_to(market[:, None], mask.shape)
+    level = market.of(columns)
     rows: NDArray[np.intp] | None = None
     m = n_days
     # Packed already: once a symbol has a bar it has one on every later day.
-    if not (mask[1:] >= mask[:-1]).all():
+    if market.last_own is not None or not (mask[1:] >= mask[:-1]).all():
         order = np.argsort(mask, axis=0, kind="stable")  # days without a bar first
         fields = [np.take_along_axis(field, order, axis=0) for field in fields]
         level = np.take_along_axis(level, order, axis=0)
         level = np.where(np.isnan(fields[3]), np.nan, level)
         ahead = mask[::-1].cumsum(axis=0)[::-1]  # own bars on this day and later
-        wanted = ahead[-n_days:]
-        m = int(wanted.max(initial=1))
-        rows = np.where(mask[-n_days:], m - wanted, -1)
+        wanted, is_bar = ahead[-n_days:], mask[-n_days:]
+        if market.last_own is not None:
+            # A day that is none of the symbol's calendar shows what its last own day showed.
+            last = market.last_own[market.groups[columns]].T[-n_days:]
+            before = np.maximum(last, 0)
+            wanted = np.where(is_bar, wanted, np.take_along_axis(ahead, before, axis=0))
+            is_bar = is_bar | (np.take_along_axis(mask, before, axis=0) & (last >= 0))
+        m = int(wanted[is_bar].max(initial=1))
+        rows = np.where(is_bar, m - wanted, -1)
     tall = [np.ascontiguousarray(field.T) for field in fields[1:]]  # rows of symbols for TA-Lib
     height = m + LOOKBACK
     open_, high, low, close, volume, index = (
         _last_rows(field, height) for field in (*fields, level)
     )
-    found = indicators(*tall, height=m + INDICATOR_LOOKBACK)
-    return Block(columns, m, open_, high, low, close, volume, index, found, rows)
+    first = tall[2][np.arange(len(mask.T)), np.isnan(tall[2]).argmin(axis=1)]
+    scale = np.exp2(-np.floor(np.log2(np.where(np.isnan(first), 1.0, first))))
+    found = indicators(*tall, height=m + INDICATOR_LOOKBACK, scale=scale)
+    return Block(columns, m, open_, high, low, close, volume, index, found, scale, rows)
 
 
 def _last_rows(x: Array, height: int) -> Array:

@@ -35,9 +35,10 @@ _FUNCTIONS = tuple(inspect.unwrap(getattr(talib, name)) for name in PATTERNS)
 _WEIGHTS = (1.0, 0.6, 0.3)
 # Rows before a bar that a pattern and its averages read; TA-Lib's largest here is 13.
 _CONTEXT = 20
-# Prices on a grid of 2^-24: sums over 15 bars are then exact up to a price of 10^7, hence
-# independent of where a series starts, and the series of all symbols can stand in one row.
-_GRID = 2.0**24
+# Prices, in units of about the first one, on a grid of 2^-30: sums over 15 bars are then exact up
+# to a growth by 500,000, hence independent of where a series starts, and the series of all symbols
+# can stand in one row.
+_GRID = 2.0**30
 
 
 def candle_balance(b: Block) -> Array:
@@ -46,7 +47,7 @@ def candle_balance(b: Block) -> Array:
     height = m + len(_WEIGHTS) - 1 + _CONTEXT
     series = []
     for prices in (b.open, b.high, b.low, b.close):
-        rows = np.round(prices[-height:].T * _GRID) / _GRID  # (n, height)
+        rows = np.round((prices[-height:] * b.scale).T * _GRID) / _GRID  # (n, height)
         series.append(np.where(np.isnan(rows), 1.0, rows).ravel())
     n = b.close.shape[1]
     found = np.zeros(series[0].shape, dtype=np.int32)

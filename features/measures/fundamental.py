@@ -42,7 +42,7 @@ def fundamental_measures(
     events: Events | None,
     symbols: Sequence[str],
     dates: NDArray[np.datetime64],
-    reaction: NDArray[np.float64] | None = None,
+    reaction: tuple[Array, NDArray[np.int64]] | None = None,
 ) -> dict[str, Array]:
     """Return the z-value of every fundamental sub-score by name, each of shape (m, n).
 
@@ -51,6 +51,8 @@ def fundamental_measures(
     symbols : sequence of str, length n
     dates : ndarray of datetime64[D], shape (m,)
         Trading days on whose evening the scores are taken.
+    reaction : pair of ndarray, each (n_events,), optional
+        See `earnings_reaction`.
     """
     days = dates.astype("datetime64[D]").astype(np.int64)
     unknown = np.full((len(days), len(symbols)), np.nan)
@@ -70,7 +72,7 @@ def _earnings(
     table: EventTable,
     symbols: Sequence[str],
     days: NDArray[np.int64],
-    reaction: NDArray[np.float64] | None,
+    reaction: tuple[Array, NDArray[np.int64]] | None,
 ) -> dict[str, Array]:
     at = table.last(symbols, days)
     age = days[:, None] - _take(table.columns["date"], at)
@@ -85,31 +87,40 @@ def _earnings(
         "fundamental.report_due": (2.9 - np.log1p(due)) / 1.0,
     }
     if reaction is not None:
-        measures["fundamental.reaction"] = _signed_log(_take(reaction, at)) * decay / 0.7
+        move, day = (_take(each.astype(np.float64), at) for each in reaction)
+        known = np.where(day <= days[:, None], move, np.nan)
+        measures["fundamental.reaction"] = _signed_log(known) * decay / 0.7
     return {name: np.where(covered, z, np.nan) for name, z in measures.items()}
 
 
-def earnings_reaction(bars: Bars, table: EventTable) -> NDArray[np.float64]:
-    """Return how the market took each report: the return of the first day that knew it.
+def earnings_reaction(bars: Bars, table: EventTable) -> tuple[Array, NDArray[np.int64]]:
+    """Return how the market took each report, and on which day (since 1970); each (n_events,).
 
-    In mean absolute returns of the 20 days before, so that a report counts alike for a calm and
-    for a wild symbol; shape (n_events,), NaN where that day is not in the bars.
+    The return of the symbol's first bar that knew the report, from its own bar before, in mean
+    absolute returns of its 20 bars before: a report counts alike for a calm and for a wild symbol.
+    NaN where that bar, or its past, is not there.
     """
     where = {name: i for i, name in enumerate(bars.symbols)}
     columns = np.array([where.get(name, -1) for name in table.symbols], dtype=np.intp)
     column = columns[table.code]
+    found = np.full(len(column), np.nan)
+    when = np.zeros(len(column), np.int64)
+    # Packed to the top: row k of a symbol is its bar k, whatever days it missed.
+    order = np.argsort(~bars.mask, axis=0, kind="stable")
+    log_close = np.log(np.take_along_axis(bars.close, order, axis=0))
+    n_before = np.concatenate([np.zeros((1, len(bars.symbols)), np.intp), bars.mask.cumsum(axis=0)])
     row = np.searchsorted(bars.dates, table.day.astype("datetime64[D]"))
-    found = np.full(len(row), np.nan)
-    inside = (column >= 0) & (row >= 21) & (row < len(bars.dates))
-    row, column = row[inside], column[inside]
-    log_close = np.log(bars.close)
+    bar = n_before[row, np.maximum(column, 0)]
+    inside = (column >= 0) & (bar >= 21) & (bar < n_before[-1, np.maximum(column, 0)])
+    bar, column = bar[inside], column[inside]
 
     def change(age: int) -> Array:
-        return np.asarray(log_close[row - age, column] - log_close[row - age - 1, column])
+        return np.asarray(log_close[bar - age, column] - log_close[bar - age - 1, column])
 
-    usual = sum((np.abs(change(age)) for age in range(1, 21)), np.zeros(len(row))) / 20.0
+    usual = sum((np.abs(change(age)) for age in range(1, 21)), np.zeros(len(bar))) / 20.0
     found[inside] = change(0) / np.where(usual > 0, usual, np.nan)
-    return found
+    when[inside] = bars.dates[order[bar, column]].astype(np.int64)
+    return found, when
 
 
 def _ratings(

@@ -27,6 +27,9 @@ _STOCH = inspect.unwrap(talib.STOCH)
 _EMA = inspect.unwrap(talib.EMA)
 _MFI = inspect.unwrap(talib.MFI)
 
+# A power of two: a millionth of a coin counts as some trade.
+_SHARES = 2.0**40
+
 
 @dataclass(frozen=True, slots=True)
 class Indicators:
@@ -49,8 +52,21 @@ class Indicators:
     money_flow: Array
 
 
-def indicators(high: Array, low: Array, close: Array, volume: Array, *, height: int) -> Indicators:
+# Which of them are in units of the price.
+_IN_CURRENCY = [
+    k
+    for k, name in enumerate(Indicators.__slots__)
+    if name == "atr" or name.startswith(("macd", "ema"))
+]
+
+
+def indicators(
+    high: Array, low: Array, close: Array, volume: Array, *, height: int, scale: Array
+) -> Indicators:
     """Return the last `height` values of every indicator, from (n, n_bars) rows of symbols.
+
+    TA-Lib takes what is below 1e-14 for nothing, and a flow of money below 1 too. So it is given
+    prices times the power of two `scale` (n,), which changes no digit, and volumes times another.
 
     The loop over symbols is TA-Lib's interface: one call handles one series.
     """
@@ -59,7 +75,9 @@ def indicators(high: Array, low: Array, close: Array, volume: Array, *, height: 
     out = np.full((len(Indicators.__slots__), n, height), np.nan)
     tail = out[:, :, height - kept :]
     for i in range(n):
-        h, lo, c, v = high[i], low[i], close[i], volume[i]
+        h, lo, c, v = high[i], low[i], close[i], volume[i] * _SHARES
+        if scale[i] > 1.0:
+            h, lo, c = h * scale[i], lo * scale[i], c * scale[i]
         if n_bars < 2 or np.isnan(c[-2]):
             continue  # TA-Lib wants two bars
         tail[0, i] = _RSI(c, 14)[-kept:]
@@ -73,4 +91,5 @@ def indicators(high: Array, low: Array, close: Array, volume: Array, *, height: 
         tail[8, i] = _EMA(c, 50)[-kept:]
         tail[9, i] = _EMA(c, 200)[-kept:]
         tail[10, i] = _MFI(h, lo, c, v, 14)[-kept:]
+    out[_IN_CURRENCY] /= np.maximum(scale, 1.0)[:, None]
     return Indicators(*(np.ascontiguousarray(rows.T) for rows in out))

@@ -28,17 +28,22 @@ from scanner_adapter.cli.options import (
     EventFiles,
     FirstScan,
     HitRule,
+    KnownAt,
     LastScan,
     LogFile,
+    MinuteBars,
     RatingsFile,
     RulesetName,
     SameDay,
     SectorsFile,
+    SkipBadRows,
     StoreUrl,
     Top,
     Warmup,
+    Zone,
     given_options,
     hit_rule,
+    reading,
 )
 from scanner_adapter.errors import AdapterError
 
@@ -174,6 +179,8 @@ def scan(
         str | None,
         typer.Option(metavar="ID", help="Name of this scan; that of an interrupted one goes on."),
     ] = None,
+    skip_bad_rows: SkipBadRows = False,
+    tz: Zone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Scan your own bars, the most promising symbols first."""
@@ -194,6 +201,7 @@ def scan(
             workers=workers,
             settings=settings,
             scan_id=scan_id,
+            reading=reading(skip_bad_rows, tz),
         ),
         is_json=as_json,
     )
@@ -227,6 +235,8 @@ def replay(
     hit: HitRule = None,
     budget: Budget = None,
     same_day: SameDay = False,
+    known_at: KnownAt = None,
+    minute_bars: MinuteBars = None,
     settings: SettingsFile = None,
     batch_size: Annotated[
         int | None,
@@ -273,6 +283,8 @@ def replay(
             metavar="DIR", help="Also write pictures and one page that needs nothing else."
         ),
     ] = None,
+    skip_bad_rows: SkipBadRows = False,
+    tz: Zone = None,
 ) -> None:
     """Replay a scanner's logged ratings: what would prioritising have been worth?"""
     from scanner_adapter.cli.replay import ReplayRequest, run_replay
@@ -282,12 +294,16 @@ def replay(
 
     is_as_logged = run_replay(
         ReplayRequest(
-            files=LogFiles(log, bars, ratings, sectors, tuple(events or ())),
+            files=LogFiles(
+                log, bars, ratings, sectors, tuple(events or ()), reading(skip_bad_rows, tz)
+            ),
             from_=from_,
             to=to,
             rule=hit_rule(top, hit),
             budget=budget,
             same_day=same_day,
+            known_at=known_at,
+            minute_bars=minute_bars,
             settings=settings,
             batch_size=batch_size,
             warmup=warmup,
@@ -371,6 +387,8 @@ def factors_report(
     from_: FirstScan = None,
     to: LastScan = None,
     same_day: SameDay = False,
+    skip_bad_rows: SkipBadRows = False,
+    tz: Zone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Show coverage, lift, stability and redundancy of every sub-score."""
@@ -380,11 +398,11 @@ def factors_report(
     found, left_out = report_on(
         FactorsRequest(
             files=None if scores is not None else LogFiles(
-                log, bars, ratings, events=tuple(events or ())
+                log, bars, ratings, events=tuple(events or ()), reading=reading(skip_bad_rows, tz)
             ),
             log=log, bars=bars, ratings=ratings, scores=scores, events=tuple(events or ()),
             rule=hit_rule(top, hit), from_=from_, to=to, same_day=same_day,
-            given=given_options(context),
+            given=given_options(context), reading=reading(skip_bad_rows, tz),
         )
     )  # fmt: skip
     for sentence in left_out:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from bandit.rewards import RewardRule, TopShare
 from features.factors import Panel, sub_score_panel
 from features.inputs.bars import Bars
 from features.inputs.events import Events
-from features.inputs.tables import Rows, read_table
+from features.inputs.tables import Reading, Rows, read_table
 from features.report import FactorReport, factor_report
 from scanner_adapter.cli.options import refuse_idle
 from scanner_adapter.inputs.events import read_events
@@ -48,6 +48,7 @@ class FactorsRequest:
     to: str | None
     same_day: bool
     given: Mapping[str, str]
+    reading: Reading = field(default_factory=Reading)
 
 
 def report_on(request: FactorsRequest) -> tuple[FactorReport, tuple[str, ...]]:
@@ -74,7 +75,7 @@ def report_on(request: FactorsRequest) -> tuple[FactorReport, tuple[str, ...]]:
         refuse_idle(request.given, idle, "your own sub-scores stand as they are")
     return report_on_own(
         request.scores, request.ratings, request.bars, request.rule, events=request.events,
-        same_day=request.same_day, **period,
+        same_day=request.same_day, reading=request.reading, **period,
     )  # fmt: skip
 
 
@@ -96,10 +97,11 @@ def report_on_log(
         For files that cannot be read or do not fit, and where there is no hit to judge by.
     """
     if files.kind == "bars" and files.ratings is not None and files.bars is not None:
-        bars = Bars.read(files.bars)
-        outcomes = OutcomeLog.read(files.ratings, bars.dates, bars.symbols)
+        bars = Bars.read(files.bars, **files.reading)
+        outcomes = OutcomeLog.read(files.ratings, bars.dates, bars.symbols, **files.reading)
         days = outcomes.days(from_, to)
-        panel = _bars_panel(bars, files.events, days, same_day=same_day)
+        events = read_events(files.events, **files.reading)
+        panel = _bars_panel(bars, events, days, same_day=same_day)
         return _judged(panel, outcomes, days, files.rule(rule)), outcomes.left_out
     log, _ = files.read(rule)
     days = log.days(from_, to)
@@ -125,6 +127,7 @@ def report_on_own(
     from_: str | None,
     to: str | None,
     same_day: bool,
+    reading: Reading | None = None,
 ) -> tuple[FactorReport, tuple[str, ...]]:
     """Judge a frame of sub-scores, beside those of the bars where there are some.
 
@@ -148,19 +151,20 @@ def report_on_own(
         As `report_on_log`.
     """
     frame, rated = read_scores(scores), read_ratings(ratings)
-    known = None if bars is None else Bars.read(bars)
+    how = reading or Reading()
+    known = None if bars is None else Bars.read(bars, **how)
     if known is None:
-        rows = Rows(rated.reset_index(drop=True), "ratings", InvalidInputError, "raise")
+        rows = Rows(rated.reset_index(drop=True), "ratings", InvalidInputError)
         day, rated_symbols = rows.stamps().days, rows.codes()[1]
         dates = np.union1d(np.unique(day), np.unique(day)[:1] - 1)  # the day before the first scan
         symbols = tuple(sorted({*frame["symbol"], *rated_symbols}))
     else:
         dates, symbols = known.dates, known.symbols
-    outcomes = OutcomeLog.from_frame(rated, dates, symbols)
+    outcomes = OutcomeLog.from_frame(rated, dates, symbols, **how)
     days = outcomes.days(from_, to)
     panel = _own_panel(frame, dates[days], symbols)
     if known is not None:
-        beside = _bars_panel(known, events, days, same_day=same_day)
+        beside = _bars_panel(known, read_events(events, **how), days, same_day=same_day)
         values = np.concatenate([panel.values, beside.values], axis=2)
         panel = Panel(values, (*panel.names, *beside.names), panel.dates, symbols)
     return _judged(panel, outcomes, days, rule or TopShare()), outcomes.left_out
@@ -210,10 +214,9 @@ def _own_panel(frame: pd.DataFrame, dates: NDArray[np.datetime64], symbols: Sequ
 
 
 def _bars_panel(
-    bars: Bars, events: Sequence[Path], days: NDArray[np.intp], *, same_day: bool
+    bars: Bars, released: Events | None, days: NDArray[np.intp], *, same_day: bool
 ) -> Panel:
     """Sub-scores from bars and events as each day's scan knew them."""
-    released = Events.from_frames(**read_events(events))
     # Each scan beside the day whose evening it knew: gaps between scans then do no harm.
     panel = sub_score_panel(bars, released, dates=bars.dates[days - (not same_day)])
     return Panel(panel.values, panel.names, bars.dates[days], panel.symbols)

@@ -12,6 +12,7 @@ from bandit.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from bandit.rewards import RewardRule
+    from features.inputs.tables import Reading
 
 StoreUrl = Annotated[
     str,
@@ -63,6 +64,23 @@ EventFiles = Annotated[
         help="Earnings, analysts' ratings or news, beside --bars; once for each file.",
     ),
 ]
+SkipBadRows = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad-rows",
+        help="Leave out rows that cannot be used, and say how many; without it the first one "
+        "ends the command.",
+    ),
+]
+Zone = Annotated[
+    str | None,
+    typer.Option(
+        "--tz",
+        metavar="ZONE",
+        help="The market's zone, such as America/New_York, for files whose times are in UTC or "
+        "seconds since 1970.",
+    ),
+]
 FirstScan = Annotated[
     str | None, typer.Option("--from", metavar="DATE", help="First scan; default: the first.")
 ]
@@ -94,6 +112,22 @@ SameDay = Annotated[
         help="Whether features see the scan's own day, or end on the trading day before.",
     ),
 ]
+KnownAt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Features also see quotes of the scan's own day by this time, such as 10:00, open or "
+        "close; several, as 10:00,14:00, take turns.",
+    ),
+]
+MinuteBars = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="One-minute bars that --known-at takes its quotes from; else they are made of the "
+        "daily bars.",
+    ),
+]
 Warmup = Annotated[
     int | None,
     typer.Option(
@@ -119,6 +153,14 @@ def hit_rule(top: float | None, hit: str | None) -> RewardRule | None:
     if top is not None:
         return TopShare(top)
     return None if hit is None else rule_from_text(hit)
+
+
+def reading(skip_bad_rows: bool, tz: str | None) -> Reading:
+    """Return how the files of a command are read; refuses a zone that does not exist."""
+    from features.inputs.days import check_zone
+
+    check_zone(tz)
+    return {"on_bad": "skip" if skip_bad_rows else "raise", "tz": tz}
 
 
 def given_options(context: typer.Context) -> dict[str, str]:

@@ -12,12 +12,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
+from features.inputs.sessions import Session
+from features.inputs.tables import read_table
 from scanner_adapter.cli.options import refuse_idle
 from scanner_adapter.jsonio import write_whole
 from scanner_adapter.replay import Configuration, replay
 from scanner_adapter.replay.breakdown import By, breakdown, breakdown_table
 from scanner_adapter.replay.journals.off_policy import judge_stopped, judgement_table
 from scanner_adapter.replay.journals.reproduce import again_table, replay_again
+from scanner_adapter.replay.logs.known_at import KnownAtLog, MinuteQuotes, QuotesOf
+from scanner_adapter.replay.logs.scans import ReplayLog
 from scanner_adapter.replay.pace import Pace
 from scanner_adapter.replay.pictures.page import page
 from scanner_adapter.replay.pictures.pictures import check_installed, write_pictures
@@ -41,7 +45,10 @@ _HEEDED = {
         "and no order is run",
     ),
     "bars": (
-        {*_REPLAYED, "bars", "ratings", "sectors", "events", "same_day"},
+        {
+            *_REPLAYED, "bars", "ratings", "sectors", "events", "same_day", "known_at",
+            "minute_bars",
+        },
         "bars and ratings are replayed",
     ),
     "journal": (
@@ -62,6 +69,8 @@ class ReplayRequest:
     rule: RewardRule | None
     budget: float | None
     same_day: bool
+    known_at: str | None
+    minute_bars: Path | None
     settings: Path | None
     batch_size: int | None
     warmup: int | None
@@ -100,6 +109,8 @@ def run_replay(request: ReplayRequest) -> bool:
         _judge_stopped(request, console)
         return True
     log, warmup = request.files.read(request.rule)
+    if request.known_at is not None and isinstance(log, ReplayLog):
+        log = _known_at(request, log, request.known_at, console)
     _say(console, log.left_out)
     settings = Settings.of(request.settings)
     errors = Console(stderr=True)
@@ -140,6 +151,20 @@ def run_replay(request: ReplayRequest) -> bool:
     return True
 
 
+def _known_at(request: ReplayRequest, log: ReplayLog, times: str, console: Console) -> KnownAtLog:
+    quotes_of: QuotesOf | None = None
+    if request.minute_bars is not None:
+        session = Session.of_days(log.contexts.bars.dates)
+        quotes_of = MinuteQuotes(read_table(request.minute_bars), session)
+    known = KnownAtLog.of(log, times, quotes_of=quotes_of)
+    console.print(
+        f"Quotes of {', '.join(known.times)} ({known.session.tz}), "
+        + ("from the minute bars." if quotes_of else "made of the daily bars: a path from open to "
+        "close between low and high, and the volume that is usually in by then.")
+    )  # fmt: skip
+    return known
+
+
 def _refuse_idle_pairs(request: ReplayRequest, kind: str) -> None:
     """Refuse options that need another one to change anything."""
     given = request.given
@@ -148,6 +173,13 @@ def _refuse_idle_pairs(request: ReplayRequest, kind: str) -> None:
             f"{given['evaluation_s']} has no effect without --workers or --delay: late results are "
             "measured in evaluations; give one of them, or leave it out"
         )
+    if "minute_bars" in given and request.known_at is None:
+        raise InvalidInputError(
+            f"{given['minute_bars']} has no effect without --known-at: quotes of which time? Give "
+            "it, or leave the minute bars out"
+        )
+    if request.known_at is not None and request.same_day:
+        raise InvalidInputError("--known-at and --same-day contradict each other; give one of them")
     needs_bars = [name for name in ("sectors", "events") if name in given]
     if kind == "stopped journal" and needs_bars and request.files.bars is None:
         raise InvalidInputError(f"{given[needs_bars[0]]} has no effect without --bars; add them")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bandit.rewards import RewardRule, Signal, TopShare
 from features.inputs.bars import Bars
-from features.inputs.events import Events
+from features.inputs.tables import Reading
 from scanner_adapter.cli.live_display import shown
 from scanner_adapter.cli.scan_table import Finding, as_json, show
-from scanner_adapter.inputs.bars import BarsBySymbol, bars_on
+from scanner_adapter.inputs.bars import BarsBySymbol, scannable
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.run.stop_rules import AnyOf, RecallReached, StopRule, SymbolBudget
@@ -46,6 +47,7 @@ class ScanRequest:
     workers: int
     settings: Path | None = None
     scan_id: str | None = None
+    reading: Reading = field(default_factory=Reading)
 
 
 def run_scan(request: ScanRequest, *, is_json: bool) -> int:
@@ -57,9 +59,12 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> int:
     until = _until(request)
     settings = Settings.of(request.settings)
     scanner = scanner_from_name(request.scanner)
-    events = Events.from_frames(**read_events(request.events))
-    every = Bars.read(request.bars)
-    bars = bars_on(every, str(every.dates[-1]) if request.as_of == LAST else request.as_of)
+    events = read_events(request.events, **request.reading)
+    every = Bars.read(request.bars, **request.reading)
+    as_of = None if request.as_of == LAST else request.as_of
+    bars, notes = scannable(every, as_of, datetime.now(UTC))
+    for note in notes:
+        print(note, file=sys.stderr)
     # One scanner, one model: its name is the ruleset's unless another is given. A built-in scanner
     # says itself what is high-value; of another one only ratings are known.
     ranker = SymbolRanker.open(
@@ -73,8 +78,9 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> int:
     by_symbol, is_interrupted = BarsBySymbol(bars), False
     with ranker, threads as executor:
         scan = ranker.start_scan(
-            bars.symbols, bars=bars, events=events, now=_evening(bars), scan_id=request.scan_id
-        )
+            bars.symbols, bars=bars, events=events, as_of=bars.dates[-1], now=_evening(bars),
+            scan_id=request.scan_id,
+        )  # fmt: skip
         try:
             with shown(scan) as on_result:
                 scan.run(
@@ -131,5 +137,5 @@ def _findings(scan: Scan) -> list[Finding]:
 
 
 def _evening(bars: Bars) -> datetime:
-    """The end of the last day, UTC: bars are daily, so the scan comes after its day."""
+    """The end of the last day, UTC: what is unfinished was set aside, the scan comes after it."""
     return datetime.fromisoformat(f"{bars.dates[-1]}T23:59").replace(tzinfo=UTC)

@@ -44,6 +44,7 @@ def as_json(
         "n_errors": summary.n_errors,
         "stopped": summary.stopped,
         "warning": summary.warning,
+        "coverage": summary.coverage,
         "recall": None if estimate is None else finite_or_none(estimate.recall),
         "recall_low": None if estimate is None else finite_or_none(estimate.recall_low),
         "recall_high": None if estimate is None else finite_or_none(estimate.recall_high),
@@ -90,6 +91,8 @@ def _closing_lines(findings: list[Finding], summary: ScanSummary) -> Iterator[st
         f"{summary.n_symbols:,} symbols"
         + (f"; stopped early: {summary.stopped}" if summary.stopped else "")
     )
+    if summary.coverage is not None:
+        yield f"bars: {summary.coverage}"
     if summary.warning is not None:
         yield f"warning: {summary.warning}"
     if summary.stopped and summary.estimate is not None:

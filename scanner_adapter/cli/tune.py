@@ -22,10 +22,13 @@ from scanner_adapter.cli.options import (
     RatingsFile,
     SameDay,
     SectorsFile,
+    SkipBadRows,
     Top,
     Warmup,
+    Zone,
     given_options,
     hit_rule,
+    reading,
     refuse_idle,
 )
 
@@ -74,6 +77,8 @@ def tune(
     ] = None,
     warmup: Warmup = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same trials.")] = 0,
+    skip_bad_rows: SkipBadRows = False,
+    tz: Zone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:  # fmt: skip
     """Search settings on the first half of a log, and judge them on the second.
@@ -88,10 +93,10 @@ def tune(
 
     if out is not None and not out.absolute().parent.is_dir():
         raise InvalidInputError(f"--out {out}: there is no such folder")
-    files = LogFiles(log, bars, ratings, sectors, tuple(events or ()))
+    files = LogFiles(log, bars, ratings, sectors, tuple(events or ()), reading(skip_bad_rows, tz))
     given = given_options(context)
     if files.kind not in ("bars", "stopped journal"):
-        idle = ("bars", "sectors", "events", "same_day")
+        idle = ("bars", "sectors", "events", "same_day", "skip_bad_rows", "tz")
         refuse_idle(given, idle, "the scans of this log bring what they knew")
     if force and out is None:
         raise InvalidInputError("--force has no effect without --out FILE.toml, which it writes to")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pandas as pd
 from bandit.errors import InvalidInputError
 from features.inputs.bars import Bars
 from features.inputs.days import as_day
+from scanner_adapter.inputs.context import MAX_AGE
+from scanner_adapter.inputs.coverage import bar_ages, seen_bars
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 
@@ -33,36 +36,50 @@ def find_market_data() -> Path | None:
     return None
 
 
-def bars_on(bars: Bars, as_of: str | np.datetime64) -> Bars:
-    """Return the bars up to a trading day, of the symbols that have a bar on that day.
+def scannable(bars: Bars, as_of: str | None, now: datetime) -> tuple[Bars, tuple[str, ...]]:
+    """Return the bars of the symbols to scan, as far as a scan may see them, and what was left out.
+
+    Scanned are the symbols whose last bar is at most three of their own trading days old: who has
+    no bar today, or not yet, is scanned; who was delisted is not.
 
     Parameters
     ----------
     bars : Bars
-    as_of : str ("YYYY-MM-DD") or datetime64
-        A day that the bars hold.
+    as_of : str or None
+        A trading day of the bars; None = the latest one that most symbols have.
+    now : datetime
+        The clock, with its zone.
 
     Raises
     ------
     InvalidBarsError
         When `as_of` is no date.
     InvalidInputError
-        When it is no day of the bars, or no symbol traded on it.
+        When it is no day of the bars, or no symbol has a bar of late.
     """
-    day = as_day(as_of)
-    first, last = bars.dates[0], bars.dates[-1]
-    if not first <= day <= last:
-        raise InvalidInputError(f"as-of {day} is outside the bars, which run {first} .. {last}")
-    if day not in bars.dates:
-        before = bars.dates[bars.dates < day][-1]
+    day = None
+    if as_of is not None:
+        day = as_day(as_of)
+        first, last = bars.dates[0], bars.dates[-1]
+        if not first <= day <= last:
+            raise InvalidInputError(f"as-of {day} is outside the bars, which run {first} .. {last}")
+        if day not in bars.dates:
+            before = bars.dates[bars.dates < day][-1]
+            raise InvalidInputError(
+                f"as-of {day} is no trading day of the bars: the last one before it is {before}"
+            )
+    known, notes = seen_bars(bars, day, now)
+    row, age = bar_ages(known)
+    recent = np.flatnonzero(age <= MAX_AGE)
+    if not recent.size:
         raise InvalidInputError(
-            f"as-of {day} is no trading day of the bars: the last one before it is {before}"
+            f"the universe is empty: no symbol has a bar up to {known.dates[-1]} that is at most "
+            f"{MAX_AGE} trading days old"
         )
-    known = bars.until(day)
-    traded = ~np.isnan(known.close[-1])
-    if not traded.any():
-        raise InvalidInputError(f"the universe is empty: no symbol has a bar on {day}")
-    return known.select([known.symbols[j] for j in np.flatnonzero(traded)])
+    n_old = int(((age > MAX_AGE) & (row >= 0)).sum())
+    if n_old:
+        notes = (*notes, f"{n_old:,} symbols without a bar for longer are left out")
+    return known.select([known.symbols[j] for j in recent]), notes
 
 
 class BarsBySymbol:

@@ -7,9 +7,10 @@ record that the ranker keeps; here they meet.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import compress
 from typing import TypedDict
 
@@ -25,10 +26,16 @@ from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
 from features.inputs.bars import Bars
 from features.inputs.days import as_day
 from features.inputs.events import Events
+from features.inputs.quotes import Quotes
+from features.inputs.sessions import Session
 from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
+from features.today import TodayScores, today_scores
 from scanner_adapter.errors import InvalidContextError
+from scanner_adapter.inputs.coverage import Coverage, bar_ages, coverage_of, seen_bars
 from scanner_adapter.inputs.loadings import half_precision
+
+log = logging.getLogger("scanrank")
 
 # Columns worth more together than apart, such as a new high on high volume: what breaks out, how
 # far it ran, how stretched it is, and what the scanner said last.
@@ -46,6 +53,8 @@ CROSSED = (
     "row.rating",
 )
 FACTOR_COLUMNS = tuple(f"factor.{name}" for name in FACTORS)
+# Own trading days by which a symbol's last bar may be late: a long weekend of a slow vendor.
+MAX_AGE = 3
 # Symbols brought into shape at a time: a million rows of 50 columns of 8 bytes would be 400 MB
 # for each intermediate array.
 _CHUNK = 65_536
@@ -67,6 +76,8 @@ class MarketFacts:
         Each `block.name`, such as `sector.Energy`.
     as_of : str or None
         Last day of bars that went in; None for a ready-made context.
+    coverage : Coverage or None
+        What the bars know of the symbols; None without bars.
     """
 
     names: tuple[str, ...]
@@ -74,6 +85,7 @@ class MarketFacts:
     loadings: NDArray[np.float32]
     loading_names: tuple[str, ...]
     as_of: str | None = None
+    coverage: Coverage | None = None
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -103,11 +115,13 @@ class ScanInputs(TypedDict, total=False):
     """What a scan may be told about its symbols; the keywords that `market_facts` explains."""
 
     bars: Bars | pd.DataFrame | None
+    quotes: object | None
     events: Events | None
     as_of: object | None
     sectors: Mapping[str, str] | None
     context: pd.DataFrame | tuple[Sequence[str], NDArray[np.floating]] | None
     loadings: Loadings | None
+    max_age: int
 
 
 class ScanOptions(ScanInputs, total=False):
@@ -124,11 +138,14 @@ def market_facts(
     symbols: Sequence[str],
     *,
     bars: Bars | pd.DataFrame | None = None,
+    quotes: object | None = None,
     events: Events | None = None,
     as_of: object | None = None,
     sectors: Mapping[str, str] | None = None,
     context: pd.DataFrame | tuple[Sequence[str], NDArray[np.floating]] | None = None,
     loadings: Loadings | None = None,
+    max_age: int = MAX_AGE,
+    now: datetime | None = None,
 ) -> MarketFacts:
     """Bring bars, or ready-made sub-scores, into the order of `symbols`.
 
@@ -136,12 +153,21 @@ def market_facts(
     ----------
     bars : Bars or DataFrame, optional
         Days after `as_of` are not read. Symbols without bars are unknown.
+    quotes : Quotes, or what `Quotes.read` takes, optional
+        What the market shows now, beside `bars`: today's bar is made from them. Those that are
+        stale, or of a closed market, are left out, counted and said.
     as_of : date, optional
-        Last day that may be seen; the last day of the bars by default.
+        Last day that may be seen; by default the latest one, not after the clock, on which at
+        least half of the symbols have a bar. A bar whose session goes on is set aside.
+        With quotes, the day before that of the session.
     context : DataFrame indexed by symbol, or (names, array in the order of `symbols`), optional
         Ready-made sub-scores instead of bars.
     loadings : Loadings, optional
         Ready-made similarity loadings in the order of `symbols`.
+    max_age : int
+        A symbol's own last bar counts if it is at most so many of its own trading days old.
+    now : datetime, optional
+        When the scan runs, with its timezone; by default the clock.
 
     Raises
     ------
@@ -149,35 +175,48 @@ def market_facts(
         When both bars and context are given, or shapes do not fit.
     InvalidBarsError
         From `features`, for bars that cannot be used.
+    InvalidQuotesError
+        For quotes in a shape that nothing reads.
     """
     if bars is not None and context is not None:
         raise InvalidContextError("give either bars or a ready-made context, not both")
+    if quotes is not None and bars is None:
+        raise InvalidContextError(
+            "quotes say what changed since the bars; give bars=... of the days before with them"
+        )
     if events is not None:
         as_kind(events, "events", Events, "Events, such as Events.from_frames(earnings=frame)")
     if sectors is not None:
         as_kind(sectors, "sectors", Mapping, "a mapping of symbol to sector")
     if loadings is not None:
         as_kind(loadings, "loadings", Loadings, "Loadings")
-    if as_of is not None:
-        as_day(as_of)
+    day = None if as_of is None else as_day(as_of)
+    as_number(max_age, "max_age", "0 or more trading days", least=0)
     n = len(symbols)
     names: tuple[str, ...] = ()
+    coverage: Coverage | None = None
     seen: str | None = None
     values = np.empty((n, 0), np.float32)
     if context is not None:
         names, values = _ready_made(symbols, context)
     elif bars is not None:
-        known = bars if isinstance(bars, Bars) else Bars.from_frame(bars)
-        day = known.dates[-1] if as_of is None else as_of
-        seen = str(known.until(day).dates[-1])
-        place = {symbol: i for i, symbol in enumerate(known.symbols)}
+        given = bars if isinstance(bars, Bars) else Bars.from_frame(bars)
+        past, notes = seen_bars(given, day, datetime.now(UTC) if now is None else now)
+        day = past.dates[-1]
+        place = {symbol: i for i, symbol in enumerate(past.symbols)}
         at = np.array([place.get(symbol, -1) for symbol in symbols], np.intp)
-        scores = factor_scores(known, as_of=day, events=events)
-        is_market = [not name.startswith("historical.") for name in scores.names]
-        names = tuple(np.array(scores.names)[is_market])
-        values = _take(scores.values[:, is_market], at)
+        coverage = coverage_of(symbols, past, at, bar_ages(past)[1], max_age, notes)
+        today = None if quotes is None else _today(past, quotes, now, events)
+        if today is None:
+            scores = factor_scores(past, as_of=day, events=events, max_age=max_age)
+            is_market = [not name.startswith("historical.") for name in scores.names]
+            names = tuple(np.array(scores.names)[is_market])
+            values, seen = _take(scores.values[:, is_market], at), str(day)
+        else:
+            names, values, seen = today.names, _take(today.values, at), str(today.day)
+            day = past.dates[past.dates < today.day][-1]
         if loadings is None:
-            every = similarity_loadings(known, as_of=day, sectors=sectors)
+            every = similarity_loadings(past, as_of=day, sectors=sectors)
             loadings = Loadings(every.names, np.nan_to_num(_take(every.values, at)))
     if loadings is None:
         loadings = Loadings((), np.empty((n, 0), np.float32))
@@ -186,7 +225,14 @@ def market_facts(
             f"loadings have shape {loadings.values.shape}, expected ({n}, {len(loadings.names)}): "
             "one row per symbol of the scan, in its order"
         )
-    return MarketFacts(names, values, half_precision(loadings.values), loadings.names, seen)
+    return MarketFacts(
+        names,
+        values,
+        half_precision(loadings.values),
+        loadings.names,
+        seen,
+        coverage,
+    )
 
 
 def scan_context(
@@ -256,6 +302,45 @@ def seed_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
     if total <= 0.0:
         raise InvalidContextError("all factor weights are zero; give at least one a weight")
     return {f"factor.{name}": given.get(name, 0.0) / total for name in FACTORS}
+
+
+def renewed_context(
+    ranker: Belief, columns: Sequence[str], context: NDArray[np.floating], facts: MarketFacts
+) -> NDArray[np.floating]:
+    """Return a scan's context (n_symbols, n_columns) with what the market says put in anew.
+
+    History and the scanner's own rows stay; facts that are none of the columns are left out.
+    """
+    renewed = context.copy()
+    place = {name: k for k, name in enumerate(columns)}
+    known = [name in place for name in facts.names]
+    renewed[:, [place[name] for name in compress(facts.names, known)]] = facts.values[:, known]
+    subs = [k for k, name in enumerate(columns) if name.partition(".")[0] in FACTORS]
+    weights = {name: ranker.settings.seed_weights[f"factor.{name}"] for name in FACTORS}
+    at = [place[name] for name in FACTOR_COLUMNS]
+    sub_names = [columns[k] for k in subs]
+    for start in range(0, len(renewed), _CHUNK):
+        part = renewed[start : start + _CHUNK]
+        part[:, at], _ = combine(part[:, subs], sub_names, weights)
+    return renewed
+
+
+def _today(
+    past: Bars, quotes: object, now: datetime | None, events: Events | None
+) -> TodayScores | None:
+    """Return today's sub-scores, None where no quote can be used; says what was left out."""
+    moment = datetime.now(UTC) if now is None else now
+    read = (
+        quotes
+        if isinstance(quotes, Quotes)
+        else Quotes.read(quotes, time=moment, session=Session.of_days(past.dates))
+    )
+    today = today_scores(past, read, now=moment, events=events, is_clock=now is None)
+    for note in read.at(moment, is_clock=now is None).notes if today is None else today.used.notes:
+        log.warning("quotes: %s", note)
+    if today is None:
+        log.warning("quotes: none can be used; the order knows what the bars know")
+    return today
 
 
 def _ready_made(

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict, cast
 
 import pandas as pd
 
 from bandit.errors import InvalidInputError
 from features.inputs.event_tables import event_kinds
 from features.inputs.events import Events
-from features.inputs.tables import read_table
+from features.inputs.tables import OnBad, read_table
 
 
-class EventFrames(TypedDict, total=False):
-    """Tables by kind: keyword arguments of `features.inputs.events.Events.from_frames`."""
-
-    earnings: pd.DataFrame
-    ratings: pd.DataFrame
-    news: pd.DataFrame
-
-
-def read_events(files: Sequence[Path]) -> EventFrames:
-    """Read tables of earnings, analysts' ratings and news, one file each, `.parquet` or `.csv`.
+def read_events(
+    files: Sequence[Path], *, on_bad: OnBad = "raise", tz: str | None = None
+) -> Events | None:
+    """Read tables of earnings, analysts' ratings and news, one file each.
 
     Parameters
     ----------
     files : sequence of path
-        In any order; none is no events. Their columns: see `Events.from_frames`.
+        In any order. Their columns: see `Events.from_frames`.
+    on_bad, tz
+        See `Events.from_frames`.
+
+    Returns
+    -------
+    Events or None
+        None without files.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def read_events(files: Sequence[Path]) -> EventFrames:
         For a file that cannot be read, whose columns are of no kind or of two, or two files of
         one kind.
     InvalidEventsError
-        For rows that are no events. Everything is looked at here, before a long replay begins.
+        For rows that are no events.
     """
     found: dict[str, tuple[Path, pd.DataFrame]] = {}
     for file in files:
@@ -47,9 +47,13 @@ def read_events(files: Sequence[Path]) -> EventFrames:
                 f"{found[kind][0]} and {file} both hold {kind}; put them into one file"
             )
         found[kind] = (file, frame)
-    frames = cast("EventFrames", {kind: frame for kind, (_, frame) in found.items()})
-    Events.from_frames(**frames)
-    return frames
+    if not found:
+        return None
+    frames = {kind: frame for kind, (_, frame) in found.items()}
+    return Events.from_frames(
+        earnings=frames.get("earnings"), ratings=frames.get("ratings"), news=frames.get("news"),
+        on_bad=on_bad, tz=tz,
+    )  # fmt: skip
 
 
 def _kind(file: Path, frame: pd.DataFrame) -> str:

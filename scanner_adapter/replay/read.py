@@ -8,7 +8,7 @@ journal of stopped scans alone is answered by `scanner_adapter.replay.journals.o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule, TopShare
 from bandit.stores import Entry
 from features.inputs.bars import Bars
-from features.inputs.events import Events
+from features.inputs.tables import Reading
 from scanner_adapter.inputs.context import market_facts
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.replay.journals.journal_scan import (
@@ -51,6 +51,8 @@ class LogFiles:
         A table with columns symbol and sector.
     events : sequence of path
         See `read_events`; with `bars` only.
+    reading : Reading
+        What happens to bad rows of bars, ratings and events, and the market's zone.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class LogFiles:
     ratings: Path | None = None
     sectors: Path | None = None
     events: Sequence[Path] = ()
+    reading: Reading = field(default_factory=Reading)
 
     def __post_init__(self) -> None:
         if self.events and self.bars is None:
@@ -157,9 +160,9 @@ class LogFiles:
             )
         judged = self.rule(rule)
         if self.bars is not None and self.ratings is not None:
-            events, sectors = read_events(self.events), self.sector_of()
+            events, sectors = read_events(self.events, **self.reading), self.sector_of()
             log: Log = ReplayLog.read(
-                self.bars, self.ratings, rule=judged, events=events, sectors=sectors
+                self.bars, self.ratings, rule=judged, events=events, sectors=sectors, **self.reading
             )
             return log, _WARMUP
         if self.entries is not None:
@@ -174,8 +177,8 @@ class LogFiles:
         """Facts of scans that were stopped, from the bars; None without bars."""
         if self.bars is None:
             return None
-        bars, sectors = Bars.read(self.bars), self.sector_of()
-        events = Events.from_frames(**read_events(self.events))
+        bars, sectors = Bars.read(self.bars, **self.reading), self.sector_of()
+        events = read_events(self.events, **self.reading)
         return lambda symbols, as_of: market_facts(
             symbols, bars=bars, events=events, as_of=as_of, sectors=sectors
         )
@@ -185,7 +188,9 @@ class LogFiles:
         if self.sectors is None:
             return None
         try:
-            table = pd.read_csv(self.sectors, dtype=str)
+            table = pd.read_csv(
+                self.sectors, dtype=str, keep_default_na=False, na_values={"sector": [""]}
+            )
         except (ValueError, OSError) as err:
             raise InvalidInputError(
                 f"--sectors {self.sectors} cannot be read as CSV: {err}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bandit.errors import InvalidInputError
 from bandit.evaluation.metrics import ScanMetrics, first_places, recall_curve, scan_metrics
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from scanner_adapter.replay.logs.known_at import KnownAtLog
 from scanner_adapter.replay.logs.scans import Log
 from scanner_adapter.replay.orders import (
     Composite,
@@ -116,7 +117,7 @@ def replay(
             "warmup": warmup,
             "batch_size": batch_size,
             "budget": budget,
-            "bars": "same-day" if same_day else "day-old",
+            "bars": _known_of(log, same_day=same_day),
             "hit": describe(log.rule),
             "pace": str(pace) if pace is not None and str(pace) else None,
             "left_out": "; ".join(log.left_out) or None,
@@ -128,6 +129,12 @@ def replay(
         sectors=log.sectors,
         watch=notes,
     )
+
+
+def _known_of(log: Log, *, same_day: bool) -> str:
+    if isinstance(log, KnownAtLog):
+        return f"quotes of {', '.join(log.times)}"
+    return "same-day" if same_day else "day-old"
 
 
 def describe(rule: RewardRule) -> str:

@@ -12,6 +12,7 @@ from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.run.pipeline import OnResult, Pipeline, check_run
 from scanner_adapter.run.progress import OnProgress
 from scanner_adapter.run.protocol import RunnableScan
+from scanner_adapter.run.refresh import Refresh, Refresher
 from scanner_adapter.run.stop_rules import (
     DEFAULT_ERRORS,
     StopRule,
@@ -35,6 +36,8 @@ async def run_scan_async(
     on_progress: OnProgress | None = None,
     timeout_s: float | None = None,
     retries: int = 0,
+    refresh: Refresh | None = None,
+    every_s: float = 60.0,
     errors: TooManyErrors | None = DEFAULT_ERRORS,
 ) -> ScanSummary:
     """Scan symbols with `fn`, `concurrency` at a time, and close the scan.
@@ -69,7 +72,8 @@ async def run_scan_async(
         raise AssertionError("every attempt returns or raises")
 
     tasks: dict[asyncio.Task[tuple[str, Outcome]], None] = {}
-    with scan:
+    refresher = Refresher(scan, refresh, every_s)
+    with scan, refresher:
         try:
             while True:
                 for symbol in pipeline.next_symbols():

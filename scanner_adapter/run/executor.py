@@ -21,6 +21,7 @@ from scanner_adapter.run.pipeline import OnResult, Pipeline, check_run
 from scanner_adapter.run.prefetch import Prefetch, Prefetcher
 from scanner_adapter.run.progress import OnProgress, Progress
 from scanner_adapter.run.protocol import RunnableScan
+from scanner_adapter.run.refresh import Refresh, Refresher
 from scanner_adapter.run.stop_rules import (
     DEFAULT_ERRORS,
     StopRule,
@@ -51,6 +52,8 @@ def run_scan(
     timeout_s: float | None = None,
     retries: int = 0,
     prefetch: Prefetch | None = None,
+    refresh: Refresh | None = None,
+    every_s: float = 60.0,
     errors: TooManyErrors | None = DEFAULT_ERRORS,
 ) -> ScanSummary:
     """Scan symbols with `fn` in the ranker's order and close the scan.
@@ -85,6 +88,10 @@ def run_scan(
     prefetch : callable, optional
         Called with the symbols of the next batch, in a thread, while the current batch is
         evaluated; so the next batch is chosen one batch earlier.
+    refresh : callable, optional
+        Called without arguments, in a thread of its own, every `every_s` seconds; returns fresh
+        quotes in any shape that `SymbolRanker.start_scan` takes. What remains is ranked by them.
+    every_s : float
     errors : TooManyErrors or None
         When to give up because the data vendor answers no more, and how long to wait where an
         error says when to ask again; None = go on whatever fails. One in `until` counts instead.
@@ -112,7 +119,8 @@ def run_scan(
     evaluations = Evaluations(
         executor, patient, n_workers=n_workers, timeout_s=timeout_s, retries=retries
     )
-    with scan, Prefetcher(prefetch) as fetched:
+    refresher = Refresher(scan, refresh, every_s)
+    with scan, refresher, Prefetcher(prefetch) as fetched:
         try:
             while True:
                 evaluations.start(fetched.next_symbols(pipeline))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Unpack
 
 from bandit.belief.recall import RecallEstimate
 from scanner_adapter.batch import Batch, ScanSummary
+from scanner_adapter.inputs.context import ScanInputs
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.ledger import ErrorStreak
 
@@ -93,6 +95,9 @@ class RunnableScan(ScanView, Protocol):
 
     def report(self, rows: Mapping[str, Outcome]) -> None:
         """Report outcomes."""
+
+    def refresh(self, *, now: datetime | None = None, **inputs: Unpack[ScanInputs]) -> None:
+        """Rank what remains by what the market shows now."""
 
     def listen(self) -> None:
         """Hear operators."""

@@ -17,6 +17,8 @@ from scanner_adapter.inputs.values import meaning
 FIRST = 50
 # Ratings without a hit that are worth a word.
 _ENOUGH_RATINGS = 100
+# With a larger share of hits a random order finds them nearly as early.
+_TOO_COMMON = 0.5
 _MOST_WORDS = 3
 _MOST_LETTERS = 300
 
@@ -47,7 +49,7 @@ class ResultCheck:
         self._n_failed = self._n_failed_first = 0
         self._first_error = ""
         self._lowest, self._highest = math.inf, -math.inf
-        self.n = self.n_judged = 0
+        self.n = self.n_judged = self._n_hits = 0
 
     def observe(self, table: OutcomeTable, *, n_again: int = 0) -> None:
         """Look at the results of a report that are new; `n_again` of them stand for errors."""
@@ -68,6 +70,10 @@ class ResultCheck:
         judged = self._judged(table)
         self.n += len(table.symbols)
         self.n_judged += judged.size
+        if self._by_signal:
+            self._n_hits += int(np.count_nonzero(judged > 0.0))
+        elif isinstance(self._rule, Threshold):
+            self._n_hits += int(np.count_nonzero(judged >= self._rule.minimum))
         if judged.size:
             self._lowest = min(self._lowest, float(judged.min()))
             self._highest = max(self._highest, float(judged.max()))
@@ -95,7 +101,7 @@ class ResultCheck:
             return None
         text = self._errors() or self._unjudged() or self._words_unknown() or self._alike(is_over)
         if text is None and is_over:
-            text = self._foreign_scale()
+            text = self._foreign_scale() or self._too_common()
         return None if text is None else text[:_MOST_LETTERS]
 
     def _errors(self) -> str | None:
@@ -150,6 +156,16 @@ class ResultCheck:
         return (
             f"all {self.n_judged} results are the same ({value}), which teaches no order. If the "
             "scanner says more, show where by row_map=RowMap(...) or rewards=HitIf(function)"
+        )
+
+    def _too_common(self) -> str | None:
+        share = self._n_hits / max(self.n_judged, 1)
+        if self.n_judged < FIRST or share < _TOO_COMMON:
+            return None
+        return (
+            f"ordering cannot pay here, because {share:.0%} of the results are high-value: any "
+            "order finds them early. A rarer hit, such as rewards=TopShare(0.05) or a higher "
+            "threshold, could be looked for"
         )
 
     def _foreign_scale(self) -> str | None:

@@ -32,8 +32,9 @@ from collections.abc import (
 )
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol, Unpack
 from weakref import WeakSet
 
 import numpy as np
@@ -47,6 +48,7 @@ from bandit.rewards import RewardRule
 from scanner_adapter.batch import SECONDS_PER_DAY, Batch, ScanSummary
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import ScanStateError
+from scanner_adapter.inputs.context import MarketFacts, ScanInputs
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
@@ -73,6 +75,13 @@ log = logging.getLogger("scanrank")
 
 # Of this process: what one ruleset's scan handed out, another's may report.
 _SCANS: WeakSet[Scan] = WeakSet()
+
+
+class FactsAgain(Protocol):
+    """Reads a scan's inputs again, with some of them replaced."""
+
+    def __call__(self, now: datetime | None, **inputs: Unpack[ScanInputs]) -> MarketFacts:
+        """Return what the market says now."""
 
 
 class Scan(KnownScan):
@@ -104,8 +113,10 @@ class Scan(KnownScan):
         share: WorkerLeases | None = None,
         kept: LoadingCodec | None = None,
         batch_size: int = 50,
+        coverage: tuple[str | None, bool] = (None, False),
         worked_before: NDArray[np.bool_] | None = None,
         bars: KeptBars,
+        facts_again: FactsAgain | None = None,
     ) -> None:
         self.scan_id = scan_id
         self.batch_size = batch_size  # where the loop names none
@@ -116,9 +127,11 @@ class Scan(KnownScan):
         self.scan_time = scan_time
         self.row_map = row_map
         self.rule = rule
+        self.coverage, self._is_partial = coverage
         self.stopped: str | None = None
         self._lock = lock
         self._compare = compare
+        self._facts_again = facts_again
         self._share = share
         self._columns = context_names
         self._ledger = Ledger(symbols, started)
@@ -257,6 +270,37 @@ class Scan(KnownScan):
                     self._warn()
                 self._outside.tell()
 
+    def refresh(self, *, now: datetime | None = None, **inputs: Unpack[ScanInputs]) -> None:
+        """Rank what remains anew, by what the market shows now.
+
+        For scans that take long: `scan.refresh(quotes=snapshot)` every few minutes; `run` does so
+        by itself, given `refresh=`. What was handed out is learned from as it was chosen.
+
+        Parameters
+        ----------
+        now : datetime, optional
+            The moment as of which quotes count; by default the clock.
+        **inputs
+            `quotes`, or whatever else `SymbolRanker.start_scan` takes of the market; what is not
+            named stays as it was.
+
+        Raises
+        ------
+        InvalidContextError, InvalidQuotesError, InvalidBarsError
+            For inputs that do not fit; the scan goes on with what it knew.
+        ScanStateError
+            After the scan has ended.
+        """
+        self._check_open("refresh it")
+        if self._facts_again is None or self._ranking.live is None:
+            return  # the given order stands: mode off, or a failure
+        # Not under the lock: evaluations go on meanwhile.
+        facts = self._facts_again(now, **inputs)
+        with self._lock:
+            if self._summary is None:
+                with self._timed():
+                    self._ranking.refresh(facts)
+
     # The whole loop in one call: `scan.run(fn, ...)`, `await scan.arun(fn, ...)`.
     run = run_scan
     arun = run_scan_async
@@ -296,6 +340,11 @@ class Scan(KnownScan):
         is_whole = ledger.n_reported == len(self.symbols) and not ledger.may_retry.any()
         is_over = self._is_ending or is_whole
         return self._check.warning(is_over=is_over)
+
+    @property
+    def _known(self) -> str | None:
+        """What the bars know of the symbols, where that is not everything."""
+        return self.coverage if self._is_partial else None
 
     @property
     def fallback(self) -> str:
@@ -483,7 +532,7 @@ class Scan(KnownScan):
                 state="done" if self._is_done else "scanning",
                 stopped=self.stopped if self._summary is None else self._summary.stopped,
                 failure=self.failure,
-                warning=self.warning,
+                warning=" · ".join(filter(None, (self._known, self.warning))) or None,
             )
 
     def _summarise(self, status: str, comparison: Comparison | None = None) -> ScanSummary:
@@ -506,6 +555,7 @@ class Scan(KnownScan):
             failure=self.failure,
             comparison=comparison,
             warning=self.warning,
+            coverage=self.coverage,
         )
 
     def _check_open(self, action: str) -> None:

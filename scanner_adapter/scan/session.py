@@ -24,6 +24,7 @@ from bandit.evaluation.metrics import first_places
 from bandit.evaluation.offpolicy import inclusion_weights
 from bandit.stores import Entry
 from scanner_adapter.errors import AdapterError
+from scanner_adapter.inputs.context import MarketFacts, renewed_context
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.ledger import Ledger, Places
@@ -103,6 +104,7 @@ class ScanSession:
         self._columns = list(columns)
         self._share = share
         self._was_steered = False
+        self._was_refreshed = False
         self._is_over = False  # closed already: what is reported now adds to what was learned
         self._reporting: tuple[tuple[str, ...], Places] = (), np.empty(0, np.intp)
 
@@ -117,6 +119,17 @@ class ScanSession:
             except Exception as error:
                 self.give_way(error)
         return self._ledger.given_order(k)
+
+    def refresh(self, facts: MarketFacts) -> None:
+        """Rank what remains by what the market says now."""
+        if self.live is None or self.learned is None:
+            return
+        try:
+            ranker = self.learned.ranker
+            self.live.renew(renewed_context(ranker, self._columns, self.live.context, facts))
+            self._was_refreshed = True
+        except Exception as error:
+            self.give_way(error)
 
     def give_way(self, error: BaseException) -> None:
         """Go on in the given order: scanrank itself is broken."""
@@ -198,6 +211,7 @@ class ScanSession:
             # For replays: which batches were chosen before this report, and by whose wish.
             "handed_out": None if is_elsewhere else ledger.sizes,
             "is_steered": self._was_steered,
+            "is_refreshed": self._was_refreshed,
             "is_late": self._is_over,
         }
         if self._kept is not None:

@@ -119,7 +119,11 @@ def _read(frames: Mapping[str, object]) -> list[Bars]:
             tables.append({symbol: frame})
     read, n_bad, first = [], 0, ""
     for group in alike.values():
-        table = pd.concat(group, names=["symbol", "date"]).reset_index()
+        table = pd.concat(group, names=["symbol", "date"])
+        if isinstance(next(iter(group.values())).index, pd.DatetimeIndex):
+            table = table.reset_index()
+        else:  # dates in a column, and numbers of rows
+            table = table.reset_index(level=0).reset_index(drop=True)
         try:
             read.append(Bars.from_frame(table, on_bad="skip"))
         except FeatureError:  # one of them spoils the rest
@@ -135,12 +139,14 @@ def _read(frames: Mapping[str, object]) -> list[Bars]:
 
 
 def _is_plain(frame: pd.DataFrame) -> bool:
-    """Whether a frame holds one symbol's bars under their dates, and no more."""
-    names = [str(name).lower() for name in frame.columns]
+    """Whether a frame holds one symbol's bars, without its name, under or beside their dates."""
+    names = {str(name).lower() for name in frame.columns}
+    is_dated = isinstance(frame.index, pd.DatetimeIndex)
     return (
-        isinstance(frame.index, pd.DatetimeIndex)
-        and frame.columns.nlevels == 1
-        and not {"date", "symbol", "ticker"} & set(names)
+        frame.columns.nlevels == 1
+        and not {"symbol", "ticker"} & names
+        and is_dated != ("date" in names)
+        and (is_dated or isinstance(frame.index, pd.RangeIndex))
     )
 
 

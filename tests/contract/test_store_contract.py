@@ -613,3 +613,21 @@ def test_an_unknown_scheme_names_the_known_ones() -> None:
 def test_a_path_that_is_not_absolute_is_refused(url: str) -> None:
     with pytest.raises(InvalidInputError, match="three slashes"):
         store_from_url(url)
+
+
+def test_a_foreign_member_of_the_list_of_rulesets_is_passed_over_and_said(
+    redis_server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = store_from_url(redis_server.url)
+    try:
+        report(store, "rules-known", "A")
+        for member in (b"a b", b"\xff\xfe", b"x" * 80):
+            store._call("SADD", "scanrank:rulesets", member)
+        for _ in range(2):
+            assert "rules-known" in store.list_rulesets()
+            assert not any(" " in name or len(name) > 64 for name in store.list_rulesets())
+        assert caplog.text.count("are no names of rulesets") == 1
+    finally:
+        store._call("SREM", "scanrank:rulesets", b"a b", b"\xff\xfe", b"x" * 80)
+        store.drop_ruleset("rules-known")
+        store.close()

@@ -21,7 +21,7 @@ from scanner_adapter.service.app import create_app
 from scanner_adapter.service.settings import ServiceSettings
 
 KNOWN = {"ruleset": ["demo"], "scan": ["s1", "s2"], "symbol": ["S3", "NVDA", "BRK/B"]}
-TOKEN = "t" * 32
+TOKEN = "0123456789abcdefghijklmnopqrstuv"  # noqa: S105
 
 
 def _store() -> Store:

@@ -76,6 +76,16 @@ NOT_CALLED = {
     "StoredFeatures",
     "RewardRule",
     "StopRule",
+    # Called with what `Quotes.read` made.
+    "Quotes",
+    "Quotes.at",
+    "Quotes.take",
+    "Session.begin",
+    "Session.of_days",
+    "Session.time_done",
+    "Session.trades_on",
+    "Session.volume_done",
+    "Session.wall",
 }
 # No file lies there, or what fits is too long for a table.
 NEVER_FITS = {"Settings.read", "Bars.read", "historical_sub_scores"}
@@ -142,6 +152,7 @@ FRAME = frame_of_bars()
 BARS = features.Bars.from_frame(FRAME)
 PANEL = features.sub_score_panel(BARS)
 NOW = dt.datetime(2024, 3, 4, tzinfo=dt.UTC)
+QUOTES = [{"symbol": "A", "time": "2024-03-01T10:00", "last": 10.5}]
 
 
 class World:
@@ -295,6 +306,7 @@ CALLS = [
     Call("Scan.abatches", lambda world, k: asyncio.run(anext(world.scan.abatches(k))), {"k": 2}),
     Call("Scan.read", scan("read"), {"symbol": "A", "result": "buy"}),
     Call("Scan.report", scan("report"), {"rows": {}}),
+    Call("Scan.refresh", scan("refresh"), {"now": NOW, "bars": BARS, "quotes": QUOTES}),
     Call("Scan.estimate", scan("estimate"), {"confidence": 0.9}),
     Call(
         "Scan.run",
@@ -310,6 +322,8 @@ CALLS = [
             "timeout_s": 5.0,
             "retries": 0,
             "prefetch": quiet,
+            "refresh": None,
+            "every_s": 60.0,
         },
     ),
     Call(
@@ -435,6 +449,12 @@ CALLS = [
         "Bars.append",
         make(BARS.until("2024-01-15").append),
         {"new": FRAME[FRAME["date"] > "2024-01-20"]},
+    ),
+    Call("Quotes.read", make(features.Quotes.read), {"quotes": QUOTES, "time": NOW}),
+    Call(
+        "Session",
+        make(features.Session),
+        {"tz": "Asia/Tokyo", "opens": "09:00", "closes": "15:30", "profile": (0.5, 1.0)},
     ),
     Call("Events", make(features.Events), {"earnings": None, "ratings": None, "news": None}),
     Call(
@@ -573,6 +593,8 @@ ACCEPTED: dict[str, dict[str, str]] = {
         "result": "None, True, empty text, fraction, zero, negative, nan, list of text, twice, "
         "strangers, empty list, mapping, mapping of numbers, frame",
     },
+    "Scan.refresh": {"now": "None", "quotes": "None, mapping of numbers"},
+    "Quotes.read": {"time": "None", "quotes": "mapping of numbers"},
     "Scan.estimate": {
         "confidence": "fraction",
     },
@@ -586,6 +608,8 @@ ACCEPTED: dict[str, dict[str, str]] = {
         "timeout_s": "None, fraction",
         "retries": "zero, many",
         "prefetch": "None, class",
+        "refresh": "None, class",
+        "every_s": "many, fraction",
     },
     "Scan.arun": {
         "fn": "class",

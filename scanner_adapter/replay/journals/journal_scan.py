@@ -219,6 +219,8 @@ class JournalScan:
         headers = [entry.header for entry in self.reports]
         if any(header.get("is_steered") for header in headers):
             return "symbols were pinned, excluded or boosted by hand"
+        if any(header.get("is_refreshed") for header in headers):
+            return "what the market showed changed in mid-scan, and the journal keeps no copy"
         if any("handed_out" not in header for header in headers):
             return "its journal does not say which batches were handed out"
         if any(header["handed_out"] is None for header in headers):

@@ -9,17 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from features.factors import sub_score_panel
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.similarity import Loadings, similarity_loadings
-from scanner_adapter.inputs.events import EventFrames
 from scanner_adapter.replay.logs.disk_cache import DiskCache, fingerprint
 
 
@@ -35,6 +32,7 @@ class Contexts:
         0 to 100, NaN = unknown; row t uses nothing after day t.
     sectors : mapping of symbol to sector
     cache : DiskCache or None
+    events : Events or None
     """
 
     bars: Bars
@@ -42,13 +40,14 @@ class Contexts:
     sub_scores: NDArray[np.float32]
     sectors: Mapping[str, str]
     cache: DiskCache | None
+    events: Events | None = None
 
     @classmethod
     def compute(
         cls,
         bars: Bars,
         *,
-        events: EventFrames | None = None,
+        events: Events | None = None,
         sectors: Mapping[str, str] | None = None,
         cached: bool = True,
     ) -> Contexts:
@@ -57,24 +56,25 @@ class Contexts:
         Parameters
         ----------
         bars : Bars
-        events : mapping of str to DataFrame, optional
-            Keyword arguments of `features.inputs.events.Events.from_frames`.
+        events : Events, optional
         sectors : mapping of str to str, optional
             Sector of each symbol; symbols may be missing.
         cached : bool
             Whether to use the disk cache.
         """
-        events, sectors = events or EventFrames(), sectors or {}
+        sectors = sectors or {}
         cache = DiskCache(_key(bars, events, sectors)) if cached else None
         names = cache.read("names") if cache is not None else None
         values = cache.read("sub_scores") if cache is not None else None
         if names is None or values is None:
-            panel = sub_score_panel(bars, Events.from_frames(**events) if events else None)
+            panel = sub_score_panel(bars, events)
             names, values = np.array(panel.names), panel.values
             if cache is not None:
                 cache.write("names", names)
                 cache.write("sub_scores", values)
-        return cls(bars, tuple(map(str, names)), np.asarray(values, np.float32), sectors, cache)
+        return cls(
+            bars, tuple(map(str, names)), np.asarray(values, np.float32), sectors, cache, events
+        )
 
     def loadings(self, day: int) -> Loadings:
         """Similarity loadings of all symbols as of one day, from the cache where it has them."""
@@ -93,14 +93,16 @@ class Contexts:
         return loadings
 
 
-def _key(bars: Bars, events: EventFrames, sectors: Mapping[str, str]) -> str:
-    tables = sorted(cast("Mapping[str, pd.DataFrame]", events).items())
-    frames = [
-        # Of the rows; which column a value is of, it does not say.
-        pd.util.hash_pandas_object(frame, index=False).to_numpy()
-        for _, frame in tables
-    ]
+def _key(bars: Bars, events: Events | None, sectors: Mapping[str, str]) -> str:
+    tables = [] if events is None else [events.earnings, events.ratings, events.news]
+    known = [table for table in tables if table is not None]
+    words = json.dumps(
+        [
+            bars.symbols,
+            sorted(sectors.items()),
+            [None if table is None else (table.symbols, list(table.columns)) for table in tables],
+        ]
+    )
     prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-    columns = [(kind, [str(name) for name in frame.columns]) for kind, frame in tables]
-    words = json.dumps([bars.symbols, sorted(sectors.items()), columns])
-    return fingerprint([words, bars.dates.astype(np.int64), *prices, *frames])
+    facts = [array for table in known for array in (table.code, table.day, *table.columns.values())]
+    return fingerprint([words, bars.dates.astype(np.int64), *prices, *facts])

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule, final_hits
+from features.errors import InvalidBarsError
+from features.inputs.days import as_day
 from features.inputs.tables import OnBad, Rows, kind_of, plain_name, read_table
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.state.parquet import is_journal, logged_ratings
@@ -339,6 +341,6 @@ def _day(given: date | str | None, default: np.datetime64) -> np.datetime64:
     if given is None:
         return default
     try:
-        return np.datetime64(pd.Timestamp(given), "D")
-    except ValueError as err:
-        raise InvalidInputError(f"{given!r} is no date; expected one such as 2019-12-31") from err
+        return as_day(given)
+    except InvalidBarsError as err:
+        raise InvalidInputError(str(err)) from err

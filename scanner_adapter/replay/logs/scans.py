@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from bandit.rewards import RewardRule, TopShare
 from features.inputs.bars import Bars
+from features.inputs.events import Events
+from features.inputs.tables import OnBad
 from features.similarity import Loadings
-from scanner_adapter.inputs.events import EventFrames
 from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logs.contexts import Contexts
@@ -147,9 +148,11 @@ class ReplayLog:
         ratings: str | Path,
         *,
         rule: RewardRule | None = None,
-        events: EventFrames | None = None,
+        events: Events | None = None,
         sectors: Mapping[str, str] | None = None,
         cached: bool = True,
+        on_bad: OnBad = "raise",
+        tz: str | None = None,
     ) -> ReplayLog:
         """Read bars and a scanner's ratings, `.parquet` or `.csv`.
 
@@ -161,9 +164,11 @@ class ReplayLog:
             Default `TopShare(0.05)`.
         events, sectors, cached
             See `Contexts.compute`.
+        on_bad, tz
+            See `Bars.from_frame`.
         """
-        known = Bars.read(bars)
-        outcomes = OutcomeLog.read(ratings, known.dates, known.symbols)
+        known = Bars.read(bars, on_bad=on_bad, tz=tz)
+        outcomes = OutcomeLog.read(ratings, known.dates, known.symbols, on_bad=on_bad, tz=tz)
         contexts = Contexts.compute(known, events=events, sectors=sectors, cached=cached)
         return cls(outcomes, contexts, rule or TopShare())
 

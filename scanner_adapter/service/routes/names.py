@@ -82,7 +82,7 @@ IdempotencyKey = Annotated[
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI's declaration of what a route may refuse with, beside what all may."""
-    always = (400, 401, 403, 404, 405, 408, 413, 421, 422, 429, 503)
+    always = (400, 401, 403, 404, 405, 408, 413, 421, 422, 429, 431, 503)
     return {
         status: {
             "model": Problem,

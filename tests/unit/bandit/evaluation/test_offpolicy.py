@@ -113,7 +113,7 @@ def test_the_truth_lies_in_the_interval() -> None:
     covered: dict[Method, list[bool]] = {method: [] for method in METHODS}
     widths: dict[Method, list[float]] = {method: [] for method in METHODS}
     for seed in range(300):
-        scans, truth = logged(np.random.default_rng(seed), 24)
+        scans, truth = logged(np.random.default_rng(seed), 48)
         for method in METHODS:
             estimate = estimate_recall(scans, method=method)
             covered[method].append(estimate.low <= truth <= estimate.high)

@@ -69,3 +69,59 @@ def test_bars_point_to_it() -> None:
         Bars.from_frame(hours(2, 15, {"A": 1.0}))
     with pytest.raises(InvalidBarsError, match="lack the column volume"):
         daily_bars(hours(2, 15, {"A": 1.0}).drop(columns="volume"))
+
+
+def minutes(zone: str | None, start: int, end: int, day: str = "2024-01-0{}") -> pd.DataFrame:
+    """Two days of half-hours from `start` to `end` (New York hours); prices name the hour."""
+    parts = []
+    for number in (2, 3):
+        stamps = pd.date_range(f"{day.format(number)} 00:00", periods=48, freq="30min")
+        stamps = stamps[(stamps.hour >= start) & (stamps.hour < end)]
+        price = stamps.hour + stamps.minute / 100.0
+        parts.append(
+            pd.DataFrame({"date": stamps, "symbol": "A", "open": price, "high": price + 1,
+                          "low": price - 1, "close": price, "volume": 10.0})
+        )  # fmt: skip
+    table = pd.concat(parts, ignore_index=True)
+    if zone is not None:
+        table["date"] = table["date"].dt.tz_localize("America/New_York").dt.tz_convert(zone)
+    return table
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", None])
+def test_utc_and_extended_hours_give_the_sessions_own_bars(zone: str | None) -> None:
+    """04:00 to 20:00 in New York ends on the next day in UTC; the session is 09:30 to 16:00."""
+    daily = daily_bars(minutes(zone, 4, 20))
+    assert daily["date"].dt.strftime("%Y-%m-%d").tolist() == ["2024-01-02", "2024-01-03"]
+    assert daily["open"].tolist() == [9.3, 9.3]
+    assert daily["close"].tolist() == [15.3, 15.3]
+    assert daily["volume"].tolist() == [130.0, 130.0]
+    whole = daily_bars(minutes(zone, 4, 20), extended=True)
+    assert whole["open"].tolist() == [4.0, 4.0]
+    assert whole["volume"].tolist() == [320.0, 320.0]
+
+
+def test_a_finished_half_day_is_whole() -> None:
+    """3 July 2024 ended at 13:00; the same hours on 5 July are half of a day."""
+    for last, expected in (("2024-07-03", 70.0), ("2024-07-09", 130.0)):
+        table = minutes(None, 9, 16)
+        table = table[table["date"].dt.strftime("%H:%M") >= "09:30"]
+        shift = pd.Timestamp(last) - pd.Timestamp("2024-01-03")
+        table = table.assign(date=table["date"] + shift)
+        is_last = table["date"].dt.normalize() == pd.Timestamp(last)
+        table = table[~is_last | (table["date"].dt.hour < 13)]
+        assert daily_bars(table)["volume"].iloc[-1] == pytest.approx(expected)
+
+
+def test_daily_rows_and_a_live_row_are_one_bar() -> None:
+    """Public cases: yfinance issue 573, yahooquery issues 127 and 176."""
+    daily = pd.DataFrame(
+        {"date": pd.bdate_range("2024-01-02", periods=3), "symbol": "A", "open": 9.0, "high": 9.0,
+         "low": 9.0, "close": 9.0, "volume": 1000}
+    )  # fmt: skip
+    live = daily.tail(1).assign(date=lambda f: f["date"] + pd.Timedelta(hours=16), volume=1001)
+    both = pd.concat([daily, live])
+    assert daily_bars(both)["volume"].tolist() == [1000, 1000, 1001]
+    bars = Bars.from_frame(both)
+    assert bars.volume[:, 0].tolist() == [1000, 1000, 1001]
+    assert bars.notes == ("the live row of the last day replaces the daily one of 1 symbols",)

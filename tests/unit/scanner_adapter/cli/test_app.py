@@ -250,7 +250,7 @@ def test_bad_bars_are_refused_before_anything_is_stored(
         ({"as_of": "yesterday-ish"}, "'yesterday-ish' is no date"),
         ({"until_recall": "1.5"}, "target is 1.5; expected a recall in (0, 1]"),
         ({"hit": "best"}, "signal-or-none, top:0.05 or rating:70"),
-        ({"hit": "top:2"}, "share 2.0 is outside (0, 1)"),
+        ({"hit": "top:2"}, "share is 2.0; expected a share in (0, 1)"),
         ({"ruleset": "a b"}, "a b"),
     ],
 )
@@ -313,7 +313,7 @@ def test_replay_prints_the_table_and_writes_it_for_machines(
     ("options", "message"),
     [
         (["--budget", "2"], "budget is 2.0"),
-        (["--top", "0"], "share 0.0 is outside (0, 1)"),
+        (["--top", "0"], "share is 0.0; expected a share in (0, 1)"),
         (["--json", "no/such/folder/table.json"], "there is no such folder"),
         (["--from", "2030-01-01"], "no scan from 2030-01-01"),
         (["--warmup", "30"], "30 scans leave none to measure"),

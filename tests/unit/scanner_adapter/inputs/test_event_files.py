@@ -45,8 +45,8 @@ class TestReading:
             written(RATINGS, tmp_path / "c.parquet"),
         ]
         found = read_events(files)
-        assert repr(Events.from_frames(**found)) == "Events(1 earnings, 1 ratings, 1 news)"
-        assert read_events([]) == {}
+        assert repr(found) == "Events(1 earnings, 1 ratings, 1 news)"
+        assert read_events([]) is None
 
     @pytest.mark.parametrize(
         ("frame", "name", "message"),
@@ -188,7 +188,8 @@ def test_which_column_is_which_is_part_of_the_key(
     bars = Bars.from_frame(simulate(n_symbols=5, n_days=40, seed=3).bars)
     frame = EARNINGS.rename(columns=str.lower)
     swapped = frame.rename(columns={"eps_actual": "eps_estimate", "eps_estimate": "eps_actual"})
-    caches = [Contexts.compute(bars, events={"earnings": each}).cache for each in (frame, swapped)]
+    both = [Events.from_frames(earnings=each) for each in (frame, swapped)]
+    caches = [Contexts.compute(bars, events=each).cache for each in both]
     assert caches[0] is not None
     assert caches[1] is not None
     assert caches[0].path != caches[1].path

@@ -65,6 +65,8 @@ def scanned(
         (Signal(), lambda _: False, r"all 120 results are the same \(no signal\)"),
         (HitIf(lambda _: False), lambda _: 1.0, r"all 120 results are the same \(no signal\)"),
         (TopShare(), lambda _: 7.0, r"all 50 results are the same \(rating 7\)"),
+        (Signal(), lambda s: number(s) % 5 > 0, "ordering cannot pay here, because 80% of the"),
+        (Threshold(20), lambda s: float(number(s)), "ordering cannot pay here, because 83% of"),
         (Threshold(70), lambda s: number(s) % 25, "none of 120 ratings reached the threshold 70"),
         (
             TopShare(),

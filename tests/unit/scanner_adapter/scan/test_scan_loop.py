@@ -18,7 +18,7 @@ from bandit.rewards import Signal, Threshold, TopShare
 from bandit.stores import Store, store_from_url
 from features.factors import combine
 from scanner_adapter import RecallReached, SymbolRanker
-from scanner_adapter.errors import InvalidOutcomeError, ScanStateError
+from scanner_adapter.errors import InvalidContextError, InvalidOutcomeError, ScanStateError
 from scanner_adapter.run.stop_rules import HitsFound, SymbolBudget
 from scanner_adapter.scan.scan import Scan
 
@@ -199,11 +199,17 @@ class TestReports:
             scan.report({batch.symbols[0]: 1.0})
         assert scan.close() is scan.summary
 
-    def test_an_empty_universe_and_repeated_symbols_are_refused(self) -> None:
-        with pytest.raises(InvalidInputError, match="universe is empty"):
-            ranker().start_scan([])
-        with pytest.raises(InvalidInputError, match="'A' appears twice"):
-            ranker().start_scan(["A", "B", "A"])
+    def test_an_empty_universe_is_refused(self) -> None:
+        for symbols in ([], ["", None, float("nan")]):
+            with pytest.raises(InvalidInputError, match="universe is empty"):
+                ranker().start_scan(symbols)
+
+    def test_a_scraped_universe_is_cleaned_and_it_says_so(self) -> None:
+        scan = ranker().start_scan(["B", "A", "", "B", None, float("nan")])
+        assert scan.symbols == ("B", "A")
+        assert scan.coverage == "1 repeated and 3 blank or missing symbols dropped"
+        with pytest.raises(InvalidContextError, match="drop them from both"):
+            ranker().start_scan(["A", "A"], context=(["technical.rsi"], np.full((2, 1), 50.0)))
 
     def test_errors_are_no_bad_ratings(self) -> None:
         """Half of the symbols fail in every scan, half get the lowest ratings: only these sink."""

@@ -12,6 +12,7 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import Signal, Threshold, TopShare
 from features.factors import sub_score_panel
 from features.inputs.bars import Bars
+from features.inputs.events import Events
 from features.similarity import similarity_loadings
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.replay import ReplayLog
@@ -165,7 +166,7 @@ class TestContexts:
             Contexts.compute(bars),
             Contexts.compute(other),
             Contexts.compute(bars, sectors={bars.symbols[0]: "Energy"}),
-            Contexts.compute(bars, events={"earnings": earnings}),
+            Contexts.compute(bars, events=Events.from_frames(earnings=earnings)),
         ]
         assert len({context.cache.path for context in made if context.cache}) == len(made)
 

@@ -1,0 +1,21 @@
+"""A process pool and a loop of one's own: `feed.map` hands out as many as there are workers."""
+
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+from made_market import HIT, LAST, SYMBOLS, rate, tell
+
+from scanrank import ResultFeed, SymbolRanker, Threshold
+
+
+def main() -> None:
+    ranker = SymbolRanker.open("memory://", ruleset="processes", rewards=Threshold(HIT), seed=1)
+    with ProcessPoolExecutor(2) as pool:
+        for day in range(LAST + 1):
+            with ResultFeed(ranker, batch_size=20) as feed:
+                results = dict(feed.map(partial(rate, day=day), pool, SYMBOLS))
+    tell(results)
+
+
+if __name__ == "__main__":
+    main()

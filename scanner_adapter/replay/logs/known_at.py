@@ -1,0 +1,186 @@
+"""Scans of days that were not over: what quotes would have shown by some time of each day.
+
+Day-old bars are the least that a scanner can know, the day's own bars the most. Between them lie
+quotes. Where one-minute bars are given they are what the market showed. Daily bars hold no path:
+there one is made, a Brownian bridge from the open to the close between low and high, so that what
+a replay says of ten o'clock can be trusted to some points, not to tenths of one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bandit.errors import InvalidInputError
+from features.inputs.bars import Bars
+from features.inputs.days import read_stamps
+from features.inputs.layouts import tidy
+from features.inputs.quotes import Quotes
+from features.inputs.sessions import Session
+from features.today import today_scores
+from scanner_adapter.replay.logs.scans import ReplayLog, ReplayScan
+
+_CLOCK = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)$")
+# Steps of the path within a session.
+_STEPS = 78
+# Log range of a Brownian path, in its deviations: the mean of the range is sqrt(8 / pi).
+_RANGE = 1.6
+# Error of half a day's volume so far, as `features.today` takes it to be.
+_VOLUME_ERROR = 0.18
+
+
+class QuotesOf(Protocol):
+    """Makes the quotes of a day as they stood at a moment."""
+
+    def __call__(self, bars: Bars, row: int, now: datetime) -> Quotes:
+        """Return the quotes of day number `row` of `bars` at `now`."""
+
+
+@dataclass(frozen=True)
+class KnownAtLog(ReplayLog):
+    """A scanner's ratings, with contexts that know each scan's day up to some time of it.
+
+    Attributes
+    ----------
+    times : tuple of str
+        "open", "close" or "HH:MM" in the market's zone; with several, scans take them in turn.
+    session : Session
+    quotes_of : callable
+        `BridgeQuotes` or `MinuteQuotes`.
+    """
+
+    times: tuple[str, ...] = ("open",)
+    session: Session = field(default_factory=Session)
+    quotes_of: QuotesOf = field(default_factory=lambda: BridgeQuotes())
+
+    @classmethod
+    def of(cls, log: ReplayLog, times: str, *, quotes_of: QuotesOf | None = None) -> KnownAtLog:
+        """Return a log whose scans know their own day up to `times`, "10:00" or "open,12:00".
+
+        Raises
+        ------
+        InvalidInputError
+            For a time that is none, or outside the session.
+        """
+        session = Session.of_days(log.contexts.bars.dates)
+        wanted = tuple(part.strip() for part in times.split(","))
+        for time in wanted:
+            clock_of(time, session)
+        chosen = quotes_of or BridgeQuotes()
+        return cls(log.outcomes, log.contexts, log.rule, wanted, session, chosen)
+
+    def scans(self, days: NDArray[np.intp], *, same_day: bool = False) -> Iterator[ReplayScan]:
+        """See `Log.scans`; `same_day` would know more than the time allows, and is refused."""
+        if same_day:
+            raise InvalidInputError("known_at and same_day contradict each other; give one of them")
+        for number, day in enumerate(days):
+            yield self._known(self._scan(int(day), int(day) - 1), int(day), number)
+
+    def _known(self, scan: ReplayScan, day: int, number: int) -> ReplayScan:
+        bars = self.contexts.bars
+        clock = clock_of(self.times[number % len(self.times)], self.session)
+        local = datetime.fromisoformat(f"{bars.dates[day]}T{clock}")
+        now = local.replace(tzinfo=ZoneInfo(self.session.tz)).astimezone(UTC)
+        past = bars.until(bars.dates[day - 1])
+        quotes = self.quotes_of(bars, day, now)
+        found = today_scores(past, quotes, now=now, events=self.contexts.events)
+        if found is None:
+            return replace(scan, now=now)
+        return replace(
+            scan, now=now, sub_score_names=found.names, sub_scores=found.values[scan.places]
+        )
+
+
+def clock_of(time: str, session: Session) -> str:
+    """Return "open", "close" or "HH:MM" as "HH:MM".
+
+    Raises
+    ------
+    InvalidInputError
+        For anything else, or a time outside the session.
+    """
+    named = {"open": session.opens, "close": session.closes}
+    clock = {"24:00": "23:59"}.get(named.get(time, time), named.get(time, time))
+    if not _CLOCK.match(clock) or not session.opens <= clock <= session.closes:
+        raise InvalidInputError(
+            f"known-at is {time!r}; expected 'open', 'close' or a time from {session.opens} to "
+            f"{session.closes} ({session.tz}), such as 10:00"
+        )
+    return clock
+
+
+@dataclass(frozen=True)
+class BridgeQuotes:
+    """Quotes made from daily bars: a path from open to close, and the volume that is usually in.
+
+    Parameters
+    ----------
+    seed : int
+        Together with the day it fixes the path, whatever the time that is asked for.
+    """
+
+    seed: int = 0
+
+    def __call__(self, bars: Bars, row: int, now: datetime) -> Quotes:
+        """See `QuotesOf`."""
+        at = np.flatnonzero(bars.mask[row])
+        open_, high, low, close, volume = (
+            getattr(bars, name)[row, at] for name in ("open", "high", "low", "close", "volume")
+        )
+        session = Session.of_days(bars.dates)
+        rng = np.random.default_rng([self.seed, int(bars.dates[row].astype(np.int64))])
+        walk = rng.standard_normal((_STEPS, at.size)).cumsum(axis=0) / np.sqrt(_STEPS)
+        error = rng.standard_normal(at.size)
+        wall = session.wall(now)
+        share = float(session.volume_done(np.array([wall]))[0])
+        # Prices move with the volume, so the path runs by the volume's clock.
+        part = np.linspace(0.0, 1.0, _STEPS + 1)[1:, None]
+        spread = np.log(np.maximum(high / low, 1.0001)) / _RANGE
+        path = np.log(open_) + part * np.log(close / open_) + (walk - part * walk[-1]) * spread
+        path = np.clip(np.exp(path), low, high)
+        n = round(share * _STEPS)
+        seen = np.concatenate([open_[None], path[:n]])
+        last, top, bottom = seen[-1], seen.max(axis=0), seen.min(axis=0)
+        if share >= 1.0:
+            last, top, bottom = close, high, low
+        off = _VOLUME_ERROR * np.sqrt((1.0 - share) / share) if share > 0.0 else 0.0
+        unknown = np.full(at.size, np.nan)
+        return Quotes(
+            tuple(bars.symbols[j] for j in at.tolist()),
+            np.full(at.size, wall),
+            last, open_, top, bottom, volume * share * np.exp(off * error), unknown, session,
+        )  # fmt: skip
+
+
+class MinuteQuotes:
+    """Quotes from intraday bars of many days.
+
+    Parameters
+    ----------
+    frame : data frame
+        In any layout of `features.inputs.layouts`; each bar is stamped at its start.
+    session : Session
+    """
+
+    def __init__(self, frame: object, session: Session) -> None:
+        self._session = session
+        table = tidy(frame)
+        days = read_stamps(table["date"], tz=session.tz).days
+        parts = table.groupby(days.astype(str), sort=False)
+        self._parts: dict[str, pd.DataFrame] = {str(day): part for day, part in parts}
+
+    def __call__(self, bars: Bars, row: int, now: datetime) -> Quotes:
+        """See `QuotesOf`; a day of which there are no bars has no quotes."""
+        part = self._parts.get(str(bars.dates[row]))
+        if part is None:
+            none, never = np.empty(0), np.empty(0, "M8[us]")
+            return Quotes((), never, none, none, none, none, none, none, self._session)
+        return Quotes.read(part, time=now, session=self._session)
