@@ -72,6 +72,10 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "url": f"embedded://{tmp_path / 'store'}",
         "other_url": "memory://",
         "my_scanner": rate,
+        "fetch_snapshot": lambda: [
+            {"symbol": symbol, "time": "2019-12-31T10:00-05:00", "last": 10.0}
+            for symbol in bars["symbol"].unique()
+        ],
         "slow_scanner": rate_slowly,
         "scan_symbol": rate,
         "ask_and_rate": rate,

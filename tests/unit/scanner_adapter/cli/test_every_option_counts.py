@@ -153,9 +153,11 @@ NOT_REPLAYED = dict.fromkeys(
 TABLE: dict[str, dict[str, bool]] = {
     "bars": REPLAYED
     | {"--from 2022-05-02": True, "--to 2022-05-10": True, "--same-day": True}
+    | {"--known-at 10:00": True, "--known-at noon": False, "--known-at open --same-day": False}
+    | {"--minute-bars bars.parquet": False}
     | {"--sectors sectors.csv --by sector": True, "--events events.csv": True},
     "bundled": REPLAYED
-    | {"--to 2020-01-03": True, "--by regime": True, "--by sector": True}
+    | {"--known-at 10:00": False, "--to 2020-01-03": True, "--by regime": True, "--by sector": True}
     | {"--same-day": False, "--sectors sectors.csv": False, "--events events.csv": False},
     "journal": REPLAYED
     | {"--again": True, "--sectors sectors.csv --by sector": True, "--sectors sectors.csv": False}
