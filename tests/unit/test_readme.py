@@ -39,7 +39,7 @@ def test_the_ten_lines_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     script.write_text(PREAMBLE + code.replace(address, "memory://"), encoding="utf-8")
     runpy.run_path(str(script))
     summary = capsys.readouterr().out
-    assert summary.startswith("ScanSummary(")
+    assert summary.startswith("Scan ")
     assert "n_symbols=120" in summary
     assert "n_errors=0" in summary
 
