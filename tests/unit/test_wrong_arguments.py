@@ -44,6 +44,7 @@ from scanner_adapter import (
     SymbolRanker,
     Threshold,
     TimeBudget,
+    TooManyErrors,
     TopShare,
     compare,
     five_arguments,
@@ -76,6 +77,26 @@ NOT_CALLED = {
     "StoredFeatures",
     "RewardRule",
     "StopRule",
+    # Called by `run` and by a group, with what a scan handed out; see `RunnableScan`.
+    "Scan.admit",
+    "Scan.failed_again",
+    "Scan.tried_again",
+    # Every argument goes to `SymbolRanker` and `Scan`, which check it.
+    "GroupScan",
+    "GroupScan.batches",
+    "GroupScan.estimate",
+    "GroupScan.hits_in_last",
+    "GroupScan.next_batch",
+    "GroupScan.read",
+    "GroupScan.refresh",
+    "GroupScan.report",
+    "GroupScan.run",
+    "GroupScan.show",
+    "GroupScan.symbols_to_recall",
+    "GroupScan.tried_again",
+    "RankerGroup",
+    "RankerGroup.start_scan",
+    "ResultFeed.map",
     # Called with what `Quotes.read` made.
     "Quotes",
     "Quotes.at",
@@ -88,7 +109,7 @@ NOT_CALLED = {
     "Session.wall",
 }
 # No file lies there, or what fits is too long for a table.
-NEVER_FITS = {"Settings.read", "Bars.read", "historical_sub_scores"}
+NEVER_FITS = {"SymbolRanker.hits", "Settings.read", "Bars.read", "historical_sub_scores"}
 SYMBOLS = ("CAT", "C", "A", "T")
 
 
@@ -263,6 +284,8 @@ CALLS = [
             "similarity": True,
         },
     ),
+    Call("SymbolRanker.to_frame", lambda world, now: world.ranker.to_frame(now=now), {"now": NOW}),
+    Call("SymbolRanker.hits", lambda world, scan_id: world.ranker.hits(scan_id), {"scan_id": "x"}),
     Call(
         "SymbolRanker.mode", lambda world, mode: setattr(world.ranker, "mode", mode), {"mode": "on"}
     ),
@@ -342,6 +365,7 @@ CALLS = [
     ),
     Call("Scan.show", scan("show"), {"workers": 2, "target": 0.9}),
     Call("Scan.is_random", scan("is_random"), {"symbol": "A"}),
+    Call("Scan.propensity", scan("propensity"), {"symbol": "A"}),
     Call("Scan.is_hit", scan("is_hit"), {"symbol": "A"}),
     Call("Scan.are_hits", scan("are_hits"), {"symbols": ["A"]}),
     Call("Scan.explain", scan("explain"), {"symbol": "A"}),
@@ -380,6 +404,7 @@ CALLS = [
     ),
     Call("RecallReached", make(RecallReached), {"target": 0.9, "confidence": 0.8}),
     Call("SymbolBudget", make(SymbolBudget), {"n": 5}),
+    Call("TooManyErrors", make(TooManyErrors), {"in_a_row": 5, "longest_pause_s": 3.0}),
     Call("TimeBudget", make(TimeBudget), {"seconds": 5.0}),
     Call("HitsFound", make(HitsFound), {"n": 5}),
     Call("DiminishingReturns", make(DiminishingReturns), {"window": 5, "min_hits": 1}),
@@ -627,6 +652,16 @@ ACCEPTED: dict[str, dict[str, str]] = {
     },
     "Scan.is_random": {
         "symbol": "text",
+    },
+    "Scan.propensity": {
+        "symbol": "text",
+    },
+    "TooManyErrors": {
+        "in_a_row": "many",
+        "longest_pause_s": "fraction, zero",
+    },
+    "SymbolRanker.to_frame": {
+        "now": "None",
     },
     "Scan.is_hit": {
         "symbol": "text",
