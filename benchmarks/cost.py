@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.sqlite.store import SqliteStore
 from benchmarks.scale import RULES, SETTINGS, World
 from scanner_adapter import SymbolRanker
 from scanner_adapter.state.check import fold_journal

@@ -35,8 +35,8 @@ import redis
 from bandit.belief.belief import Belief, BeliefSettings
 from bandit.stores import Receipt, Store, store_from_url
 from bandit.stores.entries import Sealed
-from bandit.stores.spool import SpoolingStore
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.spool.store import SpoolingStore
+from bandit.stores.sqlite.store import SqliteStore
 from bandit.stores.wrapper import WrappedStore
 from benchmarks._server import File, Server, own_file, own_server
 from scanner_adapter import SymbolRanker

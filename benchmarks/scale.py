@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from bandit.belief.belief import BeliefSettings
 from bandit.rewards import TopShare
 from bandit.stores import Store, store_from_url
-from bandit.stores.spool import SpoolingStore
+from bandit.stores.spool.store import SpoolingStore
 from benchmarks._server import File, Server, own_file, own_server
 from scanner_adapter import SymbolRanker
 from scanner_adapter.inputs.context import CROSSED, seed_weights

@@ -32,7 +32,7 @@ from bandit.belief.belief import Belief, BeliefSettings
 from bandit.rewards import TopShare
 from bandit.stores.redis.keys import ruleset_key, scan_key
 from bandit.stores.redis.store import RedisStore
-from bandit.stores.spool import SpoolingStore
+from bandit.stores.spool.store import SpoolingStore
 from benchmarks._server import Server, own_server
 from scanner_adapter import SymbolRanker
 from scanner_adapter.inputs.context import CROSSED, seed_weights

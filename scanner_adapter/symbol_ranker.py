@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import UTC, datetime
-from functools import cached_property, partial
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from bandit.checks import as_count, as_flag, as_kind, as_number, refusal
+from bandit.checks import as_count, as_flag, as_kind, as_number
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from bandit.stores.names import check_name
 from features.errors import FeatureError
-from scanner_adapter.batch import SECONDS_PER_DAY
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import AdapterError, InvalidContextError
 from scanner_adapter.inputs.universe import clean_universe
+from scanner_adapter.known_ranker import KnownRanker
 from scanner_adapter.modes import MODES, Mode, ModeChoice, check_mode, check_rollout, choose_mode
+from scanner_adapter.opening import (
+    as_bars,
+    as_store,
+    check_options,
+    day_of,
+    refuse_misaligned,
+    rival_values,
+    say,
+    surviving,
+    time_of,
+    warn_of_going_back,
+)
 
 # What a scan needs is imported when the first one opens: scipy and the features take as long to
 # import as numpy and pandas together, and many a program imports this class long before.
@@ -33,23 +44,17 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bandit.belief.belief import Belief, BeliefSettings
-    from bandit.belief.track_record import TrackView
+    from bandit.belief.belief import BeliefSettings
     from bandit.choice.open_scan import OpenScan
     from bandit.rewards import RewardRule
-    from bandit.stores.journal import SealedStore
     from features.inputs.bars import Bars
     from features.inputs.events import Events
     from features.similarity import Loadings
     from scanner_adapter.inputs.context import MarketFacts, ScanInputs
-    from scanner_adapter.inputs.coverage import Coverage
     from scanner_adapter.inputs.loadings import LoadingCodec
     from scanner_adapter.inputs.outcomes import RowMap
     from scanner_adapter.scan.scan import Scan
     from scanner_adapter.settings import Settings
-    from scanner_adapter.state.comparison import Comparison
-    from scanner_adapter.state.kept_bars import KeptBars
-    from scanner_adapter.state.learned_state import LearnedState
     from scanner_adapter.state.provenance import Provenance
 
 __all__ = ["MODES", "Mode", "SymbolRanker"]
@@ -60,7 +65,7 @@ log = logging.getLogger("scanrank")
 _CALLERS_ERRORS = (AdapterError, FeatureError, InvalidInputError)
 
 
-class SymbolRanker:
+class SymbolRanker(KnownRanker):
     """Learns which symbols of one scanner pay, and orders its scans. Make it with `open`.
 
     Examples
@@ -86,10 +91,10 @@ class SymbolRanker:
         batch_size: int = 50,
         similarity: bool = True,
     ) -> None:
-        _check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
+        check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
         self._mode = check_mode(mode)
         self.rollout = check_rollout(rollout)
-        self.store = _as_store(store, "store")
+        self.store = as_store(store, "store")
         self.ruleset = ruleset
         self.row_map = row_map
         self.batch_size = as_count(batch_size, "batch_size")
@@ -125,7 +130,7 @@ class SymbolRanker:
         ----------
         url : str or Store
             Address of the store, see `bandit.stores.store_from_url`. Or a store, used as it is: to
-            let reports wait on disk, wrap it in `bandit.stores.spool.SpoolingStore`. The ranker
+            let reports wait on disk, wrap it in `bandit.stores.spool`. The ranker
             closes it.
         ruleset : str
             Name of the scanner configuration; each is learned for itself.
@@ -154,7 +159,7 @@ class SymbolRanker:
             For settings that do not fit.
         StoreError
             When the store cannot be reached or read. Once open, a store that goes away never
-            stops a scan: reports wait on disk, see `bandit.stores.spool`.
+            stops a scan: reports wait on disk, see `bandit.stores.spool.store`.
         """
         from scanner_adapter.settings import Settings
 
@@ -168,9 +173,9 @@ class SymbolRanker:
             further["weights"] = weights
         chosen = replace(Settings.of(settings), **further)
         # Before a store is opened, which may make a file.
-        _check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
+        check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
         belief = chosen.ranker_settings(rewards)
-        store = _surviving(store_from_url(url)) if isinstance(url, str) else _as_store(url, "url")
+        store = surviving(store_from_url(url)) if isinstance(url, str) else as_store(url, "url")
         try:
             return cls(
                 store, ruleset=ruleset, settings=belief, mode=mode,
@@ -181,13 +186,6 @@ class SymbolRanker:
             store.close()
             raise
 
-    @cached_property
-    def kept_bars(self) -> KeptBars:
-        """Bars that came with results, for the scans to come."""
-        from scanner_adapter.state.kept_bars import KeptBars
-
-        return KeptBars.beside(self.store.address, self.ruleset)
-
     @property
     def mode(self) -> Mode:
         """Mode of the scans to come; setting it between scans loses nothing."""
@@ -196,11 +194,6 @@ class SymbolRanker:
     @mode.setter
     def mode(self, mode: Mode) -> None:
         self._mode = check_mode(mode)
-
-    @property
-    def n_scans(self) -> int:
-        """Finished scans behind the belief."""
-        return self.learned.ranker.n_scans
 
     @one_blas_thread()
     def start_scan(
@@ -282,10 +275,10 @@ class SymbolRanker:
 
         started, began = time.monotonic(), time.thread_time()
         names, note = clean_universe(symbols)
-        _refuse_misaligned(note, context, loadings)
+        refuse_misaligned(note, context, loadings)
         if not names:
             raise InvalidInputError("the universe is empty; give at least one symbol")
-        scan_time = _scan_time(now)
+        scan_time = time_of(now)
         as_flag(shared, "shared")
         as_number(lease_s, "lease_s", "at least 1 second", least=1.0)
         for kind, name in (("scan_id", scan_id), ("worker", worker)):
@@ -326,7 +319,7 @@ class SymbolRanker:
                 share = WorkerLeases(self.store, self.ruleset, scan_id, name, lease_s)
             if choice.mode != "off":
                 inputs: ScanInputs = {
-                    "bars": _as_bars(bars), "quotes": quotes, "events": events, "as_of": as_of,
+                    "bars": as_bars(bars), "quotes": quotes, "events": events, "as_of": as_of,
                     "sectors": sectors, "context": context, "loadings": loadings,
                     "max_age": max_age,
                 }  # fmt: skip
@@ -355,7 +348,7 @@ class SymbolRanker:
                 failure=failure, compare=self.compare,
                 share=share, batch_size=self.batch_size, kept=kept,
                 worked_before=worked, bars=self.kept_bars, facts_again=again,
-                coverage=_say(coverage, note),
+                coverage=say(coverage, note),
             )  # fmt: skip
             if known_id is not None and live is not None:
                 scan.read_back()
@@ -371,14 +364,14 @@ class SymbolRanker:
         `context`, `loadings` and `now` as `start_scan` does.
         """
         names, note = clean_universe(symbols)
-        _refuse_misaligned(note, inputs.get("context"), inputs.get("loadings"))
-        scan_time = _scan_time(now)
+        refuse_misaligned(note, inputs.get("context"), inputs.get("loadings"))
+        scan_time = time_of(now)
         with self._lock:
             if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
                 return names
             try:
                 facts = self._facts(names, now, **self._with_kept_bars(inputs, scan_time))
-                _say(None if inputs.get("bars") is None else facts.coverage, note)
+                say(None if inputs.get("bars") is None else facts.coverage, note)
                 live, _, _ = self._open("order", names, facts, scan_time, mode=None)
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
@@ -395,47 +388,6 @@ class SymbolRanker:
         with self._lock:
             return self._rng.spawn(1)[0]
 
-    def hits(self, scan_id: str) -> tuple[str, ...]:
-        """Return the high-value symbols of a scan, in order of reporting, from the journal.
-
-        For scans that start where another one ended: `symbols=ranker.hits(scan_id)`.
-
-        Parameters
-        ----------
-        scan_id : str
-            A scan of this ruleset, by any process; what was reported so far, if it is still open.
-
-        Raises
-        ------
-        InvalidInputError
-            For a scan that the journal does not hold.
-        StoreError
-        """
-        with self._lock:
-            entries = list(self.learned.entries_of(check_name("scan_id", scan_id)))
-        if not entries:
-            raise InvalidInputError(
-                f"scan {scan_id!r} is not in the journal of ruleset {self.ruleset!r}; give the "
-                "scan_id of one that has reported something"
-            )
-        limits = [e.header["hit_limit"] for e in entries if e.header.get("hit_limit") is not None]
-        hits: list[str] = []
-        for entry in entries:
-            if entry.kind != "report":
-                continue
-            if limits:  # a top share: which rating it starts at is known at the end
-                is_hit = np.asarray(entry.arrays["rating"]) >= limits[-1]
-            else:
-                is_hit = np.asarray(entry.arrays["reward"]) >= 0.5
-            hits += [arm for arm, yes in zip(entry.arms, is_hit.tolist(), strict=True) if yes]
-        return tuple(dict.fromkeys(hits))
-
-    def compare(self) -> Comparison:
-        """Compare prioritised scans with those in the given order, see `Comparison`."""
-        with self._lock:
-            self._scans.catch_up()
-            return self._scans.comparison()
-
     def prioritized(self, symbols: Sequence[str], **inputs: Unpack[ScanInputs]) -> Iterator[str]:
         """Iterate over `order(symbols, ...)`: the drop-in for a loop over symbols."""
         return iter(self.order(symbols, **inputs))
@@ -446,7 +398,7 @@ class SymbolRanker:
 
         if any(inputs.get(name) is not None for name in ("bars", "context")):
             return inputs
-        day = np.datetime64(_day_of(scan_time))
+        day = np.datetime64(day_of(scan_time))
         if inputs.get("as_of") is not None:
             day = min(day, as_day(inputs["as_of"]))
         bars = self.kept_bars.known_by(day)
@@ -521,7 +473,7 @@ class SymbolRanker:
                 header |= opening_note(rng, self.learned.settings, names, facts, kept)
             if opened is not None:
                 check_joins(scan_id, opened, header)
-            _warn_of_going_back(self.learned, facts.as_of, scan_time)
+            warn_of_going_back(self.learned, facts.as_of, scan_time)
             receipt = self.learned.event(scan_id, "open", header)
             if opened is None and not receipt.accepted.all():  # another worker was faster
                 opened = self.learned.opening_of(scan_id)
@@ -530,39 +482,9 @@ class SymbolRanker:
         live = OpenScan.open(self.learned.ranker,
             scan_id, names, values, columns, rng=rng,
             loadings=facts.loadings, blocks=facts.blocks,
-            rivals=dict(zip(RIVALS, _rival_values(self.learned.ranker, view), strict=True)),
+            rivals=dict(zip(RIVALS, rival_values(self.learned.ranker, view), strict=True)),
         )  # fmt: skip
         return live, kept, view.n_scans > 0
-
-    def to_frame(self, *, now: datetime | None = None) -> pd.DataFrame:
-        """Return the track record of every symbol that was ever reported, the best first.
-
-        Parameters
-        ----------
-        now : datetime, optional
-            For which records are aged, with its timezone; by default the clock.
-
-        Returns
-        -------
-        DataFrame indexed by symbol
-            last_reward, fast_mean and slow_mean in [0, 1], age_days, and the decayed counts
-            n_scans and n_hits.
-        """
-        import pandas as pd
-
-        with self._lock:
-            track = self.learned.ranker.track
-            view = track.view(track.arms, now=_scan_time(now))
-            names = ("last_reward", "fast_mean", "slow_mean", "age_days", "n_scans", "n_hits")
-            values = {name: getattr(view, name) for name in names}
-            table = pd.DataFrame(values, index=pd.Index(track.arms, name="symbol"))
-        return table.sort_values(list(names[:3]), ascending=False)
-
-    def __repr__(self) -> str:
-        return (
-            f"SymbolRanker({self.ruleset!r} on {self.store.address}, mode {self.mode}, "
-            f"{self.n_scans} scans learned)"
-        )
 
     def close(self) -> None:
         """Release the store."""
@@ -575,100 +497,3 @@ class SymbolRanker:
     def __exit__(self, *_: object) -> None:
         """Release the store."""
         self.close()
-
-
-def _check_options(
-    ruleset: str, *, mode: str, rollout: float | None, row_map: RowMap | None, seed: int | None
-) -> None:
-    check_name("ruleset", ruleset)
-    check_mode(mode)
-    check_rollout(rollout)
-    if row_map is not None:
-        from scanner_adapter.inputs.outcomes import RowMap
-
-        as_kind(row_map, "row_map", RowMap, "a RowMap")
-    if seed is not None:
-        as_count(seed, "seed", least=0)
-
-
-def _as_store(store: Store, name: str) -> Store:
-    if isinstance(store, type) or not callable(getattr(store, "append_report", None)):
-        raise refusal(store, name, "the address of a store, such as 'redis://host', or a store")
-    return store
-
-
-def _as_bars(bars: Bars | pd.DataFrame | None) -> Bars | None:
-    """Return bars brought into shape, once for a scan and all its refreshes."""
-    from features.inputs.bars import Bars
-
-    return bars if bars is None or isinstance(bars, Bars) else Bars.from_frame(bars)
-
-
-def _surviving(store: Store) -> Store:
-    """Return a store whose appends wait on disk while its server is away."""
-    if store.address == "memory://":
-        return store
-    # Imported here: memory:// runs on platforms without file locks.
-    from bandit.stores.spool import SpoolingStore
-
-    return SpoolingStore(cast("SealedStore", store))
-
-
-def _rival_values(belief: Belief, view: TrackView) -> tuple[NDArray[np.float64], ...]:
-    """Return by what the orders of `bandit.belief.standing.RIVALS` go: last rating, last result."""
-    columns = belief.track.columns
-    rating = np.full(view.last_reward.size, np.nan)
-    if "rating" in columns:
-        rating = view.rows[:, columns.index("rating")].astype(np.float64)
-    return rating, view.last_reward
-
-
-def _warn_of_going_back(learned: LearnedState, as_of: str | None, scan_time: float) -> None:
-    """Say so when a scan comes before one that was learned from: its order knows the future.
-
-    The belief takes no harm: forgetting waits for a later time than it has seen, and by `now` an
-    outcome of the past replaces none that came after it.
-    """
-    this, newest = as_of, learned.as_of
-    if this is None or newest is None or this >= newest:
-        this, newest = (_day_of(days) for days in (scan_time, learned.ranker.time))
-    if this < newest:
-        log.warning(
-            "ruleset %s: a scan as of %s after one as of %s: its order knows what was found "
-            "later. Scan history in order, each day with its own now=, under a ruleset of its "
-            "own.", learned.ruleset, this, newest,
-        )  # fmt: skip
-
-
-def _day_of(days: float) -> str:
-    """Return the UTC day, YYYY-MM-DD, of days since the epoch; "" for a time that never was."""
-    return str(np.datetime64(math.floor(days), "D")) if math.isfinite(days) else ""
-
-
-def _scan_time(now: datetime | None) -> float:
-    """Return `now`, or the clock, in days since the epoch."""
-    time_now = datetime.now(UTC) if now is None else now
-    as_kind(time_now, "now", datetime, "a datetime with a timezone, or None for the clock")
-    if time_now.tzinfo is None:
-        raise InvalidInputError(f"now is {time_now} without a timezone; give it one, best UTC")
-    return time_now.timestamp() / SECONDS_PER_DAY
-
-
-def _refuse_misaligned(note: str | None, context: object, loadings: object) -> None:
-    """Refuse arrays in the order of symbols some of which were dropped."""
-    if note is not None and (isinstance(context, tuple) or loadings is not None):
-        raise InvalidContextError(
-            f"{note}, and context or loadings are in the order of the symbols as they were given; "
-            "drop them from both"
-        )
-
-
-def _say(coverage: Coverage | None, note: str | None) -> tuple[str | None, bool]:
-    """Log in one line what a scan knows of its symbols; return it, and whether it is a warning."""
-    if coverage is not None and note is not None:
-        coverage = replace(coverage, notes=(*coverage.notes, note))
-    line = note if coverage is None else str(coverage)
-    is_partial = line is not None and (coverage is None or not coverage.is_whole)
-    if line is not None:
-        log.log(logging.WARNING if is_partial else logging.INFO, "%s", line)
-    return line, is_partial

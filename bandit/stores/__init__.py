@@ -64,7 +64,7 @@ def store_from_url(url: str) -> SealedStore:
     Returns
     -------
     SealedStore
-        A `Store`; wrap it in `bandit.stores.spool.SpoolingStore` where a scan must go on without
+        A `Store`; wrap it in `SpoolingStore` where a scan must go on without
         it.
 
     Raises
@@ -91,7 +91,7 @@ def store_from_url(url: str) -> SealedStore:
         from bandit.stores.redis.store import RedisStore  # here: only this one needs redis-py
 
         return RedisStore(url)
-    from bandit.stores.sqlite import SqliteStore
+    from bandit.stores.sqlite.store import SqliteStore
 
     if scheme == "memory":
         return SqliteStore()

@@ -12,7 +12,7 @@ from bandit.stores.base import Entry, Receipt, RulesetStats
 from bandit.stores.codec import Array, Json
 from bandit.stores.entries import Sealed
 from bandit.stores.names import START, check_arms, check_name, position_key
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.sqlite.store import SqliteStore
 
 
 class ForgetfulStore(SqliteStore):

@@ -10,7 +10,7 @@ from bandit.stores.entries import Sealed
 from bandit.stores.journal import JournalWriter, SealedStore
 
 if TYPE_CHECKING:
-    from bandit.stores.sqlite import SqliteStore as _Complete  # any class that has every call
+    from bandit.stores.sqlite.store import SqliteStore as _Complete  # any class that has every call
 else:
     _Complete = JournalWriter
 

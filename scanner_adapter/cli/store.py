@@ -59,7 +59,7 @@ def backup_store(
     file: Annotated[Path, typer.Argument(metavar="FILE.db")], store: StoreUrl = "embedded://"
 ) -> None:
     """Copy the file of a store while scanners go on using it."""
-    from bandit.stores.sqlite import SqliteStore
+    from bandit.stores.sqlite.store import SqliteStore
 
     with _opened(store) as opened:
         if not isinstance(opened, SqliteStore):

@@ -22,7 +22,7 @@ from scanner_adapter.live.control import ScanControl, without_stop
 from scanner_adapter.live.status import fitted
 
 if TYPE_CHECKING:
-    from bandit.stores.spool import SpoolStatus
+    from bandit.stores.spool.store import SpoolStatus
 
 log = logging.getLogger("scanrank")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bandit.rewards import RewardRule
 from bandit.stores.forgetful import ForgetfulStore
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.sqlite.store import SqliteStore
 from scanner_adapter.replay.logs.scans import ReplayScan
 from scanner_adapter.replay.pace import Pace, evaluate
 from scanner_adapter.replay.recorder import Recorder

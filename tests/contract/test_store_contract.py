@@ -17,8 +17,8 @@ from servers import count_round_trips
 from bandit.errors import InvalidInputError, JournalChangedError
 from bandit.stores import Problem, Receipt, Store, store_from_url
 from bandit.stores.names import position_key
-from bandit.stores.spool import SpoolingStore
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.spool.store import SpoolingStore
+from bandit.stores.sqlite.store import SqliteStore
 
 _fresh = itertools.count()
 

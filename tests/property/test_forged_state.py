@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from bandit.errors import BanditError, StoreError
 from bandit.stores.codec import encode
 from bandit.stores.entries import Sealed, sealed_again
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.sqlite.store import SqliteStore
 from scanner_adapter import SymbolRanker
 from scanner_adapter.state.check import check, repair
 from scanner_adapter.state.parquet import export_journal, import_journal

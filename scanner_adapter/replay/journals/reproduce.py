@@ -20,7 +20,7 @@ from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
 from bandit.errors import BanditError
 from bandit.rewards import RewardRule
 from bandit.stores import Entry
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.sqlite.store import SqliteStore
 from features.errors import FeatureError
 from features.similarity import Loadings
 from scanner_adapter.errors import AdapterError

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bandit.rewards import RewardRule, Signal, Threshold, TopShare
 from bandit.stores import Entry, Store
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.sqlite.store import SqliteStore
 from features.inputs.bars import Bars
 from features.similarity import Loadings
 from scanner_adapter.demo.simulator import simulate

@@ -15,8 +15,8 @@ from servers import Server
 
 from bandit.stores import Store, store_from_url
 from bandit.stores.redis.store import RedisStore
-from bandit.stores.spool import SpoolingStore
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.spool.store import SpoolingStore
+from bandit.stores.sqlite.store import SqliteStore
 from scanner_adapter import SymbolRanker
 from scanner_adapter.scan.scan import Scan
 from scanner_adapter.state.check import check
@@ -133,7 +133,7 @@ def test_a_belief_older_than_what_processes_keep(
 ) -> None:
     """Nothing can be sent again: the belief itself is saved, and no outcome of it counts twice."""
     for name in ("KEPT_BYTES", "KEPT_SCANS"):
-        monkeypatch.setattr(f"bandit.stores.spool.{name}", 0)
+        monkeypatch.setattr(f"bandit.stores.spool.store.{name}", 0)
     writer, reader = fleet.join(), fleet.join()
     for n in range(3):
         whole_scan(writer, f"before-{n}")

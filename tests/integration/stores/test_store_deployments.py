@@ -16,7 +16,7 @@ from servers import Server, free_port, redis_binary, wait_until
 from bandit.errors import InvalidInputError, StoreUnavailableError
 from bandit.stores import Receipt, Store, store_from_url
 from bandit.stores.redis.store import RedisStore
-from bandit.stores.spool import SpoolingStore
+from bandit.stores.spool.store import SpoolingStore
 
 
 def report(store: Store, *arms: str, ruleset: str = "rules") -> Receipt:

@@ -23,7 +23,7 @@ from bandit.errors import (
 )
 from bandit.stores import Receipt, Store, store_from_url
 from bandit.stores.redis.store import RedisStore
-from bandit.stores.spool import SpoolingStore
+from bandit.stores.spool.store import SpoolingStore
 
 
 def report(store: Store, *arms: str, value: float = 0.0) -> Receipt:

@@ -21,7 +21,7 @@ from bandit.errors import StoreUnavailableError
 from bandit.stores import Receipt, Store
 from bandit.stores.entries import unseal
 from bandit.stores.redis.store import RedisStore
-from bandit.stores.spool import SpoolingStore, default_spool_directory
+from bandit.stores.spool.store import SpoolingStore, default_spool_directory
 
 
 class Clock:
@@ -181,8 +181,8 @@ def test_a_full_disk_is_said_once_and_loses_nothing_yet(tmp_path: Path) -> None:
         import logging, resource, signal, sys
         import numpy as np
         from bandit.errors import StoreUnavailableError
-        from bandit.stores.sqlite import SqliteStore
-        from bandit.stores.spool import SpoolingStore
+        from bandit.stores.sqlite.store import SqliteStore
+        from bandit.stores.spool.store import SpoolingStore
 
         class Away(SqliteStore):
             is_away = True

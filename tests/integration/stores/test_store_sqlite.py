@@ -28,9 +28,9 @@ from bandit.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from bandit.stores import Store, database, store_from_url
+from bandit.stores import Store, store_from_url
 from bandit.stores.folders import data_directory
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.sqlite.store import SqliteStore, database
 
 WRITER = textwrap.dedent(
     """

@@ -25,7 +25,7 @@ WORKER = textwrap.dedent(
     import random, sys, time
     import numpy as np
     from bandit.stores.redis.store import RedisStore
-    from bandit.stores.spool import SpoolingStore
+    from bandit.stores.spool.store import SpoolingStore
 
     url, spool, name, n_arms, lease_s = sys.argv[1:]
     store = SpoolingStore(RedisStore(url), spool)

@@ -18,7 +18,7 @@ import pytest
 from bandit.belief.belief import BeliefSettings
 from bandit.stores import Receipt
 from bandit.stores.entries import Sealed
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.sqlite.store import SqliteStore
 from scanner_adapter import (
     InvalidOutcomeError,
     ResultFeed,

@@ -9,7 +9,7 @@ import pytest
 
 from bandit.errors import InvalidInputError
 from bandit.stores.forgetful import ForgetfulStore
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.sqlite.store import SqliteStore
 from scanner_adapter.symbol_ranker import SymbolRanker
 
 SYMBOLS = [f"S{i:02}" for i in range(30)]

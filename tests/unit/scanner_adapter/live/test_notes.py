@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bandit.stores.notes import MAX_NOTE_BYTES, dump_note
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.sqlite.store import SqliteStore
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.live.control import (
     ScanControl,

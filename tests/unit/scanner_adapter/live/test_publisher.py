@@ -16,7 +16,7 @@ from servers import wait_until
 
 from bandit.belief.belief import BeliefSettings
 from bandit.errors import StoreUnavailableError
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.sqlite.store import SqliteStore
 from scanner_adapter import Outcome, ResultFeed, SymbolRanker
 from scanner_adapter.inputs.context import seed_weights
 from scanner_adapter.live.control import with_exclusions, with_pins, with_stop

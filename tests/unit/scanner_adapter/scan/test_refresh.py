@@ -15,7 +15,7 @@ import pytest
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import Threshold
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.sqlite.store import SqliteStore
 from features import Bars, InvalidQuotesError
 from scanner_adapter import InvalidContextError, ScanStateError, SymbolRanker
 from scanner_adapter.replay.journals.reproduce import replay_again

@@ -13,7 +13,7 @@ from rich.console import Console
 from bandit.errors import InvalidInputError
 from bandit.rewards import TopShare
 from bandit.stores import Entry
-from bandit.stores.sqlite import SqliteStore
+from bandit.stores.sqlite.store import SqliteStore
 from benchmarks.offpolicy import facts_of_days
 from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_log
 from scanner_adapter.replay.journals.journal_scan import FactsOf, journal_scans, recorded_log

@@ -1,7 +1,7 @@
 """A store that does not let its caller down: what cannot be sent now is kept, and sent later.
 
 `SpoolingStore` wraps another store. Its appends never raise because the server is away, full,
-read-only or has another password by now: the entry goes to a file (`bandit.stores.spool_file`), the
+read-only or has another password by now: the entry goes to a file (`bandit.stores.spool.file`), the
 log gets one warning per outage, and everything is sent in order as soon as the server takes it, or
 at the next open. Appending is idempotent, so nothing counts twice. All other calls go straight
 through and may raise; while the server does not answer they do so at once.
@@ -35,7 +35,7 @@ from bandit.stores.entries import Sealed, sealed_again, split
 from bandit.stores.folders import state_directory
 from bandit.stores.journal import SealedStore
 from bandit.stores.names import START, position_key
-from bandit.stores.spool_file import SpoolFile
+from bandit.stores.spool.file import SpoolFile
 from bandit.stores.wrapper import WrappedStore
 
 FIRST_PAUSE_S = 0.25  # between attempts to reach the server again, doubled each time

@@ -51,7 +51,7 @@ class Database:
     Raises
     ------
     StoreError
-        See `bandit.stores.sqlite.SqliteStore`.
+        See `bandit.stores.sqlite.store.SqliteStore`.
     """
 
     def __init__(self, path: Path | None, tables: str, durability: Durability) -> None:
@@ -248,7 +248,7 @@ class Database:
         return not is_busy
 
     def backup(self, path: Path) -> None:
-        """See `bandit.stores.sqlite.SqliteStore.backup`."""
+        """See `bandit.stores.sqlite.store.SqliteStore.backup`."""
         if path.exists():
             raise InvalidInputError(f"{path} is there already; give the name of a new file.")
         beside = path.with_name(f".{path.name}.part")

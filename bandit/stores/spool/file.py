@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from bandit.errors import CorruptStateError, IncompatibleStateError
-from bandit.stores.database import Database
 from bandit.stores.entries import Sealed, unseal
+from bandit.stores.sqlite.database import Database
 
 _TABLES = """
 create table if not exists waiting(id integer primary key autoincrement, ruleset text not null,

@@ -33,7 +33,6 @@ from bandit.stores.base import (
     Snapshot,
 )
 from bandit.stores.codec import Array, Json
-from bandit.stores.database import Database, Durability
 from bandit.stores.entries import Sealed, decode_entry, write_mask
 from bandit.stores.journal import JournalWriter
 from bandit.stores.names import (
@@ -48,6 +47,7 @@ from bandit.stores.names import (
 )
 from bandit.stores.notes import Change, dump_note, load_note
 from bandit.stores.snapshots import decode_snapshot, encode_snapshot
+from bandit.stores.sqlite.database import Database, Durability
 
 TABLES = """
 create table if not exists ruleset(id integer primary key, name text not null unique,

@@ -1,0 +1,1 @@
+"""Reports that wait while a store is away. Start in `store`."""
