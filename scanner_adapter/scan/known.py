@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import math
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,11 @@ from bandit.choice.queue import PriorityQueue
 from scanner_adapter.errors import ScanStateError
 from scanner_adapter.inputs.context import factor_of
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.ledger import Ledger
+from scanner_adapter.ledger import ErrorStreak, Ledger
+from scanner_adapter.live.operators import OperatorLine
+from scanner_adapter.scan.result_check import ResultCheck
 from scanner_adapter.scan.session import ScanSession
+from scanner_adapter.scan.worker import WorkerLeases
 
 _COLUMNS = ("rating", "signal", "hit", "place", "tier", "score", "propensity", "reason")
 _SHOWN = 10  # rows of a scan in a notebook
@@ -36,6 +40,10 @@ class KnownScan:
     _ledger: Ledger
     _ranking: ScanSession
     _columns: tuple[str, ...]
+    _check: ResultCheck
+    _share: WorkerLeases | None
+    _is_ending: bool
+    _outside: OperatorLine
 
     @property
     def failure(self) -> str | None:
@@ -253,3 +261,81 @@ class KnownScan:
             return np.zeros(places.size), 0.0
         with self._lock:
             return live.predict(places).probability, live.ranker.settings.random_share
+
+    @property
+    def universe(self) -> Container[str]:
+        """The symbols of the scan, for asking whether one is among them."""
+        return self._ledger.place
+
+    @property
+    def n_batches(self) -> int:
+        """Batches handed out so far."""
+        return self._ledger.n_batches
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with the results so far, or with the order."""
+        return self._results_warning() or self._order_warning()
+
+    def _order_warning(self) -> str | None:
+        if self.fallback:
+            return (
+                f"ordered by {self.fallback}: the ranker's own order found fewer hits early in the "
+                "latest scans, and takes over when it has caught up"
+            )
+        if self.weights_say_nothing:
+            return (
+                "the weights say nothing: in the latest scans the order was not surely better than "
+                "a random one, so the results do not follow from what is known of the symbols"
+            )
+        return None
+
+    def _results_warning(self) -> str | None:
+        ledger = self._ledger
+        is_whole = ledger.n_reported == len(self.symbols) and not ledger.may_retry.any()
+        is_over = self._is_ending or is_whole
+        return self._check.warning(is_over=is_over)
+
+    @property
+    def fallback(self) -> str:
+        """The order that stands in for the ranker's own, as "last rating first"; empty = none.
+
+        See `bandit.belief.standing`.
+        """
+        return "" if self._ranking.live is None else self._ranking.live.fallback
+
+    @property
+    def weights_say_nothing(self) -> bool:
+        """Whether the latest scans' order was not surely better than a random one.
+
+        Then the results do not follow from what is known of the symbols, and learned weights and
+        their intervals are those of noise. False while fewer than four scans have told.
+        """
+        live = self._ranking.live
+        return live is not None and live.ranker.standing.says_nothing
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other workers scan the same universe."""
+        return self._share is not None
+
+    @property
+    def awaits_others(self) -> bool:
+        """Whether an empty batch is not the end: symbols are left that other workers hold."""
+        return self._share is not None and self._share.waits_for_others
+
+    @property
+    def error_streak(self) -> ErrorStreak:
+        """The latest results, as far as all are errors of one kind."""
+        with self._lock:
+            return replace(self._ledger.streak)
+
+    @property
+    def last_good(self) -> str | None:
+        """The latest symbol whose evaluation worked."""
+        return self._ledger.last_good
+
+    @property
+    def telling_s(self) -> float:
+        """Processor seconds spent on telling the outside, most of them beside the scan."""
+        return self._outside.cost_s

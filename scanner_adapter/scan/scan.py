@@ -25,13 +25,11 @@ import time
 from collections.abc import (
     AsyncIterator,
     Callable,
-    Container,
     Iterator,
     Mapping,
     Sequence,
 )
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Protocol, Unpack
@@ -308,71 +306,9 @@ class Scan(KnownScan):
     # -- what is known -----------------------------------------------------------------------
 
     @property
-    def universe(self) -> Container[str]:
-        """The symbols of the scan, for asking whether one is among them."""
-        return self._ledger.place
-
-    @property
-    def n_batches(self) -> int:
-        """Batches handed out so far."""
-        return self._ledger.n_batches
-
-    @property
-    def warning(self) -> str | None:
-        """What is wrong with the results so far, or with the order."""
-        return self._results_warning() or self._order_warning()
-
-    def _order_warning(self) -> str | None:
-        if self.fallback:
-            return (
-                f"ordered by {self.fallback}: the ranker's own order found fewer hits early in the "
-                "latest scans, and takes over when it has caught up"
-            )
-        if self.weights_say_nothing:
-            return (
-                "the weights say nothing: in the latest scans the order was not surely better than "
-                "a random one, so the results do not follow from what is known of the symbols"
-            )
-        return None
-
-    def _results_warning(self) -> str | None:
-        ledger = self._ledger
-        is_whole = ledger.n_reported == len(self.symbols) and not ledger.may_retry.any()
-        is_over = self._is_ending or is_whole
-        return self._check.warning(is_over=is_over)
-
-    @property
     def _known(self) -> str | None:
         """What the bars know of the symbols, where that is not everything."""
         return self.coverage if self._is_partial else None
-
-    @property
-    def fallback(self) -> str:
-        """The order that stands in for the ranker's own, as "last rating first"; empty = none.
-
-        See `bandit.belief.standing`.
-        """
-        return "" if self._ranking.live is None else self._ranking.live.fallback
-
-    @property
-    def weights_say_nothing(self) -> bool:
-        """Whether the latest scans' order was not surely better than a random one.
-
-        Then the results do not follow from what is known of the symbols, and learned weights and
-        their intervals are those of noise. False while fewer than four scans have told.
-        """
-        live = self._ranking.live
-        return live is not None and live.ranker.standing.says_nothing
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether other workers scan the same universe."""
-        return self._share is not None
-
-    @property
-    def awaits_others(self) -> bool:
-        """Whether an empty batch is not the end: symbols are left that other workers hold."""
-        return self._share is not None and self._share.waits_for_others
 
     @property
     def stop_asked(self) -> str | None:
@@ -390,12 +326,6 @@ class Scan(KnownScan):
         if target is not None:
             view.target = as_number(target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
 
-    @property
-    def error_streak(self) -> ErrorStreak:
-        """The latest results, as far as all are errors of one kind."""
-        with self._lock:
-            return replace(self._ledger.streak)
-
     def tried_again(self, error: str | None) -> None:
         """Note that `last_good` was evaluated once more during a streak of errors."""
         with self._lock:
@@ -404,22 +334,12 @@ class Scan(KnownScan):
             else:
                 self._ledger.streak.is_confirmed = True
 
-    @property
-    def last_good(self) -> str | None:
-        """The latest symbol whose evaluation worked."""
-        return self._ledger.last_good
-
     def status(self) -> LiveStatus:
         """Return the scan as the live page, the API and `scanrank watch` show it.
 
         Costs a few milliseconds at most; what takes longer is renewed less often.
         """
         return LiveStatus.from_json(self._status())
-
-    @property
-    def telling_s(self) -> float:
-        """Processor seconds spent on telling the outside, most of them beside the scan."""
-        return self._outside.cost_s
 
     @property
     def summary(self) -> ScanSummary:

@@ -40,18 +40,15 @@ from bandit.stores.journal import JournalWriter
 from bandit.stores.names import (
     START,
     changed,
-    check_arms,
     check_bounds,
-    check_lease,
     check_name,
     fresh_generation,
     is_name,
     position_key,
 )
-from bandit.stores.notes import Change, dump_note, load_note
-from bandit.stores.redis.commands import RedisCommands
 from bandit.stores.redis.connection import errors_of
 from bandit.stores.redis.keys import INDEX, SERVER, piece_keys, ruleset_key, scan_key
+from bandit.stores.redis.scans import RedisScans
 from bandit.stores.redis.sizes import (
     SnapshotMeta,
     memory_question,
@@ -71,7 +68,7 @@ CLAIM_PAGE = 1024  # preferred arms per round trip; the first page nearly always
 log = logging.getLogger("scanrank")
 
 
-class RedisStore(RedisCommands, JournalWriter):
+class RedisStore(RedisScans, JournalWriter):
     """A `bandit.stores.base.Store` on a Redis or Valkey server; opened as `RedisCommands` says."""
 
     def __init__(self, url: str) -> None:
@@ -290,99 +287,6 @@ class RedisStore(RedisCommands, JournalWriter):
             )
         return False
 
-    # -- shared scans --------------------------------------------------------------------------
-
-    def reported(self, ruleset: str, scan_id: str) -> set[str]:
-        """See `Store`."""
-        return {
-            arm.decode() for arm in self._call("SMEMBERS", scan_key(ruleset, scan_id, "reported"))
-        }
-
-    def claim(
-        self,
-        ruleset: str,
-        scan_id: str,
-        worker: str,
-        arms: Sequence[str],
-        *,
-        k: int,
-        lease_s: float,
-    ) -> list[str]:
-        """See `Store`. Each page of the preference list is claimed atomically."""
-        check_name("worker", worker)
-        names = check_arms(arms)
-        keys = (scan_key(ruleset, scan_id, "reported"), scan_key(ruleset, scan_id, "claims"))
-        taken: list[str] = []
-        for first in range(0, len(names), CLAIM_PAGE):
-            if len(taken) >= k:
-                break
-            page = names[first : first + CLAIM_PAGE]
-            reply = self._run(
-                "claim", keys, worker, k - len(taken), _ms(lease_s), SCAN_TTL_S, *page
-            )
-            taken.extend(arm.decode() for arm in reply)
-        return taken
-
-    def claims(self, ruleset: str, scan_id: str) -> dict[str, str]:
-        """See `Store`."""
-        reply = self._run("claims", (scan_key(ruleset, scan_id, "claims"),))
-        names = [name.decode() for name in reply]
-        return dict(zip(names[::2], names[1::2], strict=True))
-
-    def renew(
-        self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str], *, lease_s: float
-    ) -> list[str]:
-        """See `Store`."""
-        check_name("worker", worker)
-        keys = (scan_key(ruleset, scan_id, "claims"),)
-        reply = self._run("renew", keys, worker, _ms(lease_s), *check_arms(arms))
-        return [arm.decode() for arm in reply]
-
-    def release(self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str]) -> bool:
-        """See `Store`."""
-        check_name("worker", worker)
-        keys = (scan_key(ruleset, scan_id, "claims"),)
-        return bool(self._run("release", keys, worker, *check_arms(arms)))
-
-    def put_control(self, ruleset: str, scan_id: str, control: Mapping[str, Json]) -> None:
-        """See `Store`."""
-        self._put_note(scan_key(ruleset, scan_id, "control"), control)
-
-    def get_control(self, ruleset: str, scan_id: str) -> dict[str, Any]:
-        """See `Store`."""
-        return self._get_note(scan_key(ruleset, scan_id, "control"))
-
-    def update_control(self, ruleset: str, scan_id: str, change: Change) -> dict[str, Any]:
-        """See `Store`. Two round trips, and one more for every time that another was faster."""
-        key = scan_key(ruleset, scan_id, "control")
-        found: bytes = self._call("GET", key) or b""
-        while True:
-            raw = dump_note(change(load_note(found or None, where=key)))
-            newer = self._run("replace_note", (key,), found, raw, SCAN_TTL_S)
-            if newer is None:
-                return load_note(raw, where=key)
-            found = newer  # each time that we lose somebody else has won: this ends
-
-    def put_status(self, ruleset: str, scan_id: str, status: Mapping[str, Json]) -> None:
-        """See `Store`."""
-        self._put_note(scan_key(ruleset, scan_id, "status"), status)
-
-    def get_status(self, ruleset: str, scan_id: str) -> dict[str, Any]:
-        """See `Store`."""
-        return self._get_note(scan_key(ruleset, scan_id, "status"))
-
-    def get_statuses(self, scans: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-        """See `Store`."""
-        keys = [scan_key(ruleset, scan_id, "status") for ruleset, scan_id in scans]
-        raw = self._call_all([("GET", key) for key in keys])
-        return [load_note(note, where=key) for key, note in zip(keys, raw, strict=True)]
-
-    def _put_note(self, key: str, note: Mapping[str, Json]) -> None:
-        self._call("SET", key, dump_note(note), "EX", SCAN_TTL_S)
-
-    def _get_note(self, key: str) -> dict[str, Any]:
-        return load_note(self._call("GET", key), where=key)
-
     # -- housekeeping --------------------------------------------------------------------------
 
     def list_rulesets(self) -> list[str]:
@@ -566,11 +470,6 @@ class RedisStore(RedisCommands, JournalWriter):
             pipeline.execute_command("WAITAOF", 1, 0, int(1000 * timeout_s))
             _, answer = pipeline.execute(raise_on_error=False)
         return isinstance(answer, list) and bool(answer) and answer[0] == 1
-
-
-def _ms(lease_s: float) -> int:
-    """Return a lease in the milliseconds that the scripts want."""
-    return max(1, round(1000 * check_lease(lease_s)))
 
 
 def _entry(ruleset: str, position: str, fields: Mapping[bytes, bytes]) -> Entry:
