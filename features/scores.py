@@ -78,7 +78,7 @@ def combine(
             "symbol, one column per name"
         )
     scores = np.full((len(sub_scores), len(FACTORS)), NEUTRAL)
-    factor = np.array([name.split(".", 1)[0] for name in names])
+    factor = np.array([name.split(".", 1)[0] for name in names], np.str_)
     unknown = sorted(set(factor.tolist()) - set(FACTORS))
     if unknown:
         raise FeatureError(f"sub-scores of {unknown[0]!r}; expected factors {', '.join(FACTORS)}")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandit.belief.recall import RecallEstimate
+from bandit.checks import as_kind
+from bandit.errors import InvalidInputError
 from scanner_adapter.state.comparison import Comparison
 
 SECONDS_PER_DAY = 86_400.0
@@ -118,3 +121,12 @@ class ScanSummary:
         extra = (stopped, self.coverage, self.warning, self.failure)
         lines += [line for line in extra if line]
         return "\n".join([*lines, *([str(self.comparison)] if self.comparison else [])])
+
+
+def time_of(now: datetime | None) -> float:
+    """Return `now`, or the clock, in days since the epoch."""
+    time_now = datetime.now(UTC) if now is None else now
+    as_kind(time_now, "now", datetime, "a datetime with a timezone, or None for the clock")
+    if time_now.tzinfo is None:
+        raise InvalidInputError(f"now is {time_now} without a timezone; give it one, best UTC")
+    return time_now.timestamp() / SECONDS_PER_DAY

@@ -12,8 +12,8 @@ import numpy as np
 from bandit.errors import InvalidInputError
 from bandit.stores import Store
 from bandit.stores.names import check_name
+from scanner_adapter.batch import time_of
 from scanner_adapter.modes import Mode
-from scanner_adapter.opening import time_of
 
 if TYPE_CHECKING:
     import pandas as pd

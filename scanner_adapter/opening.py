@@ -5,16 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from bandit.checks import as_count, as_kind, refusal
-from bandit.errors import InvalidInputError
 from bandit.stores import Store
 from bandit.stores.names import check_name
-from scanner_adapter.batch import SECONDS_PER_DAY
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.modes import check_mode, check_rollout
 
@@ -101,15 +98,6 @@ def warn_of_going_back(learned: LearnedState, as_of: str | None, scan_time: floa
 def day_of(days: float) -> str:
     """Return the UTC day, YYYY-MM-DD, of days since the epoch; "" for a time that never was."""
     return str(np.datetime64(math.floor(days), "D")) if math.isfinite(days) else ""
-
-
-def time_of(now: datetime | None) -> float:
-    """Return `now`, or the clock, in days since the epoch."""
-    time_now = datetime.now(UTC) if now is None else now
-    as_kind(time_now, "now", datetime, "a datetime with a timezone, or None for the clock")
-    if time_now.tzinfo is None:
-        raise InvalidInputError(f"now is {time_now} without a timezone; give it one, best UTC")
-    return time_now.timestamp() / SECONDS_PER_DAY
 
 
 def refuse_misaligned(note: str | None, context: object, loadings: object) -> None:

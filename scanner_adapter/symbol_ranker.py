@@ -20,6 +20,7 @@ from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from bandit.stores.names import check_name
 from features.errors import FeatureError
+from scanner_adapter.batch import time_of
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import AdapterError, InvalidContextError
 from scanner_adapter.inputs.universe import clean_universe
@@ -34,7 +35,6 @@ from scanner_adapter.opening import (
     rival_values,
     say,
     surviving,
-    time_of,
     warn_of_going_back,
 )
 

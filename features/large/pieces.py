@@ -142,7 +142,7 @@ def features_in_pieces(
     ...     pieces = [partial(one, "A"), partial(one, "B")]
     ...     found = features_in_pieces(pieces, f"{folder}/today.npy")
     >>> found.symbols, found.values.shape
-    (('A', 'B'), (2, 48))
+    (('A', 'B'), (2, 39))
     """
     path = as_path(path)
     # A text, a frame and a dictionary can be gone through too, and hold no pieces.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from bandit.checks import as_arms
 
 
@@ -32,5 +34,6 @@ def clean_universe(symbols: object) -> tuple[tuple[str, ...], str | None]:
 
 
 def _is_blank(entry: object) -> bool:
-    # NaN, as pandas has for an empty cell, is unlike itself.
-    return entry is None or entry != entry or (isinstance(entry, str) and not entry.strip())
+    # NaN is what pandas has for an empty cell.
+    is_nan = isinstance(entry, float) and math.isnan(entry)
+    return entry is None or is_nan or (isinstance(entry, str) and not entry.strip())

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
-from itertools import islice
 from typing import Any
 
 from bandit.checks import as_count, as_function, as_kind
@@ -249,7 +248,7 @@ class Evaluations:
                 continue
             if self._futures.get(symbol) is not future:
                 continue  # it timed out or was cancelled before it returned
-            under_way = list(islice(self._futures, self._n_workers))  # the first ones run
+            under_way = list(self._futures)[: self._n_workers]  # the first ones run
             # Before its result is asked for: a scanner that ends the process raises here.
             self._forget(symbol)
             value = result_of(future)

@@ -43,7 +43,7 @@ from bandit.checks import as_count, as_number
 from bandit.choice.draw import Choice
 from bandit.choice.open_scan import OpenScan
 from bandit.rewards import RewardRule
-from scanner_adapter.batch import SECONDS_PER_DAY, Batch, ScanSummary
+from scanner_adapter.batch import SECONDS_PER_DAY, Batch, ScanSummary, time_of
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import ScanStateError
 from scanner_adapter.inputs.context import MarketFacts, ScanInputs
@@ -290,6 +290,8 @@ class Scan(KnownScan):
             After the scan has ended.
         """
         self._check_open("refresh it")
+        if now is not None:
+            time_of(now)  # refuses what is no moment
         if self._facts_again is None or self._ranking.live is None:
             return  # the given order stands: mode off, or a failure
         # Not under the lock: evaluations go on meanwhile.

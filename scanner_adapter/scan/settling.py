@@ -86,7 +86,9 @@ def _opening(learned: LearnedState, info: ScanInfo) -> Entry | None:
 
 
 def _is_left(learned: LearnedState, info: ScanInfo, opened: Entry) -> bool:
-    by = opened.header.get("by", {})
+    by = opened.header.get("by")
+    if not isinstance(by, dict):  # whoever opened it said nothing of itself
+        by = {}
     if by.get("lease_s") is None:
         age_s = time.time() - position_key(info.started)[0] / 1000.0
         return age_s > _LONGEST_S or _is_gone(by)

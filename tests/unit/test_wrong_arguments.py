@@ -576,7 +576,7 @@ ACCEPTED: dict[str, dict[str, str]] = {
         "similarity": "True",
     },
     "SymbolRanker.start_scan": {
-        "symbols": "list of text, strangers, mapping",
+        "symbols": "list of text, twice, strangers, mapping",
         "bars": "None",
         "events": "None",
         "as_of": "None, naive, date",
@@ -592,13 +592,13 @@ ACCEPTED: dict[str, dict[str, str]] = {
         "context": "None",
     },
     "SymbolRanker.order": {
-        "symbols": "list of text, strangers, empty list, mapping",
+        "symbols": "list of text, twice, strangers, empty list, mapping",
         "now": "None",
         "bars": "None",
         "as_of": "None, naive, date",
     },
     "SymbolRanker.prioritized": {
-        "symbols": "list of text, strangers, empty list, mapping",
+        "symbols": "list of text, twice, strangers, empty list, mapping",
         "now": "None",
     },
     "compare": {
@@ -634,7 +634,7 @@ ACCEPTED: dict[str, dict[str, str]] = {
         "retries": "zero, many",
         "prefetch": "None, class",
         "refresh": "None, class",
-        "every_s": "many, fraction",
+        "every_s": "fraction",
     },
     "Scan.arun": {
         "fn": "class",
@@ -719,10 +719,10 @@ ACCEPTED: dict[str, dict[str, str]] = {
         "batch_size": "many",
     },
     "ResultFeed.order": {
-        "symbols": "list of text, strangers, mapping",
+        "symbols": "list of text, twice, strangers, mapping",
     },
     "ResultFeed.stream": {
-        "symbols": "list of text, strangers, mapping",
+        "symbols": "list of text, twice, strangers, mapping",
     },
     "RecallReached": {
         "target": "fraction",

@@ -196,7 +196,7 @@ class TestTune:
             ({"warmup": -1}, "warmup is -1; expected 0 or more"),
             ({"warmup": 6}, "51 scans leave 19 to search on, after 6 of warm-up"),
             ({"from_": "2022-05-01"}, "expected at least 20: take a longer period"),
-            ({"batch_size": -3}, "batch_size is -3; expected at least 1"),
+            ({"batch_size": -3}, "batch_size is -3; expected a whole number, 1 or more"),
             ({"budget": 1.5}, "budget is 1.5; expected a share"),
         ],
     )
