@@ -21,7 +21,7 @@ from bandit.stores import Entry, Snapshot
 
 _LATEST_DAY = 1e6  # days since the epoch: the year 4707
 _MOST = 2**53  # of a count
-_LARGEST = 1e100  # of a learned number; squares of it are numbers still
+_LARGEST = 1e12  # of a learned number; squares of it are numbers in single precision still
 
 
 class _Header:
@@ -171,11 +171,16 @@ def check_snapshot(snapshot: Snapshot, ruleset: str) -> None:
     header.all_of("settings", "an object", lambda value: isinstance(value, dict))
     header.all_of("seen", "scans and what was seen of them", _are_seen)
     for name, array in snapshot.arrays.items():
+        is_float = array.dtype.kind == "f"
+        if (
+            is_float and (np.abs(array.astype(np.float64)) > _LARGEST).any()
+        ):  # NaN, which is unknown, is not larger
+            _refuse(where, f"`{name}` holds a number beyond {_LARGEST:g}")
         # What was observed may be unknown (NaN); what was learned is a number.
-        if name.startswith(("prior_", "data_", "cell_")):
-            is_number = array.dtype.kind == "f" and bool(np.isfinite(array).all())
-            if not is_number or float(np.abs(array).max(initial=0.0)) > _LARGEST:
-                _refuse(where, f"`{name}` holds something else than finite numbers")
+        if name.startswith(("prior_", "data_", "cell_")) and not (
+            is_float and bool(np.isfinite(array).all())
+        ):
+            _refuse(where, f"`{name}` holds something else than finite numbers")
         if name in ("prior_precision", "cell_precision") and (array < 0.0).any():
             _refuse(where, f"`{name}` is {array.min()} somewhere; expected 0 or more")
 

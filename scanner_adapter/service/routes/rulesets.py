@@ -115,15 +115,16 @@ def _read_symbol(store: Store, beliefs: Beliefs, ruleset: str, symbol: str) -> S
     stats = known_stats(store, ruleset)
     with beliefs.of(store, ruleset, stats) as belief:
         track = _track(belief, symbol)
-    if track.last_reward is None:
+    scans = _latest_scans(store, ruleset)
+    history = _history(store, ruleset, symbol, scans)
+    # In its first scan a symbol has results, and a track record only when that scan has settled.
+    if track.last_reward is None and not history:
         raise ProblemError(
             NOT_FOUND, f"symbol {symbol!r} was never scanned under ruleset {ruleset!r}"
         )
-    scans = _latest_scans(store, ruleset)
     return Symbol(
-        symbol=symbol, ruleset=ruleset, track=track,
-        history=_history(store, ruleset, symbol, scans), n_scans_read=len(scans),
-    )  # fmt: skip
+        symbol=symbol, ruleset=ruleset, track=track, history=history, n_scans_read=len(scans)
+    )
 
 
 def _track(belief: FoldedBelief, symbol: str) -> Track:

@@ -94,9 +94,7 @@ def test_a_scan_elsewhere_is_pinned_excluded_and_stopped(
     waiting = [up.symbol for up in status.next]
     store.update_control("rules", "s1", with_pins(["S4999"]))
     store.update_control("rules", "s1", with_exclusions([f"S{i}" for i in range(2500)]))
-    wait_until(
-        lambda: "S0" in store.get_status("rules", "s1")["excluded"], "the exclusions to be seen"
-    )
+    wait_until(lambda: store.get_status("rules", "s1")["excluded"], "the exclusions to be seen")
     n = n_scanned(store, "s1")
     wait_until(lambda: n_scanned(store, "s1") > n + 30, "three more batches")
     store.update_control("rules", "s1", with_stop("seen enough"))
