@@ -32,6 +32,8 @@ TICK_S = 0.25
 HEARTBEAT_S = 5.0
 # Share of the time that sending may take, of one processor.
 _SHARE = 0.0012
+# But operators are heard after so long at most: a note with thousands of symbols takes 10 ms.
+_LONGEST_SILENCE_S = 2.0
 # After a failure, doubled each time.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 # How long the end of a scan waits for its last status to arrive.
@@ -148,7 +150,8 @@ class StatusPublisher:
                 if self._status() is None:
                     return
                 spent_s = self._exchange()
-                pause_s = max(TICK_S, spent_s / _SHARE, self._next_try - time.monotonic())
+                due_s = min(spent_s / _SHARE, _LONGEST_SILENCE_S)
+                pause_s = max(TICK_S, due_s, self._next_try - time.monotonic())
             if self._last is not None:
                 began = time.thread_time()
                 self._send(self._last)
