@@ -349,7 +349,7 @@ def test_pruned_trials_cost_less(log: ReplayLog) -> None:
         search = Search(
             study, _shared(log),
             conditions={"from_": "2022-03-11", "to": "2022-04-14", "warmup": WARMUP},
-            rungs=rungs(20), defaults=Settings(batch_size=10), batch_size=10, seed=3,
+            rungs=rungs(20), defaults=Settings(batch_size=10), batch_size=10, seed=5,
         )  # fmt: skip
         for _ in range(12):
             search.round(1, None)
