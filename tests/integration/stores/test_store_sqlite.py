@@ -30,7 +30,8 @@ from bandit.errors import (
 )
 from bandit.stores import Store, store_from_url
 from bandit.stores.folders import data_directory
-from bandit.stores.sqlite.store import SqliteStore, database
+from bandit.stores.sqlite import database
+from bandit.stores.sqlite.store import SqliteStore
 
 WRITER = textwrap.dedent(
     """
