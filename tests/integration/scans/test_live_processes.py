@@ -139,7 +139,7 @@ def test_a_scan_is_watched_over_the_death_of_its_server(
     wait_until(lambda: n_seen() > n_before, "the scan to be seen again", 30)
     store.update_control("rules", "s1", with_stop("enough"))
     told(process)
-    wait_until(lambda: n_seen() >= 0 and sight.status.state == "done", "the end")  # type: ignore[union-attr]
+    wait_until(lambda: n_seen() >= 0 and sight.status.state == "done", "the end", 40)  # type: ignore[union-attr]
     # Long after the end a silent scan is no news; while scanning it is.
     assert ScanWatcher(server.url).look(time.time() + 3600).notice == ""
     with SymbolRanker.open(server.url, ruleset="others") as ranker:
@@ -225,7 +225,7 @@ def test_the_command_shows_a_dead_server_coming_to_life(server: Server) -> None:
         server.start()
         wait_until(lambda: shows("waiting for one to begin"), "the server to be seen", 30)
         process.send_signal(2)
-        wait_until(lambda: shows("\x1b[?1049l") and process.poll() is not None, "the end")
+        wait_until(lambda: shows("\x1b[?1049l") and process.poll() is not None, "the end", 40)
         assert process.returncode == 0
     finally:
         process.kill()
