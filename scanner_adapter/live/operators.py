@@ -65,7 +65,9 @@ class OperatorLine:
             try:
                 apply(queue, control, former, self._ledger.place)
             except Exception as error:
-                log.warning("control %s are not heard: %s", control, error, exc_info=error)
+                log.warning(
+                    "what operators ask (%s) is not done: %s", control, error, exc_info=error
+                )
             self.view.show_control()
             self.link.tell()
 

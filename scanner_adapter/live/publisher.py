@@ -1,4 +1,4 @@
-"""A running scan's line to the outside: its status goes out, operators' control come in.
+"""A running scan's line to the outside: its status goes out, operators' requests come in.
 
 Both go through the store, in a thread of their own, so that a store that is slow or away never
 makes the scan wait. The thread begins with the first report (a pool of processes has forked by
@@ -46,7 +46,7 @@ Note = dict[str, Any]
 
 
 class StatusPublisher:
-    """Sends a scan's status and fetches control, at most four times a second.
+    """Sends a scan's status and fetches the control note, at most four times a second.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class StatusPublisher:
         )
 
     def poll(self) -> None:
-        """Look for control now, where no thread does."""
+        """Fetch the control note now, where no thread does."""
         if not self._is_open:
             self._is_open = True
             self._open()
@@ -119,7 +119,7 @@ class StatusPublisher:
                 self._failed(err)
 
     def listen(self) -> None:
-        """Make sure that control are heard between batches too."""
+        """Fetch the control note between batches too."""
         if self._thread.ident is None:
             self._thread.start()
 
