@@ -36,6 +36,7 @@ _DAY_S = 86_400.0
 _AGES = (1.0, 3.0, 10.0, 30.0, 90.0, 365.0)
 # Under which name the store notes how far trades were taken.
 _NOTE = "freqtrade-trades"
+_IDENTITY = ("trade_id", "id", "close_timestamp", "close_date")
 
 
 class _Trade(NamedTuple):
@@ -82,7 +83,9 @@ class PairOrder:
         self._pairs: tuple[str, ...] = ()
         self._given: tuple[str, ...] = ()
         self._waiting: list[_Trade] = []
-        self._taken: dict[object, float | None] = {}  # id -> when it closed
+        self._taken: set[tuple[object, float | None]] = set()  # (id, when it closed)
+        # The same trades as they were given: most come again in every round, by the thousand.
+        self._met: set[tuple[object, ...]] = set()
         self._until_s = self._taken_until()
         self._opened_s = float("inf")  # when the present round began
 
@@ -142,17 +145,22 @@ class PairOrder:
         """
         now_s = datetime.now(UTC).timestamp()
         with self._lock:
-            new: dict[object, tuple[float | None, _Trade]] = {}
+            new: dict[tuple[object, float | None], _Trade] = {}
+            met: list[tuple[object, ...]] = []
             for trade in trades:
-                trade_id, closed_s = _identity(trade)
-                if trade_id is not None and self._is_taken(trade_id, closed_s, now_s):
+                as_given = _as_given(trade)
+                if as_given in self._met:
                     continue
-                read = _read_trade(trade, trade_id, closed_s, now_s)
-                if read is not None:
-                    new[trade_id] = closed_s, read
-            for trade_id, (closed_s, read) in new.items():
-                self._taken[trade_id] = closed_s
-                self._waiting.append(read)
+                trade_id, closed_s = identity = _identity(trade)
+                if trade_id is None or not self._is_taken(identity, now_s):
+                    read = _read_trade(trade, trade_id, closed_s, now_s)
+                    if read is None:
+                        continue
+                    new[identity] = read
+                met.append(as_given)
+            self._met.update(met)
+            self._taken.update(new)
+            self._waiting += new.values()
             return len(new)
 
     def document(self) -> dict[str, object]:
@@ -221,11 +229,10 @@ class PairOrder:
             given = (*rest, *(pair for pair in given if pair not in set(rest)))
         return tuple(dict.fromkeys((*front, *given)))
 
-    def _is_taken(self, trade_id: object, closed_s: float | None, now_s: float) -> bool:
-        if trade_id in self._taken and self._taken[trade_id] == closed_s:
-            return True
-        if closed_s is None:
-            return False
+    def _is_taken(self, identity: tuple[object, float | None], now_s: float) -> bool:
+        closed_s = identity[1]
+        if identity in self._taken or closed_s is None:
+            return identity in self._taken
         return closed_s <= self._until_s or now_s - closed_s > self._max_age_s
 
     def _report(self) -> None:
@@ -274,13 +281,20 @@ class PairOrder:
 
     def _note_taken(self, until_s: float) -> None:
         self._until_s = max(self._until_s, until_s)
-        self._taken = {key: at for key, at in self._taken.items() if at is None}
+        self._taken = {(key, at) for key, at in self._taken if at is None}
         try:
             self._ranker.store.put_control(
                 self._ranker.ruleset, _NOTE, {"taken_until": self._until_s}
             )
         except StoreError as error:
             log.warning("trades up to now are taken again after a restart: %s", error)
+
+
+def _as_given(trade: object) -> tuple[object, ...]:
+    """Return the fields that make the identity of a trade, unread."""
+    if isinstance(trade, Mapping):
+        return tuple(map(trade.get, _IDENTITY))
+    return tuple([getattr(trade, name, None) for name in _IDENTITY])
 
 
 def _identity(trade: object) -> tuple[object, float | None]:
@@ -291,7 +305,7 @@ def _identity(trade: object) -> tuple[object, float | None]:
     stamp = _field(trade, "close_timestamp")  # milliseconds, in the REST API
     if isinstance(stamp, int | float):
         return trade_id, stamp / 1000.0
-    date = _field(trade, "close_date_utc") or _field(trade, "close_date")
+    date = _field(trade, "close_date")
     if isinstance(date, str):
         with contextlib.suppress(ValueError):
             date = datetime.fromisoformat(date)

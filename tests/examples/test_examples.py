@@ -49,6 +49,8 @@ def test_an_example_runs_and_gains(
         pytest.importorskip("joblib")
     monkeypatch.syspath_prepend(str(EXAMPLES))
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "stand_ins"))
+    # The exchange's stand-in refuses once and names no time: a minute, in earnest.
+    monkeypatch.setattr("scanner_adapter.run.vendor_errors.UNNAMED_PAUSE_S", 0.01)
     for name in ("made_market", "yfinance", "ccxt"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     runpy.run_path(str(script), run_name="__main__")

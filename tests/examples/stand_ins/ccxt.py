@@ -6,10 +6,6 @@ from collections import Counter
 
 from made_market import SYMBOLS, candles
 
-import scanner_adapter.run.vendor_errors as vendor_errors
-
-vendor_errors.UNNAMED_PAUSE_S = 0.01  # a minute, in earnest
-
 
 class RateLimitExceeded(Exception):  # noqa: N818
     """As ccxt names it."""

@@ -210,11 +210,10 @@ def test_a_new_bot_keeps_the_given_order_until_something_was_learned() -> None:
     assert order.refresh(pairs)[0] == "C40/USDT"
 
 
-def test_a_round_costs_little_whatever_the_number_of_closed_trades(tmp_path: Path) -> None:
+def round_s(path: Path, n_closed: int) -> float:
+    """Return the processor time of a round with so many trades that closed before, in seconds."""
     pairs = [f"C{i}/USDT" for i in range(200)]
-    ranker = SymbolRanker.open(
-        f"sqlite://{tmp_path / 'bot.db'}", ruleset="t", seed=1, rewards=Threshold(0.0)
-    )
+    ranker = SymbolRanker.open(f"sqlite://{path}", ruleset="t", seed=1, rewards=Threshold(0.0))
     order = PairOrder(ranker)
     start = datetime.now(UTC) - timedelta(days=300)
     trades = [
@@ -222,18 +221,25 @@ def test_a_round_costs_little_whatever_the_number_of_closed_trades(tmp_path: Pat
             id=i, pair=pairs[i % 200], is_open=False, close_profit=0.01,
             close_date=(start + timedelta(hours=i)).replace(tzinfo=None),
         )
-        for i in range(5_000)
+        for i in range(n_closed)
     ]  # fmt: skip
     order.closed(trades)
     order.refresh(pairs)
     rounds = []
-    for number in range(5):
+    for number in range(7):
         began = time.thread_time()
-        order.closed([*trades, closed(10_000 + number, pairs[0], 0.02)])
+        assert order.closed([*trades, closed(10_000 + number, pairs[0], 0.02)]) == 1
         order.refresh(pairs)
         rounds.append(time.thread_time() - began)
     ranker.close()
-    assert min(rounds) < 0.05
+    return min(rounds)
+
+
+def test_a_round_costs_little_whatever_the_number_of_closed_trades(tmp_path: Path) -> None:
+    """15 ms with 5,000 closed trades and 11 ms with 50, on two cores of a server."""
+    many, few = (round_s(tmp_path / f"{n}.db", n) for n in (5_000, 50))
+    assert many < 2 * few
+    assert many < 0.05
 
 
 def test_a_trade_without_its_fields_is_refused_as_a_whole(order: PairOrder) -> None:
