@@ -138,6 +138,8 @@ def run_replay(request: ReplayRequest) -> bool:
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     console.print(report.table())
+    if (verdict := report.no_gain) is not None:
+        console.print(f"{verdict[0].upper()}{verdict[1:]}.")
     rows: list[Mapping[str, object]] = [*report.rows]
     if request.by is not None:
         console.print(breakdown_table(report, request.by, ("scanrank", "last rating")))

@@ -21,6 +21,7 @@ from bandit.evaluation.metrics import (
     bootstrap_interval,
     paired_difference,
 )
+from bandit.evaluation.payoff import no_gain
 from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.replay.logs.regimes import Regime
 from scanner_adapter.replay.recorder import Recorder
@@ -242,6 +243,15 @@ class ReplayReport:
             "learning in a whole scan."
             + (f" Left out: {c['left_out']}." if c.get("left_out") else "")
         )
+
+    @property
+    def no_gain(self) -> str | None:
+        """Why no order can pay on this log, in a sentence; None where one can."""
+        if not self.sizes:
+            return None
+        share = sum(places.size for places in self.hit_places) / sum(self.sizes)
+        is_judged = {"scanrank", "random"} <= self.results.keys()
+        return no_gain(share, self.difference("scanrank", "random") if is_judged else None)
 
     def _result(self, order: str) -> OrderResult:
         if order not in self.results:

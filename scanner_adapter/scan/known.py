@@ -294,7 +294,11 @@ class KnownScan:
         ledger = self._ledger
         is_whole = ledger.n_reported == len(self.symbols) and not ledger.may_retry.any()
         is_over = self._is_ending or is_whole
-        return self._check.warning(is_over=is_over)
+        n_left = len(self.symbols) - ledger.n_reported
+        if not is_over or not n_left or self._ranking.live is None:
+            return self._check.warning(is_over=is_over)
+        hits_left = self._ranking.live.estimate().hits_expected_remaining
+        return self._check.warning(is_over=True, n_left=n_left, hits_left=hits_left)
 
     @property
     def fallback(self) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.evaluation.payoff import no_gain
 from bandit.rewards import HitIf, RewardRule, Signal, Threshold, rule_text
 from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.inputs.outcomes import needs_rating
@@ -17,8 +18,6 @@ from scanner_adapter.inputs.values import meaning
 FIRST = 50
 # Ratings without a hit that are worth a word.
 _ENOUGH_RATINGS = 100
-# With a larger share of hits a random order finds them nearly as early.
-_TOO_COMMON = 0.5
 _MOST_WORDS = 3
 _MOST_LETTERS = 300
 
@@ -88,7 +87,7 @@ class ResultCheck:
             values = self._rule.judge(table.rating, table.is_signal, math.nan)
         return values[~np.isnan(values) & ~table.is_failed]
 
-    def warning(self, *, is_over: bool) -> str | None:
+    def warning(self, *, is_over: bool, n_left: int = 0, hits_left: float = 0.0) -> str | None:
         """Return what is wrong with the results so far, with an example and the way out.
 
         Parameters
@@ -96,12 +95,15 @@ class ResultCheck:
         is_over : bool
             Whether no more results will come: only then are a few of them judged, and a scan in
             which nothing was high-value.
+        n_left, hits_left : int, float
+            Symbols that were not scanned, and the hits expected among them: an order that pays
+            makes hits common among the results of a scan that was stopped.
         """
         if self.n == 0 or (self.n < FIRST and not is_over):
             return None
         text = self._errors() or self._unjudged() or self._words_unknown() or self._alike(is_over)
         if text is None and is_over:
-            text = self._foreign_scale() or self._too_common()
+            text = self._foreign_scale() or self._no_gain(n_left, hits_left)
         return None if text is None else text[:_MOST_LETTERS]
 
     def _errors(self) -> str | None:
@@ -158,15 +160,10 @@ class ResultCheck:
             "scanner says more, show where by row_map=RowMap(...) or rewards=HitIf(function)"
         )
 
-    def _too_common(self) -> str | None:
-        share = self._n_hits / max(self.n_judged, 1)
-        if self.n_judged < FIRST or share < _TOO_COMMON:
+    def _no_gain(self, n_left: int, hits_left: float) -> str | None:
+        if self.n_judged < FIRST or not self._n_hits:
             return None
-        return (
-            f"ordering cannot pay here, because {share:.0%} of the results are high-value: any "
-            "order finds them early. A rarer hit, such as rewards=TopShare(0.05) or a higher "
-            "threshold, could be looked for"
-        )
+        return no_gain((self._n_hits + hits_left) / (self.n_judged + n_left))
 
     def _foreign_scale(self) -> str | None:
         # An earlier prioritiser compared ratings that end at 26 with 70, and never learned.

@@ -58,6 +58,14 @@ class TestBundledLog:
         groups = {row["group"] for row in rows if "group" in row}
         assert "Real Estate" in groups
 
+    def test_a_log_on_which_no_order_can_pay_is_told_so(self, replay: Cli, tmp_path: Path) -> None:
+        """Nearly every rating of the bundled log is above -20."""
+        run = replay(*BUNDLED_PERIOD, "--hit", "rating:-20", "--report", tmp_path / "report")
+        assert run.code == 0, run.err
+        told = "Ordering cannot pay here, because 100% of the results are high-value"
+        assert told in run.out
+        assert told in (tmp_path / "report" / "index.html").read_text()
+
     def test_late_results_and_workers_are_told(self, replay: Cli) -> None:
         run = replay(*BUNDLED_PERIOD, "--workers", 8, "--delay", 2)
         assert run.code == 0, run.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,6 +101,19 @@ class TestReplay:
         assert area["random"] == pytest.approx(0.5, abs=4 * 0.0167)
         assert area["scanrank"] > area["random"] + 0.1
         assert report.interval("oracle", "first_hit_rank").mean == 1.0
+
+    def test_an_order_that_pays_is_not_said_to_be_none(self, report: ReplayReport) -> None:
+        assert report.no_gain is None
+
+    def test_a_scanner_of_noise_is_told_that_no_order_pays(self, log: ReplayLog) -> None:
+        """51 scans of 6 hits, drawn anew: what is known of a symbol says nothing about them."""
+        noise = np.random.default_rng(0).normal(size=log.outcomes.rating.shape)
+        known = ~np.isnan(log.outcomes.rating)
+        rating = np.where(known, noise, np.nan).astype(np.float32)
+        drawn = replace(log, outcomes=replace(log.outcomes, rating=rating))
+        told = replay(drawn, batch_size=10, warmup=0).no_gain
+        assert told is not None
+        assert "because what is known before a scan does not tell its hits" in told
 
     def test_the_same_seed_gives_the_same_batches(self, log: ReplayLog) -> None:
         days = log.days()[:6]

@@ -117,6 +117,20 @@ def test_results_that_make_sense_are_not(
     assert summary.n_hits >= 1
 
 
+def test_hits_that_an_order_brings_early_are_not_called_common() -> None:
+    """Of 1,200 symbols 6 % are hits; once learned, they are most of what a stopped scan sees."""
+    symbols = [f"S{i}" for i in range(1_200)]
+    ranker = SymbolRanker.open("memory://", ruleset="t", seed=1, rewards=Threshold(1.0))
+    for _ in range(4):
+        summary = ranker.start_scan(symbols).run(lambda s: float(number(s) < 72))
+    scan = ranker.start_scan(symbols)
+    for _ in range(2):
+        scan.report({symbol: float(number(symbol) < 72) for symbol in scan.next_batch(40)})
+    summary = scan.close()
+    assert summary.n_hits > 0.5 * summary.n_scanned
+    assert summary.warning is None
+
+
 def test_a_scan_of_errors_alone_teaches_nothing_and_knows_no_recall() -> None:
     ranker, scan, summary = scanned(Signal(), lambda _: None)
     assert (summary.n_errors, summary.n_scans_learned, ranker.n_scans) == (120, 0, 0)

@@ -1,0 +1,47 @@
+"""Can ordering pay at all? One verdict, for the summary of a scan and for a replay."""
+
+from __future__ import annotations
+
+from bandit.evaluation.intervals import PairedDifference
+
+# With a larger share of hits a random order finds them nearly as early.
+TOO_COMMON = 0.5
+# Of all hits: what an order must be able to find more of, in the first tenth, to be worth a line.
+_LEAST_GAIN = 0.05
+
+
+def no_gain(share: float, gain: PairedDifference | None = None) -> str | None:
+    """Say in a sentence why no order can pay; None where one can, or where it is not known.
+
+    Parameters
+    ----------
+    share : float
+        Share of the whole universe that is high-value, scanned or not; NaN = not known.
+    gain : PairedDifference, optional
+        Share of the hits that the order found in the first tenth, less that of a random order.
+
+    Examples
+    --------
+    >>> no_gain(0.05) is None
+    True
+    >>> no_gain(0.8)[:68]
+    'ordering cannot pay here, because 80% of the results are high-value:'
+    """
+    why = None
+    if share == 0.0:
+        why = (
+            "none of the results is high-value. A lower threshold, or the best 5 % by rating, "
+            "could be looked for"
+        )
+    elif share >= TOO_COMMON:
+        why = (
+            f"{share:.0%} of the results are high-value: any order finds them early. A rarer hit, "
+            "such as rewards=TopShare(0.05) or a higher threshold, could be looked for"
+        )
+    elif gain is not None and gain.low <= 0.0 and gain.high < _LEAST_GAIN:
+        why = (
+            "what is known before a scan does not tell its hits: the first 10 % of the symbols "
+            f"held {gain.mean:+.1%} of them against a random order (95 % interval {gain.low:+.1%} "
+            f"to {gain.high:+.1%})"
+        )
+    return None if why is None else f"ordering cannot pay here, because {why}"
