@@ -27,8 +27,8 @@ help:  ## list the targets
 demo: $(VENV)/.user  ## replay real scans in three orders side by side; ARGS="--quick" for ten seconds
 	@$(BIN)/scanrank demo $(ARGS)
 
-test: $(VENV)/.dev  ## run every test but the slow ones, with coverage; ARGS="-k name" narrows it
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+test: $(VENV)/.dev  ## run every test but the slow ones in two processes, with coverage; ARGS="-k name" narrows it
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 test-slow: $(VENV)/.dev  ## run the slow tests only
 	@$(BIN)/python -m pytest -m slow $(ARGS)

@@ -58,6 +58,11 @@ class Server:
             except OSError:
                 return False
 
+    def call(self, *words: object) -> Any:
+        """Send one command to it, as an operator with `redis-cli` would."""
+        with redis.Redis.from_url(self.url) as client:
+            return client.execute_command(*words)  # type: ignore[no-untyped-call]
+
     def kill(self) -> None:
         """SIGKILL, as a power cut of the process would be."""
         self._end(signal.SIGKILL)

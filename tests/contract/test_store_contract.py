@@ -622,12 +622,12 @@ def test_a_foreign_member_of_the_list_of_rulesets_is_passed_over_and_said(
     try:
         report(store, "rules-known", "A")
         for member in (b"a b", b"\xff\xfe", b"x" * 80):
-            store._call("SADD", "scanrank:rulesets", member)
+            redis_server.call("SADD", "scanrank:rulesets", member)
         for _ in range(2):
             assert "rules-known" in store.list_rulesets()
             assert not any(" " in name or len(name) > 64 for name in store.list_rulesets())
         assert caplog.text.count("are no names of rulesets") == 1
     finally:
-        store._call("SREM", "scanrank:rulesets", b"a b", b"\xff\xfe", b"x" * 80)
+        redis_server.call("SREM", "scanrank:rulesets", b"a b", b"\xff\xfe", b"x" * 80)
         store.drop_ruleset("rules-known")
         store.close()

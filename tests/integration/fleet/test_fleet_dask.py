@@ -24,6 +24,7 @@ from scanner_adapter.inputs.context import market_facts
 from scanner_adapter.state.check import Fold, check
 
 distributed = pytest.importorskip("distributed")
+dask = pytest.importorskip("dask")
 
 N = 400
 SYMBOLS = [f"S{n}" for n in range(N)]
@@ -77,6 +78,9 @@ def client() -> Iterator[Any]:
     os.environ["PYTHONPATH"] = path + (os.pathsep + before if before else "")
     try:
         with (
+            # Its profiler asks for all threads' frames, which can wait for itself for ever while
+            # garbage is collected (CPython issue 106883).
+            dask.config.set({"distributed.worker.profile.enabled": False}),
             distributed.LocalCluster(
                 n_workers=2,
                 threads_per_worker=2,
@@ -113,8 +117,10 @@ def journaled(url: str) -> Counter[str]:
 
 
 def test_workers_on_a_cluster_share_a_scan(client: Any, url: str) -> None:
-    futures = [client.submit(be_worker, url, f"w{n}", pure=False) for n in range(4)]
-    told = client.gather(futures)
+    hosts = list(client.scheduler_info()["workers"])
+    told = client.gather(
+        [client.submit(be_worker, url, f"w{n}", pure=False, workers=hosts[n % 2]) for n in range(4)]
+    )
     assert [one["failure"] for one in told] == [None] * 4
     assert len({one["pid"] for one in told}) == 2, "in both processes"
     assert {one["n"] for one in told} == {N}, "each has heard of all outcomes"

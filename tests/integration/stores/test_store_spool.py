@@ -12,6 +12,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -212,11 +213,11 @@ def test_a_full_disk_is_said_once_and_loses_nothing_yet(tmp_path: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
-def test_an_emptied_server_gets_back_what_we_still_have(store, clock, caplog) -> None:  # type: ignore[no-untyped-def]
+def test_an_emptied_server_gets_back_what_we_still_have(server, store, clock, caplog) -> None:  # type: ignore[no-untyped-def]
     """Reports, then FLUSHALL as an empty restart would be; the next report brings all of them."""
     for arm in ("A", "B", "C"):
         report(store, arm)
-    store._store._call("FLUSHALL")
+    server.call("FLUSHALL")
     with caplog.at_level(logging.WARNING, "bandit"):
         receipt = report(store, "D")
     assert receipt.generation == store.generation("rules")
@@ -241,26 +242,26 @@ def test_an_emptied_server_is_refilled_after_an_outage(server, store, clock) -> 
     assert sorted(journaled(store)) == ["A", "B", "C", "D"]
 
 
-def test_a_server_that_goes_away_while_it_is_refilled(store, clock) -> None:  # type: ignore[no-untyped-def]
+def test_a_server_that_goes_away_while_it_is_refilled(server, store, clock) -> None:  # type: ignore[no-untyped-def]
     """Emptied, and full after the first entry: what could not be sent again waits in the spool."""
     for arm in ("A", "B", "C"):
         report(store, arm)
     raw = store._store
-    raw._call("FLUSHALL")
+    server.call("FLUSHALL")
     send, n_sent = raw.append_sealed, 0
 
     def full_after_two(ruleset, entry):  # type: ignore[no-untyped-def]
         nonlocal n_sent
         n_sent += 1
         if n_sent == 3:
-            raw._call("CONFIG", "SET", "maxmemory", 1)
+            server.call("CONFIG", "SET", "maxmemory", 1)
         return send(ruleset, entry)
 
     raw.append_sealed = full_after_two
     report(store, "D")
     assert store.status.is_away
     assert journaled(store) == ["D", "A"]
-    raw._call("CONFIG", "SET", "maxmemory", 0)
+    server.call("CONFIG", "SET", "maxmemory", 0)
     clock.now += 60
     assert store.flush()
     assert journaled(store) == ["D", "A", "B", "C"]
@@ -275,7 +276,7 @@ def test_an_entry_that_is_refused_for_good_is_set_aside(
     report(store, "B", scan="free")
     server.start()
     clock.now += 60
-    store._store._call("SET", "scanrank:{rules}:scan:blocked:reported", "mine")
+    server.call("SET", "scanrank:{rules}:scan:blocked:reported", "mine")
     assert store.flush()
     assert journaled(store) == ["B"]
     assert (store.status.n_set_aside, store.status.n_lost) == (1, 0)
@@ -337,8 +338,8 @@ def test_a_user_without_a_home_has_no_trouble_with_a_server(  # type: ignore[no-
 
 class TestTooLarge:
     @pytest.fixture
-    def limited(self, store: SpoolingStore) -> SpoolingStore:
-        store._store._call("CONFIG", "SET", "proto-max-bulk-len", 2**20)  # type: ignore[attr-defined]
+    def limited(self, server: Any, store: SpoolingStore) -> SpoolingStore:
+        server.call("CONFIG", "SET", "proto-max-bulk-len", 2**20)
         return store
 
     def test_it_is_sent_in_pieces(self, limited: SpoolingStore) -> None:
@@ -354,14 +355,14 @@ class TestTooLarge:
         assert str(limited.status) == "ok"
 
     def test_in_the_spool_it_is_in_nobodys_way(self, server, limited, clock) -> None:  # type: ignore[no-untyped-def]
-        limited._store._call("CONFIG", "SET", "appendonly", "yes")
+        server.call("CONFIG", "SET", "appendonly", "yes")
         server.kill()
         arrays = {"x": np.zeros((10, 60_000))}
         arms = [f"A{n}" for n in range(10)]
         limited.append_report("rules", "s1", arms=arms, header={}, arrays=arrays)
         report(limited, "B")
         server.start()
-        limited._store._call("CONFIG", "SET", "proto-max-bulk-len", 2**20)
+        server.call("CONFIG", "SET", "proto-max-bulk-len", 2**20)
         clock.now += 60
         report(limited, "C")
         assert limited.flush()
