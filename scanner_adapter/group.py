@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandit.belief.recall import RecallEstimate
-from bandit.checks import as_count, as_number
+from bandit.checks import as_count, as_number, as_texts
 from bandit.choice.draw import Choice, round_stochastically, sample, top_k
 from bandit.choice.propensity import batch_propensity
 from bandit.errors import InvalidInputError
@@ -307,6 +308,17 @@ class GroupScan:
     def n_hits(self) -> float:
         """High-value results of all rulesets so far."""
         return math.fsum(scan.n_hits for scan in self.scans.values())
+
+    @property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """Outcomes of the first ruleset so far, in order of reporting."""
+        return self._first.outcomes
+
+    def are_hits(self, symbols: Iterable[str]) -> NDArray[np.bool_]:
+        """Whether `symbols` are high-value to at least one ruleset, shape (n_symbols,)."""
+        names = as_texts(symbols)
+        hits = [scan.are_hits(names) for scan in self.scans.values()]
+        return np.asarray(np.any(hits, axis=0), np.bool_)
 
     @property
     def overhead_s(self) -> float:

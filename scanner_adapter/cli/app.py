@@ -32,6 +32,8 @@ from scanner_adapter.cli.options import (
     LastScan,
     LogFile,
     MinuteBars,
+    NotifyUrls,
+    PageUrl,
     RatingsFile,
     RulesetName,
     SameDay,
@@ -43,6 +45,7 @@ from scanner_adapter.cli.options import (
     Zone,
     given_options,
     hit_rule,
+    names_of,
     reading,
 )
 from scanner_adapter.errors import AdapterError
@@ -177,8 +180,30 @@ def scan(
     settings: SettingsFile = None,
     scan_id: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Name of this scan; that of an interrupted one goes on."),
+        typer.Option(
+            metavar="ID",
+            help="Name for this scan. Reuse an interrupted scan's name to resume it.",
+        ),
     ] = None,
+    symbols: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|A,B", help="Scan these symbols only; default: all of the bars."),
+    ] = None,
+    pin: Annotated[
+        str | None, typer.Option(metavar="FILE|A,B", help="Scan these first, in this order.")
+    ] = None,
+    exclude: Annotated[
+        str | None, typer.Option(metavar="FILE|A,B", help="Leave these symbols out.")
+    ] = None,
+    jsonl: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a line of JSON for each result as it arrives."),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all results as CSV at the end.")
+    ] = None,
+    notify: NotifyUrls = None,
+    page: PageUrl = None,
     skip_bad_rows: SkipBadRows = False,
     tz: Zone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
@@ -201,12 +226,32 @@ def scan(
             workers=workers,
             settings=settings,
             scan_id=scan_id,
+            symbols=names_of(symbols),
+            pin=names_of(pin) or (),
+            exclude=names_of(exclude) or (),
+            jsonl=jsonl,
+            csv=csv,
+            notify=tuple(notify or ()),
+            page=page,
             reading=reading(skip_bad_rows, tz),
         ),
         is_json=as_json,
     )
     if code:
         raise typer.Exit(code)
+
+
+@app.command()
+def symbol(
+    name: Annotated[str, typer.Argument(metavar="SYMBOL")],
+    store: StoreUrl = "embedded://",
+    ruleset: AnyRuleset = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Show in which scans a symbol was found, and what is believed of it."""
+    from scanner_adapter.cli.symbol import run_symbol
+
+    run_symbol(store, ruleset, name, as_json=as_json)
 
 
 @app.command()
@@ -234,6 +279,15 @@ def replay(
     top: Top = None,
     hit: HitRule = None,
     budget: Budget = None,
+    until: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="Compare stop rules instead of orders; once for each: recall:0.95 (or with its "
+            "confidence recall:0.95,0.8), symbols:500, hits:20, quiet:300 (that many without a "
+            "hit).",
+        ),
+    ] = None,
     same_day: SameDay = False,
     known_at: KnownAt = None,
     minute_bars: MinuteBars = None,
@@ -301,6 +355,7 @@ def replay(
             to=to,
             rule=hit_rule(top, hit),
             budget=budget,
+            until=tuple(until or ()),
             same_day=same_day,
             known_at=known_at,
             minute_bars=minute_bars,
@@ -357,6 +412,8 @@ def show_config() -> None:
     from bandit.stores.names import shown
 
     for key, value, source in where_from(read_config()):
+        if key == "notify" and source != "default":
+            value = "(set; not shown, it may hold a secret)"
         print(f"{key:<9} {shown(value) if key == 'store' else value}  ({source})")
 
 

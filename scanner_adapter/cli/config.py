@@ -7,6 +7,8 @@ An option on the command line beats the environment, which beats the file::
     bars = "bars.parquet"
     hit = "top:0.05"
     settings = "settings.toml"
+    notify = "json://localhost/hits"
+    page = "http://localhost:8765"
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ KEYS: Mapping[str, str | None] = {
     "bars": None,
     "hit": None,
     "settings": None,
+    "notify": "SCANRANK_NOTIFY",
+    "page": None,
 }
 
 
@@ -56,8 +60,12 @@ def defaults_of(command: Any, values: Mapping[str, str]) -> dict[str, Any]:
     """Return the defaults of every command below a click group, as its `default_map` takes them."""
     found: dict[str, Any] = {}
     for name, each in getattr(command, "commands", {}).items():
-        options = {option.name for option in each.params}
-        found[name] = {key: value for key, value in values.items() if key in options}
+        is_list = {option.name: option.multiple for option in each.params if option.opts}
+        found[name] = {
+            key: value.split() if is_list[key] else value
+            for key, value in values.items()
+            if key in is_list
+        }
         found[name] |= defaults_of(each, values)
     return found
 

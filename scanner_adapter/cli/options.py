@@ -64,6 +64,22 @@ EventFiles = Annotated[
         help="Earnings, analysts' ratings or news, beside --bars; once for each file.",
     ),
 ]
+NotifyUrls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--notify",
+        metavar="URL",
+        envvar="SCANRANK_NOTIFY",
+        help="Send a message to this apprise address (chat, mail, webhook), at most one a minute; "
+        "can be given more than once. In the variable it is hidden from other users.",
+    ),
+]
+PageUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--page", metavar="URL", help="Address of scanrank serve, for the link in messages."
+    ),
+]
 SkipBadRows = Annotated[
     bool,
     typer.Option(
@@ -161,6 +177,37 @@ def reading(skip_bad_rows: bool, tz: str | None) -> Reading:
 
     check_zone(tz)
     return {"on_bad": "skip" if skip_bad_rows else "raise", "tz": tz}
+
+
+def names_of(text: str | None) -> tuple[str, ...] | None:
+    """Return symbols from a file (one a line, or a column `symbol`), or as A,B; None for None.
+
+    Raises
+    ------
+    InvalidInputError
+        For a file that is no text, or that names nothing.
+
+    Examples
+    --------
+    >>> names_of("AAPL,MSFT")
+    ('AAPL', 'MSFT')
+    """
+    if text is None:
+        return None
+    names = text.split(",")
+    if Path(text).is_file():
+        try:
+            lines = Path(text).read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as err:
+            raise InvalidInputError(f"{text} is not a text file of symbols: {err}") from err
+        header = lines[0].split(",") if lines else []
+        column = header.index("symbol") if "symbol" in header else 0
+        rows = lines[1:] if "symbol" in header else lines
+        names = [row.split(",")[column] for row in rows if row.count(",") >= column]
+    found = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if not found:
+        raise InvalidInputError(f"{text!r} names no symbol; expected a file, or A,B,C")
+    return found
 
 
 def given_options(context: typer.Context) -> dict[str, str]:

@@ -26,7 +26,9 @@ from scanner_adapter.replay.pace import Pace
 from scanner_adapter.replay.pictures.page import page
 from scanner_adapter.replay.pictures.pictures import check_installed, write_pictures
 from scanner_adapter.replay.read import LogFiles
-from scanner_adapter.replay.run import describe
+from scanner_adapter.replay.run import ORDERS, describe
+from scanner_adapter.replay.stopping import stop_rows, stop_table, stopped_orders
+from scanner_adapter.run.stop_rules import stop_rule_from_text
 from scanner_adapter.settings import Settings
 
 # Which options each kind of answer uses; every other one is refused.
@@ -36,7 +38,7 @@ _STOPPED = {
     "json_file",
 }  # fmt: skip
 _REPLAYED = {
-    "log", "from_", "to", "top", "hit", "budget", "settings", "batch_size", "warmup",
+    "log", "from_", "to", "top", "hit", "budget", "until", "settings", "batch_size", "warmup",
     "seed", "workers", "delay_batches", "delay_s", "evaluation_s", "by", "json_file", "report",
 }  # fmt: skip
 _HEEDED = {
@@ -68,6 +70,7 @@ class ReplayRequest:
     to: str | None
     rule: RewardRule | None
     budget: float | None
+    until: tuple[str, ...]
     same_day: bool
     known_at: str | None
     minute_bars: Path | None
@@ -105,6 +108,7 @@ def run_replay(request: ReplayRequest) -> bool:
     heeded, why = _HEEDED[kind]
     refuse_idle(request.given, request.given.keys() - heeded, why)
     _refuse_idle_pairs(request, kind)
+    rules = {text: stop_rule_from_text(text) for text in request.until}
     if kind == "stopped journal":
         _judge_stopped(request, console)
         return True
@@ -113,6 +117,9 @@ def run_replay(request: ReplayRequest) -> bool:
         log = _known_at(request, log, request.known_at, console)
     _say(console, log.left_out)
     settings = Settings.of(request.settings)
+    configuration = Configuration(seed=request.seed, settings=settings.arguments())
+    batch_size = request.batch_size or settings.batch_size
+    orders = stopped_orders(log, configuration, rules, batch_size, request.pace) or ORDERS
     errors = Console(stderr=True)
     with Progress(
         TextColumn("replaying"),
@@ -126,10 +133,11 @@ def run_replay(request: ReplayRequest) -> bool:
         task = progress.add_task("", total=None)
         report = replay(
             log,
-            configuration=Configuration(seed=request.seed, settings=settings.arguments()),
+            configuration=configuration,
             from_=request.from_,
             to=request.to,
-            batch_size=request.batch_size or settings.batch_size,
+            batch_size=batch_size,
+            orders=orders,
             budget=request.budget,
             warmup=warmup if request.warmup is None else request.warmup,
             same_day=request.same_day,
@@ -137,10 +145,10 @@ def run_replay(request: ReplayRequest) -> bool:
             watch=request.report_folder is not None,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    console.print(report.table())
-    if (verdict := report.no_gain) is not None:
+    console.print(stop_table(report, rules) if rules else report.table())
+    if not rules and (verdict := report.no_gain) is not None:
         console.print(f"{verdict[0].upper()}{verdict[1:]}.")
-    rows: list[Mapping[str, object]] = [*report.rows]
+    rows: list[Mapping[str, object]] = [*(stop_rows(report, rules) if rules else report.rows)]
     if request.by is not None:
         console.print(breakdown_table(report, request.by, ("scanrank", "last rating")))
         rows += [row.to_json() for row in breakdown(report, request.by)]
@@ -170,6 +178,11 @@ def _known_at(request: ReplayRequest, log: ReplayLog, times: str, console: Conso
 def _refuse_idle_pairs(request: ReplayRequest, kind: str) -> None:
     """Refuse options that need another one to change anything."""
     given = request.given
+    if request.until:
+        refuse_idle(
+            given, {"by", "report_folder", "report", "budget"}, "--until compares stop rules, each "
+            "with scanrank's order"
+        )  # fmt: skip
     if "evaluation_s" in given and request.pace.workers == 1 and not request.pace.delay_s:
         raise InvalidInputError(
             f"{given['evaluation_s']} has no effect without --workers or --delay: late results are "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -10,14 +11,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule, Signal, TopShare
 from features.inputs.bars import Bars
 from features.inputs.tables import Reading
-from scanner_adapter.cli.live_display import shown
-from scanner_adapter.cli.scan_table import Finding, as_json, show
+from scanner_adapter.cli.output.files import check_folders, json_lines, write_csv
+from scanner_adapter.cli.output.live_display import shown
+from scanner_adapter.cli.output.scan_table import Finding, as_json, show
 from scanner_adapter.inputs.bars import BarsBySymbol, scannable
 from scanner_adapter.inputs.events import read_events
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.jsonio import finite_or_none
+from scanner_adapter.live.notify import Notifier
 from scanner_adapter.run.stop_rules import AnyOf, RecallReached, StopRule, SymbolBudget
 from scanner_adapter.scan.scan import Scan
 from scanner_adapter.scanners.registry import SCANNERS, scanner_from_name
@@ -47,6 +52,13 @@ class ScanRequest:
     workers: int
     settings: Path | None = None
     scan_id: str | None = None
+    symbols: tuple[str, ...] | None = None
+    pin: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    jsonl: Path | None = None
+    csv: Path | None = None
+    notify: tuple[str, ...] = ()
+    page: str | None = None
     reading: Reading = field(default_factory=Reading)
 
 
@@ -57,44 +69,71 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> int:
     nothing behind.
     """
     until = _until(request)
+    check_folders(request.jsonl, request.csv)
     settings = Settings.of(request.settings)
     scanner = scanner_from_name(request.scanner)
     events = read_events(request.events, **request.reading)
     every = Bars.read(request.bars, **request.reading)
     as_of = None if request.as_of == LAST else request.as_of
     bars, notes = scannable(every, as_of, datetime.now(UTC))
-    for note in notes:
+    bars, left_out = _asked_for(request, bars)
+    for note in (*notes, *left_out):
         print(note, file=sys.stderr)
     # One scanner, one model: its name is the ruleset's unless another is given. A built-in scanner
     # says itself what is high-value; of another one only ratings are known.
+    ruleset = request.ruleset or request.scanner.replace(":", ".")
+    day = str(bars.dates[-1])
+    notifier = Notifier(request.notify, f"{ruleset} {day}") if request.notify else None
     ranker = SymbolRanker.open(
         request.store,
-        ruleset=request.ruleset or request.scanner.replace(":", "."),
+        ruleset=ruleset,
         rewards=request.rule or (Signal() if request.scanner in SCANNERS else TopShare()),
         settings=settings,
     )
     # With one worker in this thread, so that Ctrl-C ends the evaluation that it meets.
     threads = ThreadPoolExecutor(request.workers) if request.workers > 1 else nullcontext()
     by_symbol, is_interrupted = BarsBySymbol(bars), False
-    with ranker, threads as executor:
+    with ranker, threads as executor, json_lines(request.jsonl) as write_line:
+        if not ranker.n_scans:
+            print(
+                f"first scan of {ruleset}: nothing is learned yet, so it has to look at most "
+                "symbols before it can stop; the next one starts from what this one finds",
+                file=sys.stderr,
+            )
         scan = ranker.start_scan(
             bars.symbols, bars=bars, events=events, as_of=bars.dates[-1], now=_evening(bars),
             scan_id=request.scan_id,
         )  # fmt: skip
+        if request.pin:
+            scan.queue.pin(request.pin)
         try:
-            with shown(scan) as on_result:
+            with shown(scan) as count:
+
+                def on_result(symbol: str, outcome: Outcome) -> None:
+                    count(symbol, outcome)
+                    if write_line is not None:
+                        write_line(symbol, outcome)
+
+                def on_hit(symbol: str, outcome: Outcome) -> None:
+                    if notifier is not None:
+                        notifier.add(_hit_line(scan, symbol, outcome))
+
                 scan.run(
                     lambda symbol: scanner(symbol, by_symbol[symbol]),
                     executor=executor,
                     until=until,
                     on_result=on_result,
+                    on_hit=on_hit,
                 )
         except KeyboardInterrupt:
             # What was found until now was reported and learned, and is printed all the same.
             is_interrupted = True
         findings = _findings(scan)
+        if request.csv is not None:
+            write_csv(request.csv, findings)
+        if notifier is not None:
+            notifier.close(_last_line(scan, ruleset, request.page))
     summary = replace(scan.summary, stopped=INTERRUPTED) if is_interrupted else scan.summary
-    day = str(bars.dates[-1])
     if is_json:
         print(
             json.dumps(as_json(request.scanner, day, findings, summary), indent=2, allow_nan=False)
@@ -134,6 +173,39 @@ def _findings(scan: Scan) -> list[Finding]:
             zip(outcomes.items(), are_hits, strict=True), 1
         )
     ]
+
+
+def _asked_for(request: ScanRequest, bars: Bars) -> tuple[Bars, list[str]]:
+    """Return the bars of the symbols to scan, and which of those named have none."""
+    known = set(bars.symbols)
+    for name in request.pin:
+        if name not in known or name in request.exclude:
+            raise InvalidInputError(f"--pin {name}: not among the symbols to scan")
+    asked = bars.symbols if request.symbols is None else request.symbols
+    names = [name for name in asked if name in known and name not in request.exclude]
+    if not names:
+        raise InvalidInputError("no symbol is left to scan; see --symbols and --exclude")
+    missing = [name for name in (*asked, *request.exclude) if name not in known]
+    notes = [f"without recent bars and left out: {', '.join(missing[:10])}"] if missing else []
+    if len(missing) > 10:
+        notes[0] += f" and {len(missing) - 10} more"
+    return (bars if len(names) == len(bars.symbols) else bars.select(names)), notes
+
+
+def _hit_line(scan: Scan, symbol: str, outcome: Outcome) -> str:
+    parts = [f"{symbol}: rating {outcome.rating:.4g}"]
+    if outcome.signal:
+        parts.append(f"signal {outcome.signal}")
+    if scan.mode != "off" and scan.failure is None:
+        parts.append(repr(scan.explain(symbol)))
+    return "; ".join(parts)
+
+
+def _last_line(scan: Scan, ruleset: str, page: str | None) -> str:
+    summary = scan.summary
+    found = "" if math.isnan(summary.n_hits) else f"{summary.n_hits:.0f} high-value results in "
+    line = f"{found}{summary.n_scanned:,} of {summary.n_symbols:,} symbols"
+    return f"{line}; {page.rstrip('/')}/#{ruleset}/{scan.scan_id}" if page else line
 
 
 def _evening(bars: Bars) -> datetime:

@@ -9,13 +9,17 @@ from typing import Annotated
 import typer
 
 from bandit.errors import InvalidInputError
-from scanner_adapter.cli.options import StoreUrl
+from scanner_adapter.cli.options import NotifyUrls, PageUrl, StoreUrl
 
 
 def serve(
     store: StoreUrl = "embedded://",
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where to listen; beyond this machine: a token.")
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address to listen on. Any non-loopback address requires a token.",
+        ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535)] = 8765,
     token_file: Annotated[
@@ -37,7 +41,9 @@ def serve(
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Further name of this server; may be repeated."),
+        typer.Option(
+            metavar="NAME", help="Additional host name to accept; can be given more than once."
+        ),
     ] = None,
     trusted_proxy: Annotated[
         list[str] | None,
@@ -48,10 +54,16 @@ def serve(
         ),
     ] = None,
     requests_per_s: Annotated[
-        float, typer.Option(metavar="N", help="That one address may ask; twice as many at once.")
+        float,
+        typer.Option(
+            metavar="N",
+            help="Requests per second allowed per client address; bursts of up to twice that.",
+        ),
     ] = 100.0,
+    notify: NotifyUrls = None,
+    page: PageUrl = None,
 ) -> None:  # fmt: skip
-    """Show running scans in the browser and over HTTP; reads and writes the store only."""
+    """Show running scans in the browser and over HTTP, through the store alone."""
     try:
         from scanner_adapter.service.launching.scanners_file import read_scanners
         from scanner_adapter.service.server import serve as serve_
@@ -77,6 +89,8 @@ def serve(
         allowed_hosts=check_hosts(allow_host or []),
         scanners={} if scanners is None else read_scanners(scanners),
         requests_per_s=requests_per_s,
+        notify=tuple(notify or ()),
+        page=page,
     )
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"

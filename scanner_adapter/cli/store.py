@@ -18,8 +18,10 @@ from scanner_adapter.cli.options import AnyRuleset, RulesetName, StoreUrl
 if TYPE_CHECKING:
     from scanner_adapter.state.check import Verdict
 
-store_app = typer.Typer(help="Look after what was learned.", no_args_is_help=True)
-journal_app = typer.Typer(help="Take a journal out of a store, or into one.", no_args_is_help=True)
+store_app = typer.Typer(help="Inspect and repair learned state.", no_args_is_help=True)
+journal_app = typer.Typer(
+    help="Export a journal from a store, or import one.", no_args_is_help=True
+)
 
 
 @store_app.command("check")
@@ -45,7 +47,7 @@ def repair_store(
         Path, typer.Option(metavar="DIR", help="Folder for what cannot be read.")
     ] = Path(".scanrank/removed"),
 ) -> None:
-    """Move what cannot be read into files; make a snapshot that differs anew."""
+    """Move what cannot be read into files; rebuild snapshots that do not match."""
     from scanner_adapter.state.check import check, repair
 
     with _opened(store) as opened:
@@ -106,13 +108,19 @@ def show_stats(store: StoreUrl = "embedded://", ruleset: AnyRuleset = None) -> N
 
 @journal_app.command("export")
 def export_(
-    file: Annotated[Path, typer.Argument(metavar="FILE.parquet")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.parquet|FILE.csv")],
     ruleset: RulesetName,
     store: StoreUrl = "embedded://",
 ) -> None:
-    """Write a ruleset's journal to a Parquet file, which replay reads too."""
+    """Write a ruleset's journal to Parquet, which replay reads too, or its results to CSV."""
+    from scanner_adapter.state.history import export_csv
     from scanner_adapter.state.parquet import export_journal
 
+    if file.suffix.lower() == ".csv":
+        with _opened(store) as opened:
+            n_rows = export_csv(opened, ruleset, file)
+        print(f"{n_rows} results of {ruleset} written to {file}")
+        return
     with _opened(store) as opened:
         n_entries = export_journal(opened, ruleset, file)
         trimmed = opened.stats(ruleset).trimmed_position

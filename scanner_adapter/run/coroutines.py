@@ -33,6 +33,7 @@ async def run_scan_async(
     batch_size: int | None = None,
     until: StopRule | None = None,
     on_result: OnResult | None = None,
+    on_hit: OnResult | None = None,
     on_progress: OnProgress | None = None,
     timeout_s: float | None = None,
     retries: int = 0,
@@ -51,7 +52,7 @@ async def run_scan_async(
     as_count(concurrency, "concurrency")
     pipeline = Pipeline(
         scan, n_workers=concurrency, batch_size=batch_size, until=until, on_result=on_result,
-        on_progress=on_progress, errors=(limit := error_rule(until, errors)),
+        on_hit=on_hit, on_progress=on_progress, errors=(limit := error_rule(until, errors)),
     )  # fmt: skip
     patient = PatientAsync(fn, 0.0 if limit is None else limit.longest_pause_s)
     places = asyncio.Semaphore(concurrency)
@@ -102,6 +103,7 @@ async def run_scan_async(
             raise
         finally:
             patient.end()
+    pipeline.announce_rest()
     return scan.summary
 
 

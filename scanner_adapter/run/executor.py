@@ -46,6 +46,7 @@ def run_scan(
     batch_size: int | None = None,
     until: StopRule | None = None,
     on_result: OnResult | None = None,
+    on_hit: OnResult | None = None,
     on_progress: OnProgress | None = None,
     workers: int | None = None,
     timeout_s: float | None = None,
@@ -73,6 +74,10 @@ def run_scan(
         Asked after every report.
     on_result : callable, optional
         Called in this thread with (symbol, outcome) as results arrive.
+    on_hit : callable, optional
+        Called in this thread with (symbol, outcome), once for each high-value result: after the
+        report that made it known, or when the scan has closed, because the limit of a top share
+        is provisional until then.
     on_progress : callable, optional
         Called with a `Progress` after every report.
     workers : int, optional
@@ -111,7 +116,7 @@ def run_scan(
         raise InvalidInputError("timeout_s needs an executor: nothing can interrupt this thread")
     pipeline = Pipeline(
         scan, n_workers=n_workers, batch_size=batch_size, until=until, on_result=on_result,
-        on_progress=on_progress, errors=(limit := error_rule(until, errors)),
+        on_hit=on_hit, on_progress=on_progress, errors=(limit := error_rule(until, errors)),
         overlaps=executor is not None and scan.is_shared,
     )  # fmt: skip
     patient = Patient(fn, 0.0 if limit is None else limit.longest_pause_s)
@@ -145,6 +150,7 @@ def run_scan(
             raise
         finally:
             patient.end()
+    pipeline.announce_rest()
     return scan.summary
 
 

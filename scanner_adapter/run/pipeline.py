@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from bandit.checks import as_count, as_function, as_number
 from scanner_adapter.inputs.outcomes import Outcome
@@ -68,7 +68,7 @@ class Pipeline:
     batch_size : int or None
         None = adaptive with several workers, 50 with one.
     until : StopRule, optional
-    on_result, on_progress : callable, optional
+    on_result, on_hit, on_progress : callable, optional
     errors : TooManyErrors or None
         Asked beside `until`.
     overlaps : bool
@@ -84,6 +84,7 @@ class Pipeline:
         until: StopRule | None,
         on_result: OnResult | None,
         on_progress: OnProgress | None,
+        on_hit: OnResult | None = None,
         errors: TooManyErrors | None = None,
         overlaps: bool = False,
     ) -> None:
@@ -93,6 +94,7 @@ class Pipeline:
             check_stop_rule(until, "until")
         for name, callback, takes in (
             ("on_result", on_result, "a symbol and its outcome"),
+            ("on_hit", on_hit, "a symbol and its outcome"),
             ("on_progress", on_progress, "a Progress"),
         ):
             if callback is not None:
@@ -111,6 +113,8 @@ class Pipeline:
         self._probe: str | None = None  # a symbol that had worked, tried again
         self._is_dry = False  # nothing to choose until what is in flight has come back
         self._on_result = on_result
+        self._on_hit = on_hit
+        self._announced: set[str] = set()  # hits that `on_hit` was called with
         self._on_progress = on_progress
         self._arrived: dict[str, Outcome] = {}
         self._n_handed_out = 0
@@ -216,7 +220,7 @@ class Pipeline:
     def abort(self, under_way: set[str]) -> None:
         """Call nobody back any more; only results of `under_way` are still to come."""
         self.is_ending = self.is_stopped = True
-        self._on_result = self._on_progress = None
+        self._on_result = self._on_hit = self._on_progress = None
         self.in_flight &= under_way
 
     def end(self) -> None:
@@ -224,11 +228,26 @@ class Pipeline:
         self.is_ending = True
         self._report(stage="done")
 
+    def announce_rest(self) -> None:
+        """Call `on_hit` for what turned out to be a hit when the scan closed."""
+        self._announce(self.scan.outcomes if self._on_hit is not None else {})
+
+    def _announce(self, outcomes: Mapping[str, Outcome]) -> None:
+        if self._on_hit is None:
+            return
+        for (symbol, outcome), is_hit in zip(
+            outcomes.items(), self.scan.are_hits(outcomes).tolist(), strict=True
+        ):
+            if is_hit and symbol not in self._announced:
+                self._announced.add(symbol)
+                self._on_hit(symbol, outcome)
+
     def _report(self, stage: str = "scanning") -> bool:
         """Report what has arrived; whether the scan goes on."""
         if self._arrived:
             arrived, self._arrived = self._arrived, {}
             self.scan.report(arrived)
+            self._announce(arrived)
         if self._on_progress is not None and (self._n_handed_out or stage == "done"):
             self._on_progress(
                 progress_of(self.scan, stage=stage, target=recall_target(self._until))

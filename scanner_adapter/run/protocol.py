@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bandit.belief.recall import RecallEstimate
 from scanner_adapter.batch import Batch, ScanSummary
@@ -59,6 +62,13 @@ class RunnableScan(ScanView, Protocol):
 
     stopped: str | None
     batch_size: int
+
+    @property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """Outcomes so far, in order of reporting."""
+
+    def are_hits(self, symbols: Iterable[str]) -> NDArray[np.bool_]:
+        """Whether outcomes are high-value, shape (n_symbols,)."""
 
     @property
     def overhead_s(self) -> float:

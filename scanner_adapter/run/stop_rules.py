@@ -206,6 +206,42 @@ def check_stop_rule(rule: object, name: str) -> None:
         raise refusal(rule, name, "a stop rule such as RecallReached(0.95) or TimeBudget(60)")
 
 
+def stop_rule_from_text(text: str) -> StopRule:
+    """Return the rule that a command line names.
+
+    Raises
+    ------
+    InvalidInputError
+        For what names none; the message lists those there are.
+
+    Examples
+    --------
+    >>> stop_rule_from_text("recall:0.95,0.8")
+    RecallReached(target=0.95, confidence=0.8)
+    >>> stop_rule_from_text("quiet:300")
+    DiminishingReturns(window=300, min_hits=1)
+    """
+    name, _, rest = text.partition(":")
+    try:
+        match name, rest.split(","):
+            case "recall", [target]:
+                return RecallReached(float(target))
+            case "recall", [target, confidence]:
+                return RecallReached(float(target), float(confidence))
+            case "symbols", [n]:
+                return SymbolBudget(int(n))
+            case "hits", [n]:
+                return HitsFound(int(n))
+            case "quiet", [window]:
+                return DiminishingReturns(int(window))
+    except (ValueError, InvalidInputError) as err:
+        raise InvalidInputError(f"stop rule {text!r}: {err}") from err
+    raise InvalidInputError(
+        f"stop rule {text!r} is unknown; expected recall:0.95, recall:0.95,0.8 (confidence), "
+        "symbols:500, hits:20 or quiet:300"
+    )
+
+
 def symbols_left(rule: StopRule | None, scan: ScanView, n_handed_out: int) -> float:
     """How many more symbols may be handed out before a symbol budget is spent."""
     match rule:

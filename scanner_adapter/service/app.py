@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from bandit.errors import InvalidInputError, StoreError
 from bandit.stores import Store
 from scanner_adapter.errors import InvalidNoteError
+from scanner_adapter.live.notify import Notifier
 from scanner_adapter.service.context import Service
 from scanner_adapter.service.guard.guard import Guard
 from scanner_adapter.service.guard.headers import AnswerHeaders
@@ -42,6 +44,7 @@ from scanner_adapter.service.routes import (
     steering,
 )
 from scanner_adapter.service.settings import ServiceSettings
+from scanner_adapter.service.watching.ended import announce
 
 log = logging.getLogger("scanrank.service")
 
@@ -55,10 +58,18 @@ def create_app(settings: ServiceSettings, store: Store | None = None) -> FastAPI
         One that is open already, as tests have it; by default that of the settings.
     """
     service = Service.of(settings, store)
+    notifier = Notifier(settings.notify, "scanrank") if settings.notify else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        page_url = settings.page or f"http://{settings.host}:{settings.port}"
+        if notifier is None:
+            yield
+        else:
+            task = asyncio.create_task(announce(service.access, notifier, page_url))
+            yield
+            task.cancel()
+            await asyncio.to_thread(notifier.close)
         await service.close()
 
     app = FastAPI(

@@ -82,6 +82,10 @@ class ServiceSettings:
     poll_s : float
         Pause between two looks at a scan that somebody watches. The mean delay of an event is half
         of it, and the store is asked three small questions each time, however many watch.
+    notify : tuple of str
+        Addresses, as apprise reads them, that get a message when a scan ends.
+    page : str, optional
+        Address of the live page in messages, where it is not that of `host` and `port`.
     """
 
     store: str
@@ -96,6 +100,8 @@ class ServiceSettings:
     max_streams: int = 500
     max_running: int = 2
     poll_s: float = 0.1
+    notify: tuple[str, ...] = field(default=(), repr=False)
+    page: str | None = None
 
     def __post_init__(self) -> None:
         check_token(self.token)

@@ -23,7 +23,7 @@ from scanner_adapter.settings import Settings
 from scanner_adapter.state.parquet import export_journal, read_journal
 
 DOCS = Path(__file__).parents[2] / "docs" / "how-to"
-PAGES = ("replay", "tune", "roll-out", "run-on-a-cluster", "share-a-scan")
+PAGES = ("replay", "tune", "roll-out", "run-on-a-cluster", "share-a-scan", "notify", "stop-early")
 COMMANDS = {
     page: [
         line.partition("#")[0].strip()
@@ -112,6 +112,7 @@ def expected(report: ReplayReport) -> dict[str, list[str]]:
 def test_the_pages_have_these_commands() -> None:
     assert {page: len(commands) for page, commands in COMMANDS.items()} == {
         "replay": 3, "tune": 3, "roll-out": 2, "run-on-a-cluster": 0, "share-a-scan": 0,
+        "notify": 4, "stop-early": 1,
     }  # fmt: skip
 
 
@@ -148,6 +149,33 @@ class TestTune:
         assert table["last rating"] == expected(replay(log, warmup=60))["last rating"]
         assert settings["batch_size"] == Settings.read("settings.toml").batch_size
         assert "breakout on 2019-12-31: the best 20 of 40 scanned" in run(scan)
+
+
+def test_messages_and_files(
+    run: Callable[[str], str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("apprise")
+    sent: list[str] = []
+    monkeypatch.setattr("apprise.Apprise.notify", lambda _self, body, **_: not sent.append(body))  # type: ignore[func-returns-value]
+    with_messages, with_files, export, symbol = COMMANDS["notify"]
+    monkeypatch.setenv("SCANRANK_NOTIFY", "json://localhost/hits")
+    run(with_messages)
+    assert "http://localhost:8765/#breakout/" in sent[-1]
+    monkeypatch.delenv("SCANRANK_NOTIFY")
+    run(with_files)
+    assert len((folder / "results.jsonl").read_text().splitlines()) == 40
+    assert len((folder / "results.csv").read_text().splitlines()) == 41
+    assert "results of breakout written to results.csv" in run(export)
+    assert "SIM0001 under breakout: high-value in" in run(symbol)
+
+
+def test_stop_rules_as_the_page_shows_them(run: Callable[[str], str]) -> None:
+    page = (DOCS / "stop-early.md").read_text()
+    out = " ".join(run(COMMANDS["stop-early"][0]).split())
+    rows = [line.split() for line in page.splitlines() if line.endswith(("%", "–"))]
+    shown = [" ".join(row) for row in rows]
+    assert len(shown) == 4
+    assert all(row in out for row in shown)
 
 
 def test_compare(run: Callable[[str], str], folder: Path) -> None:

@@ -135,6 +135,8 @@ REPLAYED = PACE | {
     "--top 0.2": True,
     "--top 0.2 --hit signal": False,
     "--budget 0.3": True,
+    "--until symbols:20": True,
+    "--until symbols:20 --budget 0.3": False,
     "--batch-size 5": True,
     "--settings settings.toml": True,
     "--seed 3": True,
@@ -145,7 +147,8 @@ REPLAYED = PACE | {
 }
 NOT_REPLAYED = dict.fromkeys(
     [
-        *PACE, "--budget 0.3", "--batch-size 5", "--settings settings.toml", "--seed 3",
+        *PACE, "--budget 0.3", "--until symbols:20",
+        "--batch-size 5", "--settings settings.toml", "--seed 3",
         "--by regime", "--by sector", "--report pictures", "--same-day",
     ],
     False,

@@ -1,0 +1,1 @@
+"""What commands write: pictures on a terminal, tables, files and messages."""

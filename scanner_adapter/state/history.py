@@ -1,0 +1,99 @@
+"""The results of a ruleset's journal as rows: for a CSV file, and for what one symbol has shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bandit.errors import InvalidInputError
+from bandit.stores import Entry, Store
+from scanner_adapter.jsonio import written_whole
+
+_CHOICE = ("probability", "propensity", "is_random", "batch", "place")
+
+
+class History:
+    """The journal of one ruleset, read twice: first for what only the ends of scans know.
+
+    Raises
+    ------
+    InvalidInputError
+        When the journal holds no result.
+    StoreError
+    """
+
+    def __init__(self, store: Store, ruleset: str) -> None:
+        self._store, self._ruleset = store, ruleset
+        self._limits: dict[str, float] = {}  # rating from which a result of the scan is a hit
+        self._days: dict[str, str] = {}
+        names: dict[str, None] = {}  # of the scanner's own numbers, in order of appearance
+        n_reports = 0
+        for entry in store.read(ruleset):
+            if entry.header.get("hit_limit") is not None:
+                self._limits[entry.scan_id] = entry.header["hit_limit"]
+            if entry.header.get("as_of"):
+                self._days[entry.scan_id] = entry.header["as_of"]
+            if entry.kind == "report":
+                n_reports += 1
+                names.update(dict.fromkeys(entry.header["row_columns"]))
+        if not n_reports:
+            raise InvalidInputError(
+                f"ruleset {ruleset!r} has no result in {store.address}; known there are "
+                f"{', '.join(store.list_rulesets()) or 'none'}"
+            )
+        self._names = [name for name in names if name != "rating"]
+
+    def frames(self, symbol: str | None = None) -> Iterator[pd.DataFrame]:
+        """Yield the results of each report in order; those of one symbol where it is given.
+
+        Columns: scan_id, as_of, reported_at (UTC), symbol, rating, reward, is_hit (by the limit
+        that the scan ended with), is_error, the choice's probability, propensity, is_random, batch
+        and place, and the scanner's own numbers.
+        """
+        for entry in self._store.read(self._ruleset):
+            if entry.kind == "report" and (symbol is None or symbol in entry.arms):
+                frame = self._frame(entry)
+                yield frame if symbol is None else frame[frame["symbol"] == symbol]
+
+    def _frame(self, entry: Entry) -> pd.DataFrame:
+        rating = np.asarray(entry.arrays["rating"], np.float64)
+        reward = np.asarray(entry.arrays["reward"], np.float64)
+        limit = self._limits.get(entry.scan_id)
+        seconds = entry.header.get("reported_at", entry.header["scan_time"] * 86_400)
+        frame = pd.DataFrame({"symbol": entry.arms, "rating": rating, "reward": reward})
+        frame["is_hit"] = reward >= 0.5 if limit is None else rating >= limit
+        frame["is_error"] = np.isnan(rating) & np.isnan(reward)
+        for name in _CHOICE:
+            frame[name] = entry.arrays.get(name)
+        rows = pd.DataFrame(entry.arrays["rows"], columns=entry.header["row_columns"])
+        frame = pd.concat([frame, rows.reindex(columns=self._names)], axis=1)
+        frame.insert(0, "reported_at", datetime.fromtimestamp(seconds, UTC).isoformat())
+        frame.insert(0, "as_of", self._days.get(entry.scan_id))
+        frame.insert(0, "scan_id", entry.scan_id)
+        return frame
+
+
+def export_csv(store: Store, ruleset: str, path: Path) -> int:
+    """Write every result of a ruleset's journal as CSV; return how many there are.
+
+    For spreadsheets: unlike the Parquet file it cannot be replayed or imported again.
+
+    Raises
+    ------
+    InvalidInputError
+        When there is no result, or no such folder.
+    StoreError
+    """
+    history = History(store, ruleset)
+    if not path.absolute().parent.is_dir():
+        raise InvalidInputError(f"{path}: there is no such folder")
+    n_rows = 0
+    with written_whole(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        for frame in history.frames():
+            frame.to_csv(file, index=False, header=n_rows == 0)
+            n_rows += len(frame)
+    return n_rows

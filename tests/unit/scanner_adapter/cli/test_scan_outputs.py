@@ -1,0 +1,85 @@
+"""`scanrank scan`: the files and messages that it writes, and the symbols that it scans."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scanner_adapter.cli.app import main
+from scanner_adapter.demo.simulator import simulate
+
+Cli = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    frame = simulate(n_symbols=60, n_days=90, seed=3).bars
+    frame.assign(symbol=frame["symbol"].astype(str)).to_parquet("bars.parquet")
+
+    def run(*options: str, code: int = 0) -> dict[str, Any]:
+        monkeypatch.setattr("sys.argv", [
+            "scanrank", "scan", "--bars", "bars.parquet", "--scanner", "breakout", "--as-of",
+            "last", "--store", f"sqlite:///{tmp_path}/s.db", "--json", *options,
+        ])  # fmt: skip
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert int(ended.value.code or 0) == code, err
+        return {"err": err} | (json.loads(out) if out else {})
+
+    return run
+
+
+def test_lines_and_csv_hold_what_was_scanned(scan: Cli, tmp_path: Path) -> None:
+    found = scan("--jsonl", "results.jsonl", "--csv", "results.csv", "--max-symbols", "20")
+    lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    with (tmp_path / "results.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    symbols = [result["symbol"] for result in found["results"]]
+    assert len(symbols) == 20
+    assert [line["symbol"] for line in lines] == symbols
+    assert [row["symbol"] for row in table] == symbols
+    assert [row["place"] for row in table] == [str(place) for place in range(1, 21)]
+
+
+def test_symbols_pins_and_exclusions(scan: Cli, tmp_path: Path) -> None:
+    every = sorted(result["symbol"] for result in scan()["results"])
+    a, b, c, d = every[:4]
+    (tmp_path / "universe.csv").write_text(f"name,symbol\nx,{a}\ny,{b}\nz,{c}\nw,{d}\nv,GONE\n")
+    found = scan("--symbols", "universe.csv", "--pin", f"{d},{c}", "--exclude", a)
+    assert [result["symbol"] for result in found["results"]] == [d, c, b]
+    assert "without recent bars and left out: GONE" in found["err"]
+    assert "--pin GONE" in scan("--pin", "GONE", code=2)["err"]
+    assert "no symbol is left" in scan("--symbols", a, "--exclude", a, code=2)["err"]
+
+
+def test_only_the_first_scan_says_that_it_is_the_expensive_one(scan: Cli) -> None:
+    assert "first scan of breakout: nothing is learned yet" in scan()["err"]
+    assert "first scan" not in scan()["err"]
+
+
+def test_a_message_names_the_hits_with_reasons_and_a_link(
+    scan: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(
+        "apprise.Apprise.notify",
+        lambda _self, body, **_: sent.append(body) or True,  # type: ignore[func-returns-value]
+    )
+    monkeypatch.setenv("SCANRANK_NOTIFY", "json://localhost/hits")
+    found = scan("--hit", "top:0.1", "--scan-id", "noon", "--page", "http://desk:8765")
+    hits = {result["symbol"] for result in found["results"] if result["is_hit"]}
+    lines = "\n".join(sent).splitlines()
+    assert f"{len(hits)} high-value results in 60 of 60 symbols" in "\n".join(sent)
+    assert "http://desk:8765/#breakout/noon" in "\n".join(sent)
+    told = {line.partition(":")[0] for line in lines if ": rating" in line}
+    assert hits <= told
+    assert all("log odds" in line for line in lines if ": rating" in line)
