@@ -48,9 +48,11 @@ from scanner_adapter.cli.options import (
     names_of,
     reading,
 )
+from scanner_adapter.cli.output.help import Commands
 from scanner_adapter.errors import AdapterError
 
 app = typer.Typer(
+    cls=Commands,
     help="Which symbols should a stock scanner evaluate next? Learned from its own results.",
     no_args_is_help=True,
     # Tracebacks of defects stay plain: rich's would print the local variables, and with them what
@@ -76,9 +78,11 @@ SettingsFile = Annotated[
 ]
 
 factors_app = typer.Typer(
-    help="What the sub-scores are worth on your own data.", no_args_is_help=True
+    cls=Commands, help="What the sub-scores are worth on your own data.", no_args_is_help=True
 )
-config_app = typer.Typer(help="Settings that every command takes.", no_args_is_help=True)
+config_app = typer.Typer(
+    cls=Commands, help="Settings that every command takes.", no_args_is_help=True
+)
 app.add_typer(factors_app, name="factors")
 app.add_typer(config_app, name="config")
 app.add_typer(cli_store.store_app, name="store")
@@ -397,7 +401,8 @@ def watch(
     """Watch a running scan: progress, high-value results, estimate, tiers, weights."""
     from scanner_adapter.cli.watch import run_watch
 
-    run_watch(store, ruleset, scan, once=once, as_json=as_json)
+    if not run_watch(store, ruleset, scan, once=once, as_json=as_json):
+        raise typer.Exit(1)
 
 
 @config_app.callback()

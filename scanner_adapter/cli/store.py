@@ -14,11 +14,14 @@ from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from bandit.stores.names import START, position_key
 from scanner_adapter.cli.options import AnyRuleset, RulesetName, StoreUrl
+from scanner_adapter.cli.output.help import Commands
 
 if TYPE_CHECKING:
     from scanner_adapter.state.check import Verdict
 
-store_app = typer.Typer(help="Inspect and repair learned state.", no_args_is_help=True)
+store_app = typer.Typer(
+    cls=Commands, help="Inspect and repair learned state.", no_args_is_help=True
+)
 journal_app = typer.Typer(
     help="Export a journal from a store, or import one.", no_args_is_help=True
 )

@@ -20,32 +20,42 @@ LINE_S = 5.0
 
 def run_watch(
     store: str, ruleset: str | None, scan: str | None, *, once: bool, as_json: bool
-) -> None:
-    """Show a running scan until it ends, until Ctrl-C, or once."""
+) -> bool:
+    """Show a running scan until it ends, until Ctrl-C, or once; whether there was one.
+
+    Raises
+    ------
+    InvalidInputError
+        Shown once, for a ruleset that the store does not know.
+    """
     console = Console(highlight=False)
     watcher = ScanWatcher(store, ruleset, scan)
     try:
         if once or as_json:
-            _show_once(watcher, console, as_json=as_json)
-        elif console.is_terminal:
+            return _show_once(watcher, console, as_json=as_json)
+        if console.is_terminal:
             _show_live(watcher, console, ends=scan is not None)
         else:
             _log(watcher, console, ends=scan is not None)
     except KeyboardInterrupt:
-        return  # leaving is not failing: the scan goes on without us
+        pass  # leaving is not failing: the scan goes on without us
     finally:
         watcher.close()
+    return True
 
 
-def _show_once(watcher: ScanWatcher, console: Console, *, as_json: bool) -> None:
+def _show_once(watcher: ScanWatcher, console: Console, *, as_json: bool) -> bool:
     sight = watcher.look(time.time())
     if not sight.is_connected:
         raise StoreUnavailableError(f"the store does not answer: {sight.notice}")
+    if not as_json:
+        watcher.check_ruleset()
     if as_json:
         status = None if sight.status is None else sight.status.to_json()
         print(json.dumps(status, indent=2, allow_nan=False))
     else:
         console.print(_picture(sight, console.width, None))
+    return sight.status is not None
 
 
 def _show_live(watcher: ScanWatcher, console: Console, *, ends: bool) -> None:

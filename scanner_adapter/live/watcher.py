@@ -73,6 +73,23 @@ class ScanWatcher:
         self._away_since = None
         return Sight(self._status, notice, True)
 
+    def check_ruleset(self) -> None:
+        """Refuse a ruleset that the store does not know.
+
+        Raises
+        ------
+        InvalidInputError
+        StoreError
+        """
+        self._store = self._store or store_from_url(self._url)
+        if self._ruleset is not None and self._ruleset not in (
+            known := self._store.list_rulesets()
+        ):
+            raise InvalidInputError(
+                f"ruleset {self._ruleset!r} is not in {self._store.address}; known there are "
+                f"{', '.join(known) or 'none'}"
+            )
+
     def close(self) -> None:
         """Release the store."""
         if self._store is not None:

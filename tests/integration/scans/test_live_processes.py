@@ -187,7 +187,8 @@ def test_the_command_prints_one_picture_or_the_status(
         assert "50 of 300 symbols" in out
     _, out, _ = run("--json")
     assert LiveStatus.from_json(json.loads(out)).state == "done"
-    assert json.loads(run("--ruleset", "nothing", "--json")[1]) is None
+    code, out, _ = run("--ruleset", "nothing", "--json")
+    assert (code, json.loads(out)) == (1, None)
     code, _, err = run("--scan", "nobody", "--once")
     assert code == 2
     assert "scan 'nobody' is none of any ruleset" in err
