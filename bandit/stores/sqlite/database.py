@@ -217,6 +217,13 @@ class Database:
         if connection.in_transaction:  # something was raised
             connection.execute("rollback")
 
+    def version(self) -> tuple[int, ...]:
+        """Return numbers of which one changes whenever this or another process writes."""
+        with self.lock, self._errors:
+            connection = self._current()
+            (others,) = connection.execute("pragma data_version").fetchone()
+            return self.n_opened, others, connection.total_changes
+
     def run(self, sql: str, *values: Any) -> int:
         """Run a statement; returns how many rows it changed."""
         with self.lock, self._errors:
@@ -306,10 +313,13 @@ def _network_file_system(path: Path | None) -> str | None:
     mounts = Path("/proc/self/mounts")
     if path is None or not mounts.exists():
         return None
-    best, kind = -1, ""
-    for line in mounts.read_text(errors="replace").splitlines():
-        _, where, name, *_ = line.split(" ")
+    text = mounts.read_text(errors="replace")
+    if not any(f" {kind} " in text for kind in _NETWORK):
+        return None  # comparing paths takes 0.1 ms, a third of opening the file
+    best, found = -1, ""
+    for line in text.splitlines():
+        _, where, kind, *_ = line.split(" ")
         where = where.replace("\\040", " ")
         if path.is_relative_to(where) and len(where) >= best:
-            best, kind = len(where), name
-    return kind if kind in _NETWORK else None
+            best, found = len(where), kind
+    return found if found in _NETWORK else None

@@ -154,15 +154,11 @@ class ScanRows:
     def _at_hand(self, scan: int) -> tuple[int, set[str]]:
         return self._members.get((self._db.n_opened, scan), (0, set()))
 
-    def _remember(self, scan: int, n: int, seen: set[str], new: Sequence[str]) -> None:
-        with self._db.lock:
-            if self._at_hand(scan)[0] >= n:
-                return  # another thread appended after us, and was here first
-            seen.update(new)
-            self._members.pop((self._db.n_opened, scan), None)
-            self._members[self._db.n_opened, scan] = n, seen
-            if len(self._members) > _N_REMEMBERED:
-                del self._members[next(iter(self._members))]
+    def _remember(self, scan: int, n: int, seen: set[str]) -> None:
+        self._members.pop((self._db.n_opened, scan), None)
+        self._members[self._db.n_opened, scan] = n, seen
+        if len(self._members) > _N_REMEMBERED:
+            del self._members[next(iter(self._members))]
 
     def _oldest_ms(self) -> int:
         return int(1000 * (self._clock() - SCAN_TTL_S))

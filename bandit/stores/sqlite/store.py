@@ -18,7 +18,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,8 +50,9 @@ TABLES = """
 create table if not exists ruleset(id integer primary key, name text not null unique,
     trimmed_ms integer not null default 0, trimmed_sub integer not null default 0,
     generation text not null default '', removed text not null default '');
-create table if not exists entry(ruleset integer, ms integer, sub integer, blob blob not null,
-    mask blob not null, primary key(ruleset, ms, sub)) without rowid;
+create table if not exists entry(id integer primary key, ruleset integer not null,
+    ms integer not null, sub integer not null, mask blob not null, blob blob not null,
+    unique(ruleset, ms, sub));
 create table if not exists snapshot(ruleset integer primary key, version integer not null,
     position text not null, blob blob not null);
 create table if not exists scan(id integer primary key autoincrement, ruleset integer not null,
@@ -62,8 +63,26 @@ create table if not exists member(scan integer, is_event integer, n integer,
 create table if not exists claim(scan integer, arm text, worker text not null,
     expiry real not null, primary key(scan, arm)) without rowid;
 """
+_ADD_ENTRY = "insert into entry(ruleset, ms, sub, mask, blob) values(?,?,?,?,?)"
+_ADD_MEMBERS = "insert into member values(?,?,?,?,?)"
+_END_CLAIMS = "delete from claim where scan=? and arm in (select value from json_each(?))"
 _PAGE = 128  # entries at a time
 _MAX = 2**63 - 1  # of a number in SQLite
+
+
+class _Tail(NamedTuple):
+    """What an append to a scan goes on from; true as long as the database has this version."""
+
+    version: tuple[int, ...]
+    place: tuple[str, str]  # ruleset, scan
+    rules: int
+    scan: int
+    is_known: bool  # whether the scan has entries
+    generation: str
+    last: tuple[int, int]  # position of the newest entry of the ruleset
+    n: int  # rows in `member`
+    seen: set[str]
+    has_claims: bool
 
 
 class SqliteStore(ScanRows, JournalWriter):
@@ -101,6 +120,7 @@ class SqliteStore(ScanRows, JournalWriter):
         self._members: dict[tuple[int, int], tuple[int, set[str]]] = {}
         # ruleset -> generation and newest position that this client was told of
         self._told: dict[str, tuple[str, str]] = {}
+        self._tail: _Tail | None = None  # of the latest report
 
     def __repr__(self) -> str:
         return f"SqliteStore({self.address!r})"
@@ -114,41 +134,52 @@ class SqliteStore(ScanRows, JournalWriter):
 
     def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
         """See `JournalWriter`."""
-        members, db = entry.members, self._db
-        with db.writing():
-            rules = self._ruleset(ruleset)
-            scan, is_known = self._scan(rules, entry.scan_id)
-            n, seen = self._seen(scan, entry.kind != "report")
-            ms, sub = self._last(rules)
-            previous, mask = f"{ms}-{sub}", b""
-            generation = self._checked(rules, *self._told.get(ruleset, ("", previous)))
-            accepted = np.ones(len(members), np.bool_)
-            if not seen.isdisjoint(members):
-                accepted[:] = [name not in seen for name in members]
-                if not accepted.any():
-                    self._told[ruleset] = generation, previous
-                    return Receipt(None, previous, accepted, generation=generation)
-                mask = write_mask(accepted)
-            now = int(1000 * self._clock())
-            ms, sub = (now, 0) if now > ms else (ms, sub + 1)
-            db.run("insert into entry values(?,?,?,?,?)", rules, ms, sub, entry.blob, mask)
-            new = members if not mask else [name for name in members if name not in seen]
-            db.run(
-                "insert into member values(?,?,?,?,?)",
-                *(scan, entry.kind != "report", n + 1, len(new), "\n".join(new)),
-            )
-            if not is_known:
-                db.run("update scan set ms=?, sub=? where id=?", ms, sub, scan)
-            if entry.arms and db.row("select 1 from claim where scan=? limit 1", scan):
-                db.run(
-                    "delete from claim where scan=? and arm in (select value from json_each(?))",
-                    *(scan, json.dumps(entry.arms)),
-                )
-        if entry.kind == "report":
-            self._remember(scan, n + 1, seen, new)
-        position = f"{ms}-{sub}"
-        self._told[ruleset] = generation, position
-        return Receipt(position, previous, accepted, generation=generation)
+        is_event, members, db = entry.kind != "report", entry.members, self._db
+        with db.lock:
+            with db.writing():
+                tail = self._find_tail(ruleset, entry.scan_id, is_event)
+                ms, sub = tail.last
+                previous, mask, new = f"{ms}-{sub}", b"", members
+                accepted = np.ones(len(members), np.bool_)
+                if not tail.seen.isdisjoint(members):
+                    accepted[:] = [name not in tail.seen for name in members]
+                    if not accepted.any():
+                        self._told[ruleset] = tail.generation, previous
+                        return Receipt(None, previous, accepted, generation=tail.generation)
+                    mask = write_mask(accepted)
+                    new = tuple(name for name in members if name not in tail.seen)
+                now = int(1000 * self._clock())
+                ms, sub = (now, 0) if now > ms else (ms, sub + 1)
+                db.run(_ADD_ENTRY, tail.rules, ms, sub, mask, entry.blob)
+                n = tail.n + 1
+                db.run(_ADD_MEMBERS, tail.scan, is_event, n, len(new), "\n".join(new))
+                if not tail.is_known:
+                    db.run("update scan set ms=?, sub=? where id=?", ms, sub, tail.scan)
+                if tail.has_claims and entry.arms:
+                    db.run(_END_CLAIMS, tail.scan, json.dumps(entry.arms))
+                version = db.version()
+            tail.seen.update(new)
+            position = f"{ms}-{sub}"
+            self._told[ruleset] = tail.generation, position
+            if not is_event:
+                self._remember(tail.scan, n, tail.seen)
+                self._tail = tail._replace(version=version, last=(ms, sub), n=n, is_known=True)
+        return Receipt(position, previous, accepted, generation=tail.generation)
+
+    def _find_tail(self, ruleset: str, scan_id: str, is_event: bool) -> _Tail:
+        """Return what an append goes on from; nothing is read where nobody else wrote."""
+        tail = self._tail
+        place = ruleset, scan_id
+        if tail and not is_event and tail.place == place and tail.version == self._db.version():
+            return tail
+        rules = self._ruleset(ruleset)
+        scan, is_known = self._scan(rules, scan_id)
+        last = self._last(rules)
+        told = self._told.get(ruleset, ("", f"{last[0]}-{last[1]}"))
+        n, seen = self._seen(scan, is_event)
+        has_claims = self._db.row("select 1 from claim where scan=? limit 1", scan) is not None
+        generation = self._checked(rules, *told)
+        return _Tail((), place, rules, scan, is_known, generation, last, n, seen, has_claims)
 
     def _checked(self, rules: int, generation: str, position: str, *, reads: bool = False) -> str:
         """Return the journal's generation: a new one where it lacks a position of the given one.

@@ -119,6 +119,29 @@ class TestProcesses:
         assert process.exitcode == 0
         assert report(store, "B", "C") == [False, True]
 
+    def test_a_report_knows_what_was_written_since_the_last_one(
+        self, store: SqliteStore, path: Path
+    ) -> None:
+        """An append remembers where the last one ended, and trusts that only while it is true."""
+        for other in (store, SqliteStore(path)):
+            n, write = len(arms(store)), f"{id(other)}"
+            report(store, f"A{write}")
+            report(store, f"B{write}")
+            assert report(other, f"C{write}") == [True]
+            assert report(store, f"C{write}", f"D{write}") == [False, True]
+            assert len(arms(store)) == n + 4
+            assert other.claim("rules", "s1", "w", [f"E{write}"], k=1, lease_s=60) == [f"E{write}"]
+            report(store, f"E{write}")
+            assert store.claims("rules", "s1") == {}
+            renewed = other.renew_generation("rules")
+            receipt = store.append_report("rules", "s1", arms=[write], header={}, arrays={})
+            assert receipt.generation == renewed
+            other.drop_ruleset("rules")
+            assert report(store, f"A{write}") == [True]
+            assert arms(other) == [f"A{write}"]
+            if other is not store:
+                other.close()
+
     def test_whoever_keeps_it_locked_is_waited_for_and_named(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
