@@ -64,7 +64,7 @@ $(VENV)/.bench: $(VENV)/.dev
 bench: $(VENV)/.bench  ## run every benchmark and write benchmarks/REPORT.md; one alone: make bench NAME=quality ARGS="--jobs 2"
 	@$(BIN)/python -m benchmarks.$(or $(NAME),report) $(ARGS)
 
-constraints:  ## resolve every dependency anew in a clean environment and rewrite constraints.txt
+constraints:  ## resolve every dependency anew in a clean environment and rewrite both constraints files
 	@sh tools/update_constraints.sh "$(PYTHON)"
 
 clean:  ## remove .venv, caches and build output; what was learned (.scanrank/) stays
@@ -86,7 +86,8 @@ $(VENV)/.user: $(BIN)/python pyproject.toml constraints.txt
 	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[plots]'
 	@touch $@
 
-$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints-hashed.txt
 	@echo "Installing scanrank and the development tools into $(VENV)"
-	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-hashed.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.user

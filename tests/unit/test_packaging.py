@@ -62,6 +62,25 @@ def test_every_constraint_is_an_exact_pin_and_names_no_host() -> None:
     assert [pin for pin in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin)] == []
 
 
+def test_every_pin_has_the_hashes_of_its_files() -> None:
+    """A few have a marker, or are of other platforms; what both files name is of one version."""
+    text = (ROOT / "constraints-hashed.txt").read_text().replace("\\\n", " ")
+    pin, marker, hashes = (
+        r"([^ =\[]+)(?:\[\w+\])?==(\S+)",
+        "(?: ; .+?)?",
+        "(?: +--hash=sha256:[0-9a-f]{64})+",
+    )
+    hashed = {}
+    for line in text.splitlines()[1:]:
+        found = re.fullmatch(f"{pin} ?{marker}{hashes}", line.strip())
+        assert found, line
+        hashed[found[1]] = found[2]
+    pins = re.findall(r"^([^#=]+)==(.*)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    pinned = {re.sub("[-_.]+", "-", name).lower(): version for name, version in pins}
+    assert {"numpy", "redis", "hatchling"} <= hashed.keys() & pinned.keys()
+    assert {name: hashed.get(name, version) for name, version in pinned.items()} == pinned
+
+
 def test_make_says_which_python_it_needs(tmp_path: Path) -> None:
     old = tmp_path / "python3"
     old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo "Python 3.9.2" && exit 0\nexit 1\n')
