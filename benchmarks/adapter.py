@@ -1,9 +1,9 @@
 """What the adapter costs in a whole scan, and how much sooner results come.
 
-Run ``python -m benchmarks.adapter`` (about a minute). It scans 5,277 symbols on eight threads,
-17 ms each (a sleep), first with a plain ``ThreadPoolExecutor.map`` in file order, then with
-`Scan.run`; both get their outcomes from the built-in technical rating on a simulated market. The
-ranker has learned from a few scans of the days before (not timed).
+Run ``python -m benchmarks.adapter`` (about four minutes). It scans 5,277 symbols on eight threads,
+17 ms each (a sleep), first with a plain ``ThreadPoolExecutor.map`` in file order, then twice with
+`Scan.run`: on an empty store, and the day after. Outcomes are those of the built-in technical
+rating on a simulated market; bars end the day before. Each run has another file order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import math
 import os
 import platform
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +39,7 @@ class Watch:
 
     start: float = field(default_factory=time.perf_counter)
     spans: list[tuple[str, float, float]] = field(default_factory=list)
+    ended: float = math.nan
 
     def evaluator(self, rating: dict[str, float]) -> Callable[[str], dict[str, float]]:
         """Return a scanner that sleeps and tells the rating."""
@@ -68,90 +68,118 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--symbols", type=int, default=5277)
     parser.add_argument("--threads", type=int, default=8)
-    parser.add_argument("--warm", type=int, default=3, help="scans learned from before")
     parser.add_argument("--batch-size", type=int, default=None, help="default: adaptive")
-    parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--store", default=None, help="default: a file, for this run")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--store", default=None, help="default: a file for each run")
     arguments = parser.parse_args()
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}, load {os.getloadavg()[0]:.1f}; "
         f"{arguments.symbols:,} symbols x {1000 * EVALUATION_S:.0f} ms on "
-        f"{arguments.threads} threads, simulated market"
+        f"{arguments.threads} threads, simulated market; {arguments.runs} runs, each in another "
+        "file order"
     )
     bars = Bars.from_frame(simulate(arguments.symbols, N_DAYS, seed=7).bars)
     _, ratings = rule_hits("technical_rating", bars)
-    with tempfile.TemporaryDirectory(prefix="scanrank-bench-") as folder:
-        url = arguments.store or f"embedded://{folder}/store"
-        with SymbolRanker.open(url, ruleset="bench", rewards=TopShare(TOP), seed=1) as ranker:
-            for back in range(arguments.warm, 0, -1):
-                warm_up(ranker, bars, ratings, back)
-            for _ in range(arguments.runs):
-                measure(ranker, bars, ratings, arguments.threads, arguments.batch_size)
-        time.sleep(0.3)  # the server writes its file while it stops
+    rows: list[dict[str, dict[str, float]]] = []
+    for run in range(arguments.runs):
+        order = np.random.default_rng(run).permutation(bars.symbols).tolist()
+        with tempfile.TemporaryDirectory(prefix="scanrank-bench-") as folder:
+            url = arguments.store or f"embedded://{folder}/store"
+            with SymbolRanker.open(
+                url, ruleset=f"bench-{run}", rewards=TopShare(TOP), seed=run
+            ) as ranker:
+                plain = scan_plain(order, arguments.threads)
+                row: dict[str, dict[str, float]] = {}
+                for name, day in (("first scan", -2), ("second scan", -1)):
+                    rating = _by_symbol(bars, ratings[day])
+                    hits = hits_of(rating)
+                    row[f"file order, {name}"] = told(plain, hits, arguments.threads)
+                    row[name] = scan_ranked(
+                        ranker, bars, order, day, rating, arguments.threads, arguments.batch_size
+                    )
+                rows.append(row)
+            time.sleep(0.3)  # the server writes its file while it stops
+    print_table(rows)
     measure_off(bars.symbols, arguments.threads)
 
 
-def warm_up(ranker: SymbolRanker, bars: Bars, ratings: NDArray[np.float64], back: int) -> None:
-    """Scan an earlier day without sleeping; features end on the day before, as in a real scan."""
-    rating = _by_symbol(bars, ratings[-1 - back])
-    with ranker.start_scan(
-        bars.symbols, bars=bars, as_of=bars.dates[-2 - back], now=_evening(bars, -1 - back)
-    ) as scan:
-        for batch in scan.batches(500):
-            scan.report({symbol: rating[symbol] for symbol in batch})
-
-
-def measure(
-    ranker: SymbolRanker,
-    bars: Bars,
-    ratings: NDArray[np.float64],
-    n_threads: int,
-    batch_size: int | None,
-) -> None:
-    """Time one scan in file order and one prioritised, on the last day."""
-    rating = _by_symbol(bars, ratings[-1])
+def hits_of(rating: dict[str, float]) -> set[str]:
+    """Return the best 5 % of a day."""
     known = [value for value in rating.values() if not math.isnan(value)]
     limit = float(np.quantile(known, 1.0 - TOP))
-    hits = {symbol for symbol, value in rating.items() if value >= limit}
+    return {symbol for symbol, value in rating.items() if value >= limit}
 
-    with ThreadPoolExecutor(n_threads) as executor:
-        plain, cpu = Watch(), time.thread_time()
-        list(executor.map(plain.evaluator(rating), bars.symbols))
-        plain_cpu = time.thread_time() - cpu
-        plain_s = time.perf_counter() - plain.start
 
+def told(watch: Watch, hits: set[str], n_threads: int) -> dict[str, float]:
+    """Return what a watch says of a scan."""
+    return {
+        "ms to the first evaluation": 1000 * min(began for _, began, _ in watch.spans),
+        "seconds to the first hit": watch.found(hits, 0.0),
+        "seconds to 80 % of hits": watch.found(hits, 0.8),
+        "seconds in all": watch.ended,
+        "workers idle, first start to last end, %": 100 * watch.idle(n_threads),
+        "ms from the last evaluation to the end": 1000
+        * (watch.ended - max(end for _, _, end in watch.spans)),
+    }
+
+
+def scan_plain(order: list[str], n_threads: int) -> Watch:
+    """Scan in file order, with a plain pool."""
     with ThreadPoolExecutor(n_threads) as executor:
-        ours = Watch()
+        watch = Watch()
+        list(executor.map(watch.evaluator(dict.fromkeys(order, 0.0)), order))
+        watch.ended = time.perf_counter() - watch.start
+    return watch
+
+
+def scan_ranked(
+    ranker: SymbolRanker,
+    bars: Bars,
+    order: list[str],
+    day: int,
+    rating: dict[str, float],
+    n_threads: int,
+    batch_size: int | None,
+) -> dict[str, float]:
+    """Scan a day in scanrank's order, by the bars of the day before."""
+    with ThreadPoolExecutor(n_threads) as executor:
+        watch = Watch()
         scan = ranker.start_scan(
-            bars.symbols, bars=bars, as_of=bars.dates[-2], now=_evening(bars, -1)
+            order, bars=bars, as_of=bars.dates[day - 1], now=_evening(bars, day)
         )
-        start_s, cpu = scan.overhead_s, time.thread_time()
-        summary = scan.run(ours.evaluator(rating), executor=executor, batch_size=batch_size)
+        cpu = time.thread_time()
+        summary = scan.run(watch.evaluator(rating), executor=executor, batch_size=batch_size)
         cpu = time.thread_time() - cpu
-        ours_s = time.perf_counter() - ours.start
+        watch.ended = time.perf_counter() - watch.start
+    (opened,) = (
+        entry.header for entry in ranker.learned.entries_of(scan.scan_id) if entry.kind == "open"
+    )
+    return told(watch, hits_of(rating), n_threads) | {
+        "batches before features": opened["before_features"],
+        "batches": scan.n_batches,
+        "rank, learn, store, features, processor s": summary.overhead_s,
+        "processor s of the calling thread": cpu,
+        "telling the outside, processor s": scan.telling_s,
+    }
 
-    overhead_s = summary.overhead_s - start_s
-    print(f"\n{'':44}{'file order':>12}{'prioritised':>13}")
-    for label, share in (("first hit", 0.0), ("80 % of hits", 0.8)):
-        row = plain.found(hits, share), ours.found(hits, share)
-        print(f"{'seconds to the ' + label:44}{row[0]:12.2f}{row[1]:13.2f}")
-    print(f"{'seconds in all':44}{plain_s:12.2f}{ours_s:13.2f}")
-    idle = 100 * plain.idle(n_threads), 100 * ours.idle(n_threads)
-    print(f"{'workers idle, first start to last end, %':44}{idle[0]:12.2f}{idle[1]:13.2f}")
-    work_s = len(bars.symbols) * EVALUATION_S
-    print(f"{'features and opening the scan, s':44}{'':12}{start_s:13.2f}")
-    slower = 100 * (ours_s - start_s - plain_s) / plain_s
-    print(f"{'wall time lost after opening, %':44}{'':12}{slower:13.2f}")
-    print(f"{'rank, learn, store, s (beside evaluations)':44}{'':12}{overhead_s:13.3f}")
-    print(f"{'  as a share of the wall time, %':44}{'':12}{100 * overhead_s / ours_s:13.2f}")
-    print(f"{'  as a share of the evaluations, %':44}{'':12}{100 * overhead_s / work_s:13.2f}")
-    print(f"{'processor s of the calling thread':44}{plain_cpu:12.3f}{cpu:13.3f}")
-    print(f"{'telling the outside, processor s':44}{'':12}{scan.telling_s:13.3f}")
-    print(f"{'  as a share of the wall time, %':44}{'':12}{100 * scan.telling_s / ours_s:13.2f}")
-    print(f"{'batches':44}{'':12}{scan.n_batches:13d}")
-    print(f"hits: {len(hits)}; store: {summary.store_status}; threads left: "
-          f"{threading.active_count() - 1}")  # fmt: skip
+
+def print_table(rows: list[dict[str, dict[str, float]]]) -> None:
+    """Print medians over runs, and by how much longer a whole scan takes."""
+    names = ("file order, first scan", "first scan", "file order, second scan", "second scan")
+    heads = [f"{name.replace('file order, ', 'plain, '):>20}" for name in names]
+    print(f"\n{'medians':44}{''.join(heads)}")
+    for label in rows[0]["first scan"]:
+        values = [[row[name].get(label, math.nan) for row in rows] for name in names]
+        cells = [f"{median:20.2f}" for median in np.median(values, axis=1)]
+        print(f"{label:44}{''.join(cells).replace('nan', '   ')}")
+    for name in ("first scan", "second scan"):
+        every = [
+            100 * (row[name]["seconds in all"] / row[f"file order, {name}"]["seconds in all"] - 1)
+            for row in rows
+        ]
+        print(f"whole {name}: {np.median(every):+.2f} % of the plain pool's time "
+              f"({', '.join(f'{each:+.2f}' for each in every)})")  # fmt: skip
 
 
 def measure_off(symbols: tuple[str, ...], n_threads: int) -> None:

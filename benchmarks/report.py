@@ -73,7 +73,7 @@ BENCHMARKS = (
     Benchmark("features", "What do the features cost?", "the bare TA-Lib calls"),
     Benchmark("store", "What does the store cost?", "bare round trips of the same bytes"),
     Benchmark("adapter", "What does the adapter cost around a thread pool?",
-              "a plain ThreadPoolExecutor.map", (), ("--symbols", "1000", "--warm", "1")),
+              "a plain ThreadPoolExecutor.map", (), ("--symbols", "1500", "--runs", "1")),
     Benchmark("service", "What does watching a scan cost?", "a scan that nobody watches", (),
               ("--quick",), has_json=True),
     Benchmark("faults", "Is anything lost when plugs are pulled?", "zero", (), ("--kills", "10")),

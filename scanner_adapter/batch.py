@@ -130,3 +130,8 @@ def time_of(now: datetime | None) -> float:
     if time_now.tzinfo is None:
         raise InvalidInputError(f"now is {time_now} without a timezone; give it one, best UTC")
     return time_now.timestamp() / SECONDS_PER_DAY
+
+
+def day_of(days: float) -> str:
+    """Return the UTC day, YYYY-MM-DD, of days since the epoch; "" for a time that never was."""
+    return str(np.datetime64(math.floor(days), "D")) if math.isfinite(days) else ""

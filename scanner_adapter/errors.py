@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bandit.errors import InvalidInputError
+from features.errors import FeatureError
+
 
 class AdapterError(Exception):
     """Root of the errors of this package; catching it catches them all."""
@@ -21,3 +24,7 @@ class InvalidContextError(AdapterError, ValueError):
 
 class InvalidNoteError(AdapterError, ValueError):
     """A scan's status or control note cannot be read; the message names the field."""
+
+
+# What the caller did wrong; everything else that fails in here is ours, and must not stop a scan.
+CALLERS_ERRORS = (AdapterError, FeatureError, InvalidInputError)

@@ -83,7 +83,7 @@ class ResultFeed:
 
         A scan that is still open is closed first. Takes what `SymbolRanker.start_scan` takes.
         """
-        scan = self._start(symbols, inputs)
+        scan = self._start(symbols, {**inputs, "overlap": False})
         ordered: list[str] = []
         while batch := scan.next_batch(self._batch_size):
             ordered += batch.symbols

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from bandit.belief.recall import RecallEstimate
 from bandit.checks import as_count, as_number, as_texts
-from bandit.choice.draw import Choice, round_stochastically, sample, top_k
-from bandit.choice.propensity import batch_propensity
+from bandit.choice.draw import Choice, choose, top_k
 from bandit.errors import InvalidInputError
 from scanner_adapter.batch import Batch, ScanSummary
 from scanner_adapter.errors import InvalidOutcomeError
@@ -172,18 +171,7 @@ class GroupScan:
         quota = k * max(shares)
         if k == 0 or not counting:  # nothing ranks: the given order
             return Choice(free[:k], np.zeros(k, bool), np.ones(k))
-        n_random = min(k, round_stochastically(quota, self._rng))
-        at_random = free[sample(free.size, n_random, self._rng)]
-        best = free[top_k(value, k, self._rng)]
-        # As in `OpenScan.select`: behind the k best every rank has the quota's chance.
-        place, drawn = np.nonzero(best == at_random[:, None])
-        rank = np.full(k, k)
-        rank[k - n_random + place] = drawn
-        ranks = np.delete(np.arange(k), drawn)[: k - n_random]
-        rank[: k - n_random] = ranks
-        propensity = batch_propensity(rank, n_remaining=free.size, k=k, quota=quota)
-        arms = np.concatenate([best[ranks], at_random])
-        return Choice(arms, np.arange(k) >= k - n_random, propensity)
+        return choose(free, k, quota, self._rng, lambda: free[top_k(value, k, self._rng)])
 
     def _goes_on(self, name: str) -> bool:
         rule = self._rules.get(name)
@@ -364,6 +352,11 @@ class GroupScan:
     def last_good(self) -> str | None:
         """The latest symbol whose evaluation worked."""
         return self._first.last_good
+
+    @property
+    def awaits_features(self) -> bool:
+        """False: the scans of a group begin with their features."""
+        return False
 
     def tried_again(self, error: str | None) -> None:
         """Note what a further try of `last_good` gave."""

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
-
-import numpy as np
 
 from bandit.checks import as_count, as_kind, refusal
 from bandit.stores import Store
@@ -17,15 +13,10 @@ from scanner_adapter.modes import check_mode, check_rollout
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
-    from bandit.belief.belief import Belief
-    from bandit.belief.track_record import TrackView
     from bandit.stores.journal import SealedStore
     from features.inputs.bars import Bars
-    from scanner_adapter.inputs.coverage import Coverage
     from scanner_adapter.inputs.outcomes import RowMap
-    from scanner_adapter.state.learned_state import LearnedState
 
 log = logging.getLogger("scanrank")
 
@@ -69,37 +60,6 @@ def surviving(store: Store) -> Store:
     return SpoolingStore(cast("SealedStore", store))
 
 
-def rival_values(belief: Belief, view: TrackView) -> tuple[NDArray[np.float64], ...]:
-    """Return by what the orders of `bandit.belief.standing.RIVALS` go: last rating, last result."""
-    columns = belief.track.columns
-    rating = np.full(view.last_reward.size, np.nan)
-    if "rating" in columns:
-        rating = view.rows[:, columns.index("rating")].astype(np.float64)
-    return rating, view.last_reward
-
-
-def warn_of_going_back(learned: LearnedState, as_of: str | None, scan_time: float) -> None:
-    """Say so when a scan comes before one that was learned from: its order knows the future.
-
-    The belief takes no harm: forgetting waits for a later time than it has seen, and by `now` an
-    outcome of the past replaces none that came after it.
-    """
-    this, newest = as_of, learned.as_of
-    if this is None or newest is None or this >= newest:
-        this, newest = (day_of(days) for days in (scan_time, learned.ranker.time))
-    if this < newest:
-        log.warning(
-            "ruleset %s: a scan as of %s after one as of %s: its order knows what was found "
-            "later. Scan history in order, each day with its own now=, under a ruleset of its "
-            "own.", learned.ruleset, this, newest,
-        )  # fmt: skip
-
-
-def day_of(days: float) -> str:
-    """Return the UTC day, YYYY-MM-DD, of days since the epoch; "" for a time that never was."""
-    return str(np.datetime64(math.floor(days), "D")) if math.isfinite(days) else ""
-
-
 def refuse_misaligned(note: str | None, context: object, loadings: object) -> None:
     """Refuse arrays in the order of symbols some of which were dropped."""
     if note is not None and (isinstance(context, tuple) or loadings is not None):
@@ -107,14 +67,3 @@ def refuse_misaligned(note: str | None, context: object, loadings: object) -> No
             f"{note}, and context or loadings are in the order of the symbols as they were given; "
             "drop them from both"
         )
-
-
-def say(coverage: Coverage | None, note: str | None) -> tuple[str | None, bool]:
-    """Log in one line what a scan knows of its symbols; return it, and whether it is a warning."""
-    if coverage is not None and note is not None:
-        coverage = replace(coverage, notes=(*coverage.notes, note))
-    line = note if coverage is None else str(coverage)
-    is_partial = line is not None and (coverage is None or not coverage.is_whole)
-    if line is not None:
-        log.log(logging.WARNING if is_partial else logging.INFO, "%s", line)
-    return line, is_partial

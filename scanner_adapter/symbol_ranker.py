@@ -19,10 +19,9 @@ from bandit.checks import as_count, as_flag, as_kind, as_number
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from bandit.stores.names import check_name
-from features.errors import FeatureError
-from scanner_adapter.batch import time_of
+from scanner_adapter.batch import day_of, time_of
 from scanner_adapter.blas_threads import one_blas_thread
-from scanner_adapter.errors import AdapterError, InvalidContextError
+from scanner_adapter.errors import CALLERS_ERRORS, InvalidContextError
 from scanner_adapter.inputs.universe import clean_universe
 from scanner_adapter.known_ranker import KnownRanker
 from scanner_adapter.modes import MODES, Mode, ModeChoice, check_mode, check_rollout, choose_mode
@@ -30,12 +29,8 @@ from scanner_adapter.opening import (
     as_bars,
     as_store,
     check_options,
-    day_of,
     refuse_misaligned,
-    rival_values,
-    say,
     surviving,
-    warn_of_going_back,
 )
 
 # What a scan needs is imported when the first one opens: scipy and the features take as long to
@@ -45,14 +40,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bandit.belief.belief import BeliefSettings
-    from bandit.choice.open_scan import OpenScan
     from bandit.rewards import RewardRule
     from features.inputs.bars import Bars
     from features.inputs.events import Events
     from features.similarity import Loadings
     from scanner_adapter.inputs.context import MarketFacts, ScanInputs
-    from scanner_adapter.inputs.loadings import LoadingCodec
     from scanner_adapter.inputs.outcomes import RowMap
+    from scanner_adapter.scan.early import EarlyBatches
+    from scanner_adapter.scan.opened import Opened
     from scanner_adapter.scan.scan import Scan
     from scanner_adapter.settings import Settings
     from scanner_adapter.state.provenance import Provenance
@@ -60,9 +55,6 @@ if TYPE_CHECKING:
 __all__ = ["MODES", "Mode", "SymbolRanker"]
 
 log = logging.getLogger("scanrank")
-
-# What the caller did wrong; everything else that fails in here is ours, and must not stop a scan.
-_CALLERS_ERRORS = (AdapterError, FeatureError, InvalidInputError)
 
 
 class SymbolRanker(KnownRanker):
@@ -101,6 +93,7 @@ class SymbolRanker(KnownRanker):
         self.similarity = as_flag(similarity, "similarity")
         self._lock = threading.RLock()
         self._rng = np.random.default_rng(seed)
+        import scanner_adapter.scan.scan  # noqa: F401  so that the first scan starts at once
         from bandit.belief.belief import BeliefSettings
         from scanner_adapter.state.comparison import ScanLog
         from scanner_adapter.state.learned_state import LearnedState
@@ -213,9 +206,10 @@ class SymbolRanker(KnownRanker):
         shared: bool = False,
         worker: str | None = None,
         lease_s: float = 60.0,
+        overlap: bool = True,
         origin: Provenance | None = None,
     ) -> Scan:
-        """Start a scan over `symbols`.
+        """Start a scan over `symbols`; with bars of many of them, features come a moment later.
 
         Parameters
         ----------
@@ -259,6 +253,12 @@ class SymbolRanker(KnownRanker):
         lease_s : float
             In a shared scan, after how long the symbols of a worker that died are scanned by
             others. A worker that lives keeps its own, however long it takes.
+        overlap : bool
+            Whether batches may be handed out while bars are read and features are computed, in
+            a universe of more than 1,000 symbols: random ones and history's best, at most one
+            a worker. Which batch is the first with features then depends on timing; the journal
+            says. False waits, as do exploration 0 and a given `scan_id`. What is wrong with the
+            bars is raised when their features are due.
         origin : Provenance, optional
             Mode and random numbers of a scan in a journal, to make its choices again.
 
@@ -268,7 +268,9 @@ class SymbolRanker(KnownRanker):
             For an empty universe, or inputs that do not fit, be it to each other
             or to the scan that is joined; nothing is stored.
         """
+        from scanner_adapter.scan.early import WAITS_UP_TO, EarlyBatches
         from scanner_adapter.scan.joining import mode_of
+        from scanner_adapter.scan.opened import Opened, history_of, open_scan, say
         from scanner_adapter.scan.scan import Scan
         from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases
@@ -280,6 +282,7 @@ class SymbolRanker(KnownRanker):
             raise InvalidInputError("the universe is empty; give at least one symbol")
         scan_time = time_of(now)
         as_flag(shared, "shared")
+        as_flag(overlap, "overlap")
         as_number(lease_s, "lease_s", "at least 1 second", least=1.0)
         for kind, name in (("scan_id", scan_id), ("worker", worker)):
             if name is not None:
@@ -307,8 +310,8 @@ class SymbolRanker(KnownRanker):
                 opened = self.learned.opening_of(scan_id)
                 if opened is not None and origin is None:
                     choice = mode_of(opened, scan_id, choice)
-            live, failure, share, kept = None, None, None, None
-            worked, again, coverage = None, None, None
+            opening: Opened | EarlyBatches | None = None
+            failure, share, again = None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
                     "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
@@ -319,38 +322,56 @@ class SymbolRanker(KnownRanker):
                 share = WorkerLeases(self.store, self.ruleset, scan_id, name, lease_s)
             if choice.mode != "off":
                 inputs: ScanInputs = {
-                    "bars": as_bars(bars), "quotes": quotes, "events": events, "as_of": as_of,
+                    "bars": bars, "quotes": quotes, "events": events, "as_of": as_of,
                     "sectors": sectors, "context": context, "loadings": loadings,
                     "max_age": max_age,
                 }  # fmt: skip
-                try:
-                    self.learned.refresh()
-                    inputs = self._with_kept_bars(inputs, scan_time)
-                    again = partial(self._facts_again, names, inputs)
-                    market = self._facts(names, now, **inputs)
-                    coverage = None if bars is None else market.coverage
-                    settle_left_scans(self.learned, scan_id)
-                    live, kept, worked = self._open(
-                        scan_id, names, market, scan_time, mode=choice, origin=origin,
-                        opened=opened,
+
+                def read() -> MarketFacts:
+                    inputs["bars"] = as_bars(inputs["bars"])  # once for all refreshes too
+                    return self._facts(names, now, **inputs)
+
+                def open_with(facts: MarketFacts, n_before: int) -> Opened:
+                    return open_scan(
+                        self.learned, scan_id, names, facts, scan_time, rng=scan_rng, mode=choice,
+                        n_before=n_before, opened=opened, note=note, is_told=bars is not None,
                         by=opened_by(is_shared=shared, lease_s=lease_s),
                     )  # fmt: skip
-                except _CALLERS_ERRORS:
+
+                try:
+                    self.learned.refresh()
+                    inputs.update(self._with_kept_bars(inputs, scan_time))
+                    again = partial(self._facts_again, names, inputs)
+                    settle_left_scans(self.learned, scan_id)
+                    scan_rng = self._rng.spawn(1)[0] if origin is None else origin.rng()
+                    n_before = None if origin is None else origin.before_features
+                    may_overlap = (
+                        overlap and known_id is None and inputs["bars"] is not None
+                        and len(names) > WAITS_UP_TO and self.learned.settings.exploration > 0.0
+                    )  # fmt: skip
+                    if n_before or (may_overlap and n_before is None):
+                        belief = self.learned.ranker
+                        opening = EarlyBatches(
+                            read, open_with, rng=scan_rng, n_batches=n_before,
+                            promise=history_of(belief, belief.view(names, now=scan_time)),
+                            random_share=belief.settings.random_share * belief.coverage.quota,
+                        )  # fmt: skip
+                    else:
+                        opening = open_with(read(), 0)
+                except CALLERS_ERRORS:
                     raise
                 except Exception as error:
                     failure = error
             scan = Scan(
                 scan_id=scan_id, mode=choice, symbols=names,
-                learned=None if choice.mode == "off" else self.learned, live=live,
-                context_names=self.learned.ranker.columns, scan_time=scan_time, started=started,
-                overhead_s=time.thread_time() - began,
+                learned=None if choice.mode == "off" else self.learned, opened=opening,
+                scan_time=scan_time, started=started, overhead_s=time.thread_time() - began,
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
-                failure=failure, compare=self.compare,
-                share=share, batch_size=self.batch_size, kept=kept,
-                worked_before=worked, bars=self.kept_bars, facts_again=again,
-                coverage=say(coverage, note),
+                failure=failure, compare=self.compare, share=share, batch_size=self.batch_size,
+                bars=self.kept_bars, facts_again=again,
+                coverage=say(None, note) if choice.mode == "off" or failure else (note, False),
             )  # fmt: skip
-            if known_id is not None and live is not None:
+            if known_id is not None and isinstance(opening, Opened):
                 scan.read_back()
             return scan
 
@@ -363,6 +384,8 @@ class SymbolRanker(KnownRanker):
         Nothing is learned or stored. Takes `bars`, `quotes`, `events`, `as_of`, `sectors`,
         `context`, `loadings` and `now` as `start_scan` does.
         """
+        from scanner_adapter.scan.opened import open_scan
+
         names, note = clean_universe(symbols)
         refuse_misaligned(note, inputs.get("context"), inputs.get("loadings"))
         scan_time = time_of(now)
@@ -371,12 +394,14 @@ class SymbolRanker(KnownRanker):
                 return names
             try:
                 facts = self._facts(names, now, **self._with_kept_bars(inputs, scan_time))
-                say(None if inputs.get("bars") is None else facts.coverage, note)
-                live, _, _ = self._open("order", names, facts, scan_time, mode=None)
+                live = open_scan(
+                    self.learned, "order", names, facts, scan_time, note=note,
+                    rng=self._rng.spawn(1)[0], is_told=inputs.get("bars") is not None,
+                ).live  # fmt: skip
                 chosen = []
                 while (choice := live.select(self.batch_size)).arms.size:
                     chosen.append(choice.arms)
-            except _CALLERS_ERRORS:
+            except CALLERS_ERRORS:
                 raise
             except Exception as error:
                 log.warning("scanrank failed (%s); the given order stands", error, exc_info=error)
@@ -414,6 +439,8 @@ class SymbolRanker(KnownRanker):
         from scanner_adapter.inputs.context import market_facts
 
         facts = market_facts(names, now=now, **inputs)
+        if not self.similarity:
+            facts = replace(facts, loadings=facts.loadings[:, :0], loading_names=())
         met = set(self.learned.ranker.columns)
         is_unknown = np.isnan(facts.values[0])  # nearly always, the first symbol tells
         is_unknown[is_unknown] = np.isnan(facts.values[:, is_unknown]).all(axis=0)
@@ -427,64 +454,6 @@ class SymbolRanker(KnownRanker):
         """Return market facts with some inputs replaced; quotes of before are not used again."""
         merged: ScanInputs = {**given, "quotes": None, **inputs}
         return self._facts(names, now, **merged)
-
-    def _open(
-        self, scan_id: str, names: tuple[str, ...], facts: MarketFacts, scan_time: float, *,
-        mode: ModeChoice | None, origin: Provenance | None = None,
-        opened: Mapping[str, Any] | None = None, by: Mapping[str, Any] | None = None,
-    ) -> tuple[OpenScan, LoadingCodec | None, NDArray[np.bool_]]:  # fmt: skip
-        """Open a scan; with a mode, announce it in the journal, or join the one that is `opened`.
-
-        Raises
-        ------
-        InvalidContextError
-            If it cannot be joined, see `provenance.disagreement`.
-        """
-        from bandit.belief.standing import RIVALS
-        from bandit.choice.open_scan import OpenScan
-        from scanner_adapter.inputs.context import scan_context
-        from scanner_adapter.inputs.loadings import LoadingCodec
-        from scanner_adapter.scan.joining import check_joins
-        from scanner_adapter.state.provenance import market_names, opening_note
-
-        if not self.similarity:
-            facts = replace(facts, loadings=facts.loadings[:, :0], loading_names=())
-        rng = self._rng.spawn(1)[0] if origin is None else origin.rng()
-        if opened is not None:  # sub-scores that nobody has had are none of the scan's
-            met = np.flatnonzero((~np.isnan(facts.values)).any(axis=0)).tolist()
-            theirs = market_names(opened["columns"])
-            facts = facts.only({*theirs, *(facts.names[i] for i in met)})
-        kept = None
-        if self.learned.keeps_journal:
-            kept = LoadingCodec(facts.loading_names, facts.loadings)
-        view = self.learned.ranker.view(names, now=scan_time, groups=facts.groups)
-        columns, values = scan_context(self.learned.ranker, facts, view)
-        if mode is not None:
-            header = {
-                "scan_time": scan_time,
-                "mode": mode.mode,
-                "rollout": mode.rollout,
-                "n_symbols": len(names),
-                "columns": list(columns),
-                "as_of": facts.as_of,
-                "by": None if by is None else dict(by),
-            }
-            if kept is not None:
-                header |= opening_note(rng, self.learned.settings, names, facts, kept)
-            if opened is not None:
-                check_joins(scan_id, opened, header)
-            warn_of_going_back(self.learned, facts.as_of, scan_time)
-            receipt = self.learned.event(scan_id, "open", header)
-            if opened is None and not receipt.accepted.all():  # another worker was faster
-                opened = self.learned.opening_of(scan_id)
-                if opened is not None:
-                    check_joins(scan_id, opened, header)
-        live = OpenScan.open(self.learned.ranker,
-            scan_id, names, values, columns, rng=rng,
-            loadings=facts.loadings, blocks=facts.blocks,
-            rivals=dict(zip(RIVALS, rival_values(self.learned.ranker, view), strict=True)),
-        )  # fmt: skip
-        return live, kept, view.n_scans > 0
 
     def close(self) -> None:
         """Release the store."""

@@ -6,10 +6,13 @@ Kept apart from belief: everything here sees a mean, a factored precision and pe
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bandit.choice.propensity import batch_propensity
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -35,6 +38,34 @@ class Choice:
     arms: Index
     is_random: NDArray[np.bool_]
     propensity: Array
+
+
+def choose(
+    free: Index, k: int, quota: float, rng: np.random.Generator, best: Callable[[], Index]
+) -> Choice:
+    """Choose k of the free arms: the best ones, and some at random whatever they promise.
+
+    Parameters
+    ----------
+    free : array of int, shape (m,)
+        Arms that remain; m >= k.
+    quota : float
+        How many are to be random in the mean.
+    best : callable
+        Returns the k best of `free`, best first; called after the random ones were drawn.
+    """
+    n_random = min(k, round_stochastically(quota, rng))
+    at_random = free[sample(free.size, n_random, rng)]
+    ranked = best()
+    # Behind the k best every rank has the same chance: that of the quota.
+    place, drawn = np.nonzero(ranked == at_random[:, None])
+    rank = np.full(k, k)
+    rank[k - n_random + place] = drawn
+    ranks = np.delete(np.arange(k), drawn) if drawn.size else np.arange(k)
+    rank[: k - n_random] = ranks = ranks[: k - n_random]
+    arms = np.concatenate([ranked[ranks], at_random])
+    propensity = batch_propensity(rank, n_remaining=free.size, k=k, quota=quota)
+    return Choice(arms, np.arange(k) >= k - n_random, propensity)
 
 
 def round_stochastically(value: float, rng: np.random.Generator) -> int:

@@ -24,7 +24,7 @@ from bandit.belief.cells import level_of
 from bandit.belief.pattern import ScanPattern
 from bandit.belief.recall import RecallEstimate
 from bandit.checks import as_arms
-from bandit.choice.draw import Choice, round_stochastically, sample, top_k
+from bandit.choice.draw import Choice, choose, top_k
 from bandit.choice.explain import (
     Contribution,
     Explanation,
@@ -33,7 +33,6 @@ from bandit.choice.explain import (
     group_weights,
 )
 from bandit.choice.first_scan import RatingHint
-from bandit.choice.propensity import batch_propensity
 from bandit.choice.scores import SharedScores
 from bandit.errors import InvalidInputError
 from bandit.rewards import HIT, RunningLimit, final_limit, final_rewards
@@ -44,6 +43,9 @@ Index = NDArray[np.intp]
 # The hits expected in what is left are noted before every batch up to this many arms, before every
 # few of more.
 _NOTE_ALL_UP_TO = 1_000
+# The first batch looks around where less than this share was reported: while features were still
+# computed, or before a scan was interrupted.
+_STILL_UNSEEN = 0.1
 # Arms over which learned weights of groups are judged.
 _WEIGHED = 1_000
 
@@ -79,6 +81,7 @@ class OpenScan:
         self.rivals = dict(rivals or {})
         self.scan_id = scan_id
         self.arms = arms
+        self.columns = ranker.columns  # of the context
         self.context = context
         self.rng = rng
         n = len(arms)
@@ -194,26 +197,16 @@ class OpenScan:
         boost : array, shape (n,), optional
             Log odds added to the scores of this choice; what is believed stays as it is.
         """
-        share = self._random_share
         is_free = self.is_available if allowed is None else self.is_available & allowed
         free = is_free.nonzero()[0]
         k = min(k, free.size)
         if k == 0:
             return Choice(free[:0], np.empty(0, bool), np.empty(0))
         self._note_expected_left()
-        n_random = min(k, round_stochastically(k * share, self.rng))
-        at_random = free[sample(free.size, n_random, self.rng)]
-        best = self._best(free, k, boost)
-        # Behind the k best every rank has the same chance: that of the quota.
-        place, drawn = np.nonzero(best == at_random[:, None])
-        rank = np.full(k, k)
-        rank[k - n_random + place] = drawn
-        ranks = np.delete(np.arange(k), drawn) if drawn.size else np.arange(k)
-        rank[: k - n_random] = ranks = ranks[: k - n_random]
-        arms = np.concatenate([best[ranks], at_random])
-        propensity = batch_propensity(rank, n_remaining=free.size, k=k, quota=k * share)
-        self.take(arms)
-        return Choice(arms, np.arange(k) >= k - n_random, propensity)
+        quota = k * self._random_share
+        choice = choose(free, k, quota, self.rng, lambda: self._best(free, k, boost))
+        self.take(choice.arms)
+        return choice
 
     def take(self, rows: Index) -> None:
         """Let arms remain no longer, as if they had been chosen."""
@@ -240,7 +233,8 @@ class OpenScan:
             scores = scores + boost
         self._n_selects += 1
         best = free[top_k(scores.take(free), k, self.rng)]
-        if self._hint is not None and self._n_selects == 1 and not self.is_reported.any():
+        is_first = self._n_selects == 1 and self.is_reported.mean() < _STILL_UNSEEN
+        if self._hint is not None and is_first:
             best = self._hint.look_around(best, free)
         return best
 

@@ -132,6 +132,7 @@ class ScanOptions(ScanInputs, total=False):
     shared: bool
     worker: str | None
     lease_s: float
+    overlap: bool
 
 
 def market_facts(

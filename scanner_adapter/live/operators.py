@@ -8,7 +8,6 @@ from typing import Any
 
 from bandit.choice.queue import PriorityQueue
 from bandit.rewards import rule_text
-from scanner_adapter.inputs.context import factor_of
 from scanner_adapter.ledger import Ledger
 from scanner_adapter.live.control import ScanControl, apply
 from scanner_adapter.live.publisher import StatusPublisher
@@ -24,8 +23,6 @@ class OperatorLine:
     Parameters
     ----------
     ledger : Ledger
-    columns : tuple of str
-        Of the context.
     told : dict
         Fields of the status that stay as they are.
 
@@ -37,8 +34,8 @@ class OperatorLine:
         nobody else can read.
     """
 
-    def __init__(self, ledger: Ledger, columns: tuple[str, ...], told: dict[str, Any]) -> None:
-        self.view = StatusBuilder(ledger, factor_of(columns))
+    def __init__(self, ledger: Ledger, told: dict[str, Any]) -> None:
+        self.view = StatusBuilder(ledger)
         self.view.told = told
         self.link: StatusPublisher | None = None
         self._ledger = ledger

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from bandit.choice.open_scan import OpenScan
 from bandit.choice.queue import PriorityQueue
 from bandit.rewards import Threshold, TopShare
+from scanner_adapter.inputs.context import factor_of
 from scanner_adapter.jsonio import finite_or_none, to_json
 from scanner_adapter.ledger import Ledger
 from scanner_adapter.live.status import (
@@ -62,8 +63,6 @@ class StatusBuilder:
     ----------
     ledger : Ledger
         What was reported; read, never written.
-    groups : sequence of str
-        Factor of each context column.
 
     Attributes
     ----------
@@ -79,12 +78,11 @@ class StatusBuilder:
     Not thread-safe: called under the scan's lock.
     """
 
-    def __init__(self, ledger: Ledger, groups: Sequence[str]) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self.told: dict[str, Any] = {}
         self.workers: int | None = None
         self.target = DEFAULT_TARGET
         self._ledger = ledger
-        self._groups = groups
         self._n_seen = 0
         self._parts = {name: _Throttled(share) for name, share in _SHARES.items()}
 
@@ -131,7 +129,7 @@ class StatusBuilder:
                 "estimate": lambda: self._estimate(live, to_recall),
                 "queue": lambda: self._queue(live, queue),
                 "control": lambda: _control(queue),
-                "weights": lambda: _weights(live, self._groups),
+                "weights": lambda: _weights(live),
             }
         elapsed = time.time() - ledger.opened_at
         rate = ledger.n_here / elapsed if elapsed > 0 and ledger.n_here else None
@@ -218,7 +216,7 @@ class StatusBuilder:
     def _queue(self, live: OpenScan, queue: PriorityQueue) -> Part:
         view = queue.overview(MAX_NEXT)
         places = self._ledger.places(waiting.arm for waiting in view.best)
-        reasons = live.explain_all(places, self._groups) if places.size else []
+        reasons = live.explain_all(places, factor_of(live.columns)) if places.size else []
         return {
             "tiers": {tier: TierCount(*counts) for tier, counts in view.counts.items()},
             "next": [
@@ -280,8 +278,8 @@ def _control(queue: PriorityQueue) -> Part:
     return {"pinned": queue.pinned[:MAX_NAMES], "excluded": queue.excluded[:MAX_NAMES]}
 
 
-def _weights(live: OpenScan, groups: Sequence[str]) -> Part:
-    weights = live.group_weights(groups)
+def _weights(live: OpenScan) -> Part:
+    weights = live.group_weights(factor_of(live.columns))
     return {
         "weights": {
             factor: LiveWeight(*(_short(x) for x in (w.prior, w.learned, w.low, w.high)))

@@ -129,6 +129,8 @@ class Pipeline:
         One per worker is being evaluated; the quarter of a batch more keeps them busy while the
         ranker learns and chooses.
         """
+        if self.scan.awaits_features:  # what is handed out now was not ranked by them
+            return self.n_workers if self._n_finished else self.n_workers - 1
         if self.n_workers > 1:
             return self.n_workers + self._batch_size // 4
         return 1 + self._batch_size // 4 if self._overlaps else 0
@@ -165,7 +167,7 @@ class Pipeline:
         self.in_flight.update(batch)
         if math.isnan(self._first_started):
             self._first_started = start
-        elif self._is_adaptive:
+        elif self._is_adaptive and not self.scan.awaits_features:
             self._adapt(self.scan.overhead_s - overhead)
         return batch
 

@@ -83,6 +83,10 @@ class RunnableScan(ScanView, Protocol):
         """Whether an empty batch is not the end."""
 
     @property
+    def awaits_features(self) -> bool:
+        """Whether batches are small because features are still computed."""
+
+    @property
     def stop_asked(self) -> str | None:
         """Why an operator wants it to end."""
 

@@ -19,10 +19,10 @@ def choose_and_claim(ranking: ScanSession, ledger: Ledger, share: WorkerLeases, 
     ranking.hear_others(share)
     held, free = share.look(ledger.place)
     places = ledger.put_back(ledger.places(free))
-    if ranking.live is not None:
+    if (live := ranking.live) is not None:
         if places.size:
-            ranking.live.put_back(places)
-        ranking.live.take(ledger.places(held))
+            live.put_back(places)
+        live.take(ledger.places(held))
     parts = [Choice(np.empty(0, np.intp), np.empty(0, bool), np.empty(0))]
     n_left = len(ledger.symbols) - ledger.n_reported - share.n_held
     n_missing = share.paces.batch(ranking.session, k, n_left=n_left)

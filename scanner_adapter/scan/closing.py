@@ -29,12 +29,12 @@ def save_scan(
     learned = ranking.learned
     # First of all: two that ask before they give back what they hold each see the other's.
     is_last = share is None or share.leave()
-    if learned is None or ranking.live is None:
+    if learned is None or (live := ranking.live) is None:
         return "nothing to save", share is None
     try:
         if share is not None:
             ranking.hear_others(share)
-        ranking.journal_failures(learned, ranking.live)
+        ranking.journal_failures(learned, live)
         before = learned.ranker.standing.fallback
         note = _close_note(ranking, ledger, rollout)
         is_closed = is_last and ranking.close(learned, note)
@@ -66,9 +66,9 @@ def _close_note(ranking: ScanSession, ledger: Ledger, rollout: float | None) -> 
             else None
         ),
         "judged": None if judged is None else judged.to_json(),
-        "fallback": (ranking.live.fallback or None) if ranking.live is not None else None,
+        "fallback": (live.fallback or None) if (live := ranking.live) is not None else None,
         "first_hit_s": float(ledger.elapsed_s[int(hits.argmax())]) if hits.any() else None,
-        **(ranking.live.closing() if ranking.live is not None else {}),
+        **(live.closing() if live is not None else {}),
         "left": left if len(left) <= _MOST_LEFT else None,
     }
 

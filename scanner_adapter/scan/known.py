@@ -39,11 +39,20 @@ class KnownScan:
     _lock: threading.RLock
     _ledger: Ledger
     _ranking: ScanSession
-    _columns: tuple[str, ...]
     _check: ResultCheck
     _share: WorkerLeases | None
     _is_ending: bool
     _outside: OperatorLine
+
+    @property
+    def coverage(self) -> str | None:
+        """What the bars know of the symbols, in a line; None before features are there."""
+        return self._ranking.coverage[0]
+
+    @property
+    def awaits_features(self) -> bool:
+        """Whether features are still computed, so that batches are small and not ranked by them."""
+        return self._ranking.is_early
 
     @property
     def failure(self) -> str | None:
@@ -53,7 +62,8 @@ class KnownScan:
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
         """Estimate the share of the high-value results that was found.
 
-        After a failure of scanrank itself everything in it is NaN, so that no stop rule holds.
+        While features are still computed, and after a failure of scanrank itself, everything in it
+        is NaN, so that no stop rule holds.
 
         Raises
         ------
@@ -64,10 +74,10 @@ class KnownScan:
         """
         confidence = as_number(confidence, "confidence", "a number in (0, 1)", above=0.0, below=1.0)
         with self._lock:
-            live = self._ranking.live
+            live = self._ranking.current
             if live is not None:
                 return live.estimate(confidence)
-            if self.failure is None:
+            if self.mode == "off":
                 raise ScanStateError("mode off estimates nothing; use mode 'shadow' or 'on'")
             return RecallEstimate(math.nan, math.nan, math.nan, math.nan, math.nan, confidence)
 
@@ -98,9 +108,11 @@ class KnownScan:
         ScanStateError
             In mode off, or after a failure: nothing ranks the symbols.
         """
-        if self._ranking.queue is None:
+        with self._lock:
+            queue = self._ranking.queue
+        if queue is None:
             raise ScanStateError("nothing ranks the symbols of this scan (mode off, or a failure)")
-        return self._ranking.queue
+        return queue
 
     def is_random(self, symbol: str) -> bool:
         """Whether the uniform quota drew the symbol.
@@ -210,11 +222,12 @@ class KnownScan:
         InvalidInputError
             For a symbol that is not part of the scan.
         """
-        live, place = self._ranking.live, self._ledger.place_of(symbol)
-        if live is None:
-            raise ScanStateError("mode off explains nothing; use mode 'shadow' or 'on'")
+        place = self._ledger.place_of(symbol)
         with self._lock:
-            return live.explain(place, factor_of(self._columns))
+            live = self._ranking.live
+            if live is None:
+                raise ScanStateError("mode off explains nothing; use mode 'shadow' or 'on'")
+            return live.explain(place, factor_of(live.columns))
 
     def factor_weights(self, level: float = 0.9) -> dict[str, GroupWeight]:
         """Return each factor's weight over this scan's symbols: seed, learned and its interval.
@@ -227,11 +240,11 @@ class KnownScan:
             In mode off, which keeps no belief.
         """
         level = as_number(level, "level", "a number in (0, 1)", above=0.0, below=1.0)
-        live = self._ranking.live
-        if live is None:
-            raise ScanStateError("mode off weighs nothing; use mode 'shadow' or 'on'")
         with self._lock:
-            return live.group_weights(factor_of(self._columns), level)
+            live = self._ranking.live
+            if live is None:
+                raise ScanStateError("mode off weighs nothing; use mode 'shadow' or 'on'")
+            return live.group_weights(factor_of(live.columns), level)
 
     def hits_in_last(self, n: int) -> int:
         """High-value results among the latest `n` reported symbols."""
@@ -256,10 +269,10 @@ class KnownScan:
 
     def expected(self, places: NDArray[np.intp]) -> tuple[NDArray[np.float64], float]:
         """Return the probability of a hit of `places` (k,), and the share of random symbols."""
-        live = self._ranking.live
-        if live is None:
-            return np.zeros(places.size), 0.0
         with self._lock:
+            live = self._ranking.live
+            if live is None:
+                return np.zeros(places.size), 0.0
             return live.predict(places).probability, live.ranker.settings.random_share
 
     @property
@@ -306,7 +319,7 @@ class KnownScan:
 
         See `bandit.belief.standing`.
         """
-        return "" if self._ranking.live is None else self._ranking.live.fallback
+        return "" if self._ranking.current is None else self._ranking.current.fallback
 
     @property
     def weights_say_nothing(self) -> bool:
@@ -315,7 +328,7 @@ class KnownScan:
         Then the results do not follow from what is known of the symbols, and learned weights and
         their intervals are those of noise. False while fewer than four scans have told.
         """
-        live = self._ranking.live
+        live = self._ranking.current
         return live is not None and live.ranker.standing.says_nothing
 
     @property

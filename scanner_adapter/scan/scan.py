@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import (
@@ -29,7 +30,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Protocol, Unpack
@@ -37,17 +38,14 @@ from weakref import WeakSet
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from bandit.checks import as_count, as_number
 from bandit.choice.draw import Choice
-from bandit.choice.open_scan import OpenScan
 from bandit.rewards import RewardRule
 from scanner_adapter.batch import SECONDS_PER_DAY, Batch, ScanSummary, time_of
 from scanner_adapter.blas_threads import one_blas_thread
-from scanner_adapter.errors import ScanStateError
+from scanner_adapter.errors import CALLERS_ERRORS, ScanStateError
 from scanner_adapter.inputs.context import MarketFacts, ScanInputs
-from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
 from scanner_adapter.ledger import ErrorStreak, Ledger
@@ -58,7 +56,9 @@ from scanner_adapter.run.coroutines import run_scan_async
 from scanner_adapter.run.executor import run_scan
 from scanner_adapter.scan.claims import choose_and_claim
 from scanner_adapter.scan.closing import save_scan
+from scanner_adapter.scan.early import EarlyBatches
 from scanner_adapter.scan.known import KnownScan
+from scanner_adapter.scan.opened import Opened
 from scanner_adapter.scan.result_check import ResultCheck
 from scanner_adapter.scan.session import ScanSession
 from scanner_adapter.scan.worker import WorkerLeases
@@ -98,8 +98,7 @@ class Scan(KnownScan):
         mode: ModeChoice,
         symbols: tuple[str, ...],
         learned: LearnedState | None,
-        live: OpenScan | None,
-        context_names: tuple[str, ...],
+        opened: Opened | EarlyBatches | None,
         scan_time: float,
         started: float,
         overhead_s: float,
@@ -109,10 +108,8 @@ class Scan(KnownScan):
         failure: BaseException | None = None,
         compare: Callable[[], Comparison] | None = None,
         share: WorkerLeases | None = None,
-        kept: LoadingCodec | None = None,
         batch_size: int = 50,
         coverage: tuple[str | None, bool] = (None, False),
-        worked_before: NDArray[np.bool_] | None = None,
         bars: KeptBars,
         facts_again: FactsAgain | None = None,
     ) -> None:
@@ -125,27 +122,23 @@ class Scan(KnownScan):
         self.scan_time = scan_time
         self.row_map = row_map
         self.rule = rule
-        self.coverage, self._is_partial = coverage
         self.stopped: str | None = None
         self._lock = lock
         self._compare = compare
         self._facts_again = facts_again
         self._share = share
-        self._columns = context_names
         self._ledger = Ledger(symbols, started)
-        if worked_before is not None:
-            self._ledger.worked_before = worked_before
         self._bars = bars
         self._check = ResultCheck(rule)
         self._warned: str | None = None
         self._ranking = ScanSession(
-            scan_id, mode.mode, self._ledger, learned=learned, live=live, kept=kept,
-            columns=context_names, scan_time=scan_time, share=share,
+            scan_id, mode.mode, self._ledger, learned=learned, opened=opened, coverage=coverage,
+            scan_time=scan_time, share=share,
         )  # fmt: skip
         if failure is not None:
             self._ranking.give_way(failure)
         told = told_of(scan_id, mode.mode, scan_time * SECONDS_PER_DAY, learned)
-        self._outside = OperatorLine(self._ledger, context_names, told)
+        self._outside = OperatorLine(self._ledger, told)
         if learned is not None:
             self._outside.connect(learned, scan_id, self._status, is_shared=self.is_shared)
         self._summary: ScanSummary | None = None
@@ -162,7 +155,8 @@ class Scan(KnownScan):
 
         When everything was handed out, symbols whose evaluation failed come once more.
 
-        Without `k` as many as the settings say, 50 by default.
+        Without `k` as many as the settings say, 50 by default. While features are still computed
+        (`awaits_features`), at most one for each worker.
 
         In a shared scan it waits while all that is left is being scanned by other workers, and is
         empty before the end only while outcomes of this worker's own are still to be reported.
@@ -190,11 +184,14 @@ class Scan(KnownScan):
             self._check_open("ask for a batch")
             ledger, ranking, share = self._ledger, self._ranking, self._share
             with self._timed():
-                self._outside.hear(ranking.queue)
+                ranking.enter_if_ready()
+                self._outside.hear(None if ranking.is_early else ranking.queue)
                 if self.stop_asked is not None:
                     if self.stopped is None and not ledger.is_handed_out.all():
                         self.stopped = self.stop_asked
                     return Batch(ledger.n_batches, (), np.empty(0, bool), np.empty(0))
+                if ranking.is_early and self.mode == "on":
+                    k = min(k, self._outside.view.workers or os.cpu_count() or 1)
                 if share is None:
                     choice = ranking.choose(k)
                     if choice.arms.size == 0 and (again := ledger.failed_again(k)):
@@ -292,8 +289,9 @@ class Scan(KnownScan):
         self._check_open("refresh it")
         if now is not None:
             time_of(now)  # refuses what is no moment
-        if self._facts_again is None or self._ranking.live is None:
-            return  # the given order stands: mode off, or a failure
+        with self._lock:
+            if self._facts_again is None or self._ranking.live is None:
+                return  # the given order stands: mode off, or a failure
         # Not under the lock: evaluations go on meanwhile.
         facts = self._facts_again(now, **inputs)
         with self._lock:
@@ -310,7 +308,8 @@ class Scan(KnownScan):
     @property
     def _known(self) -> str | None:
         """What the bars know of the symbols, where that is not everything."""
-        return self.coverage if self._is_partial else None
+        line, is_partial = self._ranking.coverage
+        return line if is_partial else None
 
     @property
     def stop_asked(self) -> str | None:
@@ -356,9 +355,11 @@ class Scan(KnownScan):
         with self._lock:
             if self._summary is None:
                 self._is_ending = True
-                self._warn()
                 comparison = None
                 with self._timed():
+                    with suppress(*CALLERS_ERRORS):  # said in `failure`; the scan is over
+                        self._ranking.enter()
+                    self._warn()
                     status, self._is_done = save_scan(
                         self._ranking, self._ledger, self._share, self.rollout
                     )
@@ -448,8 +449,8 @@ class Scan(KnownScan):
         """What is told outside, as `scanner_adapter.live.status.LiveStatus` reads it."""
         with self._lock, one_blas_thread():
             return self._outside.view.note(
-                self._ranking.live,
-                self._ranking.queue,
+                live := self._ranking.current,
+                None if live is None else self._ranking.queue,
                 self._ranking.n_to_recall,
                 state="done" if self._is_done else "scanning",
                 stopped=self.stopped if self._summary is None else self._summary.stopped,
@@ -458,7 +459,7 @@ class Scan(KnownScan):
             )
 
     def _summarise(self, status: str, comparison: Comparison | None = None) -> ScanSummary:
-        ledger, live, learned = self._ledger, self._ranking.live, self._ranking.learned
+        ledger, live, learned = self._ledger, self._ranking.current, self._ranking.learned
         left = len(self.symbols) - ledger.n_reported
         return ScanSummary(
             scan_id=self.scan_id,
@@ -469,7 +470,7 @@ class Scan(KnownScan):
             n_hits=self.n_hits,
             estimate=live.estimate() if live is not None else None,
             seconds=time.monotonic() - self.started,
-            overhead_s=self.overhead_s,
+            overhead_s=self.overhead_s + self._ranking.early_cpu_s,
             stopped=self.stopped or (f"{left} symbols were not scanned" if left else None),
             n_scans_learned=learned.ranker.n_scans if learned is not None else 0,
             store_status=status,
@@ -493,7 +494,7 @@ class Scan(KnownScan):
         start = time.thread_time()
         try:
             # Off mode multiplies nothing: it must not cost what switching threads costs.
-            with one_blas_thread() if self._ranking.live is not None else nullcontext():
+            with one_blas_thread() if self._ranking.learned is not None else nullcontext():
                 yield
         finally:
             self.overhead_s += time.thread_time() - start

@@ -23,11 +23,13 @@ from bandit.errors import InvalidInputError, StoreError
 from bandit.evaluation.metrics import first_places
 from bandit.evaluation.offpolicy import inclusion_weights
 from bandit.stores import Entry
-from scanner_adapter.errors import AdapterError
+from scanner_adapter.errors import CALLERS_ERRORS, AdapterError
 from scanner_adapter.inputs.context import MarketFacts, renewed_context
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.ledger import Ledger, Places
+from scanner_adapter.scan.early import EarlyBatches
+from scanner_adapter.scan.opened import Opened
 from scanner_adapter.scan.worker import WorkerLeases
 from scanner_adapter.state.comparison import EARLY_SHARE
 from scanner_adapter.state.learned_state import LearnedState
@@ -45,12 +47,8 @@ class ScanSession:
     ledger : Ledger
     learned : LearnedState or None
         None in mode off.
-    live : OpenScan or None
+    opened : Opened or EarlyBatches or None
         None in mode off, and where the scan could not be opened.
-    kept : LoadingCodec or None
-        What the journal keeps of the similarity loadings.
-    columns : tuple of str
-        Of the context.
     scan_time : float
         Days since the epoch.
     share : WorkerLeases or None
@@ -60,6 +58,12 @@ class ScanSession:
     ----------
     failure : str or None
         What broke; from then on `live` and `queue` are None.
+    current : OpenScan or None
+        What ranks the symbols now; None while features are still computed, too.
+    coverage : (str or None, bool)
+        What the bars know of the symbols, and whether that is not everything.
+    early_cpu_s : float
+        Processor seconds that features took beside the first evaluations.
     session : str
         Tells own journal entries from those of others.
     n_early : int
@@ -80,15 +84,15 @@ class ScanSession:
         ledger: Ledger,
         *,
         learned: LearnedState | None,
-        live: OpenScan | None,
-        kept: LoadingCodec | None,
-        columns: tuple[str, ...],
+        opened: Opened | EarlyBatches | None,
+        coverage: tuple[str | None, bool],
         scan_time: float,
         share: WorkerLeases | None,
     ) -> None:
         self.learned = learned
-        self.live = live
-        self.queue = PriorityQueue(live) if live is not None else None
+        self.coverage = coverage
+        self.current: OpenScan | None = None
+        self.early_cpu_s = 0.0
         self.failure: str | None = None
         self.session = uuid.uuid4().hex
         self.scan_id = scan_id
@@ -96,37 +100,104 @@ class ScanSession:
         self.scan_time = scan_time
         self.n_early = first_places(EARLY_SHARE, len(ledger.symbols))
         self.early_by_start: Places | None = None
-        if live is not None and (mode == "shadow" or live.fallback):
-            by_score = np.argsort(-live.expected_scores, kind="stable")
-            self.early_by_start = by_score[: self.n_early]
         self._ledger = ledger
-        self._kept = kept
-        self._columns = list(columns)
+        self._queue: PriorityQueue | None = None
+        self._kept: LoadingCodec | None = None
+        self._early = opened if isinstance(opened, EarlyBatches) else None
+        if isinstance(opened, Opened):
+            self._begin(opened)
         self._share = share
         self._was_steered = False
         self._was_refreshed = False
         self._is_over = False  # closed already: what is reported now adds to what was learned
         self._reporting: tuple[tuple[str, ...], Places] = (), np.empty(0, np.intp)
 
+    # -- opening -----------------------------------------------------------------------------
+
+    def _begin(self, opened: Opened) -> None:
+        self.current = live = opened.live
+        self._queue, self._kept = PriorityQueue(live), opened.kept
+        self.coverage, self._ledger.worked_before = opened.coverage, opened.worked_before
+        if self.mode == "shadow" or live.fallback:
+            by_score = np.argsort(-live.expected_scores, kind="stable")
+            self.early_by_start = by_score[: self.n_early]
+
+    @property
+    def is_early(self) -> bool:
+        """Whether features are still computed."""
+        return self._early is not None
+
+    @property
+    def live(self) -> OpenScan | None:
+        """What ranks the symbols; waits for the features."""
+        self.enter()
+        return self.current
+
+    @property
+    def queue(self) -> PriorityQueue | None:
+        """What waits, by `live`."""
+        self.enter()
+        return self._queue
+
+    def enter_if_ready(self) -> None:
+        """Let the features in where they are there."""
+        if self._early is not None and self._early.is_over(self._ledger.n_batches):
+            self.enter()
+
+    def enter(self) -> None:
+        """Let the features in, and learn what was reported before.
+
+        Raises
+        ------
+        AdapterError, FeatureError, InvalidInputError
+            What the caller gave cannot be used; the rest comes in the given order.
+        """
+        early, self._early = self._early, None
+        if early is None:
+            return
+        ledger = self._ledger
+        try:
+            self._begin(early.open(ledger.n_batches))
+            self.early_cpu_s = early.cpu_s
+            if self.learned is None or self.current is None:
+                return
+            self.current.take(np.flatnonzero(ledger.is_handed_out))
+            self.current.note_failed(np.flatnonzero(ledger.may_pass))
+            places = ledger.order[~ledger.may_pass[ledger.order]]
+            if places.size:
+                known = {ledger.symbols[place]: ledger.outcome(place) for place in places.tolist()}
+                self._learn(self.learned, self.current, OutcomeTable.of(known), places)
+        except Exception as error:
+            self.give_way(error)
+            if isinstance(error, CALLERS_ERRORS):
+                raise
+
     # -- choosing ----------------------------------------------------------------------------
 
     def choose(self, k: int) -> Choice:
         """Choose up to `k` places."""
-        if self.queue is not None and self.mode == "on":
+        if self._early is not None and self._ledger.is_handed_out.all():
+            self.enter()
+        early, queue = self._early, self._queue
+        if self.mode == "on":
             try:
-                self._was_steered |= self.queue.is_steered
-                return self.queue.select(k)
+                if early is not None:
+                    return early.choose(~self._ledger.is_handed_out, k)
+                if queue is not None:
+                    self._was_steered |= queue.is_steered
+                    return queue.select(k)
             except Exception as error:
                 self.give_way(error)
         return self._ledger.given_order(k)
 
     def refresh(self, facts: MarketFacts) -> None:
         """Rank what remains by what the market says now."""
-        if self.live is None or self.learned is None:
+        live = self.live
+        if live is None or self.learned is None:
             return
         try:
             ranker = self.learned.ranker
-            self.live.renew(renewed_context(ranker, self._columns, self.live.context, facts))
+            live.renew(renewed_context(ranker, live.columns, live.context, facts))
             self._was_refreshed = True
         except Exception as error:
             self.give_way(error)
@@ -134,7 +205,7 @@ class ScanSession:
     def give_way(self, error: BaseException) -> None:
         """Go on in the given order: scanrank itself is broken."""
         self.failure = f"{type(error).__name__}: {error}"
-        self.live = self.queue = None
+        self.current = self._queue = self._early = None
         log.warning(
             "scanrank failed (%s); the rest of scan %s comes in the given order and teaches "
             "nothing", self.failure, self.scan_id, exc_info=error,
@@ -150,16 +221,18 @@ class ScanSession:
         AdapterError, InvalidInputError
             What the caller did wrong; anything else that fails is ours, and the ranking gives way.
         """
-        if self.live is None or self.learned is None:
+        self.enter_if_ready()
+        live = self.current  # while features are computed, `enter` learns it later
+        if live is None or self.learned is None:
             return
         kept = np.flatnonzero(~self._may_pass(table))
         if kept.size < places.size:
-            self.live.note_failed(np.delete(places, kept))
+            live.note_failed(np.delete(places, kept))
             table, places = table.take(kept), places[kept]
         if places.size == 0:
             return
         try:
-            self._learn(self.learned, self.live, table, places)
+            self._learn(self.learned, live, table, places)
         except (AdapterError, InvalidInputError):
             raise
         except Exception as error:
@@ -203,7 +276,7 @@ class ScanSession:
             "reported_at": time.time(),
             "mode": self.mode,
             "batch": ledger.n_batches,
-            "columns": self._columns,
+            "columns": list(live.columns),
             "row_columns": list(table.names),
             "hit_limit": live.hit_limit,
             "session": self.session,
@@ -223,7 +296,7 @@ class ScanSession:
     def hear_others(self, share: WorkerLeases) -> None:
         """Take in what other workers reported since the last batch."""
         try:
-            if self.live is None or self.learned is None:  # after a failure nothing is folded
+            if self.current is None or self.learned is None:  # after a failure nothing is folded
                 self._ledger.leave_out(share.reported(self._ledger.place))
                 return
             is_behind = self.learned.is_behind
@@ -247,7 +320,8 @@ class ScanSession:
     @property
     def left(self) -> list[str]:
         """Symbols of which the journal holds no outcome."""
-        is_left = ~self._ledger.is_reported if self.live is None else ~self.live.is_reported
+        live = self.current
+        is_left = ~self._ledger.is_reported if live is None else ~live.is_reported
         return [self._ledger.symbols[place] for place in np.flatnonzero(is_left).tolist()]
 
     def close(self, learned: LearnedState, note: dict[str, object]) -> bool:
@@ -266,11 +340,13 @@ class ScanSession:
         if self._share is not None:
             self._share.paces.note(worker, entry.position, len(entry.arms))
             self._share.notice(entry.header.get("worker"))
-        ledger, live = self._ledger, self.live
+        ledger, live = self._ledger, self.current
         symbols, places = self._reporting
         if entry.arms is not symbols:  # not the whole of what is reported here just now
             places = np.array(list(map(ledger.place.get, entry.arms, repeat(-1))), np.intp)
-        is_new = (places >= 0) & ledger.is_open(places)
+        is_new = places >= 0
+        if worker != self.session:
+            is_new &= ledger.is_open(places)
         if live is not None:
             is_new &= ~live.is_reported[places]
         rows = np.flatnonzero(is_new)
@@ -297,7 +373,7 @@ class ScanSession:
 
     def judged(self) -> Judged | None:
         """How the own order did beside others in this scan; None where the scan cannot tell."""
-        live, ledger = self.live, self._ledger
+        live, ledger = self.current, self._ledger
         if live is None or self._was_steered or ledger.n_reported < self.n_early:
             return None
         rivals = [live.rivals[name] for name in RIVALS if name in live.rivals]
@@ -328,20 +404,20 @@ class ScanSession:
     @property
     def n_hits(self) -> float:
         """High-value results so far; NaN where nothing judges them."""
-        return self.live.n_hits if self.live is not None else math.nan
+        return self.current.n_hits if self.current is not None else math.nan
 
     def are_hits(self, places: Places) -> NDArray[np.bool_]:
         """Whether the outcomes of `places` (k,) are high-value, as far as is known now."""
-        if self.live is None:
+        if self.current is None:
             return np.zeros(places.size, bool)
-        return self.live.are_hits(places)
+        return self.current.are_hits(places)
 
     def n_to_recall(self, target: float) -> int:
         """Symbols still to be scanned, best first, until the recall is expected to be `target`.
 
         0 when it is reached already, all that remain where nothing ranks them.
         """
-        live = self.live
+        live = self.current
         if live is None:
             return len(self._ledger.symbols) - self._ledger.n_reported
         left = np.flatnonzero(~live.is_reported)

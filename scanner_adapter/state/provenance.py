@@ -37,10 +37,13 @@ class Provenance:
     mode : "on" or "shadow"
     seed : str
         Bit generator, entropy and spawn key of the scan's random numbers, as `seed_note` writes.
+    before_features : int
+        Batches that were handed out before the features were computed.
     """
 
     mode: Mode
     seed: str
+    before_features: int = 0
 
     @classmethod
     def of(cls, header: Mapping[str, Any]) -> Provenance:
@@ -56,7 +59,8 @@ class Provenance:
                 "the scan's opening notes no seed, so its choices cannot be made again; what it "
                 "reported can be replayed in other orders"
             )
-        return cls(check_mode(header["mode"]), str(header["seed"]))
+        n_before = int(header["before_features"])
+        return cls(check_mode(header["mode"]), str(header["seed"]), n_before)
 
     def rng(self) -> np.random.Generator:
         """Return the generator as it was when the scan was opened.

@@ -194,6 +194,7 @@ def _play(
     for entry in scan.reports:
         for size in entry.header["handed_out"]:
             # One that came back empty, at the end, was asked for all the same.
+            live.show(workers=max(size, 1), target=None)  # a batch before features is no larger
             chosen.update(live.next_batch(max(size, 1)).symbols)
         strange = [arm for arm in entry.arms if arm not in chosen]
         if strange:
