@@ -405,6 +405,21 @@ def watch(
         raise typer.Exit(1)
 
 
+@app.command()
+def doctor(
+    store: StoreUrl = "embedded://",
+    bars: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Daily bars to look at, as for scan.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Check versions, store, write rights, clock and bars, and say what to mend."""
+    from scanner_adapter.cli.doctor import run_doctor
+
+    if not run_doctor(store, bars, as_json=as_json):
+        raise typer.Exit(1)
+
+
 @config_app.callback()
 def _config() -> None:
     # With one command only, typer would leave its name out of the command line.

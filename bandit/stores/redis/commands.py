@@ -78,6 +78,24 @@ class RedisCommands:
             for policy in sorted(policies)
         ]
 
+    def durability(self) -> tuple[str, str] | None:
+        """Return what a crash of the server would lose and how to mend it; None = nothing.
+
+        Where this user may not ask, nothing is known and None returned.
+        """
+        try:
+            answer = self._client.info("persistence")
+        except RedisError:
+            return None
+        nodes = answer.values() if isinstance(self._client, RedisCluster) else [answer]
+        if all(node.get("aof_enabled") for node in nodes if isinstance(node, dict)):
+            return None
+        return (
+            f"store {self._address} writes no append-only file: a crash of the server loses what "
+            "was reported since its last snapshot",
+            "set `appendonly yes`",
+        )
+
     def _check_server(self) -> None:
         """Refuse a server that is too old, before the first command fails in a stranger way."""
         if isinstance(self._client, RedisCluster):

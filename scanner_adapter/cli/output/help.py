@@ -31,6 +31,7 @@ EXAMPLES = {
     "symbol": ("scanrank symbol NVDA",),
     "tune": ("scanrank tune --trials 20 --out settings.toml",),
     "factors": ("scanrank factors report --bars bars.parquet --ratings ratings.parquet",),
+    "doctor": ("scanrank doctor", "scanrank doctor --bars bars.parquet"),
     "store": ("scanrank store stats",),
     "journal": ("scanrank journal export journal.parquet --ruleset breakout",),
 }
