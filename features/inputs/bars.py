@@ -163,13 +163,15 @@ class Bars:
         np.maximum(high, np.maximum(open_, close), out=high)
         np.minimum(low, np.minimum(open_, close), out=low)
         dates, row = _distinct(days)
-        present = np.unique(codes)  # a symbol without one complete bar has no column
-        place = np.searchsorted(present, codes)
+        # A symbol without one complete bar has no column.
+        is_present = np.bincount(codes, minlength=len(names)) > 0
+        present = np.flatnonzero(is_present)
+        at = row * present.size + (np.cumsum(is_present) - 1)[codes]
 
         def aligned(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            array = np.full((len(dates), len(present)), np.nan)
-            array[row, place] = values
-            return array
+            array = np.full(len(dates) * present.size, np.nan)
+            array[at] = values
+            return array.reshape(len(dates), present.size)
 
         arrays = [aligned(column) for column in numbers]
         symbols = tuple(names[i] for i in present)

@@ -142,7 +142,8 @@ class Rows:
 
         Blanks around a code are stripped. Codes that are then the same are a clash: refused.
         """
-        place, values = pd.factorize(self.table[column])
+        place, index = pd.factorize(self.table[column])
+        values = index.tolist()  # once: an Arrow index makes each value anew whenever it is asked
         texts = [_code(value) for value in values]
         wrong = np.array([text is None for text in [*texts, None]])
         value_of = dict(enumerate(values))

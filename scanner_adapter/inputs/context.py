@@ -33,6 +33,7 @@ from features.similarity import Loadings, similarity_loadings
 from features.today import TodayScores, today_scores
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.inputs.coverage import Coverage, bar_ages, coverage_of, seen_bars
+from scanner_adapter.inputs.feature_cache import Columns, kept, key_of
 from scanner_adapter.inputs.loadings import half_precision
 
 log = logging.getLogger("scanrank")
@@ -208,17 +209,18 @@ def market_facts(
         at = np.array([place.get(symbol, -1) for symbol in symbols], np.intp)
         coverage = coverage_of(symbols, past, at, bar_ages(past)[1], max_age, notes)
         today = None if quotes is None else _today(past, quotes, now, events)
+        key = key_of(past, events, sectors)
         if today is None:
-            scores = factor_scores(past, as_of=day, events=events, max_age=max_age)
-            is_market = [not name.startswith("historical.") for name in scores.names]
-            names = tuple(np.array(scores.names)[is_market])
-            values, seen = _take(scores.values[:, is_market], at), str(day)
+            names, of_bars = kept(
+                f"{key}-scores-{max_age:g}", lambda: _market_scores(past, events, max_age)
+            )
+            values, seen = _take(of_bars, at), str(day)
         else:
             names, values, seen = today.names, _take(today.values, at), str(today.day)
             day = past.dates[past.dates < today.day][-1]
         if loadings is None:
-            every = similarity_loadings(past, as_of=day, sectors=sectors)
-            loadings = Loadings(every.names, np.nan_to_num(_take(every.values, at)))
+            known = kept(f"{key}-loadings-{day}", lambda: _loadings(past, day, sectors))
+            loadings = Loadings(known[0], np.nan_to_num(_take(known[1], at)))
     if loadings is None:
         loadings = Loadings((), np.empty((n, 0), np.float32))
     if loadings.values.shape != (n, len(loadings.names)):
@@ -324,6 +326,17 @@ def renewed_context(
         part = renewed[start : start + _CHUNK]
         part[:, at], _ = combine(part[:, subs], sub_names, weights)
     return renewed
+
+
+def _market_scores(past: Bars, events: Events | None, max_age: int) -> Columns:
+    scores = factor_scores(past, as_of=past.dates[-1], events=events, max_age=max_age)
+    is_market = np.array([not name.startswith("historical.") for name in scores.names])
+    return tuple(compress(scores.names, is_market)), scores.values[:, is_market]
+
+
+def _loadings(past: Bars, day: object, sectors: Mapping[str, str] | None) -> Columns:
+    loadings = similarity_loadings(past, as_of=day, sectors=sectors)
+    return loadings.names, loadings.values
 
 
 def _today(

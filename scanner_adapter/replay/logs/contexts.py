@@ -6,7 +6,6 @@ replay of hundreds of scans costs little more than the ranking itself. Both are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,7 +16,8 @@ from features.factors import sub_score_panel
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.similarity import Loadings, similarity_loadings
-from scanner_adapter.replay.logs.disk_cache import DiskCache, fingerprint
+from scanner_adapter.inputs.disk_cache import DiskCache
+from scanner_adapter.inputs.feature_cache import key_of
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Contexts:
             Whether to use the disk cache.
         """
         sectors = sectors or {}
-        cache = DiskCache(_key(bars, events, sectors)) if cached else None
+        cache = DiskCache(key_of(bars, events, sectors)) if cached else None
         names = cache.read("names") if cache is not None else None
         values = cache.read("sub_scores") if cache is not None else None
         if names is None or values is None:
@@ -91,18 +91,3 @@ class Contexts:
             self.cache.write(f"loading_names_{as_of}", np.array(loadings.names))
             self.cache.write(f"loadings_{as_of}", loadings.values)
         return loadings
-
-
-def _key(bars: Bars, events: Events | None, sectors: Mapping[str, str]) -> str:
-    tables = [] if events is None else [events.earnings, events.ratings, events.news]
-    known = [table for table in tables if table is not None]
-    words = json.dumps(
-        [
-            bars.symbols,
-            sorted(sectors.items()),
-            [None if table is None else (table.symbols, list(table.columns)) for table in tables],
-        ]
-    )
-    prices = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-    facts = [array for table in known for array in (table.code, table.day, *table.columns.values())]
-    return fingerprint([words, bars.dates.astype(np.int64), *prices, *facts])

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from scanner_adapter.replay.logs.disk_cache import fingerprint
+from scanner_adapter.inputs.disk_cache import fingerprint
 from scanner_adapter.replay.ranked import Configuration
 from scanner_adapter.replay.run import describe
 from scanner_adapter.replay.tuning.result import DEFAULTS, TUNED, TuneResult

@@ -15,10 +15,10 @@ from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.similarity import similarity_loadings
 from scanner_adapter.demo.simulator import simulate
+from scanner_adapter.inputs.disk_cache import KEEP, DiskCache
 from scanner_adapter.replay import ReplayLog
 from scanner_adapter.replay.logs import contexts
 from scanner_adapter.replay.logs.contexts import Contexts
-from scanner_adapter.replay.logs.disk_cache import KEEP, DiskCache
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 
 DATES = np.array(["2024-01-02", "2024-01-03", "2024-01-04"], "datetime64[D]")
