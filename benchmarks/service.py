@@ -86,7 +86,7 @@ class Streams:
     n_open: int = 0
 
     async def open(self, n: int) -> None:
-        self._tasks = [asyncio.create_task(self._listen()) for _ in range(n)]
+        self._tasks = [asyncio.create_task(self._listen(number)) for number in range(n)]
         deadline = time.monotonic() + 20
         while self.n_open < n:
             if time.monotonic() > deadline:
@@ -99,14 +99,17 @@ class Streams:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
 
-    async def _listen(self) -> None:
+    async def _listen(self, number: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**20)
-        writer.write(f"GET {SCAN_PATH}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        # As a proxy passes them on: one client address may hold 64 connections.
+        client = f"X-Forwarded-For: 192.0.2.{number % 250}"
+        head = f"GET {SCAN_PATH}/events HTTP/1.1\r\nHost: localhost\r\n{client}\r\n\r\n"
+        writer.write(head.encode())
+        is_open, rest = False, b""
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            if b" 200 " not in head.split(b"\r\n")[0]:
-                raise SystemExit(f"event stream refused: {head[:80]!r}")
-            is_open, rest = False, b""
+            answer = await reader.readuntil(b"\r\n\r\n")
+            if b" 200 " not in answer.split(b"\r\n")[0]:
+                raise SystemExit(f"event stream refused: {answer[:80]!r}")
             while True:
                 part = await reader.read(2**18)
                 if not part:
@@ -183,6 +186,7 @@ def processes(args: argparse.Namespace) -> Iterator[tuple[int, subprocess.Popen[
             [
                 *(sys.executable, "-m", "scanner_adapter.cli.app", "serve", "--store", redis.url),
                 *("--port", str(port), "--requests-per-s", "100000"),
+                *("--trusted-proxy", "127.0.0.1"),
             ],
             env=environment, stderr=subprocess.DEVNULL,
         )  # fmt: skip
