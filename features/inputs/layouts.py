@@ -114,7 +114,8 @@ def _from_mapping(frames: Mapping[Any, Any], symbol: str | None) -> pd.DataFrame
         return _from_mapping(frames["bars"], symbol)
     if isinstance(frames.get("bars"), list):  # Alpaca, one symbol
         return tidy(pd.DataFrame(frames["bars"]), symbol=frames.get("symbol") or symbol)
-    fields = {plain_name(name) for name in frames}
+    # O, H, L and C are symbols, too: columns hold numbers, and not tables or records.
+    fields = {plain_name(name) for name, values in frames.items() if not _is_table(values)}
     if {"o", "h", "l", "c"} <= fields or set(FIELDS) <= fields:  # arrays by column
         return tidy(pd.DataFrame({k: v for k, v in frames.items() if k != "s"}), symbol=symbol)
     if not frames:
@@ -129,6 +130,11 @@ def _from_mapping(frames: Mapping[Any, Any], symbol: str | None) -> pd.DataFrame
             )
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
+
+
+def _is_table(values: Any) -> bool:
+    is_list = isinstance(values, list) and bool(values)
+    return hasattr(values, "columns") or (is_list and isinstance(values[0], Mapping | list))
 
 
 def _from_records(records: Sequence[Any]) -> pd.DataFrame:
@@ -181,9 +187,9 @@ def _from_two_levels(table: pd.DataFrame) -> pd.DataFrame:
         raise InvalidBarsError(
             f"bars have {table.columns.nlevels} column levels; expected one, or two (field, symbol)"
         )
+    names = {name for name in DATE_NAMES if len(name) > 1}  # T is AT&T
     date = next(
-        (k for k, pair in enumerate(table.columns) if {*map(plain_name, pair)} & {*DATE_NAMES}),
-        None,
+        (k for k, pair in enumerate(table.columns) if names & {*map(plain_name, pair)}), None
     )
     dates = table.index if date is None else pd.Index(table.iloc[:, date])
     levels = [table.columns.get_level_values(i) for i in (0, 1)]

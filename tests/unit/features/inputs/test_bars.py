@@ -76,6 +76,24 @@ def test_other_spellings_of_the_tidy_layout() -> None:
         assert same(Bars.from_frame(Foreign(tidy(), protocol)), expected)
 
 
+def test_symbols_of_one_letter_are_no_columns() -> None:
+    """Realty Income, Hyatt, Loews, Citigroup, Visa and AT&T are O, H, L, C, V and T."""
+    days = pd.bdate_range("2024-03-04", periods=3)
+    frames = {
+        symbol: pd.DataFrame(
+            {"open": 1.0, "high": 9.0, "low": 0.5, "close": 2.0 + place, "volume": 10.0}, days
+        )
+        for place, symbol in enumerate("OHLCVT")
+    }
+    records = {
+        name: frame.reset_index(names="t").to_dict("records") for name, frame in frames.items()
+    }
+    for given in (frames, pd.concat(frames, axis=1).swaplevel(axis=1), {"bars": records}):
+        bars = Bars.from_frame(given)
+        assert bars.symbols == ("C", "H", "L", "O", "T", "V")
+        assert bars.close[0].tolist() == [5.0, 3.0, 4.0, 2.0, 7.0, 6.0]
+
+
 def test_one_ticker_needs_its_name() -> None:
     """yfinance's flat layout for one ticker does not say whose bars these are."""
     table = tidy().query("symbol == 'AAPL'").drop(columns="symbol")
