@@ -5,6 +5,10 @@ the code that runs live, in batches of 50, and measures the scans after 60 of wa
 made on scans up to the end of 2018; 2019 alone is the held-out part. Learners start empty and
 every order learns from its own visits only.
 
+"without bars" is the ranker of a scanner that fetches inside its evaluation and hands no bars over;
+"last rating" and "last hits" put first what the latest scan rated best, or found.
+`benchmarks.handed_over` checks that bars that come with the results are as good as bars given.
+
 Every (case, order) is kept on disk when it is done (`benchmarks._quality_cache`), so that a run
 that was interrupted, or asked for less, goes on where it was.
 """
@@ -25,11 +29,14 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import _data, _quality_cache, _without, peers, peers_online
 from scanner_adapter.replay import Configuration, Order, Ranked, ReplayLog, ReplayReport, replay
+from scanner_adapter.replay.logs.scans import ReplayScan
+from scanner_adapter.replay.orders import LastRating
 from scanner_adapter.replay.report import OrderResult, Row
 from scanner_adapter.run.stop_rules import RecallReached
 
@@ -41,8 +48,20 @@ N_STARTS, COLD_SCANS = 10, 20
 
 UNTIL = f"until {TARGET_RECALL:.0%}"
 BASELINES = ("random", "file order", "composite", "last rating", "oracle")
-DEFAULT_ORDERS = ("scanrank", "greedy", UNTIL, "composite", "last rating", "lightgbm")
-ALL_ORDERS = ("scanrank", "greedy", UNTIL, *BASELINES, *peers.PEERS)
+NO_BARS = "without bars"  # what a scanner that fetches inside its evaluation has at first
+LAST_RESULT = ("last rating", "last hits")  # what its own loop could do without learning
+DEFAULT_ORDERS = ("scanrank", "greedy", UNTIL, NO_BARS, *LAST_RESULT, "composite", "lightgbm")
+ALL_ORDERS = ("scanrank", "greedy", UNTIL, NO_BARS, *BASELINES, "last hits", *peers.PEERS)
+
+
+class LastHits(LastRating):
+    """By the last result that this order itself has seen: hits, others, and what it never saw."""
+
+    name = "last hits"
+
+    def visit(self, scan: ReplayScan, n_visits: int) -> NDArray[np.intp]:
+        """See `Order.visit`."""
+        return super().visit(replace(scan, rating=scan.hits.astype(np.float64)), n_visits)
 
 
 @dataclass(frozen=True)
@@ -211,6 +230,8 @@ def make_order(name: str, log: ReplayLog, seed: int) -> str | Order:
             configuration = Configuration(seed=seed, settings=settings)
             ranker = configuration.open(log.rule, keeps_journal=False)
             return Ranked(ranker, name=name, batch_size=BATCH_SIZE)
+        case "last hits":
+            return LastHits(n_symbols)
         case "lightgbm":
             return peers.Peer(name, peers.LightGBM(seed), rng, random_share=0.02, loadings=False)
         case "bayesianbandits":
