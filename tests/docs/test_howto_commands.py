@@ -17,6 +17,7 @@ from scanner_adapter.cli.app import main
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.replay import ReplayLog, ReplayReport, bundled_log, replay
 from scanner_adapter.replay.journals.journal_scan import journal_scans, recorded_log
+from scanner_adapter.replay.journals.reproduce import replay_again
 from scanner_adapter.replay.tuning.tune import tune
 from scanner_adapter.scanners.registry import rule_hits
 from scanner_adapter.settings import Settings
@@ -131,6 +132,15 @@ class TestReplay:
         log = recorded_log(journal_scans(read_journal(Path("journal.parquet"))))
         assert figures(out) == expected(replay(log, warmup=6))
         assert "first part of 18 scans" in out
+
+    def test_its_choices_are_made_again(self, run: Callable[[str], str]) -> None:
+        command = "scanrank replay --log journal.parquet --again"
+        assert f"`{command}`" in (DOCS / "replay.md").read_text()
+        verdicts = replay_again(read_journal(Path("journal.parquet")))
+        out = run(command)
+        assert len(verdicts) == 24
+        assert all(verdict.is_same for verdict in verdicts)
+        assert all(verdict.scan_id[:8] in out for verdict in verdicts)
 
 
 class TestTune:
