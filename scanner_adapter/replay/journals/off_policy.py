@@ -8,9 +8,8 @@ learns within the scan would have seen other outcomes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -29,7 +28,7 @@ from bandit.evaluation.offpolicy import (
     estimate_recall,
     inclusion_weights,
 )
-from bandit.rewards import RewardRule, final_hits, rule_text
+from bandit.rewards import RewardRule, final_hits, limit_above, rule_text
 from bandit.stores import Entry
 from features.errors import FeatureError
 from features.factors import combine
@@ -47,6 +46,7 @@ from scanner_adapter.state.fingerprint import settings_from_fingerprint
 
 ORDERS = ("last rating", "composite", "file order")
 SHARES = (0.10, 0.25)
+_HALVINGS = 40  # of the interval of a factor: to a bit
 METHODS: tuple[Method, ...] = ("dr", "snips", "ips")
 
 
@@ -116,9 +116,9 @@ def judge_stopped(
 
     Notes
     -----
-    Hits are judged when a scan is over. The rating that a top share starts at is then that of the
-    scan's close entry; for another share than the scan's own it is the weighted quantile of what
-    was scanned.
+    Which rating a top share starts at is not known of a scan that was stopped; its own close entry
+    holds an estimate, which is too high where few were seen. See `with_limits`: over all scans
+    together the hits add up to the share.
     """
     unknown = [order for order in orders if order not in ORDERS]
     if unknown:
@@ -138,6 +138,7 @@ def judge_stopped(
             f"a warm-up of {warmup} leaves none of {len(every)} scans to judge on; take a shorter "
             "one, or a longer period"
         )
+    logged = with_limits(logged, rule)
     found = []
     for order in orders:
         for share in shares:
@@ -180,12 +181,16 @@ def judgement_table(judgements: Sequence[Judgement]) -> Table:
 
 @dataclass(frozen=True)
 class StoppedScan:
-    """A journaled scan over its whole universe; arrays of shape (n,)."""
+    """A journaled scan over its whole universe; arrays of shape (n,), see `LoggedScan`.
+
+    `reward` is that of the close entry, by its own limit; `rating` is NaN of what was not scanned.
+    """
 
     day: np.datetime64
     batch: NDArray[np.int64]
     propensity: NDArray[np.float64]
     reward: NDArray[np.float64]
+    rating: NDArray[np.float64]
     last_rating: NDArray[np.float64]
     composite: NDArray[np.float64] | None
     prediction: NDArray[np.float64] | None
@@ -203,6 +208,60 @@ class StoppedScan:
         target = np.zeros(n)
         target[by_value(values)[: first_places(share, n)]] = 1.0
         return LoggedScan(self.batch, self.propensity, self.reward, target, self.prediction)
+
+
+def with_limits(scans: Sequence[StoppedScan], rule: RewardRule) -> list[StoppedScan]:
+    """Judge scans anew, by limits at which the hits of all stopped ones add up to the top share.
+
+    Each scan's best ratings are its hits: as many as its own limit counted, times one factor for
+    all scans. At that factor the weighted log estimates as many hits as there are, the share of
+    all universes. Scans that ran to their end, and other rules, are left as they are.
+    """
+    share = rule.expected_share
+    stopped = [scan for scan in scans if (scan.batch < 0).any()]
+    if share is None or not stopped:
+        return list(scans)
+    parts = [_Ranked.of(scan) for scan in stopped]
+    n_hits = share * sum(scan.batch.size for scan in stopped)
+    low, high = 0.0, max(part.above.size / part.n_counted for part in parts)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2.0
+        is_enough = sum(part.n_estimated(middle) for part in parts) >= n_hits
+        low, high = (low, middle) if is_enough else (middle, high)
+    limits = iter([part.limit(high) for part in parts])
+    return [
+        replace(scan, reward=np.where(scan.batch >= 0, scan.rating >= next(limits), np.nan))
+        if (scan.batch < 0).any()
+        else scan
+        for scan in scans
+    ]
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """The known ratings of a stopped scan, ascending, with the hits estimated from each on."""
+
+    ratings: NDArray[np.float64]
+    above: NDArray[np.float64]
+    n_counted: float
+
+    @classmethod
+    def of(cls, scan: StoppedScan) -> _Ranked:
+        known = np.flatnonzero(~np.isnan(scan.rating))
+        known = known[np.argsort(scan.rating[known], kind="stable")]
+        weight = inclusion_weights(scan.batch, scan.propensity)
+        above = np.append(weight[known][::-1].cumsum()[::-1], 0.0)
+        if scan.prediction is not None:  # doubly robust: what is predicted, and the surprises
+            above += float(scan.prediction.sum() - weight @ scan.prediction)
+        return cls(scan.rating[known], above, max(float(np.nansum(scan.reward)), 1.0))
+
+    def limit(self, factor: float) -> float:
+        if not self.ratings.size:
+            return np.inf
+        return limit_above(self.ratings, factor * self.n_counted)
+
+    def n_estimated(self, factor: float) -> float:
+        return float(self.above[np.searchsorted(self.ratings, self.limit(factor))])
 
 
 def logged_scans(
@@ -252,7 +311,9 @@ def _over_universe(
     # Numbered anew: of a batch that was handed out last, nothing may have come back.
     batch[place] = np.unique(scan.column("batch"), return_inverse=True)[1]
     propensity[place] = scan.column("propensity")
-    reward[place] = _hits(scan, rule, inclusion_weights(batch, propensity)[place])
+    reward[place] = _hits(scan, rule)
+    rating = np.full(n, np.nan)
+    rating[place] = scan.column("rating")
     composite = prediction = None
     try:
         _, facts = scan.facts(facts_of)
@@ -261,40 +322,18 @@ def _over_universe(
             raise
     else:
         composite, prediction = _beliefs(scan, symbols, facts, ranker)
-    rating = np.array([last.get(symbol, np.nan) for symbol in symbols])
+    before = np.array([last.get(symbol, np.nan) for symbol in symbols])
     day = np.datetime64(scan.now.date(), "D")
-    return StoppedScan(day, batch, propensity, reward, rating, composite, prediction)
+    return StoppedScan(day, batch, propensity, reward, rating, before, composite, prediction)
 
 
-def _hits(scan: JournalScan, rule: RewardRule, weight: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which reported symbols (k,) are hits, now that the scan is over."""
+def _hits(scan: JournalScan, rule: RewardRule) -> NDArray[np.bool_]:
+    """Which reported symbols (k,) are hits, by the limit that the scan ended with."""
     rating = scan.column("rating").astype(np.float64)
     is_signal = scan.column("is_signal").astype(np.float64)
-    limit: float | None = None
-    if rule.expected_share is not None and not scan.is_complete:
-        own = scan.settings["rule"] == rule_text(rule)
-        limit = (scan.closed or {}).get("hit_limit") if own else None
-        if limit is None:
-            limit = _weighted_limit(rating, weight, rule.expected_share)
+    is_own = not scan.is_complete and scan.settings["rule"] == rule_text(rule)
+    limit = (scan.closed or {}).get("hit_limit") if is_own else None
     return final_hits(rule, rating, is_signal, limit)
-
-
-def _weighted_limit(
-    rating: NDArray[np.float64], weight: NDArray[np.float64], share: float
-) -> float | None:
-    """Rating that a top share starts at, each rating standing for `weight` of the universe."""
-    known = np.flatnonzero(~np.isnan(rating))
-    if not known.size:
-        return None
-    order = known[np.argsort(-rating[known], kind="stable")]
-    above = np.cumsum(weight[order])
-    at = min(int(np.searchsorted(above, share * above[-1])), order.size - 1)
-    limit, lowest = float(rating[order[at]]), float(rating[order[-1]])
-    # As in `bandit.rewards.limit_above`: the lowest rating is no distinction.
-    higher = rating[order][rating[order] > lowest]
-    if limit > lowest:
-        return limit
-    return float(higher[-1]) if higher.size else math.inf
 
 
 def _beliefs(

@@ -123,7 +123,7 @@ def test_hits_found_by_chance_are_needed(log: RecordedLog) -> None:
     for each in judge_stopped(
         stopped(log, quota=0.02, n=30), orders=["last rating"], methods=["ips"], shares=[0.25]
     ):
-        assert "hits were found by chance; expected at least 20" in each.refusal
+        assert "hits were found by chance; expected at least 10" in each.refusal
 
 
 def test_few_scans_give_no_interval(log: RecordedLog) -> None:
