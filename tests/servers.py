@@ -36,7 +36,9 @@ class Server:
     def start(self) -> Server:
         command = [
             *(self.binary, "--port", "0", "--unixsocket", "redis.sock", "--dir", "."),
-            *("--save", "", "--appendonly", "yes", "--logfile", "redis.log", *self.settings),
+            # "no": written at once and never waiting for an fsync, so that SIGKILL takes nothing.
+            *("--save", "", "--appendonly", "yes", "--appendfsync", "no"),
+            *("--logfile", "redis.log", *self.settings),
         ]
         self.process = subprocess.Popen(
             command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import redis
-from servers import Server
+from servers import Server, redis_binary
 
 from bandit.errors import CorruptStateError, IncompatibleStateError
 from bandit.stores import Problem, Receipt, Store
@@ -31,19 +31,26 @@ def rewards(store: Store) -> dict[str, float]:
     return found
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of these tests' own: they empty it."""
+    started = Server(redis_binary(), tmp_path_factory.mktemp("redis")).start()
+    yield started
+    started.kill()
+
+
 @pytest.fixture
-def raw(redis_server: Server) -> Iterator[redis.Redis]:
-    """The shared server, emptied, for putting strange things into it."""
-    client = redis.Redis.from_url(redis_server.url)
+def raw(server: Server) -> Iterator[redis.Redis]:
+    """The server, emptied, for putting strange things into it."""
+    client = redis.Redis.from_url(server.url)
     client.flushall()
     yield client
-    client.flushall()
     client.close()
 
 
 @pytest.fixture
-def store(redis_server: Server) -> Iterator[RedisStore]:
-    opened = RedisStore(redis_server.url)
+def store(server: Server) -> Iterator[RedisStore]:
+    opened = RedisStore(server.url)
     yield opened
     opened.close()
 

@@ -90,6 +90,7 @@ class ForgetfulStore(SqliteStore):
         return Receipt(f"{before + 1}-0", f"{before}-0", accepted)
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_over_a_hundred_scans() -> None:
     """Growth from the 40th to the 100th scan is less than what one scan holds: none of 60 stays."""
     store = ForgetfulStore()
