@@ -13,6 +13,7 @@ from typing import Any
 from bandit.stores import ScanInfo, Store
 from bandit.stores.names import position_key
 from scanner_adapter.errors import InvalidNoteError
+from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.live.control import ScanControl
 from scanner_adapter.live.status import LiveStatus
 from scanner_adapter.service.schemas import Scan, ScanBrief
@@ -111,14 +112,16 @@ def _brief(info: ScanInfo, status: LiveStatus | None) -> ScanBrief:
         return ScanBrief(
             scan_id=info.scan_id, started_at=seconds_of(info.started), n_scanned=info.n_reported,
             is_closed=info.is_closed, state="done" if info.is_closed else "unknown", mode=None,
-            n_symbols=None, n_hits=None, stopped=None, updated_at=None,
+            n_symbols=None, n_hits=None, recall=None, stopped=None, updated_at=None,
         )  # fmt: skip
     is_closed = info.is_closed or status.state == "done"
     return ScanBrief(
         scan_id=info.scan_id, started_at=status.started_at,
         n_scanned=max(info.n_reported, status.n_scanned), is_closed=is_closed,
         state="done" if is_closed else status.state, mode=status.mode,
-        n_symbols=status.n_symbols, n_hits=status.n_hits, stopped=status.stopped,
+        n_symbols=status.n_symbols, n_hits=status.n_hits,
+        recall=None if status.estimate is None else finite_or_none(status.estimate.recall),
+        stopped=status.stopped,
         updated_at=status.updated_at,
     )  # fmt: skip
 

@@ -5,11 +5,13 @@ the scanner: `LiveStatus`, as it is stored; what operators ask of it is its `Sca
 
     GET    /api/v1/rulesets                                        Rulesets
     GET    /api/v1/rulesets/{ruleset}                              Ruleset
+    GET    /api/v1/rulesets/{ruleset}/comparison                   Compared
     GET    /api/v1/rulesets/{ruleset}/symbols/{symbol}             Symbol
     GET    /api/v1/rulesets/{ruleset}/scans?limit=20               Scans
     GET    .../scans/{scan}                                        Scan
     GET    .../scans/{scan}/queue                                  Queue
     GET    .../scans/{scan}/results?after=&limit=50&hits_only=     Results
+    GET    .../scans/{scan}/results.csv                            text/csv
     GET    .../scans/{scan}/symbols/{symbol}                       SymbolInScan
     GET    .../scans/{scan}/events?after=POSITION                  text/event-stream
     POST   .../scans/{scan}/stop            StopRequest            202 ScanControl
@@ -76,6 +78,7 @@ class ScanBrief(Model):
     mode: str | None
     n_symbols: int | None
     n_hits: float | None
+    recall: float | None = Field(description="Estimated share of all high-value results found.")
     stopped: str | None = Field(description="Why it ended early.")
     updated_at: Time | None = Field(description="When its scanner last published.")
 
@@ -94,6 +97,27 @@ class Rulesets(Model):
     """Every ruleset that has a journal, by name."""
 
     rulesets: list[RulesetBrief]
+
+
+class ComparedScans(Model):
+    """High-value results in the first tenth of the symbols, mean over scans."""
+
+    n_scans: int
+    mean: float | None
+    low: float | None = Field(description="Of the 95 % interval.")
+    high: float | None
+
+
+class Compared(Model):
+    """Was prioritising worth it? Prioritised scans beside those in the given order."""
+
+    prioritised: ComparedScans
+    control: ComparedScans
+    lift: float | None = Field(description="Ratio of the means; null where nothing is known.")
+    lift_low: float | None = Field(description="Of the 95 % interval.")
+    lift_high: float | None
+    is_randomised: bool = Field(description="Whether a rollout drew the groups at random.")
+    text: str = Field(description="All of it in sentences, one a line.")
 
 
 class Ruleset(Model):

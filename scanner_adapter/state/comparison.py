@@ -133,7 +133,7 @@ class ScanLog:
     def __init__(self, store: Store, ruleset: str) -> None:
         self._store = store
         self._ruleset = ruleset
-        self._position = "0-0"
+        self.position = "0-0"  # of the journal, up to which it was read
         self._scans: list[Mapping[str, Any]] = []
 
     def catch_up(self) -> None:
@@ -144,8 +144,8 @@ class ScanLog:
         StoreError
             When the journal cannot be read; what was read so far is kept.
         """
-        for entry in self._store.read(self._ruleset, after=self._position):
-            self._position = entry.position
+        for entry in self._store.read(self._ruleset, after=self.position):
+            self.position = entry.position
             if entry.kind == "close" and "found_early" in entry.header:
                 self._scans.append(entry.header)
 
@@ -203,5 +203,5 @@ def _words(interval: Interval) -> str:
     low, high = f"{interval.low:.1f}", f"{interval.high:.1f}"
     return (
         f"{interval.mean:.1f} hits per scan in the first {EARLY_SHARE:.0%} of symbols "
-        f"({low} to {high}, {interval.n} scans)"
+        f"({low} to {high}, {interval.n} scan{'' if interval.n == 1 else 's'})"
     )

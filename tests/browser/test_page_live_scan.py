@@ -87,13 +87,9 @@ def test_the_page_goes_on_to_a_newer_scan_and_to_its_end(
     assert page.text("#stop-text") == "Ended: every symbol was scanned."
     page.screenshot("finished")
 
-    page.wait(lambda: len(page.texts("#scan-choice option")) >= 2, "both in the list")
-    page.js(
-        """const choice = document.getElementById("scan-choice");
-           choice.value = arguments[0];
-           choice.dispatchEvent(new Event("change"))""",
-        held_scan.address.lstrip("#"),
-    )
+    page.click("#scan-choice")
+    page.wait(lambda: len(page.texts("#scan-list tr")) >= 2, "both in the list")
+    page.click(f'#scan-list [data-key="{held_scan.address.lstrip("#")}"] button')
     page.wait(lambda: page.text("#scan-title") == held_scan.ruleset, "the scan that was chosen")
     assert page.js("return location.hash") == held_scan.address
     assert not page.one("#follow").is_selected()

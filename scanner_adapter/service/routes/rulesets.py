@@ -8,6 +8,7 @@ import time
 import numpy as np
 from fastapi import APIRouter
 
+from bandit.evaluation.intervals import Interval
 from bandit.stores import Entry, RulesetStats, ScanInfo, Store
 from bandit.stores.names import position_key
 from scanner_adapter.batch import SECONDS_PER_DAY
@@ -18,6 +19,8 @@ from scanner_adapter.service.notes import read_newest_scans, seconds_of
 from scanner_adapter.service.problems import NOT_FOUND, ProblemError
 from scanner_adapter.service.routes.names import RulesetName, SymbolName, refusals
 from scanner_adapter.service.schemas import (
+    Compared,
+    ComparedScans,
     PastResult,
     Ruleset,
     RulesetBrief,
@@ -44,6 +47,12 @@ async def list_rulesets(service: Asked) -> Rulesets:
 async def show_ruleset(service: Asked, ruleset: RulesetName) -> Ruleset:
     """Show one ruleset; its belief is folded up to `position`."""
     return await service.access.call_slow(_read_ruleset, service.beliefs, ruleset)
+
+
+@router.get("/{ruleset}/comparison", summary="Prioritised scans beside those in the given order")
+async def compare_scans(service: Asked, ruleset: RulesetName) -> Compared:
+    """Compare the scans of a ruleset by what their first tenth of symbols brought."""
+    return await service.access.call_slow(_compare, service.beliefs, ruleset)
 
 
 @router.get("/{ruleset}/symbols/{symbol:path}", summary="A symbol's track record and history")
@@ -109,6 +118,22 @@ def _read_ruleset(store: Store, beliefs: Beliefs, ruleset: str) -> Ruleset:
             confidence=CONFIDENCE,
             weights=weights,
         )
+
+
+def _compare(store: Store, beliefs: Beliefs, ruleset: str) -> Compared:
+    found = beliefs.comparison(store, ruleset, known_stats(store, ruleset))
+
+    def group(interval: Interval) -> ComparedScans:
+        ends = (interval.mean, interval.low, interval.high)
+        mean, low, high = map(finite_or_none, ends)
+        return ComparedScans(n_scans=interval.n, mean=mean, low=low, high=high)
+
+    return Compared(
+        prioritised=group(found.prioritised), control=group(found.control),
+        lift=finite_or_none(found.lift), lift_low=finite_or_none(found.lift_low),
+        lift_high=finite_or_none(found.lift_high), is_randomised=found.is_randomised,
+        text=str(found),
+    )  # fmt: skip
 
 
 def _read_symbol(store: Store, beliefs: Beliefs, ruleset: str, symbol: str) -> Symbol:

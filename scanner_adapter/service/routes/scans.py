@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import csv
+import io
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -16,6 +18,7 @@ from scanner_adapter.service.routes.names import RulesetName, ScanId, SymbolName
 from scanner_adapter.service.routes.rulesets import known_stats
 from scanner_adapter.service.schemas import (
     Queue,
+    Result,
     Results,
     Scan,
     Scans,
@@ -28,6 +31,9 @@ from scanner_adapter.service.watching.scan_log import ScanResults
 router = APIRouter(prefix="/api/v1/rulesets/{ruleset}/scans", tags=["scans"], responses=refusals())
 
 JSON = "application/json"
+_CSV: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/csv": {"schema": {"type": "string"}}}}
+}
 
 
 @router.get("", summary="The latest scans, newest first")
@@ -94,6 +100,30 @@ async def show_results(
         return watched.log.page(after, limit, hits_only=hits_only, hit_limit=watched.hit_limit)
 
     return await service.access.call_slow(page)
+
+
+@router.get(
+    "/{scan}/results.csv", response_class=Response, responses=_CSV,
+    summary="All results as CSV, in the order of scanning",
+)  # fmt: skip
+async def download_results(service: Asked, ruleset: RulesetName, scan: ScanId) -> Response:
+    """Write every result of a scan as a table for spreadsheets."""
+    watched, _ = await service.watched.known(ruleset, scan, with_log=True)
+
+    def table(_: Store) -> str:
+        text = io.StringIO()
+        rows = csv.DictWriter(text, list(Result.model_fields), lineterminator="\n")
+        rows.writeheader()
+        found = watched.log.page(None, len(watched.log) + 1, hits_only=False,
+                                 hit_limit=watched.hit_limit).results  # fmt: skip
+        for result in reversed(found):
+            row = result.model_dump()
+            # A name that begins so would be a formula in a spreadsheet.
+            row["symbol"] = f"'{result.symbol}" if result.symbol[0] in "=+-@" else result.symbol
+            rows.writerow(row)
+        return text.getvalue()
+
+    return Response(await service.access.call_slow(table), media_type="text/csv; charset=utf-8")
 
 
 @router.get("/{scan}/symbols/{symbol:path}", summary="Why this one: factors, rating, rank, chance")

@@ -23,6 +23,7 @@ from bandit.stores import Entry, RulesetStats, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.inputs.context import CROSSED, factor_of, seed_weights
+from scanner_adapter.state.comparison import Comparison, ScanLog
 from scanner_adapter.state.fingerprint import settings_from_fingerprint
 from scanner_adapter.state.learned_state import LearnedState
 
@@ -130,6 +131,25 @@ class Beliefs:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, FoldedBelief] = OrderedDict()
         self._loading: dict[str, threading.Lock] = {}
+        self._compared: OrderedDict[str, ScanLog] = OrderedDict()
+        self._comparing = threading.Lock()
+
+    def comparison(self, store: Store, ruleset: str, stats: RulesetStats) -> Comparison:
+        """Compare prioritised and control scans; each journal entry is read once.
+
+        Raises
+        ------
+        StoreError
+        """
+        with self._comparing:
+            log = self._compared.pop(ruleset, None)
+            if log is None or position_key(log.position) > position_key(stats.last_position):
+                log = ScanLog(store, ruleset)
+            log.catch_up()
+            self._compared[ruleset] = log
+            while len(self._compared) > MAX_KEPT:
+                self._compared.popitem(last=False)
+            return log.comparison()
 
     @contextmanager
     def of(self, store: Store, ruleset: str, stats: RulesetStats) -> Iterator[FoldedBelief]:

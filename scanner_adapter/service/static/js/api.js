@@ -57,6 +57,10 @@ export const paths = {
   rulesets: "api/v1/rulesets",
   scans: (name, limit) => `${ruleset(name)}/scans?limit=${limit}`,
   scan,
+  comparison: (name) => `${ruleset(name)}/comparison`,
+  results: (of, after) =>
+    `${scan(of)}/results?limit=500${after === null ? "" : `&after=${part(after)}`}`,
+  csv: (of) => `${scan(of)}/results.csv`,
   events: (of) => `${scan(of)}/events`,
   stop: (of) => `${scan(of)}/stop`,
   /** @param what "pins" or "exclusions" */

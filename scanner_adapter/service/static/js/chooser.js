@@ -1,11 +1,12 @@
-// Which scan is shown: the newest of all rulesets, or the one that was chosen. The choice stands
-// in the address after the #, so that it can be kept and sent.
+// Which scan is shown: the newest of all rulesets, or the one that was chosen from the list. The
+// choice stands in the address after the #, so that it can be kept and sent.
 
 import { get, paths } from "./api.js";
-import { byId, el } from "./dom.js";
-import { moment, whole } from "./format.js";
+import { byId, el, keyed, setAttribute, setText } from "./dom.js";
+import { count, duration, isNumber, moment, percent, whole } from "./format.js";
 
-const LIMIT = 20;
+const LIMIT = 20; // scans of a ruleset in the list
+const MOST_RULESETS = 10; // whose older scans are in the list: each is one request
 
 const keyOf = ({ ruleset, scan_id }) => `${ruleset}/${scan_id}`;
 
@@ -13,16 +14,13 @@ export class Chooser {
   /** @param onChoice called with {ruleset, scan_id} when another scan is to be shown */
   constructor(onChoice) {
     this.onChoice = onChoice;
-    this.select = byId("scan-choice");
+    this.button = byId("scan-choice");
+    this.dialog = byId("scans");
     this.follow = byId("follow");
     this.current = fromAddress();
+    this.newest = [];
     this.follow.checked = this.current === null;
-    this.drawn = null;
-    this.select.addEventListener("change", () => {
-      const [ruleset, scan_id] = this.select.value.split("/");
-      this.follow.checked = false;
-      this.#choose({ ruleset, scan_id });
-    });
+    this.button.addEventListener("click", () => this.#open());
     this.follow.addEventListener("change", () => this.follow.checked && this.refresh());
     window.addEventListener("hashchange", () => {
       const asked = fromAddress();
@@ -35,19 +33,20 @@ export class Chooser {
   /** Ask for the scans again; return whether there is one to show. Throws an ApiError. */
   async refresh() {
     const { rulesets } = await get(paths.rulesets);
-    const newest = rulesets
+    this.newest = rulesets
       .filter((ruleset) => ruleset.newest_scan !== null)
       .map(({ name, newest_scan }) => ({ ruleset: name, ...newest_scan }))
       .sort((a, b) => b.started_at - a.started_at);
-    if (this.current && !newest.some(({ ruleset }) => ruleset === this.current.ruleset)) {
+    if (this.current && !this.newest.some(({ ruleset }) => ruleset === this.current.ruleset)) {
       this.forget();
     }
-    if (newest.length === 0) return false;
+    if (this.newest.length === 0) return false;
     const isFollowing = this.follow.checked || this.current === null;
-    if (isFollowing && (!this.current || keyOf(newest[0]) !== keyOf(this.current))) {
-      this.#choose({ ruleset: newest[0].ruleset, scan_id: newest[0].scan_id });
+    if (isFollowing && (!this.current || keyOf(this.newest[0]) !== keyOf(this.current))) {
+      this.#choose({ ruleset: this.newest[0].ruleset, scan_id: this.newest[0].scan_id });
     }
-    await this.#fill(newest);
+    setText(this.button, `${this.current.ruleset}, ${this.current.scan_id.slice(0, 12)}`);
+    if (this.dialog.open) await this.#fill();
     return true;
   }
 
@@ -66,40 +65,69 @@ export class Chooser {
     this.onChoice(scan);
   }
 
-  async #fill(newest) {
-    const { ruleset } = this.current;
-    const own = (await get(paths.scans(ruleset, LIMIT))).scans;
-    const groups = newest.map((scan) => ({
-      ruleset: scan.ruleset,
-      scans: scan.ruleset === ruleset ? own : [scan],
-    }));
-    const drawn = JSON.stringify([groups, this.current]);
-    // An open list must not change under the user's hand.
-    if (drawn === this.drawn || document.activeElement === this.select) return;
-    this.drawn = drawn;
-    const options = groups.map((group) =>
-      el(
-        "optgroup",
-        { label: group.ruleset },
-        ...group.scans.map((scan) =>
-          el("option", { value: keyOf({ ...scan, ruleset: group.ruleset }) }, title(scan)),
-        ),
-      ),
+  async #open() {
+    this.dialog.showModal();
+    setText(byId("scans-hint"), "Asking the service.");
+    try {
+      await this.#fill();
+    } catch (error) {
+      setText(byId("scans-hint"), error.message);
+    }
+  }
+
+  async #fill() {
+    const lists = await Promise.all(
+      this.newest.slice(0, MOST_RULESETS).map(async ({ ruleset }) => {
+        const { scans } = await get(paths.scans(ruleset, LIMIT));
+        return scans.map((scan) => ({ ruleset, ...scan }));
+      }),
     );
-    const key = keyOf(this.current);
-    const isListed = groups.some((group) =>
-      group.scans.some((scan) => `${group.ruleset}/${scan.scan_id}` === key),
+    const scans = [...lists.flat(), ...this.newest.slice(MOST_RULESETS)].sort(
+      (a, b) => b.started_at - a.started_at,
     );
-    if (!isListed) options.push(el("option", { value: key }, key));
-    this.select.replaceChildren(...options);
-    this.select.value = key;
+    setText(byId("scans-hint"), `${whole(scans.length)} scans, the newest first.`);
+    keyed(byId("scan-list"), scans, keyOf, (scan) => this.#row(scan), (row, scan) => {
+      const cells = figures(scan);
+      for (const [place, text] of cells.entries()) setText(row.cells[place + 1], text);
+      const isCurrent = this.current !== null && keyOf(scan) === keyOf(this.current);
+      setAttribute(row, "aria-current", isCurrent ? "true" : null);
+    });
+  }
+
+  #row(scan) {
+    const choose = () => {
+      this.follow.checked = false;
+      this.dialog.close();
+      this.#choose({ ruleset: scan.ruleset, scan_id: scan.scan_id });
+      setText(this.button, `${scan.ruleset}, ${scan.scan_id.slice(0, 12)}`);
+    };
+    const label = `${scan.ruleset}, ${moment(scan.started_at)}`;
+    const number = () => el("td", { class: "number" });
+    return el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, el("button", { class: "symbol", type: "button", onclick: choose }, label)),
+      el("td", {}),
+      number(),
+      number(),
+      number(),
+      number(),
+    );
   }
 }
 
-function title({ started_at, is_closed, n_scanned, n_symbols, mode }) {
-  const of = n_symbols === null ? "" : ` of ${whole(n_symbols)}`;
-  const how = is_closed ? "" : ", running";
-  return `${moment(started_at)}${how}, ${whole(n_scanned)}${of}${mode === "on" || !mode ? "" : `, ${mode}`}`;
+/** State, share scanned, high-value found, recall, duration: as the list shows them. */
+export function figures(scan) {
+  const state = scan.is_closed ? (scan.stopped ? "stopped" : "finished") : "running";
+  const mode = scan.mode === "on" || !scan.mode ? "" : `, ${scan.mode}`;
+  const isWhole = scan.n_symbols !== null && scan.n_scanned >= scan.n_symbols;
+  return [
+    state + mode,
+    scan.n_symbols ? percent(scan.n_scanned / scan.n_symbols) : whole(scan.n_scanned),
+    count(scan.n_hits),
+    isWhole ? percent(1) : percent(scan.recall),
+    isNumber(scan.updated_at) ? duration(scan.updated_at - scan.started_at) : "–",
+  ];
 }
 
 // Names have none of the characters that an address would escape.

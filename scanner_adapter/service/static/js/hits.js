@@ -19,7 +19,10 @@ export function renderHits(status, why) {
   scanShown = status.scan_id;
   byId("hits-none").hidden = hits.length > 0;
   const more = status.n_hits > hits.length ? `, ${whole(hits.length)} of ${whole(status.n_hits)}` : "";
-  setText(byId("hits-caption"), `Newest first${more}`);
+  // Places count from 1: what was scanned after the newest hit.
+  const since = hits.length > 0 ? status.n_scanned - Math.max(...hits.map(({ rank }) => rank)) : 0;
+  const quiet = since > 0 ? `; ${whole(since)} scanned since the last` : "";
+  setText(byId("hits-caption"), `Newest first${more}${quiet}`);
 }
 
 function row(why) {

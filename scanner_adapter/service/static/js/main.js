@@ -2,6 +2,7 @@
 //
 //   chooser   which scan           stream   its events
 //   state     what is known of it  progress, curve, hits, queue, weights, notice: panels that show it
+//   results   the table of all results, and the search
 //   why, stop, login, scanners     what a user can ask for
 
 import { get, paths, put, remove } from "./api.js";
@@ -15,6 +16,7 @@ import { wireLogin } from "./login.js";
 import { renderNotice } from "./notice.js";
 import { renderProgress } from "./progress.js";
 import { Queue } from "./queue.js";
+import { ResultsTable, renderComparison } from "./results.js";
 import { renderScanners } from "./scanners.js";
 import { connected, received, START } from "./state.js";
 import { wireStop } from "./stop.js";
@@ -55,6 +57,7 @@ function change(next) {
 
 const curve = new Curve(byId("curve"), byId("curve-table"));
 const queue = new Queue({ why, change: changeWish });
+const results = new ResultsTable(why);
 const announcer = new Announcer();
 const renderStop = wireStop(
   () => state,
@@ -76,6 +79,8 @@ function draw() {
   renderHits(status, why);
   queue.render(state);
   renderWeights(status);
+  results.render(state);
+  renderComparison(state.scan);
   renderStop(state);
   announcer.heard(state);
   const share = status.n_symbols > 0 ? percent(status.n_scanned / status.n_symbols) : "";
