@@ -58,12 +58,13 @@ class Overview:
     ----------
     best : list of Waiting
         Those that are expected next.
-    counts : mapping of tier to (n_waiting, n_reported)
-        Arms that were handed out and are not reported yet, or are excluded, are in neither.
+    counts : mapping of tier to (n_waiting, n_reported, n_other)
+        The others were handed out and are not reported yet, or are excluded; together they are
+        the universe.
     """
 
     best: list[Waiting]
-    counts: dict[Tier, tuple[int, int]]
+    counts: dict[Tier, tuple[int, int, int]]
 
 
 class PriorityQueue:
@@ -104,7 +105,7 @@ class PriorityQueue:
 
     def __repr__(self) -> str:
         view = self.overview(3)
-        tiers = ", ".join(f"{waiting} {tier}" for tier, (waiting, _) in view.counts.items())
+        tiers = ", ".join(f"{waiting} {tier}" for tier, (waiting, *_) in view.counts.items())
         best = ", ".join(each.arm for each in view.best)
         return f"PriorityQueue({tiers}; next: {best or 'none'})"
 
@@ -212,7 +213,8 @@ class PriorityQueue:
         counts = {
             tier: (
                 int(np.count_nonzero(waits & within)),
-                int(np.count_nonzero(was_scanned & within)),
+                int(np.count_nonzero(was_scanned & ~waits & within)),
+                int(np.count_nonzero(~was_scanned & ~waits & within)),
             )
             for tier, within in tiers.items()
         }

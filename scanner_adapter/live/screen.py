@@ -66,20 +66,25 @@ def found_text(status: LiveStatus) -> str:
     >>> from scanner_adapter.live.status import LiveEstimate
     >>> status = LiveStatus(
     ...     "s1", "demo", "on", "scanning", None, 0.0, 8.0, 0.0, 1, 200, 80, 0, 38.0, 10.0, 0.95,
-    ...     6.0, "top:0.05", 17.25,
+    ...     6.0, "top:0.25", 17.25, hits_low=20.0, hits_high=50.0,
     ...     estimate=LiveEstimate(0.9268, 0.84, 1.0, 38.0, 3.2, 0.0, 7.0, 0.95),
     ... )
     >>> print(found_text(status))
-    38 high-value (top:0.05: 17.25 or more) · about 93 % of all · 95 % in 0:06
+    38 high-value, provisional: 20 to 50 (top:0.25: 17.25 or more) · about 93 % of all · ...
     >>> print(missing_text(status))
-    stopping now would miss about 3 of 41 high-value symbols, 95 %: 0 to 7
+    stopping now would miss about 3 of 41 high-value symbols (95 % interval: 0 to 7)
     """
     if status.n_hits is None:
         return "nothing ranks or judges the symbols of this scan"
     limit = "" if status.hit_limit is None else f": {status.hit_limit:.4g} or more"
     if status.hit_rule.startswith("rating:"):
         limit = ""  # says so itself
-    parts = [f"{status.n_hits:,.0f} high-value ({printable(status.hit_rule)}{limit})"]
+    rule = f"({printable(status.hit_rule)}{limit})"
+    if status.hits_low is None or status.hits_high is None:
+        parts = [f"{status.n_hits:,.0f} high-value {rule}"]
+    else:
+        between = f"provisional: {status.hits_low:,.0f} to {status.hits_high:,.0f}"
+        parts = [f"{status.n_hits:,.0f} high-value, {between} {rule}"]
     if status.estimate is not None and status.n_scanned:
         parts.append(f"about {status.estimate.recall:.0%} of all".replace("%", " %"))
     if status.state == "scanning" and status.eta_s:
@@ -97,8 +102,8 @@ def missing_text(status: LiveStatus) -> str:
     told = "stopping now would miss" if status.state == "scanning" else "it may have missed"
     return (
         f"{told} about {e.hits_remaining:,.0f} of {e.hits_found + e.hits_remaining:,.0f} "
-        f"high-value symbols, {100 * e.confidence:g} %: {e.remaining_low:,.0f} to "
-        f"{e.remaining_high:,.0f}"
+        f"high-value symbols ({100 * e.confidence:g} % interval: {e.remaining_low:,.0f} to "
+        f"{e.remaining_high:,.0f})"
     )
 
 
@@ -179,7 +184,7 @@ def _tiers_and_weights(status: LiveStatus, width: int) -> Table:
     tiers = [Text("tier    scanned", "dim")]
     for name in _TIERS:
         count = status.tiers.get(name, TierCount(0, 0))
-        tiers.append(_tier(name, count.scanned, count.waiting, width // 6))
+        tiers.append(_tier(name, count.scanned, count.waiting + count.other, width // 6))
     weights = [_weight(factor, weight) for factor, weight in status.weights.items()][:4]
     if not weights:
         weights = [Text("factors' weights: nothing to tell them apart yet", "dim")]

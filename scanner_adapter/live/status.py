@@ -56,10 +56,11 @@ class LiveEstimate:
 
 @dataclass(frozen=True)
 class TierCount:
-    """Symbols of one tier. What is being scanned now, or is excluded, is neither of both."""
+    """Symbols of one tier; `other` are being scanned now, or excluded."""
 
     waiting: int
     scanned: int
+    other: int = 0
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,10 @@ class LiveStatus:
         Evaluations at a time in the process that wrote this; None where the scanner owns its loop.
     n_symbols, n_scanned, n_errors : int
     n_hits : float or None
+    hits_low, hits_high : float or None
+        While `n_hits` is provisional: under a top share the limit settles when the scan ends. The
+        lower end holds if what is left is as good as what was scanned, the upper end if it
+        holds no hit. None = final.
     rate_per_s : float or None
         Symbols a second since it was opened here.
     target_recall : float
@@ -198,6 +203,8 @@ class LiveStatus:
     hit_rule: str
     hit_limit: float | None
     estimate: LiveEstimate | None = None
+    hits_low: float | None = None
+    hits_high: float | None = None
     tiers: Mapping[Tier, TierCount] = field(default_factory=dict)
     weights: Mapping[str, LiveWeight] = field(default_factory=dict)
     next: tuple[NextUp, ...] = ()

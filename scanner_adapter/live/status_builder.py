@@ -115,7 +115,7 @@ class StatusBuilder:
         to_recall : callable
             Symbols still to be scanned until a recall is expected.
         state : "scanning" or "done"
-            At the end every part is computed anew that is not dear.
+            At the end every part is computed anew that is not expensive.
         stopped, failure, warning : str or None
         """
         now, ledger = time.monotonic(), self._ledger
@@ -147,6 +147,8 @@ class StatusBuilder:
             "n_scanned": ledger.n_reported,
             "n_errors": ledger.n_errors,
             "n_hits": None,
+            "hits_low": None,
+            "hits_high": None,
             "rate_per_s": rate,
             "target_recall": self.target,
             "eta_s": None,
@@ -162,6 +164,13 @@ class StatusBuilder:
         }
         for name, compute in parts.items():
             note |= self._parts[name].value(compute, now, is_last=state == "done")
+        share = None if live is None else live.ranker.settings.rule.expected_share
+        if share is not None and state != "done" and ledger.n_reported < len(ledger.symbols):
+            # Final is the best share of all; how much of it was met already is not known yet.
+            n_best = share * len(ledger.symbols)
+            found = note["n_hits"] or 0.0
+            note["hits_low"] = min(found, float(round(share * ledger.n_reported)))
+            note["hits_high"] = max(found, float(round(min(n_best, ledger.n_reported))))
         n_to_go = note.pop("n_to_go", None)
         if rate and n_to_go is not None:
             note["eta_s"] = max(n_to_go - ledger.n_reported, 0) / rate

@@ -46,9 +46,9 @@ class RecallReached:
         # Written so that an unknown recall (NaN) never stops a scan.
         if not estimate.recall_low >= self.target:
             return None
+        # Without the estimate itself: the end of the scan has a later one, and two would confuse.
         return (
-            f"recall {estimate.recall:.0%} (at least {estimate.recall_low:.0%} with "
-            f"{self.confidence:.0%} confidence) reached the target {self.target:.0%}"
+            f"reached the target recall of {self.target:.0%} with {self.confidence:.0%} confidence"
         )
 
 

@@ -35,8 +35,8 @@ def test_a_scan_is_watched_from_start_to_stop_across_a_restart_of_the_service(
     assert "live" in page.text("#connection")
     page.wait(lambda: "would miss" in page.text("#stop-text"), "what stopping would miss")
     assert re.search(
-        r"Stopping now would miss (about \d+|probably none) of \d+ high-value symbols, "
-        r"95 %: \d+ to \d+\.",
+        r"Stopping now would miss (about \d+|probably none) of \d+ high-value symbols "
+        r"\(95 % interval: \d+ to \d+\)\.",
         page.text("#stop-text"),
     )
     page.screenshot("live")

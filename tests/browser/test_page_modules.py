@@ -70,10 +70,10 @@ def test_numbers_are_written_as_people_read_them(
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, "about 3 of 41 high-value symbols, 95 %: 0 to 7"),
+        ({}, "about 3 of 41 high-value symbols (95 % interval: 0 to 7)"),
         (
             {"hits_remaining": 0.3, "remaining_high": 1.0},
-            "probably none of 38 high-value symbols, 95 %: 0 to 1",
+            "probably none of 38 high-value symbols (95 % interval: 0 to 1)",
         ),
     ],
 )

@@ -98,14 +98,13 @@ def _closing_lines(findings: list[Finding], summary: ScanSummary) -> Iterator[st
     if summary.stopped and summary.estimate is not None:
         e = summary.estimate
         yield (
-            f"estimated share found: {e.recall:.0%}, between {e.recall_low:.0%} and "
-            f"{e.recall_high:.0%}"
+            f"estimated recall: {e.recall:.0%} ({e.confidence:.0%} interval: {e.recall_low:.0%} to "
+            f"{e.recall_high:.0%})"
         )
     failed = [finding for finding in findings if finding.error is not None]
     if failed and len(failed) < summary.n_scanned:  # else the warning says it
         yield f"{len(failed)} symbols failed, the first: {failed[0].symbol}: {failed[0].error}"
     yield (
-        f"{summary.seconds:.2f} s, of which ranking, learning and storing "
-        f"{1000 * summary.overhead_s:.0f} ms; learned from {summary.n_scans_learned} scans; "
-        f"{summary.store_status}"
+        f"Took {summary.seconds:.1f} s; {summary.overhead_s:.2f} s of it in scanrank; learned from "
+        f"{summary.n_scans_learned} scans; {summary.store_status}"
     )

@@ -15,7 +15,7 @@ from scanner_adapter.batch import SECONDS_PER_DAY
 from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.live.status import LiveWeight
 from scanner_adapter.service.context import Asked
-from scanner_adapter.service.notes import read_newest_scans, seconds_of
+from scanner_adapter.service.notes import read_newest_scans, read_status, seconds_of
 from scanner_adapter.service.problems import NOT_FOUND, ProblemError
 from scanner_adapter.service.routes.names import RulesetName, SymbolName, refusals
 from scanner_adapter.service.schemas import (
@@ -138,9 +138,12 @@ def _compare(store: Store, beliefs: Beliefs, ruleset: str) -> Compared:
 
 def _read_symbol(store: Store, beliefs: Beliefs, ruleset: str, symbol: str) -> Symbol:
     stats = known_stats(store, ruleset)
-    with beliefs.of(store, ruleset, stats) as belief:
-        track = _track(belief, symbol)
     scans = _latest_scans(store, ruleset)
+    # Ages go by the scan's own clock: one of last year's bars was not scanned a year ago.
+    status = read_status(store, ruleset, scans[0].scan_id) if scans else None
+    now = time.time() if status is None else status.scan_time
+    with beliefs.of(store, ruleset, stats) as belief:
+        track = _track(belief, symbol, now)
     history = _history(store, ruleset, symbol, scans)
     # In its first scan a symbol has results, and a track record only when that scan has settled.
     if track.last_reward is None and not history:
@@ -152,8 +155,8 @@ def _read_symbol(store: Store, beliefs: Beliefs, ruleset: str, symbol: str) -> S
     )
 
 
-def _track(belief: FoldedBelief, symbol: str) -> Track:
-    view = belief.ranker.view([symbol], now=time.time() / SECONDS_PER_DAY)
+def _track(belief: FoldedBelief, symbol: str, now: float) -> Track:
+    view = belief.ranker.view([symbol], now=now / SECONDS_PER_DAY)
     return Track(
         last_reward=finite_or_none(view.last_reward[0]),
         age_days=finite_or_none(view.age_days[0]),

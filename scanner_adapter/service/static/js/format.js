@@ -78,12 +78,12 @@ export function moment(epochSeconds, now = Date.now() / 1000) {
   return (day === DAY.format(1000 * now) ? "" : `${day} `) + clock(epochSeconds);
 }
 
-/** What stopping now would miss: "about 3 of 41 high-value symbols, 95 %: 0 to 7". */
+/** What stopping now would miss: "about 3 of 41 high-value symbols (95 % interval: 0 to 7)". */
 export function missed(estimate) {
   const total = Math.round(estimate.hits_found + estimate.hits_remaining);
   const left = Math.round(estimate.hits_remaining);
   const level = percent(estimate.confidence);
-  const range = `${level}: ${whole(estimate.remaining_low)} to ${whole(estimate.remaining_high)}`;
-  if (left === 0) return `probably none of ${whole(total)} high-value symbols, ${range}`;
-  return `about ${whole(left)} of ${whole(total)} high-value symbols, ${range}`;
+  const range = `${whole(estimate.remaining_low)} to ${whole(estimate.remaining_high)}`;
+  const what = left === 0 ? "probably none" : `about ${whole(left)}`;
+  return `${what} of ${whole(total)} high-value symbols (${level} interval: ${range})`;
 }

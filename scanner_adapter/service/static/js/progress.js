@@ -53,7 +53,7 @@ function figures(status, isClosed) {
     {
       name: "High-value found",
       value: count(status.n_hits),
-      note: isAll ? "of all" : total === null ? "" : `of about ${count(Math.round(total))}`,
+      note: foundNote(status, isAll, total),
     },
     {
       name: "Recall",
@@ -72,6 +72,15 @@ function figures(status, isClosed) {
           note: errors(status),
         },
   ];
+}
+
+// Under a top share the limit settles when the scan ends: until then the count may grow.
+function foundNote({ hits_low, hits_high }, isAll, total) {
+  if (isAll) return "of all";
+  if (isNumber(hits_low) && isNumber(hits_high)) {
+    return `provisional: ${whole(hits_low)} to ${whole(hits_high)}`;
+  }
+  return total === null ? "" : `of about ${count(Math.round(total))}`;
 }
 
 function interval({ low, high, confidence }) {
@@ -121,7 +130,7 @@ function tierRow(tier) {
 
 function updateTier(row, tier, numbers) {
   const scanned = numbers?.scanned ?? 0;
-  const all = scanned + (numbers?.waiting ?? 0);
+  const all = scanned + (numbers?.waiting ?? 0) + (numbers?.other ?? 0);
   const bar = row.querySelector("progress");
   setAttribute(bar, "max", Math.max(all, 1));
   setAttribute(bar, "value", scanned);

@@ -74,7 +74,9 @@ function story(it) {
         : ", not high-value";
   const how = it.is_random ? "Drawn at random, which keeps the estimates honest. " : "";
   const odds = isNumber(it.propensity)
-    ? `Its batch was to hold it with a probability of ${percent(it.propensity)}. `
+    ? it.propensity >= 0.9995
+      ? "It was certain to be in its batch. "
+      : `It was in its batch with a probability of ${percent(it.propensity)}. `
     : "";
   return `${place}${when}${rated}${verdict}. ${how}${odds}${chance}`;
 }
@@ -128,6 +130,7 @@ const scans = (n) => `${whole(n)} ${n === 1 ? "scan" : "scans"}`;
 
 function trackRecord({ track, history, n_scans_read }) {
   const past = history.slice(0, MOST_HISTORY);
+  if (track.n_scans === 0 && past.length === 0) return [el("p", {}, "Not scanned before.")];
   const facts = [
     `High-value in ${whole(track.n_hits)} of ${scans(track.n_scans)}`,
     isNumber(track.age_days) ? `last seen ${duration(86400 * track.age_days)} before` : null,
@@ -153,7 +156,7 @@ function historyTable(past, nScansRead) {
         {},
         el("th", { scope: "col" }, "When"),
         el("th", { scope: "col", class: "number" }, "Rating"),
-        el("th", { scope: "col", class: "number" }, "Worth"),
+        el("th", { scope: "col", class: "number" }, "Reward"),
       ),
     ),
     el(

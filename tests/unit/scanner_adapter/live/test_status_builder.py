@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from scanner_adapter import Outcome, Signal, SymbolRanker, Threshold
+from scanner_adapter import Outcome, Signal, SymbolRanker, Threshold, TopShare
 from scanner_adapter.live.status import MAX_HITS, MAX_NEXT, MAX_POINTS
 from scanner_adapter.live.status_builder import _Throttled
 from scanner_adapter.scan.scan import Scan
@@ -178,3 +178,23 @@ def test_a_part_without_news_is_not_computed_again() -> None:
     part = _Throttled(share=1.0)
     assert part.value(lambda: {"n": 1}, 0.0, is_last=False) == {"n": 1}
     assert part.value(lambda: {"n": 2}, 9.0, is_last=True) == {"n": 1}
+
+
+def test_a_count_under_a_top_share_is_provisional_until_the_scan_ends() -> None:
+    """Of 100 symbols, 40 are scanned and 10 are the best tenth.
+
+    If the rest is as good, 4 of the 40 stay; if it holds no hit, all 10 are among them.
+    """
+    ranker = SymbolRanker.open("memory://", ruleset="t", rewards=TopShare(0.1), seed=1)
+    with ranker.start_scan([f"S{i}" for i in range(100)]) as scan:
+        for batch in (scan.next_batch(20), scan.next_batch(20)):
+            scan.report({symbol: float(symbol[1:]) for symbol in batch})
+        status = scan.status()
+        assert status.n_hits is not None
+        assert (status.hits_low, status.hits_high) == (min(4.0, status.n_hits), 10.0)
+        assert sum(t.waiting + t.scanned + t.other for t in status.tiers.values()) == 100
+    assert scan.status().hits_low is None, "final once the scan has ended"
+    signals = SymbolRanker.open("memory://", ruleset="u", rewards=Threshold(50.0), seed=1)
+    with signals.start_scan([f"S{i}" for i in range(100)]) as scan:
+        scan.report({symbol: float(symbol[1:]) for symbol in scan.next_batch(20)})
+        assert scan.status().hits_high is None, "a fixed limit is final at once"

@@ -45,7 +45,7 @@ class FakeScan:
 @pytest.mark.parametrize(
     ("rule", "no", "reason"),
     [
-        (RecallReached(0.9), RecallReached(0.91), "reached the target 90%"),
+        (RecallReached(0.9), RecallReached(0.91), "reached the target recall of 90%"),
         (SymbolBudget(100), SymbolBudget(101), "100 symbols scanned"),
         (TimeBudget(9.0), TimeBudget(60.0), "10.0 s spent"),
         (HitsFound(5), HitsFound(6), "5 high-value results found"),

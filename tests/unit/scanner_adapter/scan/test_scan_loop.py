@@ -351,7 +351,7 @@ class TestStopping:
         summary = scan.run(outcome, batch_size=10, until=RecallReached(0.8, 0.8))
         assert summary.n_hits == 6.0
         assert summary.n_scanned < len(SYMBOLS)
-        assert "reached the target 80%" in (summary.stopped or "")
+        assert "reached the target recall of 80%" in (summary.stopped or "")
 
 
 class TestSharedStore:
