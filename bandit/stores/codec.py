@@ -218,6 +218,28 @@ def decode(blob: bytes, *, where: str) -> tuple[dict[str, Any], dict[str, Array]
     return header, arrays
 
 
+def decode_versioned(
+    blob: bytes, *, where: str, what: str, name: str, newest: int, fields: set[str]
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Read a blob whose header has a version under `name`, just these fields, and one `header`.
+
+    Raises
+    ------
+    CorruptStateError, IncompatibleStateError
+        As `decode`; `what` says in the message what was expected.
+    """
+    envelope, arrays = decode(blob, where=where)
+    version = envelope.get(name)
+    if isinstance(version, int) and version > newest:
+        raise IncompatibleStateError(
+            f"{where}: {what} version {version}, and this scanrank reads up to {newest}. A newer "
+            "scanrank wrote it: upgrade this one."
+        )
+    if envelope.keys() != fields or version != newest or not isinstance(envelope["header"], dict):
+        raise CorruptStateError(f"{where}: it is no {what} of ours. It was not used.")
+    return envelope, arrays
+
+
 def _read_spec(spec: Any) -> tuple[str, np.dtype[Any], list[int]] | None:
     """Return name, dtype and shape of a decoded ``[name, dtype, shape]``, None if it is not one."""
     if not isinstance(spec, list) or len(spec) != 3:

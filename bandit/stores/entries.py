@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.errors import CorruptStateError, IncompatibleStateError, InvalidInputError
+from bandit.checks import as_arms
+from bandit.errors import CorruptStateError, InvalidInputError
 from bandit.stores.base import Entry
-from bandit.stores.codec import Array, Json, decode, encode
-from bandit.stores.names import check_arms, check_name
+from bandit.stores.codec import Array, Json, decode_versioned, encode
+from bandit.stores.names import check_name
 
 ENTRY_VERSION = 1
 EVENT_KINDS = ("open", "close")
@@ -48,7 +48,7 @@ def seal_report(
     arrays: Mapping[str, Array],
 ) -> Sealed:
     """Return the entry of a report; every array's first axis must be the arms'."""
-    names = check_arms(arms)
+    names = as_arms(arms)
     if not names:
         raise InvalidInputError("a report without arms; expected at least one.")
     for name, array in arrays.items():
@@ -126,25 +126,18 @@ def decode_entry(blob: bytes, position: str, mask: bytes, *, where: str) -> Entr
     ------
     CorruptStateError, IncompatibleStateError
     """
-    envelope, arrays = decode(blob, where=where)
-    version: Any = envelope.get("entry")
-    if isinstance(version, int) and version > ENTRY_VERSION:
-        raise IncompatibleStateError(
-            f"{where}: journal entry version {version}, and this scanrank reads up to "
-            f"{ENTRY_VERSION}. A newer scanrank wrote it: upgrade this one."
-        )
-    arms, kind, header = envelope.get("arms"), envelope.get("kind"), envelope.get("header")
+    envelope, arrays = decode_versioned(
+        blob, where=where, what="journal entry", name="entry", newest=ENTRY_VERSION, fields=_FIELDS
+    )
+    arms, kind = envelope["arms"], envelope["kind"]
     if (
-        envelope.keys() != _FIELDS
-        or version != ENTRY_VERSION
-        or not isinstance(arms, list)
-        or not isinstance(header, dict)
+        not isinstance(arms, list)
         or kind not in ("report", *EVENT_KINDS)
         or (kind == "report") != bool(arms)
     ):
         raise CorruptStateError(f"{where}: it is no journal entry of ours. It was not used.")
     try:
-        scan_id, names = check_name("scan", envelope["scan"]), check_arms(arms)
+        scan_id, names = check_name("scan", envelope["scan"]), as_arms(arms)
     except InvalidInputError as err:
         raise CorruptStateError(f"{where}: {err} It was not used.") from err
     if kind == "report" and any(a.ndim == 0 or len(a) != len(names) for a in arrays.values()):
@@ -153,7 +146,7 @@ def decode_entry(blob: bytes, position: str, mask: bytes, *, where: str) -> Entr
         rows = np.flatnonzero(_read_mask(mask, len(names), where))
         names = tuple(names[row] for row in rows)
         arrays = {name: _frozen(array[rows]) for name, array in arrays.items()}
-    return Entry(position, kind, scan_id, header, arrays, names)
+    return Entry(position, kind, scan_id, envelope["header"], arrays, names)
 
 
 def write_mask(accepted: NDArray[np.bool_]) -> bytes:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from bandit.checks import as_arms
 from bandit.errors import InvalidInputError
 from bandit.stores.base import Entry, Receipt, RulesetStats
-from bandit.stores.codec import Array, Json
 from bandit.stores.entries import Sealed
-from bandit.stores.names import START, check_arms, check_name, position_key
+from bandit.stores.names import START, check_name, position_key
 from bandit.stores.sqlite.store import SqliteStore
 
 
@@ -27,26 +28,12 @@ class ForgetfulStore(SqliteStore):
         self._n = 0  # entries so far, which are the positions
 
     def append_report(
-        self,
-        ruleset: str,
-        scan_id: str,
-        *,
-        arms: Sequence[str],
-        header: Mapping[str, Json],  # noqa: ARG002
-        arrays: Mapping[str, Array],  # noqa: ARG002
+        self, ruleset: str, scan_id: str, *, arms: Sequence[str], **_: Any
     ) -> Receipt:
         """See `Store`."""
-        return self.append_sealed(ruleset, Sealed(scan_id, "report", check_arms(arms), b""))
+        return self.append_sealed(ruleset, Sealed(scan_id, "report", as_arms(arms), b""))
 
-    def append_event(
-        self,
-        ruleset: str,
-        scan_id: str,
-        kind: str,
-        *,
-        header: Mapping[str, Json],  # noqa: ARG002
-        arrays: Mapping[str, Array],  # noqa: ARG002
-    ) -> Receipt:
+    def append_event(self, ruleset: str, scan_id: str, kind: str, **_: Any) -> Receipt:
         """See `Store`."""
         return self.append_sealed(ruleset, Sealed(scan_id, kind, (), b""))
 
@@ -71,14 +58,7 @@ class ForgetfulStore(SqliteStore):
         """See `Store`."""
         return set(self._arms.get((ruleset, scan_id), ()))
 
-    def read(
-        self,
-        ruleset: str,
-        *,
-        after: str = START,
-        limit: int | None = None,  # noqa: ARG002
-        generation: str | None = None,  # noqa: ARG002
-    ) -> Iterator[Entry]:
+    def read(self, ruleset: str, *, after: str = START, **_: Any) -> Iterator[Entry]:
         """See `Store`.
 
         Raises
@@ -92,16 +72,7 @@ class ForgetfulStore(SqliteStore):
             )
         return iter(())
 
-    def save_snapshot(
-        self,
-        ruleset: str,  # noqa: ARG002
-        *,
-        header: Mapping[str, Json],  # noqa: ARG002
-        arrays: Mapping[str, Array],  # noqa: ARG002
-        position: str,  # noqa: ARG002
-        expected_version: int,  # noqa: ARG002
-        generation: str | None = None,  # noqa: ARG002
-    ) -> bool:
+    def save_snapshot(self, *_: Any, **__: Any) -> bool:
         """See `Store`."""
         return True
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
 
-from bandit.checks import as_arms
 from bandit.errors import InvalidInputError, JournalChangedError
 
 START = "0-0"  # the position before the first entry
@@ -42,11 +40,6 @@ def check_name(kind: str, name: str) -> str:
             "the first one a letter or digit"
         )
     return name
-
-
-def check_arms(arms: Sequence[str]) -> tuple[str, ...]:
-    """Return `arms` as a tuple of distinct names, see `bandit.checks.as_arms`."""
-    return as_arms(arms)
 
 
 def position_key(position: str) -> tuple[int, int]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from bandit.errors import CorruptStateError, IncompatibleStateError, InvalidInputError
+from bandit.errors import CorruptStateError, InvalidInputError
 from bandit.stores.base import Snapshot
-from bandit.stores.codec import Array, Json, decode, encode
+from bandit.stores.codec import Array, Json, decode_versioned, encode
 from bandit.stores.names import position_key
 
 SNAPSHOT_VERSION = 1
@@ -36,25 +35,15 @@ def decode_snapshot(blob: bytes, *, where: str) -> Snapshot:
     ------
     CorruptStateError, IncompatibleStateError
     """
-    envelope, arrays = decode(blob, where=where)
-    made: Any = envelope.get("snapshot")
-    if isinstance(made, int) and made > SNAPSHOT_VERSION:
-        raise IncompatibleStateError(
-            f"{where}: snapshot version {made}, and this scanrank reads up to {SNAPSHOT_VERSION}. "
-            "A newer scanrank wrote it: upgrade this one."
-        )
-    version, position = envelope.get("version"), envelope.get("position")
-    header = envelope.get("header")
-    if (
-        envelope.keys() != _FIELDS
-        or made != SNAPSHOT_VERSION
-        or type(version) is not int
-        or not isinstance(position, str)
-        or not isinstance(header, dict)
-    ):
+    envelope, arrays = decode_versioned(
+        blob, where=where, what="snapshot", name="snapshot", newest=SNAPSHOT_VERSION,
+        fields=_FIELDS,
+    )  # fmt: skip
+    version, position = envelope["version"], envelope["position"]
+    if type(version) is not int or not isinstance(position, str):
         raise CorruptStateError(f"{where}: it is no snapshot of ours. It was not used.")
     try:
         position_key(position)
     except InvalidInputError as err:
         raise CorruptStateError(f"{where}: {err} It was not used.") from err
-    return Snapshot(version, position, header, arrays)
+    return Snapshot(version, position, envelope["header"], arrays)

@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from bandit.checks import as_arms
 from bandit.errors import CorruptStateError, IncompatibleStateError, InvalidInputError
 from bandit.stores.codec import FORMAT_VERSION, MAX_DEPTH, decode, encode
 from bandit.stores.entries import ENTRY_VERSION, decode_entry, seal_event, seal_report, unseal
-from bandit.stores.names import check_arms, check_name, position_key
+from bandit.stores.names import check_name, position_key
 from bandit.stores.notes import dump_note, load_note
 from bandit.stores.snapshots import decode_snapshot, encode_snapshot
 
@@ -326,7 +327,7 @@ _REFUSED = {"Cc", "Zl", "Zp", "Cs"}
 @given(st.lists(st.text(max_size=70), max_size=3))
 def test_arms_that_pass_survive_utf8(arms: list[str]) -> None:
     try:
-        names = check_arms(arms)
+        names = as_arms(arms)
     except InvalidInputError:
         return
     assert [name.encode().decode() for name in names] == arms

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from serving import open_scan, report, status_note
 
+from bandit.checks import as_arms
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
-from bandit.stores.names import check_arms, check_name
+from bandit.stores.names import check_name
 from scanner_adapter.service.app import create_app
 from scanner_adapter.service.guard.sessions import Sessions
 from scanner_adapter.service.settings import ServiceSettings
@@ -166,7 +167,7 @@ def test_no_name_breaks_it(
     path = f"/api/v1/rulesets/demo/scans/s1/{part}/{escaped(symbol)}"
     answer = ask(app, method, path, headers)
     try:
-        check_arms([symbol])
+        as_arms([symbol])
     except InvalidInputError:
         assert answer.status_code in (400, 404, 405, 422)
     else:

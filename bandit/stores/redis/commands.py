@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -115,13 +116,8 @@ class RedisCommands:
             )
 
     def _call(self, *command: Any) -> Any:
-        with errors_of(self._address):
-            try:
-                return self._client.execute_command(*command)
-            except ResponseError as err:
-                if "WRONGTYPE" in str(err):
-                    raise self._foreign((str(command[1]),)) from err
-                raise
+        with self._errors_of([command]):
+            return self._client.execute_command(*command)
 
     def _call_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Run commands in one round trip; answers in their order.
@@ -129,29 +125,30 @@ class RedisCommands:
         Keys may be of several rulesets: in a cluster redis-py sends each node its part, and waits
         for the first answer when all are sent.
         """
-        with errors_of(self._address):
+        with self._errors_of(commands):
             pipeline = self._client.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
-            try:
-                return list(pipeline.execute())
-            except ResponseError as err:
-                if "WRONGTYPE" in str(err):
-                    raise self._foreign([str(command[1]) for command in commands]) from err
-                raise
+            return list(pipeline.execute())
 
     def _run(self, name: str, keys: Sequence[str], *args: Any) -> Any:
         """Run a Lua script by its SHA-1; send its text once per server."""
         text, sha = script(name)
+        with self._errors_of([(name, key) for key in keys]):
+            try:
+                return self._client.execute_command("EVALSHA", sha, len(keys), *keys, *args)
+            except NoScriptError:
+                return self._client.execute_command("EVAL", text, len(keys), *keys, *args)
+
+    @contextmanager
+    def _errors_of(self, commands: Sequence[tuple[Any, ...]]) -> Iterator[None]:
+        """Say in our words what goes wrong in commands, whose second word is a key."""
         with errors_of(self._address):
             try:
-                try:
-                    return self._client.execute_command("EVALSHA", sha, len(keys), *keys, *args)
-                except NoScriptError:
-                    return self._client.execute_command("EVAL", text, len(keys), *keys, *args)
+                yield
             except ResponseError as err:
                 if "WRONGTYPE" in str(err):
-                    raise self._foreign(keys) from err
+                    raise self._foreign([str(command[1]) for command in commands]) from err
                 raise
 
     def _foreign(self, keys: Sequence[str]) -> CorruptStateError:

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bandit.stores.base import (
-    SCAN_TTL_S,
-)
+from bandit.checks import as_arms
+from bandit.stores.base import SCAN_TTL_S
 from bandit.stores.codec import Json
-from bandit.stores.names import (
-    check_arms,
-    check_lease,
-    check_name,
-)
+from bandit.stores.journal import CommonStore
+from bandit.stores.names import check_lease, check_name
 from bandit.stores.notes import Change, dump_note, load_note
 from bandit.stores.redis.commands import RedisCommands
 from bandit.stores.redis.keys import scan_key
 
-PIECE_BYTES = 8 * 2**20  # of a snapshot: one command that keeps the server busy for some ms only
-PIECE_TTL_S = 600  # an upload that was never committed disappears after this
-PAGE_ENTRIES = 128  # of the journal per round trip; about 1.5 MB of reports of 50
 CLAIM_PAGE = 1024  # preferred arms per round trip; the first page nearly always suffices
 
 
-log = logging.getLogger("scanrank")
-
-
-class RedisScans(RedisCommands):
+class RedisScans(RedisCommands, CommonStore):
     """The part of a `RedisStore` about scans that workers share and operators watch."""
 
     # -- shared scans --------------------------------------------------------------------------
@@ -51,7 +40,7 @@ class RedisScans(RedisCommands):
     ) -> list[str]:
         """See `Store`. Each page of the preference list is claimed atomically."""
         check_name("worker", worker)
-        names = check_arms(arms)
+        names = as_arms(arms)
         keys = (scan_key(ruleset, scan_id, "reported"), scan_key(ruleset, scan_id, "claims"))
         taken: list[str] = []
         for first in range(0, len(names), CLAIM_PAGE):
@@ -76,22 +65,14 @@ class RedisScans(RedisCommands):
         """See `Store`."""
         check_name("worker", worker)
         keys = (scan_key(ruleset, scan_id, "claims"),)
-        reply = self._run("renew", keys, worker, _ms(lease_s), *check_arms(arms))
+        reply = self._run("renew", keys, worker, _ms(lease_s), *as_arms(arms))
         return [arm.decode() for arm in reply]
 
     def release(self, ruleset: str, scan_id: str, worker: str, arms: Sequence[str]) -> bool:
         """See `Store`."""
         check_name("worker", worker)
         keys = (scan_key(ruleset, scan_id, "claims"),)
-        return bool(self._run("release", keys, worker, *check_arms(arms)))
-
-    def put_control(self, ruleset: str, scan_id: str, control: Mapping[str, Json]) -> None:
-        """See `Store`."""
-        self._put_note(scan_key(ruleset, scan_id, "control"), control)
-
-    def get_control(self, ruleset: str, scan_id: str) -> dict[str, Any]:
-        """See `Store`."""
-        return self._get_note(scan_key(ruleset, scan_id, "control"))
+        return bool(self._run("release", keys, worker, *as_arms(arms)))
 
     def update_control(self, ruleset: str, scan_id: str, change: Change) -> dict[str, Any]:
         """See `Store`. Two round trips, and one more for every time that another was faster."""
@@ -104,24 +85,18 @@ class RedisScans(RedisCommands):
                 return load_note(raw, where=key)
             found = newer  # each time that we lose somebody else has won: this ends
 
-    def put_status(self, ruleset: str, scan_id: str, status: Mapping[str, Json]) -> None:
-        """See `Store`."""
-        self._put_note(scan_key(ruleset, scan_id, "status"), status)
-
-    def get_status(self, ruleset: str, scan_id: str) -> dict[str, Any]:
-        """See `Store`."""
-        return self._get_note(scan_key(ruleset, scan_id, "status"))
-
     def get_statuses(self, scans: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         """See `Store`."""
         keys = [scan_key(ruleset, scan_id, "status") for ruleset, scan_id in scans]
         raw = self._call_all([("GET", key) for key in keys])
         return [load_note(note, where=key) for key, note in zip(keys, raw, strict=True)]
 
-    def _put_note(self, key: str, note: Mapping[str, Json]) -> None:
+    def _put_note(self, which: str, ruleset: str, scan_id: str, note: Mapping[str, Json]) -> None:
+        key = scan_key(ruleset, scan_id, which)
         self._call("SET", key, dump_note(note), "EX", SCAN_TTL_S)
 
-    def _get_note(self, key: str) -> dict[str, Any]:
+    def _get_note(self, which: str, ruleset: str, scan_id: str) -> dict[str, Any]:
+        key = scan_key(ruleset, scan_id, which)
         return load_note(self._call("GET", key), where=key)
 
 

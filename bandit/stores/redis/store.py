@@ -20,14 +20,12 @@ from redis.cluster import RedisCluster
 
 from bandit.errors import (
     CorruptStateError,
-    IncompatibleStateError,
     InvalidInputError,
     StoreError,
     StoreRefusedError,
 )
 from bandit.stores.base import (
     SCAN_TTL_S,
-    Entry,
     Problem,
     Receipt,
     RulesetStats,
@@ -35,8 +33,7 @@ from bandit.stores.base import (
     Snapshot,
 )
 from bandit.stores.codec import Array, Json
-from bandit.stores.entries import Sealed, decode_entry
-from bandit.stores.journal import JournalWriter
+from bandit.stores.entries import Sealed
 from bandit.stores.names import (
     START,
     changed,
@@ -62,13 +59,12 @@ from bandit.stores.snapshots import decode_snapshot, encode_snapshot
 PIECE_BYTES = 8 * 2**20  # of a snapshot: one command that keeps the server busy for some ms only
 PIECE_TTL_S = 600  # an upload that was never committed disappears after this
 PAGE_ENTRIES = 128  # of the journal per round trip; about 1.5 MB of reports of 50
-CLAIM_PAGE = 1024  # preferred arms per round trip; the first page nearly always suffices
 
 
 log = logging.getLogger("scanrank")
 
 
-class RedisStore(RedisScans, JournalWriter):
+class RedisStore(RedisScans):
     """A `bandit.stores.base.Store` on a Redis or Valkey server; opened as `RedisCommands` says."""
 
     def __init__(self, url: str) -> None:
@@ -164,23 +160,14 @@ class RedisStore(RedisScans, JournalWriter):
         for key in keys:
             self._call("SADD", INDEX, key.split(b"{")[1].split(b"}")[0])
 
-    def read(
-        self,
-        ruleset: str,
-        *,
-        after: str = START,
-        limit: int | None = None,
-        generation: str | None = None,
-    ) -> Iterator[Entry]:
-        """See `Store`."""
-        for position, fields in self._raw_entries(ruleset, after, limit, generation):
-            yield _entry(ruleset, position, fields)
+    def _journal(self, ruleset: str) -> str:
+        return ruleset_key(ruleset, "journal")
 
     def _raw_entries(
-        self, ruleset: str, after: str, limit: int | None, generation: str | None = None
-    ) -> Iterator[tuple[str, dict[bytes, bytes]]]:
+        self, ruleset: str, after: str, limit: int | None, generation: str | None
+    ) -> Iterator[tuple[str, Any, Any]]:
         position_key(after)
-        journal = ruleset_key(ruleset, "journal")
+        journal = self._journal(ruleset)
         left = limit
         while left is None or left > 0 or generation is not None:
             count = PAGE_ENTRIES if left is None else min(PAGE_ENTRIES, left)
@@ -191,7 +178,8 @@ class RedisStore(RedisScans, JournalWriter):
                 page = self._call("XRANGE", journal, f"({after}", "+", "COUNT", count)
             for raw_position, fields in page:
                 after = raw_position.decode()
-                yield after, fields or {}
+                fields = fields or {}
+                yield after, fields.get(b"b"), fields.get(b"m", b"")
             if len(page) < count:
                 return
             left = None if left is None else left - len(page)
@@ -421,17 +409,10 @@ class RedisStore(RedisScans, JournalWriter):
 
     def problems(self, ruleset: str) -> Iterator[Problem]:
         """See `Store`."""
-        for position, fields in self._raw_entries(ruleset, START, None):
-            try:
-                _entry(ruleset, position, fields)
-            except StoreError as err:
-                yield Problem(f"journal {position}", str(err))
-        try:
-            known = self._call("HGET", ruleset_key(ruleset, "meta"), "snapshot")
-            if self.load_snapshot(ruleset) is None and known is not None:
-                yield Problem("snapshot", f"version {int(known)} was saved, and is gone")
-        except (CorruptStateError, IncompatibleStateError) as err:
-            yield Problem("snapshot", str(err))
+        yield from super().problems(ruleset)
+        known = self._call("HGET", ruleset_key(ruleset, "meta"), "snapshot")
+        if known is not None and not self._call("EXISTS", ruleset_key(ruleset, "snapshot")):
+            yield Problem("snapshot", f"version {int(known)} was saved, and is gone")
 
     def repair(self, ruleset: str, problem: Problem) -> bytes:
         """See `Store`."""
@@ -470,10 +451,3 @@ class RedisStore(RedisScans, JournalWriter):
             pipeline.execute_command("WAITAOF", 1, 0, int(1000 * timeout_s))
             _, answer = pipeline.execute(raise_on_error=False)
         return isinstance(answer, list) and bool(answer) and answer[0] == 1
-
-
-def _entry(ruleset: str, position: str, fields: Mapping[bytes, bytes]) -> Entry:
-    where = f"{ruleset_key(ruleset, 'journal')} entry {position}"
-    if b"b" not in fields:
-        raise CorruptStateError(f"{where}: it has no field `b`, so it is not ours.")
-    return decode_entry(fields[b"b"], position, fields.get(b"m", b""), where=where)

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bandit.stores.base import (
-    SCAN_TTL_S,
-)
+from bandit.checks import as_arms
+from bandit.stores.base import SCAN_TTL_S
 from bandit.stores.codec import Json
-from bandit.stores.names import (
-    check_arms,
-    check_lease,
-    check_name,
-)
+from bandit.stores.journal import CommonStore
+from bandit.stores.names import check_lease, check_name
 from bandit.stores.notes import Change, dump_note, load_note
 from bandit.stores.sqlite.database import Database
 
 _N_REMEMBERED = 8  # scans whose members are kept at hand
 
 
-class ScanRows:
+class ScanRows(CommonStore):
     """The part of a `SqliteStore` about scans that workers share and operators watch."""
 
     _db: Database
@@ -46,7 +42,7 @@ class ScanRows:
     ) -> list[str]:
         """See `Store`."""
         check_name("worker", worker)
-        names, now = check_arms(arms), self._clock()
+        names, now = as_arms(arms), self._clock()
         until = now + check_lease(lease_s)
         with self._db.writing():
             scan, _ = self._scan(self._ruleset(ruleset), scan_id)
@@ -88,7 +84,7 @@ class ScanRows:
     ) -> list[str]:
         """Do something to the leases that a worker holds; returns their arms."""
         check_name("worker", worker)
-        names = check_arms(arms)
+        names = as_arms(arms)
         with self._db.writing():
             scan = self._known_scan(ruleset, scan_id)
             sql = f"{what} where scan=? and arm=? and worker=?"
@@ -96,27 +92,11 @@ class ScanRows:
 
     # -- notes ---------------------------------------------------------------------------------
 
-    def put_control(self, ruleset: str, scan_id: str, control: Mapping[str, Json]) -> None:
-        """See `Store`."""
-        self._put_note("control", ruleset, scan_id, control)
-
-    def get_control(self, ruleset: str, scan_id: str) -> dict[str, Any]:
-        """See `Store`."""
-        return self._get_note("control", ruleset, scan_id)
-
     def update_control(self, ruleset: str, scan_id: str, change: Change) -> dict[str, Any]:
         """See `Store`."""
         with self._db.writing():
             self._put_note("control", ruleset, scan_id, change(self.get_control(ruleset, scan_id)))
             return self.get_control(ruleset, scan_id)
-
-    def put_status(self, ruleset: str, scan_id: str, status: Mapping[str, Json]) -> None:
-        """See `Store`."""
-        self._put_note("status", ruleset, scan_id, status)
-
-    def get_status(self, ruleset: str, scan_id: str) -> dict[str, Any]:
-        """See `Store`."""
-        return self._get_note("status", ruleset, scan_id)
 
     def get_statuses(self, scans: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         """See `Store`."""

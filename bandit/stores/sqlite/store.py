@@ -22,9 +22,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bandit.errors import InvalidInputError, StoreError
+from bandit.errors import InvalidInputError
 from bandit.stores.base import (
-    Entry,
     Problem,
     Receipt,
     RulesetStats,
@@ -32,8 +31,7 @@ from bandit.stores.base import (
     Snapshot,
 )
 from bandit.stores.codec import Array, Json
-from bandit.stores.entries import Sealed, decode_entry, write_mask
-from bandit.stores.journal import JournalWriter
+from bandit.stores.entries import Sealed, write_mask
 from bandit.stores.names import (
     START,
     changed,
@@ -85,7 +83,7 @@ class _Tail(NamedTuple):
     has_claims: bool
 
 
-class SqliteStore(ScanRows, JournalWriter):
+class SqliteStore(ScanRows):
     """A `bandit.stores.base.Store` in one file.
 
     Parameters
@@ -231,23 +229,14 @@ class SqliteStore(ScanRows, JournalWriter):
         ms, sub = self._db.row(sql, rules) or self._db.row(trimmed, rules)
         return ms, sub
 
-    def read(
-        self,
-        ruleset: str,
-        *,
-        after: str = START,
-        limit: int | None = None,
-        generation: str | None = None,
-    ) -> Iterator[Entry]:
-        """See `Store`."""
-        if generation is not None:
-            self._check(ruleset, generation, after)
-        for position, blob, mask in self._raw_entries(ruleset, after, limit):
-            yield decode_entry(blob, position, mask, where=f"journal {ruleset} entry {position}")
+    def _journal(self, ruleset: str) -> str:
+        return f"journal {ruleset}"
 
     def _raw_entries(
-        self, ruleset: str, after: str, limit: int | None
+        self, ruleset: str, after: str, limit: int | None, generation: str | None
     ) -> Iterator[tuple[str, Any, Any]]:
+        if generation is not None:
+            self._check(ruleset, generation, after)
         check_name("ruleset", ruleset)
         ms, sub = (min(part, _MAX) for part in position_key(after))
         left = _MAX if limit is None else limit
@@ -385,18 +374,6 @@ class SqliteStore(ScanRows, JournalWriter):
     def stats_of(self, rulesets: Sequence[str]) -> list[RulesetStats]:
         """See `Store`."""
         return [self.stats(ruleset) for ruleset in rulesets]
-
-    def problems(self, ruleset: str) -> Iterator[Problem]:
-        """See `Store`."""
-        for position, blob, mask in self._raw_entries(ruleset, START, None):
-            try:
-                decode_entry(blob, position, mask, where=f"journal {ruleset} entry {position}")
-            except StoreError as err:
-                yield Problem(f"journal {position}", str(err))
-        try:
-            self.load_snapshot(ruleset)
-        except StoreError as err:
-            yield Problem("snapshot", str(err))
 
     def repair(self, ruleset: str, problem: Problem) -> bytes:
         """See `Store`."""

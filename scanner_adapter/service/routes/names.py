@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import Header, Path
 from pydantic import AfterValidator
 
-from bandit.stores.names import check_arms, check_name, position_key
+from bandit.checks import as_arms
+from bandit.stores.names import check_name, position_key
 from scanner_adapter.service import problems
 from scanner_adapter.service.schemas import Problem
 
@@ -28,7 +29,7 @@ def _scanner(name: str) -> str:
 
 
 def _symbol(name: str) -> str:
-    return check_arms([name])[0]
+    return as_arms([name])[0]
 
 
 def _position(position: str) -> str:
