@@ -74,6 +74,8 @@ BENCHMARKS = (
     Benchmark("store", "What does the store cost?", "bare round trips of the same bytes"),
     Benchmark("adapter", "What does the adapter cost around a thread pool?",
               "a plain ThreadPoolExecutor.map", (), ("--symbols", "1500", "--runs", "1")),
+    Benchmark("intraday", "Are hits found while they last, in a scan every five minutes?",
+              "round robin", (), ("--days", "3", "--warm-up", "1", "--half-lives", "60")),
     Benchmark("service", "What does watching a scan cost?", "a scan that nobody watches", (),
               ("--quick",), has_json=True),
     Benchmark("faults", "Is anything lost when plugs are pulled?", "zero", (), ("--kills", "10")),

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -207,6 +207,8 @@ class SymbolRanker(KnownRanker):
         worker: str | None = None,
         lease_s: float = 60.0,
         overlap: bool = True,
+        hits_last: timedelta | None = None,
+        seen_within: timedelta | None = None,
         origin: Provenance | None = None,
     ) -> Scan:
         """Start a scan over `symbols`; with bars of many of them, features come a moment later.
@@ -259,6 +261,13 @@ class SymbolRanker(KnownRanker):
             a worker. Which batch is the first with features then depends on timing; the journal
             says. False waits, as do exploration 0 and a given `scan_id`. What is wrong with the
             bars is raised when their features are due.
+        hits_last : timedelta, optional
+            For many scans a day that each see a part: the half-life of a hit. A symbol that was
+            looked at just now can bring nothing new, and its chance grows back with the time.
+        seen_within : timedelta, optional
+            Every symbol is looked at once in this time, by the clock, nights included: those
+            whose time is up come first in each scan, as few as an even pace allows. Kept as long
+            as scans have room for them.
         origin : Provenance, optional
             Mode and random numbers of a scan in a journal, to make its choices again.
 
@@ -270,7 +279,7 @@ class SymbolRanker(KnownRanker):
         """
         from scanner_adapter.scan.early import WAITS_UP_TO, EarlyBatches
         from scanner_adapter.scan.joining import mode_of
-        from scanner_adapter.scan.opened import Opened, history_of, open_scan, say
+        from scanner_adapter.scan.opened import Ages, Opened, history_of, open_scan, say
         from scanner_adapter.scan.scan import Scan
         from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases
@@ -283,6 +292,7 @@ class SymbolRanker(KnownRanker):
         scan_time = time_of(now)
         as_flag(shared, "shared")
         as_flag(overlap, "overlap")
+        ages = Ages.of(hits_last, seen_within)
         as_number(lease_s, "lease_s", "at least 1 second", least=1.0)
         for kind, name in (("scan_id", scan_id), ("worker", worker)):
             if name is not None:
@@ -334,8 +344,8 @@ class SymbolRanker(KnownRanker):
                 def open_with(facts: MarketFacts, n_before: int) -> Opened:
                     return open_scan(
                         self.learned, scan_id, names, facts, scan_time, rng=scan_rng, mode=choice,
-                        n_before=n_before, opened=opened, note=note, is_told=bars is not None,
-                        by=opened_by(is_shared=shared, lease_s=lease_s),
+                        n_before=n_before, ages=ages, opened=opened, note=note,
+                        is_told=bars is not None, by=opened_by(is_shared=shared, lease_s=lease_s),
                     )  # fmt: skip
 
                 try:
@@ -346,7 +356,8 @@ class SymbolRanker(KnownRanker):
                     scan_rng = self._rng.spawn(1)[0] if origin is None else origin.rng()
                     n_before = None if origin is None else origin.before_features
                     may_overlap = (
-                        overlap and known_id is None and inputs["bars"] is not None
+                        overlap and known_id is None and ages == Ages()
+                        and inputs["bars"] is not None
                         and len(names) > WAITS_UP_TO and self.learned.settings.exploration > 0.0
                     )  # fmt: skip
                     if n_before or (may_overlap and n_before is None):

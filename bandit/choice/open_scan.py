@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, log_expit
 
 from bandit.belief.belief import Belief
 from bandit.belief.cells import level_of
@@ -76,8 +76,11 @@ class OpenScan:
         blocks: tuple[str, ...],
         rng: np.random.Generator,
         rivals: Mapping[str, Array] | None = None,
+        offset: Array | None = None,
+        due: Sequence[int] = (),
     ) -> None:
         self.ranker = ranker
+        self._offset, self._due = offset, list(due)
         self.rivals = dict(rivals or {})
         self.scan_id = scan_id
         self.arms = arms
@@ -121,6 +124,8 @@ class OpenScan:
         loadings: NDArray[np.floating] | None = None,
         blocks: Sequence[str] = (),
         rivals: Mapping[str, Array] | None = None,
+        offset: Array | None = None,
+        due: Sequence[int] = (),
     ) -> OpenScan:
         """Open a scan over `arms` on a belief, which stays as it is.
 
@@ -133,6 +138,11 @@ class OpenScan:
         rivals : mapping of name to array (n_arms,), optional
             Values by which each of `bandit.belief.standing.RIVALS` orders, NaN = last; where the
             belief fell back to one of them, it orders this scan.
+        offset : array, shape (n_arms,), optional
+            Logarithms of factors by which each arm's probability is multiplied in every choice;
+            what is believed stays as it is.
+        due : sequence of int
+            Positions that come before all others, in this order.
 
         Raises
         ------
@@ -156,7 +166,9 @@ class OpenScan:
                 f"loadings[{row}, {column}] is {loadings[row, column]}; expected finite numbers, "
                 "0 = unknown"
             )
-        return cls(ranker, scan_id, arms_, aligned, loadings, tuple(blocks), rng, rivals)
+        return cls(
+            ranker, scan_id, arms_, aligned, loadings, tuple(blocks), rng, rivals, offset, due
+        )
 
     def renew(self, context: NDArray[np.floating]) -> None:
         """Go on with another context, shape (n, n_columns), of the arms that remain.
@@ -180,6 +192,12 @@ class OpenScan:
         self.level = self._level()
 
     # -- choose ------------------------------------------------------------------------------
+
+    @property
+    def due(self) -> list[int]:
+        """Positions that come before all others, and remain."""
+        self._due = [place for place in self._due if self.is_available[place]]
+        return self._due
 
     def select(
         self,
@@ -229,6 +247,8 @@ class OpenScan:
             scores = self._fallback_scores
         if self._hint is not None:
             scores += self._hint.added
+        if self._offset is not None:
+            scores = log_expit(scores) + self._offset
         if boost is not None:
             scores = scores + boost
         self._n_selects += 1

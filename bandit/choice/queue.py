@@ -249,18 +249,19 @@ class PriorityQueue:
     # -- choose ------------------------------------------------------------------------------
 
     def select(self, k: int) -> Choice:
-        """Choose up to `k` arms: pinned ones first, then what the scan draws."""
+        """Choose up to `k` arms: pinned ones first, then those due, then what the scan draws."""
         k = as_count(k, "k", least=0)
         allowed = self._allowed if self._has_excluded else None
         boost = self._boost if self._has_boosts else None
-        waiting = self._waiting_pins()[:k]
+        due = [place for place in self._scan.due if self._allowed[place]]
+        waiting = list(dict.fromkeys([*self._waiting_pins(), *due]))[:k]
         if not waiting:
             return self._scan.select(k, allowed=allowed, boost=boost)
         pins = np.array(waiting, np.intp)
         # Taken before the draw, so that it neither sees them nor counts them as remaining.
         self._scan.take(pins)
         for place in waiting:
-            self._pinned.pop(place)
+            self._pinned.pop(place, None)
         drawn = self._scan.select(k - pins.size, allowed=allowed, boost=boost)
         return Choice(
             np.concatenate([pins, drawn.arms]),

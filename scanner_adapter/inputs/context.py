@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import compress
 from typing import TypedDict
 
@@ -134,6 +134,8 @@ class ScanOptions(ScanInputs, total=False):
     worker: str | None
     lease_s: float
     overlap: bool
+    hits_last: timedelta | None
+    seen_within: timedelta | None
 
 
 def market_facts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from bandit.belief.belief import Belief
 from bandit.belief.standing import RIVALS
 from bandit.belief.track_record import TrackView
+from bandit.checks import as_kind, refusal
+from bandit.choice.ageing import due_now, something_new
 from bandit.choice.open_scan import OpenScan
 from scanner_adapter.batch import day_of
 from scanner_adapter.inputs.context import MarketFacts, scan_context
@@ -47,12 +50,51 @@ class Opened:
     coverage: tuple[str | None, bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """How a scan of many a day looks at the time since a symbol was last looked at.
+
+    Parameters
+    ----------
+    hits_last : float or None
+        Half-life of a hit, days: what was looked at just now brings nothing new.
+    seen_within : float or None
+        Days within which every symbol is looked at once.
+    """
+
+    hits_last: float | None = None
+    seen_within: float | None = None
+
+    @classmethod
+    def of(cls, hits_last: timedelta | None, seen_within: timedelta | None) -> Ages:
+        """Read what a caller gave."""
+        for name, value in (("hits_last", hits_last), ("seen_within", seen_within)):
+            wanted = "a timedelta above zero"
+            if value is not None and as_kind(value, name, timedelta, wanted) <= timedelta(0):
+                raise refusal(value, name, wanted)
+        day = timedelta(days=1)
+        return cls(
+            None if hits_last is None else hits_last / day,
+            None if seen_within is None else seen_within / day,
+        )
+
+    def offset(self, view: TrackView) -> NDArray[np.float64] | None:
+        """Logarithm of each symbol's chance of something new (n,); None where that is no matter."""
+        return None if self.hits_last is None else something_new(view.age_days, self.hits_last)
+
+    def due(self, view: TrackView, gap: float) -> list[int]:
+        """Places that this scan is to look at first; `gap` days after the last scan."""
+        if self.seen_within is None:
+            return []
+        return list(map(int, due_now(view.age_days, self.seen_within, gap)))
+
+
 def open_scan(
     learned: LearnedState, scan_id: str, names: tuple[str, ...], facts: MarketFacts,
     scan_time: float, *,
     rng: np.random.Generator, note: str | None, is_told: bool, mode: ModeChoice | None = None,
     opened: Mapping[str, Any] | None = None, by: Mapping[str, Any] | None = None,
-    n_before: int = 0,
+    n_before: int = 0, ages: Ages = Ages(),
 ) -> Opened:  # fmt: skip
     """Open a scan; with a mode, announce it in the journal, or join the one that is `opened`.
 
@@ -71,6 +113,7 @@ def open_scan(
         Whether to say what the bars know of them.
     n_before : int
         Batches that were handed out before.
+    ages : Ages
 
     Raises
     ------
@@ -85,6 +128,7 @@ def open_scan(
     if learned.keeps_journal:
         kept = LoadingCodec(facts.loading_names, facts.loadings)
     view = learned.ranker.view(names, now=scan_time, groups=facts.groups)
+    due = ages.due(view, scan_time - learned.ranker.time)
     columns, values = scan_context(learned.ranker, facts, view)
     if mode is not None:
         header = {
@@ -95,6 +139,8 @@ def open_scan(
             "columns": list(columns),
             "as_of": facts.as_of,
             "before_features": n_before,
+            "hits_last": ages.hits_last,
+            "seen_within": ages.seen_within,
             "by": None if by is None else dict(by),
         }
         if kept is not None:
@@ -110,6 +156,7 @@ def open_scan(
     live = OpenScan.open(
         learned.ranker, scan_id, names, values, columns, rng=rng,
         loadings=facts.loadings, blocks=facts.blocks,
+        offset=ages.offset(view), due=due,
         rivals=dict(zip(RIVALS, rival_values(learned.ranker, view), strict=True)),
     )  # fmt: skip
     coverage = say(facts.coverage if is_told else None, note)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -189,6 +190,8 @@ def _play(
         now=scan.now,
         scan_id=scan.scan_id,
         origin=origin,
+        hits_last=_span(scan.opened["hits_last"]),
+        seen_within=_span(scan.opened["seen_within"]),
     )
     chosen: set[str] = set()
     for entry in scan.reports:
@@ -203,6 +206,10 @@ def _play(
     if scan.closed is not None:
         live.close()
     return None
+
+
+def _span(days: float | None) -> timedelta | None:
+    return None if days is None else timedelta(days=days)
 
 
 def _compare(ranker: SymbolRanker, own: Sequence[Entry]) -> str | None:
