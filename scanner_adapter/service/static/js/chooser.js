@@ -106,7 +106,13 @@ export class Chooser {
     return el(
       "tr",
       {},
-      el("th", { scope: "row" }, el("button", { class: "symbol", type: "button", onclick: choose }, label)),
+      el(
+        "th",
+        { scope: "row" },
+        el("button", { class: "symbol", type: "button", onclick: choose }, label),
+        " ",
+        el("span", { class: "note" }, scan.scan_id.slice(0, 12)),
+      ),
       el("td", {}),
       number(),
       number(),
