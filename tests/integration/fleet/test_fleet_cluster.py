@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import pytest
+from redis import RedisCluster
 from shared_scans import SYMBOLS, reports, work
 
 from bandit.stores import store_from_url
@@ -23,12 +24,13 @@ def store(redis_cluster: str) -> Iterator[RedisStore]:
     opened.close()
 
 
-def test_rulesets_land_on_all_three_masters(store: RedisStore) -> None:
+def test_rulesets_land_on_all_three_masters(store: RedisStore, redis_cluster: str) -> None:
     names = [f"rules{n}" for n in range(12)]
     for name in names:
         store.append_event(name, "s1", "open", header={}, arrays={})
-    nodes = {store._client.get_node_from_key(f"scanrank:{{{name}}}:journal").port for name in names}
-    assert len(nodes) == 3
+    with RedisCluster.from_url(redis_cluster.replace("+cluster", "")) as client:
+        keys = [f"scanrank:{{{name}}}:journal" for name in names]
+        assert len({client.get_node_from_key(key).port for key in keys}) == 3
     assert set(names) <= set(store.list_rulesets())
     for name in names:
         store.drop_ruleset(name)
