@@ -8,6 +8,8 @@ scans before.
 
 ideal       seconds that the sleeping alone takes, spread evenly
 efficiency  ideal over the time from when all workers are ready until the last one has closed
+machine     the efficiency of as many processes that evaluate their shares and do nothing else: what
+            a busy machine leaves of the ideal
 curve       by how many points the share of hits found differs from that of one worker, on average
             over the scan, and at a tenth and a quarter of the universe
 """
@@ -140,6 +142,33 @@ def _work(
         summary = scan.run(evaluate, executor=pool, batch_size=batch)
     told.put((worker, time.monotonic(), time.process_time() - cpu, evaluated, summary.failure))
     store.close()
+
+
+def _evaluate_only(n: int, cost_s: float, ready: Any, go: Any) -> None:
+    ready.release()
+    go.wait()
+    with ThreadPoolExecutor(1) as pool:
+        for _ in pool.map(time.sleep, [cost_s] * n):
+            pass
+
+
+def machine_efficiency(n: int, n_workers: int, cost_s: float) -> float:
+    """Return the efficiency of processes that evaluate equal shares of `n`, without a ranker."""
+    ready, go = _FORK.Semaphore(0), _FORK.Event()
+    share = n // n_workers
+    workers = [
+        _FORK.Process(target=_evaluate_only, args=(share, cost_s, ready, go))
+        for _ in range(n_workers)
+    ]
+    for worker in workers:
+        worker.start()
+    for _ in workers:
+        ready.acquire()
+    began = time.monotonic()
+    go.set()
+    for worker in workers:
+        worker.join()
+    return share * cost_s / (time.monotonic() - began)
 
 
 def scan_shared(
@@ -275,6 +304,7 @@ def tables(
             for seed in range(n_repeats if n_workers == most and not further else 1)
         ]
         best = max(runs, key=lambda run: run.efficiency)
+        machine = machine_efficiency(n // 4, n_workers, cost_s)
         apart = 100 * (np.mean([run.curve for run in runs], axis=0) - one)
         found.append(
             {
@@ -282,6 +312,7 @@ def tables(
                 "ideal_s": round(best.ideal_s, 2),
                 "wall_s": [round(run.wall_s, 2) for run in runs],
                 "efficiency": round(best.efficiency, 3),
+                "machine": round(machine, 3),
                 "cpu_s": round(best.cpu_s, 2),
                 "found_10": round(float(np.mean([run.curve[10] for run in runs])), 4),
                 "found_25": round(float(np.mean([run.curve[25] for run in runs])), 4),
@@ -303,9 +334,9 @@ def _print_row(row: dict[str, Any]) -> None:
     wall = "/".join(f"{seconds:.1f}" for seconds in row["wall_s"])
     print(
         f"{row['what']:<28} {row['ideal_s']:7.1f} {wall:>15} {100 * row['efficiency']:6.0f} "
-        f"{row['cpu_s']:6.1f} {row['curve_area_points']:+7.2f} {row['curve_10_points']:+7.2f} "
-        f"{row['curve_25_points']:+7.2f} {row['n_lost']:5} {row['n_again']:6} "
-        f"{'yes' if row['belief_equal'] else 'NO':>6} {row['load']:5.1f}",
+        f"{100 * row['machine']:7.0f} {row['cpu_s']:6.1f} {row['curve_area_points']:+7.2f} "
+        f"{row['curve_10_points']:+7.2f} {row['curve_25_points']:+7.2f} {row['n_lost']:5} "
+        f"{row['n_again']:6} {'yes' if row['belief_equal'] else 'NO':>6} {row['load']:5.1f}",
         flush=True,
     )
 
@@ -335,8 +366,8 @@ def main() -> None:
         f"{options.batch}"
     )
     print(
-        f"{'':<28} {'ideal s':>7} {'wall s':>15} {'eff. %':>6} {'cpu s':>6} {'curve':>7} "
-        f"{'at 10 %':>7} {'25 %':>7} {'lost':>5} {'again':>6} {'equal':>6} {'load':>5}"
+        f"{'':<28} {'ideal s':>7} {'wall s':>15} {'eff. %':>6} {'machine':>7} {'cpu s':>6} "
+        f"{'curve':>7} {'at 10 %':>7} {'25 %':>7} {'lost':>5} {'again':>6} {'equal':>6} {'load':>5}"
     )
     found = tables(
         n, workers, cost_s=options.cost_ms / 1e3, batch=options.batch, day=options.before,
