@@ -17,8 +17,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -68,10 +69,11 @@ _PAGE = 128  # entries at a time
 _MAX = 2**63 - 1  # of a number in SQLite
 
 
-class _Tail(NamedTuple):
+@dataclass(slots=True)
+class _Tail:
     """What an append to a scan goes on from; true as long as the database has this version."""
 
-    version: tuple[int, ...]
+    version: tuple[int, int, int]
     place: tuple[str, str]  # ruleset, scan
     rules: int
     scan: int
@@ -155,20 +157,20 @@ class SqliteStore(ScanRows):
                     db.run("update scan set ms=?, sub=? where id=?", ms, sub, tail.scan)
                 if tail.has_claims and entry.arms:
                     db.run(_END_CLAIMS, tail.scan, json.dumps(entry.arms))
-                version = db.version()
+                version = *tail.version[:2], db.n_changes()
             tail.seen.update(new)
             position = f"{ms}-{sub}"
             self._told[ruleset] = tail.generation, position
             if not is_event:
                 self._remember(tail.scan, n, tail.seen)
-                self._tail = tail._replace(version=version, last=(ms, sub), n=n, is_known=True)
+                tail.version, tail.last, tail.n, tail.is_known = version, (ms, sub), n, True
+                self._tail = tail
         return Receipt(position, previous, accepted, generation=tail.generation)
 
     def _find_tail(self, ruleset: str, scan_id: str, is_event: bool) -> _Tail:
         """Return what an append goes on from; nothing is read where nobody else wrote."""
-        tail = self._tail
-        place = ruleset, scan_id
-        if tail and not is_event and tail.place == place and tail.version == self._db.version():
+        tail, place, version = self._tail, (ruleset, scan_id), self._db.version()
+        if tail is not None and not is_event and tail.place == place and tail.version == version:
             return tail
         rules = self._ruleset(ruleset)
         scan, is_known = self._scan(rules, scan_id)
@@ -177,7 +179,7 @@ class SqliteStore(ScanRows):
         n, seen = self._seen(scan, is_event)
         has_claims = self._db.row("select 1 from claim where scan=? limit 1", scan) is not None
         generation = self._checked(rules, *told)
-        return _Tail((), place, rules, scan, is_known, generation, last, n, seen, has_claims)
+        return _Tail(version, place, rules, scan, is_known, generation, last, n, seen, has_claims)
 
     def _checked(self, rules: int, generation: str, position: str, *, reads: bool = False) -> str:
         """Return the journal's generation: a new one where it lacks a position of the given one.

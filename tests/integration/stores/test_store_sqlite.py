@@ -234,6 +234,7 @@ class TestFile:
     ) -> None:
         mounts = f"/dev/x / ext4 rw 0 0\nhost:/y {path.parent} {kind} rw 0 0\n"
         monkeypatch.setattr(Path, "read_text", lambda *_, **__: mounts)
+        monkeypatch.setattr(os, "major", lambda _: 0)  # as a device of no disk has it
         with caplog.at_level(logging.WARNING):
             SqliteStore(path).close()
         assert (f"network file system ({kind})" in caplog.text) is (kind != "ext4")
