@@ -144,6 +144,27 @@ def file_rows(durability: str) -> list[tuple[str, float, float]]:
     ]
 
 
+def reports_in_log() -> float:
+    """Return how many reports of 50 fit into the log that a power cut can take."""
+    arrays = {"context": np.zeros((N_ARMS, N_COLUMNS), np.float32)}
+    n = 40  # less than the log holds before it is written into the file
+    with own_file() as file:
+        store = store_from_url(file.url)
+        log = file.directory / "scanrank.db-wal"
+        before = log.stat().st_size
+        for _ in range(n):
+            store.append_report("log", "scan", arms=_arms(), header={}, arrays=arrays)
+        each = (log.stat().st_size - before) / n
+        bare = sqlite3.connect(file.directory / "scanrank.db")
+        pages, size = (
+            bare.execute(f"pragma {name}").fetchone()[0]
+            for name in ("wal_autocheckpoint", "page_size")
+        )
+        bare.close()
+        store.close()
+    return float(pages * size / each)
+
+
 def open_file_and_load() -> tuple[float, float]:
     """Return ms to open a file and load 5,277 arms x 60, and to connect and read them bare."""
     with own_file() as file:
@@ -265,6 +286,7 @@ def main() -> None:
             ratios = [mine / theirs for mine, theirs in zip(times, bare, strict=True)]
             print(f"{what:24} {durability:7}", *(f"{value:8.0f}" for value in times), end=" ")
             print(*(f"{ratio:8.2f}" for ratio in ratios))
+    print(f"a power cut takes at most {reports_in_log():.0f} reports with durability=normal")
     loaded, read = open_file_and_load()
     print(f"open + load of 5,277 arms x 60: {loaded:.2f} ms, {loaded / read:.2f} x bare")
 
