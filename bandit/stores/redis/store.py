@@ -305,53 +305,44 @@ class RedisStore(RedisScans):
 
     def _latest_scans(self, rulesets: Sequence[str], limit: int) -> list[list[ScanInfo]]:
         """Return the latest scans of each ruleset, newest first, in two round trips."""
-        indexes = [ruleset_key(ruleset, "scans") for ruleset in rulesets]
-        questions = [
-            question
-            for ruleset, index in zip(rulesets, indexes, strict=True)
-            for question in (
-                ("ZREVRANGE", index, 0, limit - 1),
-                ("ZCARD", index),
-                ("HGET", ruleset_key(ruleset, "meta"), "scans"),
-            )
-        ]
-        answered = self._call_all(questions)
-        missing = [
-            ruleset
-            for ruleset, n, known in zip(rulesets, answered[1::3], answered[2::3], strict=True)
-            if n < int(known or 0)
-        ]
+        answered = self._call_all(
+            [
+                question
+                for ruleset in rulesets
+                for question in (
+                    ("ZREVRANGE", ruleset_key(ruleset, "scans"), 0, limit - 1),
+                    ("ZCARD", ruleset_key(ruleset, "scans")),
+                    ("HGET", ruleset_key(ruleset, "meta"), "scans"),
+                )
+            ]
+        )
+        told = list(zip(rulesets, answered[::3], answered[1::3], answered[2::3], strict=True))
+        missing = [ruleset for ruleset, _, n, known in told if n < int(known or 0)]
         if missing:
             for ruleset in missing:
                 self._find_scans(ruleset)
             return self._latest_scans(rulesets, limit)
-        listed = answered[::3]
-        latest = [[name.decode() for name in names] for names in listed]
         answers = iter(
             self._call_all(
                 [
-                    command
-                    for ruleset, index, scan_ids in zip(rulesets, indexes, latest, strict=True)
-                    for scan_id in scan_ids
-                    for command in (
-                        ("ZSCORE", index, scan_id),
+                    question
+                    for ruleset, names, _, _ in told
+                    for scan_id in map(bytes.decode, names)
+                    for question in (
+                        ("ZSCORE", ruleset_key(ruleset, "scans"), scan_id),
                         ("SCARD", scan_key(ruleset, scan_id, "reported")),
                         ("SISMEMBER", scan_key(ruleset, scan_id, "events"), "close"),
                     )
                 ]
             )
         )
+        scans = zip(answers, answers, answers, strict=True)
         return [
             [
-                ScanInfo(
-                    scan_id=scan_id,
-                    started=f"{int(next(answers) or 0)}-0",
-                    n_reported=int(next(answers)),
-                    is_closed=bool(next(answers)),
-                )
-                for scan_id in scan_ids
+                ScanInfo(name.decode(), f"{int(started or 0)}-0", int(n), bool(is_closed))
+                for name, (started, n, is_closed) in zip(names, scans, strict=False)
             ]
-            for scan_ids in latest
+            for _, names, _, _ in told
         ]
 
     def _find_scans(self, ruleset: str) -> None:
