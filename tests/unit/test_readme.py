@@ -23,6 +23,7 @@ from scanner_adapter.demo.simulator import simulate
 
 bars = simulate(n_symbols=120, n_days=80, seed=1, start="2019-09-12").bars
 symbols = bars["symbol"].unique().tolist()
+snapshot = bars.groupby("symbol")["close"].last().to_dict()
 my_scanner = lambda symbol: SimpleNamespace(rating=float(symbol[-2:]), signal=None)
 """
 
