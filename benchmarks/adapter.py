@@ -162,7 +162,7 @@ def scan_ranked(
         "batches": scan.n_batches,
         "rank, learn, store, features, processor s": summary.overhead_s,
         "processor s of the calling thread": cpu,
-        "telling the outside, processor s": scan.telling_s,
+        "publishing the status, processor s": scan.publishing_s,
     }
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from made_market import HIT, LAST, SYMBOLS, rate, tell
+from made_market import HIT, LAST, SYMBOLS, rate, show
 
 from scanrank import SymbolRanker, Threshold
 
@@ -23,7 +23,7 @@ async def main() -> None:
                 results = await asyncio.gather(*(scan_one(s, day, places) for s in batch))
                 scan.report(dict(zip(batch, results, strict=True)))
                 order += batch
-    tell(order)
+    show(order)
 
 
 asyncio.run(main())

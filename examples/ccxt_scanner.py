@@ -2,7 +2,7 @@
 
 import ccxt
 import pandas as pd
-from made_market import LAST, tell
+from made_market import LAST, show
 
 from scanrank import Outcome, SymbolRanker, TooManyErrors, TopShare
 
@@ -30,4 +30,4 @@ for day in range(LAST + 1):
     )
 print(f"errors: {scan.summary.n_errors}")
 is_hit = {pair.split("/")[0] for pair in pairs if scan.is_hit(pair)}
-tell((pair.split("/")[0] for pair in order), is_hit)
+show((pair.split("/")[0] for pair in order), is_hit)

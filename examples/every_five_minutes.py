@@ -1,7 +1,7 @@
 """A loop every five minutes with `schedule`; a round in which the vendor is down ends, no more."""
 
 import schedule
-from made_market import HIT, LAST, SYMBOLS, rate, tell
+from made_market import HIT, LAST, SYMBOLS, rate, show
 
 from scanrank import SymbolRanker, Threshold
 
@@ -26,4 +26,4 @@ def scan() -> None:
 
 for _ in range(LAST + 1):  # in earnest: while True: schedule.run_pending(); time.sleep(1)
     schedule.run_all()
-tell(rounds[-1])
+show(rounds[-1])

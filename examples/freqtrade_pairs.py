@@ -4,7 +4,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from made_market import HIT, LAST, SYMBOLS, rate, tell
+from made_market import HIT, LAST, SYMBOLS, rate, show
 
 from scanner_adapter.integrations.freqtrade import PairOrder
 from scanrank import SymbolRanker, Threshold
@@ -34,4 +34,4 @@ with tempfile.TemporaryDirectory() as folder:
         order.write(Path(folder) / "pairs.json")  # "pairlist_url": "file:////.../pairs.json"
         found = order.pairs
         order.closed(trades_of(day))
-tell(pair.removesuffix("/USDT") for pair in found)
+show(pair.removesuffix("/USDT") for pair in found)

@@ -1,7 +1,7 @@
 """joblib: results as they come, and few symbols ahead of them."""
 
 from joblib import Parallel, delayed
-from made_market import HIT, LAST, SYMBOLS, rate, tell
+from made_market import HIT, LAST, SYMBOLS, rate, show
 
 from scanrank import ResultFeed, SymbolRanker, Threshold
 
@@ -20,7 +20,7 @@ def main() -> None:
             for symbol, rating in parallel(jobs):
                 feed(symbol, rating)
                 order.append(symbol)
-    tell(order)
+    show(order)
 
 
 if __name__ == "__main__":

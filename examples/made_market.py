@@ -9,7 +9,7 @@ import pandas as pd
 
 SYMBOLS = [f"S{i:03d}" for i in range(400)]
 HIT = 85.0
-LAST = 3  # the examples scan days 0 to 3, and tell what the last one gained
+LAST = 3  # the examples scan days 0 to 3, and show what the last one gained
 
 
 def rate(symbol: str, day: int, seconds: float = 0.0005) -> float:
@@ -35,7 +35,7 @@ def candles(symbol: str, day: int) -> pd.DataFrame:
     return _all_candles(symbol).iloc[: 270 + day]
 
 
-def tell(order: Iterable[str], hits: Iterable[str] | None = None) -> None:
+def show(order: Iterable[str], hits: Iterable[str] | None = None) -> None:
     """Print what the order gained beside that of the list."""
     order = list(dict.fromkeys(order))
     found = set([s for s in SYMBOLS if rate(s, LAST, 0.0) >= HIT] if hits is None else hits)

@@ -2,7 +2,7 @@
 # In a notebook: cells that may be run again, in any order, and interrupted.
 
 # %%
-from made_market import HIT, LAST, SYMBOLS, rate, tell
+from made_market import HIT, LAST, SYMBOLS, rate, show
 
 from scanrank import SymbolRanker, Threshold
 
@@ -20,4 +20,4 @@ for day in range(LAST + 1):
 # %% What was found, and why the first one came first
 print(f"{summary.n_hits:.0f} hits in {summary.n_scanned} symbols")
 print({factor: round(part.learned, 2) for factor, part in scan.explain(order[0]).groups.items()})
-tell(order)
+show(order)

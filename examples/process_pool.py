@@ -3,7 +3,7 @@
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from made_market import HIT, LAST, SYMBOLS, rate, tell
+from made_market import HIT, LAST, SYMBOLS, rate, show
 
 from scanrank import ResultFeed, SymbolRanker, Threshold
 
@@ -14,7 +14,7 @@ def main() -> None:
         for day in range(LAST + 1):
             with ResultFeed(ranker, batch_size=20) as feed:
                 results = dict(feed.map(partial(rate, day=day), pool, SYMBOLS))
-    tell(results)
+    show(results)
 
 
 if __name__ == "__main__":

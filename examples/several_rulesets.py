@@ -1,6 +1,6 @@
 """Several rulesets on one fetch: one order serves both, each learns and stops by its own rule."""
 
-from made_market import LAST, SYMBOLS, rate, tell
+from made_market import LAST, SYMBOLS, rate, show
 
 from scanrank import HitsFound, RankerGroup, Signal, SymbolRanker
 
@@ -25,4 +25,4 @@ summaries = group.start_scan(SYMBOLS).run(
 )
 for name, summary in summaries.items():
     print(f"{name}: {summary.n_hits:.0f} hits in {summary.n_scanned} of {summary.n_symbols}")
-tell(order, [s for s in SYMBOLS if any(patterns(s, LAST).values())])
+show(order, [s for s in SYMBOLS if any(patterns(s, LAST).values())])

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from made_market import HIT, LAST, SYMBOLS, rate, tell
+from made_market import HIT, LAST, SYMBOLS, rate, show
 
 from scanrank import SymbolRanker, Threshold
 
@@ -15,4 +15,4 @@ with ThreadPoolExecutor(4) as pool:
             executor=pool,
             on_result=lambda symbol, _: order.append(symbol),  # noqa: B023
         )
-tell(order)
+show(order)

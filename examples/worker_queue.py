@@ -3,7 +3,7 @@
 import queue
 import threading
 
-from made_market import HIT, LAST, SYMBOLS, rate, tell
+from made_market import HIT, LAST, SYMBOLS, rate, show
 
 from scanrank import ResultFeed, SymbolRanker, Threshold
 
@@ -34,4 +34,4 @@ for day in range(LAST + 1):
         while len(order) < n_out:
             feed(*(pair := done.get()))
             order.append(pair[0])
-tell(order)
+show(order)

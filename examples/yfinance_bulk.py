@@ -2,7 +2,7 @@
 
 import pandas as pd
 import yfinance as yf
-from made_market import LAST, SYMBOLS, tell
+from made_market import LAST, SYMBOLS, show
 
 from scanrank import Outcome, SymbolRanker, TopShare
 
@@ -30,4 +30,4 @@ for day in range(LAST + 1):
         prefetch=download,
         on_result=lambda symbol, _: order.append(symbol),  # noqa: B023
     )
-tell(order, [symbol for symbol in SYMBOLS if scan.is_hit(symbol)])
+show(order, [symbol for symbol in SYMBOLS if scan.is_hit(symbol)])

@@ -1,4 +1,4 @@
-"""What a ranker can tell: hits of its scans, its symbols, and how prioritised scans compare."""
+"""What a ranker knows: hits of its scans, its symbols, and how prioritised scans compare."""
 
 from __future__ import annotations
 

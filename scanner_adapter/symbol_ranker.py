@@ -453,7 +453,7 @@ class SymbolRanker(KnownRanker):
         if not self.similarity:
             facts = replace(facts, loadings=facts.loadings[:, :0], loading_names=())
         met = set(self.learned.ranker.columns)
-        is_unknown = np.isnan(facts.values[0])  # nearly always, the first symbol tells
+        is_unknown = np.isnan(facts.values[0])  # nearly always, the first symbol decides
         is_unknown[is_unknown] = np.isnan(facts.values[:, is_unknown]).all(axis=0)
         met.update(name for name, gone in zip(facts.names, is_unknown, strict=True) if not gone)
         return facts.only(met)

@@ -5,12 +5,12 @@ mean. Such steps, and steps that count together, are what the smooth features of
 follow and what trees are good at. Here every column falls into `SINGLE` cells and every pair of
 crossed columns into `PAIR` x `PAIR`; an arm lies in one cell of each, and the sum of their weights
 is added to its linear predictor. The weights learn from what the rest of the belief did not
-foretell. They are Gaussian and, unlike the shared weights, independent of each other: thousands of
+predict. They are Gaussian and, unlike the shared weights, independent of each other: thousands of
 them cost a few milliseconds a scan. They learn when a scan ends, as everything does: judged in
 mid-scan by its own predictions, so flexible a model teaches itself what it believes.
 
 How much the sum is worth is learned too (its *trust*, 0 at first): where scores hold no steps,
-thousands of weights are mostly noise, and a sum that does not foretell is left out.
+thousands of weights are mostly noise, and a sum that does not predict is left out.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class CellWeights:
     def worth(self) -> Array:
         """What each cell adds to a linear predictor, shape (n_cells,): trust times mean.
 
-        A sum that foretells the opposite is left out.
+        A sum that predicts the opposite is left out.
         """
         return max(0.0, float(Moments.of(self.trust).mean[0])) * self.mean
 
@@ -189,7 +189,7 @@ class CellWeights:
         return CellWeights(factor * self.precision, factor * self.shift, self.trust.decay(factor))
 
     def learn(self, cells: Index, rewards: Array, offset: Array) -> CellWeights:
-        """Learn from a finished scan what was not foretold.
+        """Learn from a finished scan what was not predicted.
 
         Parameters
         ----------

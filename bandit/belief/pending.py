@@ -74,7 +74,7 @@ class Report:
             if values.shape != shape:
                 raise InvalidInputError(
                     f"{name} of the report has shape {values.shape}, expected {shape}: one row "
-                    f"for each of {k} arms"
+                    f"for each of {k} symbols"
                 )
         names, ok = as_arms(arms), np.flatnonzero(~np.isnan(reward))
         as_rewards(reward[ok], n=ok.size)

@@ -153,7 +153,7 @@ class RecallModel:
     def quantile(self, expected: float, level: float, at_most: float = math.inf) -> float:
         """Number of remaining hits not exceeded with probability `level`.
 
-        Beyond `at_most`, the number of arms that remain, it is not told apart.
+        Beyond `at_most`, the number of arms that remain, it is not distinguished.
         """
         mean = self.bias * expected
         if mean <= 0.0:

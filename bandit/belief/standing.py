@@ -21,7 +21,7 @@ _LEAST_SHARE = 0.03
 # Standard errors by which an order must be ahead; hits are counted, so that a count's variance is
 # the count itself. Two rivals are looked at after every scan: with 2 errors noise falls back often.
 _SURE = 3.0
-# What earlier scans count for, for telling whether the order is better than a random one.
+# What earlier scans count for, for the question whether the order is better than a random one.
 _KEPT = 0.9
 _LEAST_SCANS = 4
 

@@ -125,7 +125,7 @@ class TrackRecord:
         if rows is not None and np.shape(rows) != (r.size, len(columns)):
             raise InvalidInputError(
                 f"rows have shape {np.shape(rows)}, expected {(r.size, len(columns))}: one row per "
-                "arm, one column per name"
+                "symbol, one column per name"
             )
         at = self._rows_of(names)
         values, time = self._values[at].astype(np.float64), self._time[at]
@@ -211,7 +211,7 @@ class TrackRecord:
         if (time.shape, values.shape, rows.shape) != expected:
             raise InvalidInputError(
                 f"track record arrays have shapes {time.shape}, {values.shape}, {rows.shape}; "
-                f"expected {expected} for {n} arms and {len(columns)} columns"
+                f"expected {expected} for {n} symbols and {len(columns)} columns"
             )
         self._index = {arm: i for i, arm in enumerate(arms)}
         self._columns = tuple(columns)

@@ -226,7 +226,7 @@ def laplace_step(
         Weights to search from, as those of `posterior`.
     most_moved : float
         The step is the last that moves no linear predictor by more than this. What was learned
-        before foretells a batch well, and a step by less than a logit finds the mode.
+        before predicts a batch well, and a step by less than a logit finds the mode.
 
     References
     ----------

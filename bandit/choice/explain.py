@@ -136,7 +136,7 @@ def group_weights(
 
     The spread of a drawn contribution is larger than that of the mean one, so where little is
     known draws pull all shares together, away from the weight of the mean. The interval is that of
-    the draws, moved so that their median stands at the weight: it tells how uncertain the weight
+    the draws, moved so that their median stands at the weight: it shows how uncertain the weight
     is, and always holds it.
     """
     names = _groups_of_features(expansion, groups)

@@ -151,14 +151,14 @@ class OpenScan:
         """
         arms_ = as_arms(arms)
         if not arms_:
-            raise InvalidInputError("the universe is empty; give at least one arm")
+            raise InvalidInputError("the universe is empty; give at least one symbol")
         aligned = ranker.align(np.asarray(context), columns, len(arms_))
         if loadings is None:
             loadings = np.zeros((len(arms_), 0), np.float32)
         if loadings.shape != (len(arms_), len(blocks)):
             raise InvalidInputError(
                 f"loadings have shape {loadings.shape}, expected ({len(arms_)}, {len(blocks)}): "
-                "one row per arm, one block name per column"
+                "one row per symbol, one block name per column"
             )
         if not np.isfinite(loadings).all():
             row, column = np.argwhere(~np.isfinite(loadings))[0]

@@ -60,7 +60,9 @@ def batch_propensity(
     array([1.  , 0.5 , 0.25, 0.25])
     """
     if not 1 <= k <= n_remaining:
-        raise InvalidInputError(f"k is {k} with {n_remaining} arms remaining; expected 1 to that")
+        raise InvalidInputError(
+            f"k is {k} with {n_remaining} symbols remaining; expected 1 to that"
+        )
     if not 0.0 <= quota <= k:
         raise InvalidInputError(f"quota is {quota} for a batch of {k}; expected 0 to k")
     if ((rank < 0) | (rank >= n_remaining)).any():

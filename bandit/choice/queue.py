@@ -178,7 +178,7 @@ class PriorityQueue:
 
     @property
     def is_steered(self) -> bool:
-        """Whether any wish of the user bends the choice now."""
+        """Whether a pin, an exclusion or a boost changes the choice now."""
         return bool(self._pinned) or self._has_excluded or self._has_boosts
 
     def __len__(self) -> int:
@@ -274,7 +274,7 @@ class PriorityQueue:
 
     @cached_property
     def _place(self) -> dict[str, int]:
-        # Only wishes need it: over a million arms it takes half a second and 100 MB.
+        # Only what users ask for needs it: over a million arms half a second and 100 MB.
         return {arm: place for place, arm in enumerate(self._scan.arms)}
 
     def _places(self, arms: Iterable[str]) -> list[int]:

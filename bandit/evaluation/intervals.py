@@ -113,7 +113,7 @@ def paired_difference(
     """By how much is `a` above `b`, scan by scan, and how sure is that?
 
     Comparing scan by scan removes what both orders share (an easy day, a hard day), so that far
-    smaller differences show than two separate intervals could tell apart.
+    smaller differences show than two separate intervals could distinguish.
 
     Parameters
     ----------

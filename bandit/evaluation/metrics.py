@@ -44,7 +44,7 @@ _ROUNDING_SLACK = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class ScanMetrics:
-    """The measures of one scan; NaN where the scan cannot tell (no hit, or stopped too early).
+    """The measures of one scan; NaN where they are not known (no hit, or stopped too early).
 
     Attributes
     ----------

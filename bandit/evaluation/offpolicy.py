@@ -2,7 +2,7 @@
 
 A scan that stopped early shows only what its own order chose, so counting hits there favours
 orders that resemble it. The logged propensities undo that: an outcome that was seen with
-probability 0.1 stands for ten of its kind. Where the log never looked, no weight helps, and
+probability 0.1 represents ten of its kind. Where the log never looked, no weight helps, and
 `estimate_recall` refuses to answer instead of guessing.
 
 Complete scans need none of this: judge any order on them exactly with `bandit.evaluation.metrics`.
@@ -98,7 +98,7 @@ class OffPolicyEstimate:
     covered : float
         Share of the target that the weighted log accounts for; 1 is expected.
     largest_weight : float
-        Universe members that the heaviest single outcome stands for.
+        Universe members that the heaviest single outcome represents.
     chance_hits : int
         Hits that were found by chance, see `MIN_CHANCE_HITS`.
     """
@@ -119,7 +119,7 @@ class OffPolicyEstimate:
 def inclusion_weights(
     batch: NDArray[np.int64], propensity: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """How many members of the universe each outcome of a batched scan stands for.
+    """How many members of the universe each outcome of a batched scan represents.
 
     Batch b alone, together with what was seen before it, estimates a total over the universe
     without bias: the outcomes before b as they are, those of b divided by their propensity. The
@@ -186,7 +186,7 @@ def estimate_recall(
         If a scan's arrays do not fit together, a propensity is missing or outside (0, 1], or the
         predictions that `dr` needs are missing.
     UnanswerableError
-        If the log cannot tell: too few scans, too few effective outcomes, no hit seen, or a part
+        If the log is too small: too few scans, too few effective outcomes, no hit seen, or a part
         of the universe or of the target that the logging order could never have chosen.
 
     Notes
@@ -262,8 +262,8 @@ def _check(place: int, scan: LoggedScan, *, needs_prediction: bool) -> None:
     if not ((propensity > 0) & (propensity <= 1)).all():  # NaN fails both comparisons
         worst = propensity[~((propensity > 0) & (propensity <= 1))][0]
         raise InvalidInputError(
-            f"scan {place}: a propensity is {worst}; expected one in (0, 1] for every arm handed "
-            "out. Logs without propensities can only be judged if their scans are complete"
+            f"scan {place}: a propensity is {worst}; expected one in (0, 1] for every symbol "
+            "handed out. Logs without propensities can only be judged if their scans are complete"
         )
     for name, known in (
         ("reward", scan.reward[seen]),
@@ -280,15 +280,15 @@ def _diagnose(scans: Sequence[LoggedScan], weights: Weights) -> dict[str, float]
     targets = [scan.target for scan in scans]
     target_size = sum(float(row.sum()) for row in targets)
     if target_size == 0:
-        raise InvalidInputError("the target is empty in every scan; expected its first k arms")
+        raise InvalidInputError("the target is empty in every scan; expected its first k symbols")
     _refuse_gaps("universe", scans, weights, [np.ones(len(scan.batch)) for scan in scans])
     covered = _refuse_gaps("target", scans, weights, targets)
     on_target = np.concatenate([w * row for w, row in zip(weights, targets, strict=True)])
     effective = float(on_target.sum() ** 2 / (on_target**2).sum()) if on_target.any() else 0.0
     if effective < MIN_EFFECTIVE_SAMPLE:
         raise UnanswerableError(
-            f"the log holds {effective:.0f} effective outcomes of the target's arms; expected at "
-            f"least {MIN_EFFECTIVE_SAMPLE:.0f}. Log more scans, or a larger random quota"
+            f"the log holds {effective:.0f} effective outcomes of the target's symbols; expected "
+            f"at least {MIN_EFFECTIVE_SAMPLE:.0f}. Log more scans, or a larger random quota"
         )
     if not any(_seen_reward(scan).any() for scan in scans):
         raise UnanswerableError("no hit was ever seen; recall is a share of hits")
@@ -315,7 +315,7 @@ def _chance_weights(scans: Sequence[LoggedScan], weights: Weights) -> NDArray[np
     if found.size < MIN_CHANCE_HITS:
         raise UnanswerableError(
             f"{found.size} hits were found by chance; expected at least {MIN_CHANCE_HITS}, because "
-            "only they tell how many were hidden. Log more scans, or a larger random quota"
+            "only they show how many were hidden. Log more scans, or a larger random quota"
         )
     return found
 

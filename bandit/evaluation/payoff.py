@@ -40,7 +40,7 @@ def no_gain(share: float, gain: PairedDifference | None = None) -> str | None:
         )
     elif gain is not None and gain.low <= 0.0 and gain.high < _LEAST_GAIN:
         why = (
-            "what is known before a scan does not tell its hits: the first 10 % of the symbols "
+            "what is known before a scan does not predict its hits: the first 10 % of the symbols "
             f"held {gain.mean:+.1%} of them against a random order (95 % interval {gain.low:+.1%} "
             f"to {gain.high:+.1%})"
         )

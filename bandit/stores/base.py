@@ -248,7 +248,7 @@ class Store(Protocol):
         -------
         bool
             Whether no lease of the scan runs any more, seen in the same atomic step: of several
-            workers that leave at once with all they hold, the last one is told so.
+            workers that leave at once with all they hold, the last one learns so from the answer.
         """
         ...
 

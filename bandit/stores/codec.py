@@ -307,7 +307,7 @@ def check_json(value: Any) -> None:
             raise InvalidInputError(f"JSON nested deeper than {MAX_DEPTH} levels.")
         is_list = isinstance(item, list | tuple)
         if is_list and set(map(type, item)) == {str} and "".join(item).isascii():
-            continue  # a report's header is mostly lists of names: told without a loop in Python
+            continue  # a report's header is mostly lists of names: seen without a Python loop
         children: Iterable[Any] = (item,)
         if type(item) is dict or (not is_list and isinstance(item, Mapping)):
             for key in item:

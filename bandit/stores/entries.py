@@ -50,12 +50,12 @@ def seal_report(
     """Return the entry of a report; every array's first axis must be the arms'."""
     names = as_arms(arms)
     if not names:
-        raise InvalidInputError("a report without arms; expected at least one.")
+        raise InvalidInputError("a report without symbols; expected at least one.")
     for name, array in arrays.items():
         shape = np.shape(array)
         if not shape or shape[0] != len(names):
             raise InvalidInputError(
-                f"array {name!r} has shape {shape}; its first axis must be the {len(names)} arms."
+                f"array {name!r} has shape {shape}; expected {len(names)} rows, one per symbol."
             )
     return _seal("report", scan_id, names, header, arrays)
 
@@ -141,7 +141,7 @@ def decode_entry(blob: bytes, position: str, mask: bytes, *, where: str) -> Entr
     except InvalidInputError as err:
         raise CorruptStateError(f"{where}: {err} It was not used.") from err
     if kind == "report" and any(a.ndim == 0 or len(a) != len(names) for a in arrays.values()):
-        raise CorruptStateError(f"{where}: an array has not one row per arm. It was not used.")
+        raise CorruptStateError(f"{where}: an array has not one row per symbol. It was not used.")
     if mask:
         rows = np.flatnonzero(_read_mask(mask, len(names), where))
         names = tuple(names[row] for row in rows)

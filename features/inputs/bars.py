@@ -413,7 +413,7 @@ def _without_splits(
     dates: NDArray[np.datetime64],
     symbols: Sequence[str],
 ) -> tuple[list[NDArray[np.float64]], tuple[str, ...]]:
-    """Take splits out where the table tells of them, warn of what looks like one."""
+    """Take splits out where the table names them, warn of what looks like one."""
     notes = []
     adjusted, factor = beside["adj_close"], beside["split_factor"]
     if adjusted is not None or factor is not None:

@@ -4,7 +4,7 @@ A table may hold stocks of New York and London beside a currency that trades at 
 one calendar are no days of another: the market's move is the median of the symbols of one calendar
 from one of its days to the next, so that a symbol of another calendar changes it in no bit.
 
-A symbol's calendar is told by its name (`VOD.L`, `BTC-USD`), else by bars at weekends in its first
+The calendar of a symbol is in its name (`VOD.L`, `BTC-USD`), else by bars at weekends in its first
 two weeks. A symbol of neither that trades on holidays of the rest is not counted in their median
 from its second such day on. No row depends on a later bar, but for those two weeks.
 """
@@ -33,7 +33,7 @@ _COIN = re.compile(r"/[A-Z]{3,}|[-_](USD[TC]?|EUR|GBP|BTC|ETH|PERP)$|USDT$")
 LEAST_MARKET = 20
 # A day belongs to a calendar if half as many of its symbols trade as on the busiest of ten days.
 _BUSY_DAYS, _BUSY_SHARE = 10, 0.5
-# Calendar days of its life by whose weekends a symbol is told, and the weekend bars it takes.
+# Calendar days of its life by whose weekends a symbol is classified, and the weekend bars it takes.
 _FIRST_DAYS, _WEEKEND_BARS = 14, 2
 # Holidays of the rest, within so many calendar days, on which a symbol of another calendar trades.
 _FOREIGN_DAYS, _FOREIGN_WITHIN = 2, 400

@@ -287,7 +287,7 @@ def _numbers(
 
 
 def _day_first(texts: Iterable[str]) -> bool | None:
-    """Whether the first number of dates such as 13/4/2024 is the day; None if nothing tells."""
+    """Whether the first number of dates such as 13/4/2024 is the day; None if undecided."""
     pairs = [found.groups() for text in texts if (found := _NUMBER_FIRST.match(text))]
     day = any(int(first) > 12 for first, *_ in pairs)
     month = any(int(second) > 12 for _, _, second, *_ in pairs)

@@ -269,7 +269,7 @@ def _surprise_scale(
     """Return what a usual surprise of the company is, from its past reports, in currency.
 
     The root mean square of up to eight earlier surprises and of one made-up one of 5 % of the
-    estimate plus one cent, which stands for a company without a past and keeps a company that
+    estimate plus one cent, which serves a company without a past and keeps a company that
     always met its estimate from dividing by zero.
     """
     squares = (0.05 * np.abs(estimate) + 0.01) ** 2

@@ -30,7 +30,7 @@ _LEAST_SHARE = 0.02
 _NEW_YORK = "America/New_York"
 _NEW_YORK_NAMES = (_NEW_YORK, "US/Eastern")
 _EXTENDED, _SESSION = (4 * 60, 20 * 60), (9 * 60 + 30, 16 * 60)
-# Of stamps without a zone it is told by trades as early and as late as nowhere else.
+# Of stamps without a zone it is inferred from trades as early and as late as nowhere else.
 _BEFORE, _AFTER = 8 * 60, 17 * 60
 
 

@@ -103,7 +103,7 @@ def _steps(ratio: Array) -> Array:
 
 
 def _is_raw(volume: Array, k: int, factor: float, *, is_raw: bool) -> bool:
-    """Whether the volume before a split still counts the old shares; `is_raw` if too few tell."""
+    """Whether the volume before a split still counts the old shares; `is_raw` if undecided."""
     sides = [volume[max(k - _VOLUME_BARS, 0) : k], volume[k : k + _VOLUME_BARS]]
     sides = [side[side > 0] for side in sides]
     if min(len(side) for side in sides) < _LEAST_VOLUME_BARS:

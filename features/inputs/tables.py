@@ -292,9 +292,9 @@ def _has_two_levels(rows: list[list[str]]) -> bool:
     is_blank = date is not None and second[date : date + 1] == [""]
     if is_blank and not is_long and set(FIELDS) <= set(first):
         return True
-    told = [cell for cell in second if cell]
-    is_text = not any(re.match(r"^[+-]?[\d.]", cell) for cell in told)
-    return set(FIELDS) <= set(first) and len(told) >= len(FIELDS) and is_text
+    filled = [cell for cell in second if cell]
+    is_text = not any(re.match(r"^[+-]?[\d.]", cell) for cell in filled)
+    return set(FIELDS) <= set(first) and len(filled) >= len(FIELDS) and is_text
 
 
 def _read_two_levels(path: Path, rows: list[list[str]], further: dict[str, Any]) -> pd.DataFrame:

@@ -42,7 +42,7 @@ def nearest_levels(b: Block) -> tuple[Array, Array]:
     for prices in pivots(b, n_rows):
         for age in range(LEVEL_AGE):
             price = lag(prices, age, m)
-            # fmax and fmin pass over NaN, which stands for "no pivot here"
+            # fmax and fmin pass over NaN, which means "no pivot here"
             np.fmax(support, np.where(price <= close, price, np.nan), out=support)
             np.fmin(resistance, np.where(price > close, price, np.nan), out=resistance)
     known = ~np.isnan(lag(b.close, LEVEL_AGE // 2, m))

@@ -24,7 +24,7 @@ from scanner_adapter.inputs.bars import scannable
 
 State = Literal["ok", "warning", "error"]
 
-# Extras and the module that tells whether one is installed.
+# Extras and the module whose presence shows that one is installed.
 EXTRAS = {
     "api": "fastapi", "notify": "apprise", "plots": "matplotlib", "tune": "optuna",
     "dask": "distributed", "exchanges": "exchange_calendars",

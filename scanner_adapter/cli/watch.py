@@ -82,8 +82,8 @@ def _log(watcher: ScanWatcher, console: Console, *, ends: bool) -> None:
         news = f"{sight.notice}{status and (status.scan_id, status.state)}"
         if news != last or (now >= next_line and not (status and status.state == "done")):
             last, next_line = news, now + LINE_S
-            told = "" if status is None else line_text(status)
-            line = " · ".join(part for part in (sight.notice, told) if part)
+            text = "" if status is None else line_text(status)
+            line = " · ".join(part for part in (sight.notice, text) if part)
             console.print(Text(printable(line)), soft_wrap=True)
         if ends and _has_ended(sight):
             return

@@ -113,7 +113,7 @@ class MarketFacts:
 
 
 class ScanInputs(TypedDict, total=False):
-    """What a scan may be told about its symbols; the keywords that `market_facts` explains."""
+    """What a scan may be given about its symbols; the keywords that `market_facts` explains."""
 
     bars: Bars | pd.DataFrame | None
     quotes: object | None

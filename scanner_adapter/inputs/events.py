@@ -1,4 +1,4 @@
-"""From files of events to tables: the columns of each tell which kind it is."""
+"""From files of events to tables: the columns of each show which kind it is."""
 
 from __future__ import annotations
 

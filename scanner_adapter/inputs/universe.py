@@ -20,12 +20,12 @@ def clean_universe(symbols: object) -> tuple[tuple[str, ...], str | None]:
     if isinstance(symbols, str) or not hasattr(symbols, "__iter__"):
         return as_arms(symbols), None
     given = list(symbols)
-    told = [each for each in given if not _is_blank(each)]
+    named = [each for each in given if not _is_blank(each)]
     try:
-        once = list(dict.fromkeys(told))
+        once = list(dict.fromkeys(named))
     except TypeError:  # something that cannot be a symbol: refused by name
         return as_arms(given), None
-    n_blank, n_twice = len(given) - len(told), len(told) - len(once)
+    n_blank, n_twice = len(given) - len(named), len(named) - len(once)
     parts = [
         f"{n} {what}" for n, what in ((n_twice, "repeated"), (n_blank, "blank or missing")) if n
     ]

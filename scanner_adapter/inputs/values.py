@@ -165,7 +165,7 @@ def _number_of_text(text: str) -> float | None:
 
 
 def as_text(value: object) -> str | None:
-    """Return a text, or the one that a member of an enumeration stands for; None = it is none."""
+    """Return a text, or the one behind a member of an enumeration; None = it is none."""
     if isinstance(value, Enum):
         return value.value if isinstance(value.value, str) else value.name
     return str(value) if isinstance(value, str) else None

@@ -43,7 +43,7 @@ def run_ordered(
     Raises
     ------
     InvalidOutcomeError
-        Into the callback, when a row has no `symbol_key`: nobody can tell whose it is.
+        Into the callback, when a row has no `symbol_key`: it belongs to no known symbol.
 
     Examples
     --------

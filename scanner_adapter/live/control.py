@@ -23,7 +23,7 @@ log = logging.getLogger("scanrank")
 
 @dataclass(frozen=True)
 class Stop:
-    """A wish that a scan ends: why, and since when (seconds since 1970)."""
+    """A request that a scan ends: why, and since when (seconds since 1970)."""
 
     reason: str
     at: float
@@ -118,7 +118,7 @@ def with_stop(reason: str, at: float | None = None) -> Change:
 
 
 def without_stop() -> Change:
-    """Take the wish back, before a stopped scan is continued."""
+    """Withdraw the request, before a stopped scan is continued."""
     return _change(lambda control: replace(control, stop=None))
 
 

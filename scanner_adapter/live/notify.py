@@ -16,7 +16,7 @@ log = logging.getLogger("scanrank")
 
 # Between two messages: chat services refuse callers that send much more often.
 EVERY_S = 60.0
-MAX_LINES = 20  # of one message; a hundred hits at once are told as twenty and a number
+MAX_LINES = 20  # of one message; of a hundred hits at once twenty are named
 # They log the addresses that they call.
 _TALKATIVE = ("apprise", "urllib3", "requests", "requests_oauthlib")
 

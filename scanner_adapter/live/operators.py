@@ -1,4 +1,4 @@
-"""A running scan and the outside: what is told of it, and what operators ask of it."""
+"""A running scan and the outside: what it publishes, and what operators ask of it."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class OperatorLine:
     Parameters
     ----------
     ledger : Ledger
-    told : dict
+    fixed : dict
         Fields of the status that stay as they are.
 
     Attributes
     ----------
     view : StatusBuilder
     link : StatusPublisher or None
-        None where nobody can look: in mode off nothing is told, and a store inside this process
+        None where nobody can look: mode off publishes nothing, and a store inside this process
         nobody else can read.
     """
 
-    def __init__(self, ledger: Ledger, told: dict[str, Any]) -> None:
+    def __init__(self, ledger: Ledger, fixed: dict[str, Any]) -> None:
         self.view = StatusBuilder(ledger)
-        self.view.told = told
+        self.view.fixed = fixed
         self.link: StatusPublisher | None = None
         self._ledger = ledger
         self._applied = ScanControl()
@@ -51,7 +51,7 @@ class OperatorLine:
                 learned.store, learned.ruleset, scan_id, status, is_shared=is_shared
             )
 
-    def hear(self, queue: PriorityQueue | None) -> None:
+    def poll(self, queue: PriorityQueue | None) -> None:
         """Do what operators ask since the last batch."""
         if self.link is None:
             return
@@ -66,12 +66,12 @@ class OperatorLine:
                     "what operators ask (%s) is not done: %s", control, error, exc_info=error
                 )
             self.view.show_control()
-            self.link.tell()
+            self.link.publish()
 
-    def tell(self) -> None:
-        """Send the status when it is due, and hear operators between batches."""
+    def publish(self) -> None:
+        """Send the status when it is due, and poll for requests between batches."""
         if self.link is not None:
-            self.link.tell()
+            self.link.publish()
             self.link.listen()
 
     def listen(self) -> None:
@@ -81,13 +81,13 @@ class OperatorLine:
 
     @property
     def stop_asked(self) -> str | None:
-        """Why the scan is to end by an operator's wish; None to go on."""
+        """Why the scan is to end at an operator's request; None to go on."""
         stop = None if self.link is None else self.link.control.stop
         return None if stop is None else f"stopped from outside: {stop.reason}"
 
     @property
     def cost_s(self) -> float:
-        """Processor seconds spent on telling."""
+        """Processor seconds spent on publishing."""
         return 0.0 if self.link is None else self.link.cost_s
 
     def close(self, *, has_last: bool) -> None:
@@ -96,7 +96,7 @@ class OperatorLine:
             self.link.close(has_last=has_last)
 
 
-def told_of(
+def fixed_fields(
     scan_id: str, mode: str, scan_time_s: float, learned: LearnedState | None
 ) -> dict[str, Any]:
     """Return the fields of a scan's status that stay as they are."""

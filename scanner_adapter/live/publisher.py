@@ -32,7 +32,7 @@ TICK_S = 0.25
 HEARTBEAT_S = 5.0
 # Share of the time that sending may take, of one processor.
 _SHARE = 0.0012
-# But operators are heard after so long at most: a note with thousands of symbols takes 10 ms.
+# But requests are read after so long at most: a note with thousands of symbols takes 10 ms.
 _LONGEST_SILENCE_S = 2.0
 # After a failure, doubled each time.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
@@ -123,7 +123,7 @@ class StatusPublisher:
         if self._thread.ident is None:
             self._thread.start()
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         """Send the status when the next one is due."""
         self._has_news = True
 

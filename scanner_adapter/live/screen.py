@@ -99,9 +99,9 @@ def missing_text(status: LiveStatus) -> str:
         return ""
     if status.n_scanned == status.n_symbols:
         return "every symbol was scanned"
-    told = "stopping now would miss" if status.state == "scanning" else "it may have missed"
+    what = "stopping now would miss" if status.state == "scanning" else "it may have missed"
     return (
-        f"{told} about {e.hits_remaining:,.0f} of {e.hits_found + e.hits_remaining:,.0f} "
+        f"{what} about {e.hits_remaining:,.0f} of {e.hits_found + e.hits_remaining:,.0f} "
         f"high-value symbols ({100 * e.confidence:g} % interval: {e.remaining_low:,.0f} to "
         f"{e.remaining_high:,.0f})"
     )
@@ -160,9 +160,9 @@ def _heading(status: LiveStatus, now: float, width: int) -> Text:
     heading.append(f" · scan {printable(status.scan_id)[:12]} · {printable(status.mode)} · ", "dim")
     heading.append(status.state, "bold" if is_done else "bold green")
     heading.append(f" · {duration(until - status.started_at)}", "dim")
-    told = status.failure or status.stopped
-    if told:
-        heading.append(f" · {printable(told)}", "yellow")
+    reason = status.failure or status.stopped
+    if reason:
+        heading.append(f" · {printable(reason)}", "yellow")
     heading.truncate(width)
     return heading
 
@@ -170,9 +170,9 @@ def _heading(status: LiveStatus, now: float, width: int) -> Text:
 def _progress(status: LiveStatus, width: int) -> Text:
     rate = f" · {status.rate_per_s:.3g}/s" if status.rate_per_s else ""
     failed = f" · {status.n_errors:,} failed" if status.n_errors else ""
-    told = f" {status.n_scanned:,} of {status.n_symbols:,} symbols{rate}{failed}"
-    line = _bar(status.n_scanned, status.n_symbols, max(width - len(told), 10), "cyan")
-    line.append(told)
+    figures = f" {status.n_scanned:,} of {status.n_symbols:,} symbols{rate}{failed}"
+    line = _bar(status.n_scanned, status.n_symbols, max(width - len(figures), 10), "cyan")
+    line.append(figures)
     return line
 
 
@@ -187,7 +187,7 @@ def _tiers_and_weights(status: LiveStatus, width: int) -> Table:
         tiers.append(_tier(name, count.scanned, count.waiting + count.other, width // 6))
     weights = [_weight(factor, weight) for factor, weight in status.weights.items()][:4]
     if not weights:
-        weights = [Text("factors' weights: nothing to tell them apart yet", "dim")]
+        weights = [Text("factors' weights: nothing distinguishes them yet", "dim")]
     for i in range(4):
         grid.add_row(tiers[i], weights[i] if i < len(weights) else Text())
     return grid
@@ -242,10 +242,10 @@ def because(waiting: NextUp) -> str:
     reasons = {factor: part.learned for factor, part in waiting.reasons.items()}
     reasons |= {"today": waiting.today}
     strongest = sorted(reasons, key=lambda factor: -abs(reasons[factor]))[:2]
-    told = [
+    parts = [
         f"{printable(factor)} {reasons[factor]:+.1f}" for factor in strongest if reasons[factor]
     ]
-    return ", ".join(told) or "-"
+    return ", ".join(parts) or "-"
 
 
 def _table(headings: Sequence[str], title: str) -> Table:

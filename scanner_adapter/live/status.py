@@ -1,4 +1,4 @@
-"""What a running scan tells the world: the status note that the page, the API and `watch` show.
+"""What a running scan publishes: the status note that the page, the API and `watch` show.
 
 The scanner writes it (`scanner_adapter.live.publisher`), anybody may read it from the store::
 

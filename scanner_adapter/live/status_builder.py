@@ -66,7 +66,7 @@ class StatusBuilder:
 
     Attributes
     ----------
-    told : dict
+    fixed : dict
         Fields of the status that stay as they are.
     workers : int or None
         Evaluations at a time, where that is known.
@@ -79,7 +79,7 @@ class StatusBuilder:
     """
 
     def __init__(self, ledger: Ledger) -> None:
-        self.told: dict[str, Any] = {}
+        self.fixed: dict[str, Any] = {}
         self.workers: int | None = None
         self.target = DEFAULT_TARGET
         self._ledger = ledger
@@ -87,7 +87,7 @@ class StatusBuilder:
         self._parts = {name: _Throttled(share) for name, share in _SHARES.items()}
 
     def show_control(self) -> None:
-        """Say that an operator's wish has changed the queue, which is shown at once."""
+        """Say that an operator's request has changed the queue, which is shown at once."""
         self._touch()
         self._parts["control"].hurry()
 
@@ -135,7 +135,7 @@ class StatusBuilder:
         rate = ledger.n_here / elapsed if elapsed > 0 and ledger.n_here else None
         note: dict[str, Any] = {
             "format": FORMAT,
-            **self.told,
+            **self.fixed,
             "state": state,
             "stopped": _cut(stopped),
             "failure": _cut(failure),

@@ -87,7 +87,7 @@ class OrderResult:
         )
 
     def values(self, measure: str) -> NDArray[np.float64]:
-        """One measure of all scans, shape (n_scans,); NaN where a scan cannot tell."""
+        """One measure of all scans, shape (n_scans,); NaN where a scan does not determine it."""
         if measure not in ScanMetrics.names():
             raise InvalidInputError(
                 f"measure is {measure!r}; expected one of {', '.join(ScanMetrics.names())}"

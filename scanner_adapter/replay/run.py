@@ -58,7 +58,7 @@ def replay(
     ----------
     log : ReplayLog
     configuration : Configuration, optional
-        The ranker that the order "scanrank" stands for.
+        The ranker behind the order "scanrank".
     from_, to : date, optional
         First and last scan; default all that the log has.
     batch_size : int

@@ -58,7 +58,7 @@ class ScanView(Protocol):
 
 
 class RunnableScan(ScanView, Protocol):
-    """A scan as a run drives it: asked for batches, told outcomes, closed."""
+    """A scan as a run drives it: asked for batches, given outcomes, closed."""
 
     stopped: str | None
     batch_size: int
@@ -114,7 +114,7 @@ class RunnableScan(ScanView, Protocol):
         """Rank what remains by what the market shows now."""
 
     def listen(self) -> None:
-        """Hear operators."""
+        """Poll for operators' requests."""
 
     def show(self, *, workers: int, target: float | None) -> None:
         """Publish how it is run."""

@@ -128,7 +128,7 @@ class Patient:
         return _PATIENCE.setdefault(self._run, _Patience())
 
     def _how(self, patience: _Patience) -> dict[str, Any]:
-        """Return what tenacity is told: when to wait, how long, and for how many tries."""
+        """Return what tenacity needs: when to wait, how long, and for how many tries."""
 
         def may_wait(error: BaseException) -> bool:
             pause = retry_after_s(error)

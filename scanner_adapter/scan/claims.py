@@ -16,7 +16,7 @@ def choose_and_claim(ranking: ScanSession, ledger: Ledger, share: WorkerLeases, 
     What others hold counts as not remaining until it is free again, so that propensities are
     those of the choice among the symbols that were free.
     """
-    ranking.hear_others(share)
+    ranking.read_others(share)
     held, free = share.look(ledger.place)
     places = ledger.put_back(ledger.places(free))
     if (live := ranking.live) is not None:

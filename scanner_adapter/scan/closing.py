@@ -33,7 +33,7 @@ def save_scan(
         return "nothing to save", share is None
     try:
         if share is not None:
-            ranking.hear_others(share)
+            ranking.read_others(share)
         ranking.journal_failures(learned, live)
         before = learned.ranker.standing.fallback
         note = _close_note(ranking, ledger, rollout)

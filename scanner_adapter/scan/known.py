@@ -99,9 +99,9 @@ class KnownScan:
 
     @property
     def queue(self) -> PriorityQueue:
-        """What waits, and the user's wishes: pins, exclusions, boosts.
+        """What waits, and what the user asks for: pins, exclusions, boosts.
 
-        Wishes count in mode on; shadow keeps the given order whatever is wished.
+        They count in mode on; shadow keeps the given order whatever is asked for.
 
         Raises
         ------
@@ -326,7 +326,7 @@ class KnownScan:
         """Whether the latest scans' order was not surely better than a random one.
 
         Then the results do not follow from what is known of the symbols, and learned weights and
-        their intervals are those of noise. False while fewer than four scans have told.
+        their intervals are those of noise. False while fewer than four scans are known.
         """
         live = self._ranking.current
         return live is not None and live.ranker.standing.says_nothing
@@ -353,6 +353,6 @@ class KnownScan:
         return self._ledger.last_good
 
     @property
-    def telling_s(self) -> float:
-        """Processor seconds spent on telling the outside, most of them beside the scan."""
+    def publishing_s(self) -> float:
+        """Processor seconds spent on publishing the status, most of them beside the scan."""
         return self._outside.cost_s

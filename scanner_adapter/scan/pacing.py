@@ -1,4 +1,4 @@
-"""How fast each worker of a shared scan goes, as the journal tells: what is a fair next batch?
+"""How fast each worker of a shared scan goes, as the journal shows: what is a fair next batch?
 
 Batches are alike while much is left. Near the end that would leave the slowest worker with a whole
 batch while all others wait, so the last batches shrink: each worker takes its share, by pace, of
@@ -88,7 +88,7 @@ class Pacing:
         return max(min(k, max(math.ceil(share * free), least)), 1)
 
     def _working(self) -> list[str]:
-        """Workers that are still heard of."""
+        """Workers that still report."""
         if not self._reports:
             return []
         longest = max(
@@ -99,7 +99,7 @@ class Pacing:
         return [name for name, times in self._reports.items() if times[-1][0] >= since]
 
     def _rate(self, worker: str) -> float | None:
-        """Symbols a millisecond; None where nothing tells.
+        """Symbols a millisecond; None where nothing is known.
 
         A worker with one report is taken to have started with the others: too slow for one that
         joined late, which a smaller first batch harms little.

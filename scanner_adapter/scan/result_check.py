@@ -51,7 +51,7 @@ class ResultCheck:
         self.n = self.n_judged = self._n_hits = 0
 
     def observe(self, table: OutcomeTable, *, n_again: int = 0) -> None:
-        """Look at the results of a report that are new; `n_again` of them stand for errors."""
+        """Look at the results of a report that are new; `n_again` of them replace errors."""
         self.n -= n_again
         self._n_failed -= n_again
         failed = np.flatnonzero(table.is_failed)

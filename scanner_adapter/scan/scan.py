@@ -49,7 +49,7 @@ from scanner_adapter.inputs.context import MarketFacts, ScanInputs
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.inputs.outcomes import Outcome, RowMap
 from scanner_adapter.ledger import ErrorStreak, Ledger
-from scanner_adapter.live.operators import OperatorLine, told_of
+from scanner_adapter.live.operators import OperatorLine, fixed_fields
 from scanner_adapter.live.status import LiveStatus
 from scanner_adapter.modes import ModeChoice
 from scanner_adapter.run.coroutines import run_scan_async
@@ -136,9 +136,9 @@ class Scan(KnownScan):
             scan_time=scan_time, share=share,
         )  # fmt: skip
         if failure is not None:
-            self._ranking.give_way(failure)
-        told = told_of(scan_id, mode.mode, scan_time * SECONDS_PER_DAY, learned)
-        self._outside = OperatorLine(self._ledger, told)
+            self._ranking.fall_back(failure)
+        fixed = fixed_fields(scan_id, mode.mode, scan_time * SECONDS_PER_DAY, learned)
+        self._outside = OperatorLine(self._ledger, fixed)
         if learned is not None:
             self._outside.connect(learned, scan_id, self._status, is_shared=self.is_shared)
         self._summary: ScanSummary | None = None
@@ -185,7 +185,7 @@ class Scan(KnownScan):
             ledger, ranking, share = self._ledger, self._ranking, self._share
             with self._timed():
                 ranking.enter_if_ready()
-                self._outside.hear(None if ranking.is_early else ranking.queue)
+                self._outside.poll(None if ranking.is_early else ranking.queue)
                 if self.stop_asked is not None:
                     if self.stopped is None and not ledger.is_handed_out.all():
                         self.stopped = self.stop_asked
@@ -263,7 +263,7 @@ class Scan(KnownScan):
                     self._ledger.note(table, places)
                     self._check.observe(table, n_again=n_again)
                     self._warn()
-                self._outside.tell()
+                self._outside.publish()
 
     def refresh(self, *, now: datetime | None = None, **inputs: Unpack[ScanInputs]) -> None:
         """Rank what remains anew, by what the market shows now.
@@ -313,11 +313,11 @@ class Scan(KnownScan):
 
     @property
     def stop_asked(self) -> str | None:
-        """Why the scan is to end by an operator's wish; None to go on."""
+        """Why the scan is to end at an operator's request; None to go on."""
         return self._outside.stop_asked
 
     def listen(self) -> None:
-        """Hear operators between batches too; a loop of its own need not call it."""
+        """Poll for operators' requests between batches too; a loop of its own need not call it."""
         self._outside.listen()
 
     def show(self, *, workers: int, target: float | None) -> None:
@@ -446,7 +446,7 @@ class Scan(KnownScan):
             log.warning("scan %s: %s", self.scan_id, warning)
 
     def _status(self) -> dict[str, Any]:
-        """What is told outside, as `scanner_adapter.live.status.LiveStatus` reads it."""
+        """What is published, as `scanner_adapter.live.status.LiveStatus` reads it."""
         with self._lock, one_blas_thread():
             return self._outside.view.note(
                 live := self._ranking.current,

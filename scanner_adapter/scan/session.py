@@ -1,4 +1,4 @@
-"""What the belief does in one scan: it chooses, learns from the journal, and gives way if broken.
+"""What the belief does in one scan: it chooses, learns from the journal, and falls back if broken.
 
 Every report goes to the journal first and is learned from it, so that this worker's outcomes,
 those of others, and those from before a restart all take the same way in (`_on_entry`).
@@ -168,7 +168,7 @@ class ScanSession:
                 known = {ledger.symbols[place]: ledger.outcome(place) for place in places.tolist()}
                 self._learn(self.learned, self.current, OutcomeTable.of(known), places)
         except Exception as error:
-            self.give_way(error)
+            self.fall_back(error)
             if isinstance(error, CALLERS_ERRORS):
                 raise
 
@@ -187,7 +187,7 @@ class ScanSession:
                     self._was_steered |= queue.is_steered
                     return queue.select(k)
             except Exception as error:
-                self.give_way(error)
+                self.fall_back(error)
         return self._ledger.given_order(k)
 
     def refresh(self, facts: MarketFacts) -> None:
@@ -200,9 +200,9 @@ class ScanSession:
             live.renew(renewed_context(ranker, live.columns, live.context, facts))
             self._was_refreshed = True
         except Exception as error:
-            self.give_way(error)
+            self.fall_back(error)
 
-    def give_way(self, error: BaseException) -> None:
+    def fall_back(self, error: BaseException) -> None:
         """Go on in the given order: scanrank itself is broken."""
         self.failure = f"{type(error).__name__}: {error}"
         self.current = self._queue = self._early = None
@@ -219,7 +219,7 @@ class ScanSession:
         Raises
         ------
         AdapterError, InvalidInputError
-            What the caller did wrong; anything else that fails is ours, and the ranking gives way.
+            What the caller did wrong; anything else that fails is ours, and the ranking falls back.
         """
         self.enter_if_ready()
         live = self.current  # while features are computed, `enter` learns it later
@@ -236,7 +236,7 @@ class ScanSession:
         except (AdapterError, InvalidInputError):
             raise
         except Exception as error:
-            self.give_way(error)
+            self.fall_back(error)
 
     def _may_pass(self, table: OutcomeTable) -> NDArray[np.bool_]:
         """Which outcomes (k,) are errors that a second try may mend: not journaled until the end.
@@ -281,7 +281,7 @@ class ScanSession:
             "hit_limit": live.hit_limit,
             "session": self.session,
             "worker": None if self._share is None else self._share.worker,
-            # For replays: which batches were chosen before this report, and by whose wish.
+            # For replays: which batches were chosen before this report, and at whose request.
             "handed_out": None if is_elsewhere else ledger.sizes,
             "is_steered": self._was_steered,
             "is_refreshed": self._was_refreshed,
@@ -293,7 +293,7 @@ class ScanSession:
         learned.report(self.scan_id, table.symbols, header, arrays, self._on_entry)
         ledger.sizes = []
 
-    def hear_others(self, share: WorkerLeases) -> None:
+    def read_others(self, share: WorkerLeases) -> None:
         """Take in what other workers reported since the last batch."""
         try:
             if self.current is None or self.learned is None:  # after a failure nothing is folded
@@ -305,7 +305,7 @@ class ScanSession:
         except StoreError as error:
             log.warning("%s What other workers reported is read later.", error)
         except Exception as error:
-            self.give_way(error)
+            self.fall_back(error)
 
     def read_back(self) -> None:
         """Take in what the journal holds of this scan already, as after an interruption."""
@@ -372,7 +372,7 @@ class ScanSession:
     # -- judging -----------------------------------------------------------------------------
 
     def judged(self) -> Judged | None:
-        """How the own order did beside others in this scan; None where the scan cannot tell."""
+        """How the own order did beside others in this scan; None where it is not known."""
         live, ledger = self.current, self._ledger
         if live is None or self._was_steered or ledger.n_reported < self.n_early:
             return None

@@ -21,7 +21,7 @@ from scanner_adapter.scan.pacing import Pacing
 log = logging.getLogger("scanrank")
 
 _AWAY = (StoreUnavailableError, StoreRefusedError)
-# Names in the store have 64 characters; 17 of them tell processes apart.
+# Names in the store have 64 characters; 17 of them distinguish processes.
 _LONGEST_NAME = 46
 # A store that is away gets this long to come back before symbols are scanned without a claim.
 _PATIENCE_S = 5.0
@@ -52,7 +52,7 @@ class WorkerLeases:
         self, store: Store, ruleset: str, scan_id: str, worker: str, lease_s: float
     ) -> None:
         self.name = worker
-        # In the store each process holds its symbols under a name of its own, which tells the
+        # In the store each process holds its symbols under a name of its own, which shows the
         # later of two apart: both would be given the same symbols otherwise.
         known = worker if len(worker) <= _LONGEST_NAME else _shortened(worker)
         self._prefix = f"{known}."

@@ -112,7 +112,7 @@ def _squeeze(bars: Series) -> dict[str, Column]:
     """Bollinger bands (20, 2) inside the Keltner channel (EMA 20, 1.5 ATR 20): quiet before a move.
 
     Rating: by how many percent the bands are narrower than the channel; alpha: momentum, the
-    close's distance from the EMA in ATRs, which tells the direction (Carter 2012, "Mastering the
+    close's distance from the EMA in ATRs, which gives the direction (Carter 2012, "Mastering the
     Trade").
     """
     upper, _, lower = talib.BBANDS(bars.close, timeperiod=DAYS, nbdevup=2.0, nbdevdn=2.0)

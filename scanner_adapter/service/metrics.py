@@ -1,4 +1,4 @@
-"""What `/metrics` tells: requests, refusals by reason, event streams, the store, the rulesets."""
+"""What `/metrics` reports: requests, refusals by reason, event streams, the store, the rulesets."""
 
 from __future__ import annotations
 

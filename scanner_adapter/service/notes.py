@@ -1,4 +1,4 @@
-"""A scan as its notes tell it: status from the scanner, control from operators.
+"""A scan as its notes describe it: status from the scanner, control from operators.
 
 What stands in the store was written by some other process and is checked here, once per change; a
 note that does not fit counts as none, with a warning.

@@ -31,8 +31,8 @@ def once(key: str | None, change: Change) -> Change:
     mine = secrets.token_hex(4)  # `update_control` may ask again after its write arrived
 
     def changed(note: dict[str, Any]) -> dict[str, Any]:
-        told = note.get(FIELD)
-        applied = told if isinstance(told, dict) else {}
+        found = note.get(FIELD)
+        applied = found if isinstance(found, dict) else {}
         if applied.get(digest) == mine:
             return note
         if digest in applied:

@@ -26,7 +26,7 @@ the scanner: `LiveStatus`, as it is stored; what operators ask of it is its `Sca
 
 Events: `status` (data: Scan; the latest always comes first), `results` (ResultsEvent, one per
 journal entry after the start of the stream), `closed` (ClosedEvent; the stream ends, and a client
-that comes again is told 204, which stops an EventSource), `disconnected` (DisconnectedEvent; the
+that comes again gets 204, which stops an EventSource), `disconnected` (DisconnectedEvent; the
 next `status` ends it). A symbol in a path is percent-encoded, its slashes too.
 """
 

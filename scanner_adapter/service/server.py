@@ -28,7 +28,7 @@ log = logging.getLogger("scanrank.service")
 # Watching must not slow a scan: on a machine of two busy processors 200 streams cost a scan 4.5 %
 # at the same priority, and nothing measurable at this one (`python -m benchmarks.service`).
 NICENESS = 5
-END_S = 5  # for requests under way when the server is told to stop
+END_S = 5  # for requests under way when the server is to stop
 
 
 class _Server(uvicorn.Server):

@@ -1,13 +1,13 @@
 """The ranker's belief and its journal, kept in step.
 
-The belief is a fold over the journal in journal order. Appending tells in the same round trip
+The belief is a fold over the journal in journal order. Appending returns in the same round trip
 whether others wrote in between; if so, their entries and ours are read back and folded in order,
 so that every worker's belief is the fold of a prefix of the one journal, always.
 
 A journal may lose entries that were folded already: its server came back with an older state, or
 was emptied. Then its generation is another one, for everybody. Each process sends again what it
 keeps (`bandit.stores.spool`), and loads anew; whoever holds more than the store gives back saves
-that for all. Outcomes are told by scan and symbol (`scanner_adapter.state.seen`), so that none
+that for all. Outcomes are known by scan and symbol (`scanner_adapter.state.seen`), so that none
 counts twice, in whatever order processes notice.
 """
 
@@ -78,7 +78,7 @@ class LearnedState:
         self._held: _Held | None = None  # of the time before reports went to the spool
         self._is_behind = False
         self._fold_since = START  # position from which on these settings were used
-        self._news: list[str] = []  # what happened to what was learned, until it is told
+        self._news: list[str] = []  # what happened to what was learned, until it is logged
         self._status_told: object = getattr(store, "status", None)
         self.load()
 

@@ -2,7 +2,7 @@
 
 The store lets the first outcome of a symbol in a scan count once. A store that has lost entries has
 forgotten that too: entries that are sent again then stand in its journal a second time for a
-belief that had folded them. Outcomes are told by scan and symbol, not by their position.
+belief that had folded them. Outcomes are identified by scan and symbol, not by their position.
 """
 
 from __future__ import annotations

@@ -231,8 +231,8 @@ class TestStoreContract:
         good = {"reward": np.zeros(2)}
         for arms, header, arrays, word in [
             (["A", "A"], {}, good, "twice"),
-            (["A"], {}, good, "first axis"),
-            ([], {}, {}, "without arms"),
+            (["A"], {}, good, "expected 1 rows, one per symbol"),
+            ([], {}, {}, "without symbols"),
             (["A", "B"], {"x": float("nan")}, good, "nan"),
             (["A", "B"], {}, {"reward": np.array([None, "x"])}, "dtype"),
         ]:

@@ -108,7 +108,7 @@ class RedisCommands:
         except StoreRefusedError as err:
             if "may not do that" not in str(err):
                 raise
-            return  # a user without the right to ask; then the commands themselves will tell
+            return  # a user without the right to ask; the commands themselves will fail then
         version = str(found.get("redis_version", "0.0"))
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
             raise StoreRefusedError(

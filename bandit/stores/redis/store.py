@@ -70,8 +70,8 @@ class RedisStore(RedisScans):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self._registered: set[str] = set()  # rulesets that this client put into the index
-        # ruleset -> generation and newest position that this client was told of
-        self._told: dict[str, tuple[str, str]] = {}
+        # ruleset -> generation and newest position that this client knows of
+        self._known: dict[str, tuple[str, str]] = {}
         self._has_warned_of_strangers = False
 
     # -- journal -------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ class RedisStore(RedisScans):
             self._registered.discard(ruleset)  # once a scan: the index may have been dropped
         self._register(ruleset)
         which = "reported" if entry.kind == "report" else "events"
-        told_generation, told = self._told.get(ruleset, ("", ""))
+        known_generation, known = self._known.get(ruleset, ("", ""))
         reply = self._run(
             "append",
             (
@@ -95,13 +95,13 @@ class RedisStore(RedisScans):
             entry.scan_id,
             SCAN_TTL_S,
             entry.blob,
-            told,
+            known,
             json.dumps(entry.members, ensure_ascii=False),
-            told_generation,
+            known_generation,
             fresh_generation(),
         )
         position, previous, generation, mask = reply.decode().split(" ")
-        self._told[ruleset] = generation, previous if position == "-" else position
+        self._known[ruleset] = generation, previous if position == "-" else position
         if previous == START:  # a new journal, or a server that came back empty
             self._registered.discard(ruleset)
             self._register(ruleset)
@@ -360,7 +360,7 @@ class RedisStore(RedisScans):
                 self._client.unlink(key)
         self._call("SREM", INDEX, ruleset)
         self._registered.discard(ruleset)
-        self._told.pop(ruleset, None)
+        self._known.pop(ruleset, None)
 
     def trim(
         self, ruleset: str, *, before: str | None = None, max_entries: int | None = None
@@ -385,8 +385,8 @@ class RedisStore(RedisScans):
     def stats_of(self, rulesets: Sequence[str]) -> list[RulesetStats]:
         """See `Store`. What the pieces of the snapshots take is the second round trip."""
         questions = [size_questions(ruleset) for ruleset in rulesets]
-        told = iter(self._call_all(list(chain.from_iterable(questions))))
-        answers = [list(islice(told, len(asked))) for asked in questions]
+        found = iter(self._call_all(list(chain.from_iterable(questions))))
+        answers = [list(islice(found, len(asked))) for asked in questions]
         snapshots = [
             read_snapshot_meta(ruleset, answer[0])
             for ruleset, answer in zip(rulesets, answers, strict=True)

@@ -97,8 +97,8 @@ class SpoolStatus:
             (self.n_set_aside, "set aside"),
             (self.n_lost, "lost"),
         )
-        told = ", ".join(f"{count} {what}" for count, what in counts if count)
-        return f"{'away' if self.is_away else 'back'}: {told}" if told else "ok"
+        listed = ", ".join(f"{count} {what}" for count, what in counts if count)
+        return f"{'away' if self.is_away else 'back'}: {listed}" if listed else "ok"
 
 
 class SpoolingStore(WrappedStore):
@@ -153,7 +153,7 @@ class SpoolingStore(WrappedStore):
         self._kept: dict[tuple[str, str], tuple[Sealed | Entry, int]] = {}
         self._kept_bytes = 0
         self._kept_scans: Counter[tuple[str, str]] = Counter()
-        self._generations: dict[str, str] = {}  # ruleset -> the journal's, as last told
+        self._generations: dict[str, str] = {}  # ruleset -> the journal's, as last read
         self._newest: dict[str, str] = {}  # ruleset -> last position known
         self._pause = FIRST_PAUSE_S
         self._next_attempt = float("-inf")

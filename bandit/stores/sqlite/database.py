@@ -28,7 +28,7 @@ Durability: TypeAlias = Literal["normal", "full"]
 FORMAT = 1  # of the tables; kept as the file's user_version
 LOCK_TIMEOUT_S = 5.0  # for another process's transaction to end; ours take less than 1 ms
 
-_APPLICATION = 0x7363726B  # "scrk", so that a file of another program is told from ours
+_APPLICATION = 0x7363726B  # "scrk", so that a file of another program is not taken for ours
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre",
             "fuse.sshfs", "fuse.glusterfs", "fuse.ceph")  # fmt: skip
 _MOUNTS = Path("/proc/self/mounts")

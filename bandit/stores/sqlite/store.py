@@ -118,8 +118,8 @@ class SqliteStore(ScanRows):
         self._db = Database(None if path is None else Path(path), TABLES, durability)
         # (opening of the file, scan) -> the last `n` that was read of `member`, the arms up to it
         self._members: dict[tuple[int, int], tuple[int, set[str]]] = {}
-        # ruleset -> generation and newest position that this client was told of
-        self._told: dict[str, tuple[str, str]] = {}
+        # ruleset -> generation and newest position that this client knows of
+        self._known: dict[str, tuple[str, str]] = {}
         self._tail: _Tail | None = None  # of the latest report
 
     def __repr__(self) -> str:
@@ -144,7 +144,7 @@ class SqliteStore(ScanRows):
                 if not tail.seen.isdisjoint(members):
                     accepted[:] = [name not in tail.seen for name in members]
                     if not accepted.any():
-                        self._told[ruleset] = tail.generation, previous
+                        self._known[ruleset] = tail.generation, previous
                         return Receipt(None, previous, accepted, generation=tail.generation)
                     mask = write_mask(accepted)
                     new = tuple(name for name in members if name not in tail.seen)
@@ -160,7 +160,7 @@ class SqliteStore(ScanRows):
                 version = *tail.version[:2], db.n_changes()
             tail.seen.update(new)
             position = f"{ms}-{sub}"
-            self._told[ruleset] = tail.generation, position
+            self._known[ruleset] = tail.generation, position
             if not is_event:
                 self._remember(tail.scan, n, tail.seen)
                 tail.version, tail.last, tail.n, tail.is_known = version, (ms, sub), n, True
@@ -175,10 +175,10 @@ class SqliteStore(ScanRows):
         rules = self._ruleset(ruleset)
         scan, is_known = self._scan(rules, scan_id)
         last = self._last(rules)
-        told = self._told.get(ruleset, ("", f"{last[0]}-{last[1]}"))
+        known = self._known.get(ruleset, ("", f"{last[0]}-{last[1]}"))
         n, seen = self._seen(scan, is_event)
         has_claims = self._db.row("select 1 from claim where scan=? limit 1", scan) is not None
-        generation = self._checked(rules, *told)
+        generation = self._checked(rules, *known)
         return _Tail(version, place, rules, scan, is_known, generation, last, n, seen, has_claims)
 
     def _checked(self, rules: int, generation: str, position: str, *, reads: bool = False) -> str:

@@ -54,7 +54,7 @@ def json_lines(file: Path | None) -> Iterator[OnResult | None]:
 
 
 def write_csv(file: Path, findings: Sequence[Finding]) -> None:
-    """Write every evaluated symbol in the order of scanning; nothing stands for not known."""
+    """Write every evaluated symbol in the order of scanning; an empty cell is not known."""
     text = io.StringIO()
     table = csv.DictWriter(text, [f.name for f in fields(Finding)], lineterminator="\n")
     table.writeheader()

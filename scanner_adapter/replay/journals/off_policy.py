@@ -153,7 +153,7 @@ def judgement_table(judgements: Sequence[Judgement]) -> Table:
         title="Recall of other orders, estimated from stopped scans",
         caption="dr: doubly robust; snips: self-normalised, biased by about 1/outcomes; ips: "
         "inverse propensities. In brackets the 95 % interval. Outcomes: as many equally weighted "
-        "ones would tell as much. Overlap: share of the order's picks that were scanned.",
+        "ones would be as informative. Overlap: share of the order's picks that were scanned.",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
@@ -165,13 +165,13 @@ def judgement_table(judgements: Sequence[Judgement]) -> Table:
     table.add_column("recall", ratio=1)
     for name in ("outcomes", "overlap"):
         table.add_column(name, justify="right", no_wrap=True)
-    told: set[tuple[str, str]] = set()
+    shown: set[tuple[str, str]] = set()
     for each in judgements:
         head = (each.order, f"{each.share:.0%}", each.method)
         if each.estimate is None:
-            if (each.order, each.refusal) not in told:
+            if (each.order, each.refusal) not in shown:
                 table.add_row(*head, f"no answer: {each.refusal}", "–", "–")
-            told.add((each.order, each.refusal))
+            shown.add((each.order, each.refusal))
             continue
         e = each.estimate
         recall = f"{e.recall:.3f} ({e.low:.3f} to {e.high:.3f})"

@@ -26,7 +26,7 @@ _DIGITS = 3
 
 
 def suggest(trial: BaseTrial, batch_size: int | None = None) -> Settings:
-    """Return the settings that a trial stands for.
+    """Return the settings of a trial.
 
     Parameters
     ----------

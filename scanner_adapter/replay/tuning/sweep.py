@@ -119,7 +119,7 @@ class SharedLog:
     """A log on its way to the workers.
 
     dask sends an argument once to each worker, instead of once per task, if it looks large; a log
-    looks as small as the object that names its arrays. Hence a size that tells the truth.
+    looks as small as the object that names its arrays. Hence a size that counts them.
     """
 
     log: Log

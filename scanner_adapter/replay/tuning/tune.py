@@ -140,7 +140,7 @@ def tune(
             rungs=rungs(len(first) - warmup), defaults=defaults, batch_size=batch_size, seed=seed,
         )  # fmt: skip
 
-        def tell(*, is_judging: bool = False) -> None:
+        def report(*, is_judging: bool = False) -> None:
             if progress is not None:
                 scores = search.scores
                 progress(TuneProgress(search.n_done, trials, max(scores), scores[0], is_judging))
@@ -150,9 +150,9 @@ def tune(
             if search.n_done and end is not None and monotonic() >= end:
                 break
             search.round(min(joblib.effective_n_jobs(n_jobs), trials - search.n_done), n_jobs)
-            tell()
+            report()
         best, scores, n_trials = search.best, search.scores, search.n_done
-        tell(is_judging=True)
+        report(is_judging=True)
     held_out = None
     if best != defaults:
         rivals = ((DEFAULTS, defaults), (TUNED, best))

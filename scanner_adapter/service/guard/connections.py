@@ -43,7 +43,7 @@ class Connections:
     most : int
         At once.
     trusted : frozenset of str
-        Addresses of proxies, which stand for many clients.
+        Addresses of proxies, which speak for many clients.
     per_address : int
         Connections of one address that have shown nothing yet.
     """

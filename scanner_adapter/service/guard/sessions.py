@@ -88,11 +88,11 @@ class Sessions:
 
     def right_of_session(self, shown: str) -> Right | None:
         """Return what the holder of a session may do; None if it has ended or is none of ours."""
-        told, _, signature = shown.encode("utf-8", "replace").rpartition(b".")
+        payload, _, signature = shown.encode("utf-8", "replace").rpartition(b".")
         for right, signer in self._signers.items():
             # itsdangerous reads base64 leniently: letters that add nothing would pass as well.
-            is_ours = hmac.compare_digest(signature, signer.get_signature(told))
-            if is_ours and signer.validate(told + b"." + signature, max_age=SESSION_S):
+            is_ours = hmac.compare_digest(signature, signer.get_signature(payload))
+            if is_ours and signer.validate(payload + b"." + signature, max_age=SESSION_S):
                 return right
         return None
 

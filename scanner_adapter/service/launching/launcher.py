@@ -36,7 +36,7 @@ log = logging.getLogger("scanrank.service")
 
 @dataclass(slots=True)
 class _Run:
-    told: ScannerRun  # replaced as a whole when it ends
+    state: ScannerRun  # replaced as a whole when it ends
 
 
 class Launcher:
@@ -51,7 +51,7 @@ class Launcher:
     @property
     def runs(self) -> list[ScannerRun]:
         """What was started, newest first."""
-        return [run.told for run in reversed(self._runs)]
+        return [run.state for run in reversed(self._runs)]
 
     async def start(self, name: str, key: str | None) -> ScannerRun:
         """Start a scan.
@@ -100,7 +100,7 @@ class Launcher:
         ).start()  # fmt: skip
         self._metrics.started.labels(name).inc()
         log.info("scan %s of scanner %s started, process %d", scan_id, name, process.pid)
-        return run.told
+        return run.state
 
     def _take_room(self) -> None:
         with self._lock:  # before anything is awaited: two requests must not both find room
@@ -136,13 +136,13 @@ class Launcher:
             code = process.wait()
             message = _last_line(errors) if code else None
         self._give_room()
-        run.told = run.told.model_copy(
+        run.state = run.state.model_copy(
             update={
                 "state": "ended", "ended_at": time.time(), "exit_code": code, "message": message,
             }
         )  # fmt: skip
-        self._metrics.exits.labels(run.told.scanner, str(code)).inc()
-        log.info("scan %s of scanner %s ended with %d", run.told.scan_id, run.told.scanner, code)
+        self._metrics.exits.labels(run.state.scanner, str(code)).inc()
+        log.info("scan %s of scanner %s ended with %d", run.state.scan_id, run.state.scanner, code)
 
 
 def _spawn(

@@ -48,7 +48,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
         "description": "Server-sent events: status, results, disconnected, closed.",
         "content": {"text/event-stream": {"schema": _EVENT, "example": _EXAMPLE}},
     },
-    204: {"description": "The scan has ended, and all was told: do not connect again."},
+    204: {"description": "The scan has ended, and all was sent: do not connect again."},
 }
 
 
@@ -80,7 +80,7 @@ async def stream_events(
         ),
     ] = None,
 ) -> Response:
-    """Stream a scan's status and results; each result is told once, also across restarts."""
+    """Stream a scan's status and results; each result is sent once, also across restarts."""
     service.streams.check_room()
     watched = service.watched.get(ruleset, scan)
     try:

@@ -17,7 +17,7 @@ from scanner_adapter.service.schemas import Health, Ready
 
 router = APIRouter(tags=["operations"], responses=refusals())
 
-MAX_RULESETS = 100  # whose sizes are told: each is six lines of every scrape
+MAX_RULESETS = 100  # whose sizes are reported: each is six lines of every scrape
 _TEXT: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
 }

@@ -30,7 +30,7 @@ from scanner_adapter.state.learned_state import LearnedState
 MAX_KEPT = 8  # rulesets; 5,000 symbols take about 2 MB each
 MIN_AGE_S = 1.0  # a watched belief is brought up to date at most so often
 CONFIDENCE = 0.9  # of the intervals of weights
-RECENT_ENTRIES = 200  # reports whose contexts stand for the universe when factors are weighed
+RECENT_ENTRIES = 200  # reports whose contexts represent the universe when factors are weighed
 WEIGHED = 1_000  # symbols of them, as in `bandit.choice.open_scan`
 
 

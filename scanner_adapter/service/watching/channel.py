@@ -1,4 +1,4 @@
-"""One watched scan as a stream of events: looked at once, told to all who listen.
+"""One watched scan as a stream of events: looked at once, sent to all who listen.
 
     status         the scan as it stands; at the start of a stream, whenever it changes, and after
                    an outage of the store
@@ -7,11 +7,11 @@
     closed         the scan has ended; nothing follows
 
 An `id` is a position of the journal: it grows, and means the same to every server and after a
-restart. Results are told once each: those after the position that a client names. A status is a
+restart. Results are sent once each: those after the position that a client names. A status is a
 state, of which only the latest counts.
 
 A channel keeps the latest piece of the stream as bytes. A listener that is up to date is handed
-just these; one that comes late, or is slow, is told from the scan's log what it lacks, so that
+just these; one that comes late, or is slow, is sent from the scan's log what it lacks, so that
 nothing queues up for anybody.
 """
 
@@ -33,7 +33,7 @@ from scanner_adapter.service.watching.scan_log import ScanResults
 
 HEARTBEAT_S = 10.0  # of silence; proxies drop a connection after 30 to 60
 AWAY_PAUSE_S = 0.5  # between looks while the store is away
-MAX_ENTRIES = 100  # told at once to one who lacks many: some milliseconds of the event loop
+MAX_ENTRIES = 100  # sent at once to one who lacks many: some milliseconds of the event loop
 KEPT_EVENTS = 512  # journal entries whose bytes are kept for those who come back after a restart
 CLOSING_S = 1.0  # how long the status "done" may follow the closing of a scan in the journal
 
@@ -49,14 +49,14 @@ class ScanEvents:
         self.watched = watched
         self.version = 0  # of `piece`
         self.piece = b""
-        self.piece_first = 0  # entries told before `piece`
-        self.n_told = 0  # entries told with it
+        self.piece_first = 0  # entries sent before `piece`
+        self.n_sent = 0  # entries sent with it
         self.is_over = False
         self.is_gone = False  # there is no such scan
         self._access, self._metrics, self._poll_s = access, metrics, poll_s
         self._news = asyncio.Event()
         self._disconnected = self._closed = b""
-        self._seen = b""  # notes as last told
+        self._seen = b""  # notes as last sent
         self._has_log = False
         self._told_at = time.monotonic()
         self._close_seen: float | None = None
@@ -93,7 +93,7 @@ class ScanEvents:
         """
         if not self._has_log:
             return None
-        return self.n_told if position is None else self.watched.log.n_entries_up_to(position)
+        return self.n_sent if position is None else self.watched.log.n_entries_up_to(position)
 
     def since(self, index: int | None) -> tuple[bytes, int | None, int]:
         """Return what a listener with `index` entries lacks.
@@ -105,11 +105,11 @@ class ScanEvents:
         """
         if index is None:
             return self._disconnected, None, self.version
-        end = max(index, min(self.n_told, index + MAX_ENTRIES))
+        end = max(index, min(self.n_sent, index + MAX_ENTRIES))
         piece = b"".join(
             self._event(entry.position) for entry in self.watched.log.entries[index:end]
         )
-        if end < self.n_told:
+        if end < self.n_sent:
             return piece, end, -1
         return piece + self._status_event() + self._disconnected + self._closed, end, self.version
 
@@ -139,12 +139,12 @@ class ScanEvents:
             return
         log_ = self.watched.log
         if not self._has_log:
-            self._has_log, self.n_told = True, len(log_.entries)
-        first, end = self.n_told, len(log_.entries)
+            self._has_log, self.n_sent = True, len(log_.entries)
+        first, end = self.n_sent, len(log_.entries)
         is_new = self.watched.json != self._seen or bool(self._disconnected)
         self._disconnected = b""
         news = b"".join(self._event(entry.position) for entry in log_.entries[first:end])
-        self.n_told = end
+        self.n_sent = end
         if is_new:
             self._seen = self.watched.json
             news += self._status_event()
@@ -158,7 +158,7 @@ class ScanEvents:
         self._publish(news, first, end)
 
     def _is_closed(self, scan: Scan) -> bool:
-        """Whether all was told: a scanner journals the closing just before its last status."""
+        """Whether all was sent: a scanner journals the closing just before its last status."""
         if not scan.is_closed:
             return False
         if scan.status is None or scan.status.state == "done":
@@ -168,8 +168,8 @@ class ScanEvents:
         return now - self._close_seen > CLOSING_S
 
     def _position(self) -> str:
-        """Position of the last entry that was told."""
-        return self.watched.log.entries[self.n_told - 1].position if self.n_told else START
+        """Position of the last entry that was sent."""
+        return self.watched.log.entries[self.n_sent - 1].position if self.n_sent else START
 
     def _status_event(self) -> bytes:
         return _event("status", self._seen, self._position())
@@ -179,9 +179,9 @@ class ScanEvents:
             since = self._access.away_since or time.time()
             event = DisconnectedEvent(since=since, detail=str(error))
             self._disconnected = _event("disconnected", _json(event))
-            self._publish(self._disconnected, self.n_told, self.n_told)
+            self._publish(self._disconnected, self.n_sent, self.n_sent)
         else:
-            self._publish(b"", self.n_told, self.n_told)
+            self._publish(b"", self.n_sent, self.n_sent)
 
     def _publish(self, news: bytes, first: int, end: int) -> None:
         now = time.monotonic()
@@ -190,7 +190,7 @@ class ScanEvents:
                 return
             news = b":\n\n"
         self._told_at = now
-        self.piece, self.piece_first, self.n_told = news, first, end
+        self.piece, self.piece_first, self.n_sent = news, first, end
         self.version += 1
         self._wake()
 
@@ -218,7 +218,7 @@ class ScanEvents:
 
 
 def end_position(log_: ScanResults) -> str:
-    """Return the position that stands for the end of a scan: just behind its last entry."""
+    """Return the position that marks the end of a scan: just behind its last entry."""
     milliseconds, sequence = position_key(log_.entries[-1].position if log_.entries else START)
     return f"{milliseconds}-{sequence + 1}"
 

@@ -18,7 +18,7 @@ from scanner_adapter.service.store_access import StoreAccess
 from scanner_adapter.service.watching.scan_log import ScanResults
 
 MAX_AGE_S = 0.1
-STALE_S = 0.5  # what is older is not told, even while a newer answer is on its way
+STALE_S = 0.5  # what is older is not answered with, even while a newer answer is on its way
 # A scanner that lives publishes at least every 5 s. After more silence, or without any status,
 # the store is asked whether it knows the scan and whether that was closed, so often:
 QUIET_S, INFO_AGE_S = 12.0, 2.0

@@ -140,7 +140,7 @@ class ScanResults:
         )
 
     def event(self, entry: LoggedEntry, hit_limit: float | None) -> ResultsEvent:
-        """Return what a stream tells of one entry: its high-value results, and how many came."""
+        """Return what a stream sends of one entry: its high-value results, and how many came."""
         rating, reward = self._columns["rating"], self._columns["reward"]
         rows = range(entry.first, entry.end)
         return ResultsEvent(

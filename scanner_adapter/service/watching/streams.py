@@ -130,7 +130,7 @@ async def _pieces(channel: ScanEvents, position: str | None) -> AsyncIterator[by
         if index is None:
             index = channel.index_of(position)
         if version == channel.version - 1 and index == channel.piece_first:
-            piece, index, version = channel.piece, channel.n_told, channel.version
+            piece, index, version = channel.piece, channel.n_sent, channel.version
         else:
             piece, index, version = channel.since(index)
         yield piece

@@ -8,14 +8,14 @@
 -- KEYS[4] scans     sorted set, scan id -> milliseconds of its first entry
 -- KEYS[5] claims    hash, arm -> lease; an arm that has an outcome needs none
 -- ARGV[1] scan id   ARGV[2] seconds to remember the scan   ARGV[3] entry bytes
--- ARGV[4] the position that this client was last told, '' = none; ARGV[6] its generation, ARGV[7]
+-- ARGV[4] the position that this client last knew, '' = none; ARGV[6] its generation, ARGV[7]
 --         a new one: the journal's from now on if that position is no longer there
 -- ARGV[5] members, as a JSON list: packing 50 arguments in Python takes longer than all this
 --
 -- Returns 'position previous generation mask' as one string, which is quicker to read than a list:
 -- position '-' if nothing was new, mask '' if all were new.
 
--- Redis before 7 replicates scripts by text unless told to replicate their effects.
+-- Redis before 7 replicates scripts by text unless asked to replicate their effects.
 if redis.replicate_commands then redis.replicate_commands() end
 
 local CHUNK = 1000 -- unpack() fits about 8000 values on Lua's stack

@@ -1,4 +1,4 @@
-// What a screen reader hears of new results: one sentence at a time, not each single one.
+// What a screen reader says of new results: one sentence at a time, not each single one.
 
 import { byId } from "./dom.js";
 import { count, percent } from "./format.js";
@@ -17,7 +17,7 @@ export class Announcer {
   }
 
   /** Take note of the state; new results are said within ten seconds, the end at once. */
-  heard({ status, isClosed }) {
+  announce({ status, isClosed }) {
     const symbols = status.newest_hits.map((hit) => hit.symbol);
     if (this.scan === status.scan_id) {
       this.fresh.unshift(...symbols.filter((symbol) => !this.known.has(symbol)));

@@ -64,7 +64,7 @@ export const paths = {
   events: (of) => `${scan(of)}/events`,
   stop: (of) => `${scan(of)}/stop`,
   /** @param what "pins" or "exclusions" */
-  wish: (of, what, symbol) => `${scan(of)}/${what}/${part(symbol)}`,
+  control: (of, what, symbol) => `${scan(of)}/${what}/${part(symbol)}`,
   symbolInScan: (of, symbol) => `${scan(of)}/symbols/${part(symbol)}`,
   symbol: (of, symbol) => `${ruleset(of.ruleset)}/symbols/${part(symbol)}`,
   scanners: "api/v1/scanners",

@@ -1,4 +1,4 @@
-// The page: asks which scans there are, follows one of them, and shows what it hears.
+// The page: asks which scans there are, follows one of them, and shows its events.
 //
 //   chooser   which scan           stream   its events
 //   state     what is known of it  progress, curve, hits, queue, weights, notice: panels that show it
@@ -56,7 +56,7 @@ function change(next) {
 }
 
 const curve = new Curve(byId("curve"), byId("curve-table"));
-const queue = new Queue({ why, change: changeWish });
+const queue = new Queue({ why, change: changeControl });
 const results = new ResultsTable(why);
 const announcer = new Announcer();
 const renderStop = wireStop(
@@ -82,7 +82,7 @@ function draw() {
   results.render(state);
   renderComparison(state.scan);
   renderStop(state);
-  announcer.heard(state);
+  announcer.announce(state);
   const share = status.n_symbols > 0 ? percent(status.n_scanned / status.n_symbols) : "";
   document.title = `${state.isClosed ? "ended" : share} ${status.ruleset} · scanrank`;
 }
@@ -175,10 +175,10 @@ function why(symbol) {
   if (state.scan !== null) openWhy(state.scan, symbol);
 }
 
-async function changeWish(what, symbol, isOn) {
+async function changeControl(what, symbol, isOn) {
   const { scan } = state;
   if (scan === null) return;
-  const path = paths.wish(scan, what === "pin" ? "pins" : "exclusions", symbol);
+  const path = paths.control(scan, what === "pin" ? "pins" : "exclusions", symbol);
   setText(byId("queue-error"), "");
   try {
     const control = await (isOn ? put(path) : remove(path));

@@ -39,7 +39,7 @@ export function describe(state, now) {
     return {
       kind: "silent",
       short: `no news since ${clock(silent)}`,
-      text: `Nothing heard from the scanner since ${moment(silent, now)}: its batch takes long, or it has gone.`,
+      text: `No news of the scanner since ${moment(silent, now)}: its batch takes long, or it has gone.`,
     };
   }
   if (control.stop !== null) {

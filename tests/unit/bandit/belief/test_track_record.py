@@ -132,7 +132,7 @@ class TestRows:
     def test_arrays_of_another_shape_are_refused(self) -> None:
         track = TrackRecord()
         track.update(["A"], now=1.0, rewards=[0.1])
-        with pytest.raises(InvalidInputError, match="for 2 arms and 0 columns"):
+        with pytest.raises(InvalidInputError, match="for 2 symbols and 0 columns"):
             TrackRecord().restore(["A", "B"], [], track.state())
 
     def test_many_arms_take_at_most_64_bytes_each(self) -> None:

@@ -293,7 +293,7 @@ def test_of_shared_workers_the_one_who_knows_more_is_heard(store: SharedStore) -
     assert a.n_scanned > b.n_scanned
     wait_until(lambda: status_of(store, "s1").n_scanned == a.n_scanned, "the status of a")
     for _ in range(5):
-        b._outside.link.tell()  # type: ignore[union-attr]
+        b._outside.link.publish()  # type: ignore[union-attr]
         time.sleep(0.1)
         assert status_of(store, "s1").n_scanned == a.n_scanned
     assert b.next_batch(5)

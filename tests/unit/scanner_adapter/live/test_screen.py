@@ -94,7 +94,12 @@ def test_a_scan_that_has_ended_and_one_that_judges_nothing() -> None:
         newest_hits=(), rate_per_s=None, n_errors=0,
     )  # fmt: skip
     text = "\n".join(drawn(off, 120, 40))
-    for told in ("nothing ranks or judges", "none yet", "nothing waits", "nothing to tell them"):
+    for told in (
+        "nothing ranks or judges",
+        "none yet",
+        "nothing waits",
+        "nothing distinguishes them",
+    ):
         assert told in text
 
 
