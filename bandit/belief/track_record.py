@@ -93,6 +93,11 @@ class TrackRecord:
         return tuple(self._index)
 
     @property
+    def has_hits(self) -> bool:
+        """Whether any arm was ever high-value."""
+        return bool(self._values[:, _SLOW_SUM].any())
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Every column of the scanner's rows, in order of first appearance."""
         return self._columns

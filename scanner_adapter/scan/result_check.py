@@ -29,6 +29,8 @@ class ResultCheck:
     ----------
     rule : RewardRule
         What counts as high-value.
+    knows_hits : bool
+        Whether an earlier scan had a high-value result: a scan without one is then nothing odd.
 
     Attributes
     ----------
@@ -40,8 +42,9 @@ class ResultCheck:
     Not thread-safe: used under the scan's lock.
     """
 
-    def __init__(self, rule: RewardRule) -> None:
+    def __init__(self, rule: RewardRule, knows_hits: bool = False) -> None:
         self._rule = rule
+        self._knows_hits = knows_hits
         self._by_rating = needs_rating(rule)
         self._by_signal = isinstance(rule, HitIf | Signal)  # another one is the user's own
         self._words: Counter[str] = Counter()  # of the first results, unknown ones only
@@ -150,7 +153,7 @@ class ResultCheck:
             return None
         is_no = self._highest == 0.0
         is_below = isinstance(self._rule, Threshold) and self._highest < self._rule.minimum
-        if is_below or (is_no and not is_over):
+        if is_below or (is_no and (self._knows_hits or not is_over)):
             return None
         value = f"{'rating' if self._by_rating else 'reward'} {self._highest:g}"
         if self._by_signal:
@@ -170,7 +173,7 @@ class ResultCheck:
         rule = self._rule
         if not isinstance(rule, Threshold) or self.n_judged < _ENOUGH_RATINGS:
             return None
-        if self._highest >= rule.minimum:
+        if self._knows_hits or self._highest >= rule.minimum:
             return None
         return (
             f"none of {self.n_judged} ratings reached the threshold {rule.minimum:g}, the highest "

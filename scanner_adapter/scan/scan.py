@@ -129,7 +129,7 @@ class Scan(KnownScan):
         self._share = share
         self._ledger = Ledger(symbols, started)
         self._bars = bars
-        self._check = ResultCheck(rule)
+        self._check = ResultCheck(rule, learned is not None and learned.ranker.track.has_hits)
         self._warned: str | None = None
         self._ranking = ScanSession(
             scan_id, mode.mode, self._ledger, learned=learned, opened=opened, coverage=coverage,

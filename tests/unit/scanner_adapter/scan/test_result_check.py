@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bandit.rewards import HitIf, RewardRule, Signal, Threshold, TopShare
-from scanner_adapter import RowMap, Scan, ScanSummary, SymbolRanker
+from scanner_adapter import Outcome, RowMap, Scan, ScanSummary, SymbolRanker
 from scanner_adapter.live.screen import screen
 from scanner_adapter.live.status import LiveStatus
 
@@ -152,3 +152,14 @@ def test_a_few_errors_teach_as_before() -> None:
     assert (summary.warning, ranker.n_scans) == (None, 1)
     assert summary.estimate is not None
     assert summary.estimate.recall == 1.0
+
+
+def test_a_scan_without_a_signal_is_nothing_odd_where_there_were_some_before() -> None:
+    """A rare signal, and scans that stop early: every other one ends without a hit."""
+    symbols = [f"S{n}" for n in range(120)]
+    ranker = SymbolRanker.open("memory://", ruleset="t", seed=1, rewards=Signal())
+    for has_signal in (True, False):
+        with ranker.start_scan(symbols) as scan:
+            while batch := scan.next_batch(40):
+                scan.report({s: Outcome(is_hit=has_signal and s == "S7") for s in batch.symbols})
+        assert scan.summary.warning is None
