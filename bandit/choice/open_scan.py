@@ -247,8 +247,7 @@ class OpenScan:
             scores = self._fallback_scores
         if self._hint is not None:
             scores += self._hint.added
-        if self._offset is not None:
-            scores = log_expit(scores) + self._offset
+        scores = self._aged(scores)
         if boost is not None:
             scores = scores + boost
         self._n_selects += 1
@@ -257,6 +256,10 @@ class OpenScan:
         if self._hint is not None and is_first:
             best = self._hint.look_around(best, free)
         return best
+
+    def _aged(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return scores (n,) times the factors of their probabilities; as they are without."""
+        return scores if self._offset is None else log_expit(scores) + self._offset
 
     def _means(self) -> Array:
         """Expected linear predictor of every arm, shape (n,)."""
@@ -362,8 +365,8 @@ class OpenScan:
 
     @property
     def expected_scores(self) -> Array:
-        """Expected linear predictor of every arm, shape (n,)."""
-        return self._means()
+        """By what every arm is expected to be ranked, shape (n,): the linear predictor, aged."""
+        return np.asarray(self._aged(self._means()), np.float64)
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
         """Estimate the hits found and left, see `bandit.belief.recall`.
