@@ -82,6 +82,17 @@ class Ages:
         """Logarithm of each symbol's chance of something new (n,); None where that is no matter."""
         return None if self.hits_last is None else something_new(view.age_days, self.hits_last)
 
+    def aged(self, view: TrackView) -> TrackView:
+        """Return records in which the last look counts for less with every half-life of a hit.
+
+        Of the scanner's last rows the learner does not see the age: they are unknown.
+        """
+        if self.hits_last is None:
+            return view
+        fade = 0.5 ** (view.age_days / self.hits_last)
+        last = 0.5 + (view.last_reward - 0.5) * fade
+        return replace(view, last_reward=last, rows=np.full_like(view.rows, np.nan))
+
     def due(self, view: TrackView, gap: float) -> list[int]:
         """Places that this scan is to look at first; `gap` days after the last scan."""
         if self.seen_within is None:
@@ -129,7 +140,7 @@ def open_scan(
         kept = LoadingCodec(facts.loading_names, facts.loadings)
     view = learned.ranker.view(names, now=scan_time, groups=facts.groups)
     due = ages.due(view, scan_time - learned.ranker.time)
-    columns, values = scan_context(learned.ranker, facts, view)
+    columns, values = scan_context(learned.ranker, facts, ages.aged(view))
     if mode is not None:
         header = {
             "scan_time": scan_time,
