@@ -248,6 +248,7 @@ class JournalScan:
             signal=np.where(is_signal == 1.0, 0, -1).astype(np.int8),
             signal_names=("Long",),
             read_outcomes=self._in_file_order,
+            as_of=self.opened.get("as_of"),
         )
 
     def _in_file_order(self) -> tuple[Outcome, ...]:

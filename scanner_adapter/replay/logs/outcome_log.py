@@ -327,7 +327,7 @@ def rows_between(
     InvalidInputError
         If there is none, naming the days that have scans.
     """
-    first, last = dates[is_scan][[0, -1]]
+    first, last = dates[is_scan].min(), dates[is_scan].max()
     start, end = _day(from_, first), _day(to, last)
     rows = np.flatnonzero(is_scan & (dates >= start) & (dates <= end))
     if not rows.size:

@@ -46,6 +46,8 @@ class RecordedScan:
     regime : Regime
     read_outcomes : callable, optional
         Returns the outcomes, length n, where arrays cannot say which numbers each one had.
+    as_of : str, optional
+        Day that the scan was given, as "2024-05-02": an evening's scan is the next day's in UTC.
     """
 
     now: datetime
@@ -59,6 +61,7 @@ class RecordedScan:
     columns: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     regime: Regime = UNKNOWN
     read_outcomes: Callable[[], tuple[Outcome, ...]] | None = None
+    as_of: str | None = None
 
     def outcomes(self) -> Sequence[Outcome]:
         """What the live scanner reported, length n."""
@@ -96,7 +99,7 @@ class RecordedLog:
     @cached_property
     def dates(self) -> NDArray[np.datetime64]:
         """See `Log.dates`; one row per scan."""
-        return np.array([scan.now.date() for scan in self.recorded], "datetime64[D]")
+        return np.array([scan.as_of or scan.now.date() for scan in self.recorded], "datetime64[D]")
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ class Log(Protocol):
 
     @property
     def dates(self) -> NDArray[np.datetime64]:
-        """Day (UTC) of each row of the log, not decreasing, shape (n_rows,)."""
+        """Day of each row of the log, shape (n_rows,)."""
         ...
 
     @property

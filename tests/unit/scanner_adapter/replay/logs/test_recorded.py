@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,13 @@ class TestBundledLog:
             assert np.isfinite(scan.loadings.values).all()
             assert np.isfinite(scan.rating).all()
             assert scan.regime.trend in ("up", "down")
+
+    def test_an_evening_in_new_york_is_a_scan_of_that_day(self, log: RecordedLog) -> None:
+        first = log.recorded[0]
+        evening = first.now + timedelta(hours=27)  # past midnight in UTC
+        late = RecordedLog((replace(first, now=evening, as_of="2019-07-23"),), log.rule)
+        assert str(late.dates[0]) == "2019-07-23"
+        assert late.days("2019-07-23", "2019-07-23").tolist() == [0]
 
     def test_it_holds_no_price_volume_or_event(self, log: RecordedLog) -> None:
         names = {*log.recorded[0].sub_score_names, *log.recorded[0].columns}
