@@ -15,6 +15,7 @@ from features.inputs.bars import Bars
 
 VOLATILITY_DAYS = 20  # a trading month: long enough to be stable, short enough to notice a storm
 TREND_DAYS = 60  # a trading quarter
+_WEEK = 7  # rows
 LEAST_HISTORY = 120  # days of volatility before terciles mean anything
 
 _TERCILES = ("low", "middle", "high")
@@ -54,7 +55,8 @@ def market_regimes(bars: Bars) -> tuple[Regime, ...]:
     >>> regimes[50], regimes[199].volatility
     (Regime(volatility='unknown', trend='unknown'), 'high')
     """
-    market = market_returns(bars.close)
+    is_open = _is_open(bars.mask)
+    market = market_returns(bars.close[is_open])
     n = len(market)
     volatility, trend = np.full(n, np.nan), np.full(n, np.nan)
     if n > VOLATILITY_DAYS:
@@ -63,9 +65,19 @@ def market_regimes(bars: Bars) -> tuple[Regime, ...]:
     if n > TREND_DAYS:
         level = np.cumsum(market)
         trend[TREND_DAYS:] = level[TREND_DAYS:] - level[:-TREND_DAYS]
-    return tuple(
-        Regime(_tercile(volatility, day), _direction(float(trend[day]))) for day in range(n)
-    )
+    regimes = [Regime(_tercile(volatility, day), _direction(float(trend[day]))) for day in range(n)]
+    return tuple(regimes[row] for row in np.cumsum(is_open) - 1)
+
+
+def _is_open(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Days on which at least half as many symbols traded as on the busiest of the week before.
+
+    On the others, a weekend of a few coins or a foreign exchange, the market is as it was.
+    """
+    n_traded = mask.sum(axis=1)
+    padded = np.concatenate([np.zeros(_WEEK - 1, n_traded.dtype), n_traded])
+    busiest = np.lib.stride_tricks.sliding_window_view(padded, _WEEK).max(axis=1)
+    return np.asarray(2 * n_traded >= busiest)
 
 
 def market_returns(close: NDArray[np.float64]) -> NDArray[np.float64]:

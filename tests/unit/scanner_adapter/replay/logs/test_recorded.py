@@ -141,6 +141,28 @@ class TestRegimes:
         assert regimes[-1] == ("high", "down")
         assert regimes[30].volatility == "unknown"
 
+    def test_a_coin_decides_on_no_weekend(self) -> None:
+        """Four stocks, and a coin that jumps each Saturday and back each Sunday."""
+        days = pd.date_range("2019-01-01", periods=300)
+        is_weekday = days.day_of_week < 5
+        rng = np.random.default_rng(2)
+        price = 100 * np.exp(np.cumsum(0.01 * rng.standard_normal(300)))
+        coin = price * np.where(days.day_of_week == 5, 2.0, 1.0)
+        frames = [
+            pd.DataFrame(
+                {"date": on, "symbol": name, "volume": 1.0}
+                | dict.fromkeys(("open", "high", "low", "close"), values)
+            )
+            for name, on, values in [
+                *((f"S{n}", days[is_weekday], price[is_weekday]) for n in range(4)),
+                ("COIN", days, coin),
+            ]
+        ]
+        stocks = market_regimes(Bars.from_frame(pd.concat(frames[:4])))
+        both = market_regimes(Bars.from_frame(pd.concat(frames)))
+        assert [both[row] for row in np.flatnonzero(is_weekday)] == list(stocks)
+        assert both[-1] == both[np.flatnonzero(is_weekday)[-1]]
+
     def test_the_future_changes_nothing(self) -> None:
         rng = np.random.default_rng(1)
         returns = 0.01 * rng.standard_normal(300)
