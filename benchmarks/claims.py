@@ -88,11 +88,12 @@ def main() -> None:
     console = Console(highlight=False)
     run = joblib.Parallel(n_jobs=options.jobs)
     noise = run(joblib.delayed(tuned)(seed, None, options.trials) for seed in range(options.logs))
-    claims = Counter(result.verdict.split(":")[0] for result in noise)
-    console.print(
-        f"tune, {len(noise)} logs of noise: a gain claimed in "
-        f"{sum(result.is_better for result in noise)}. {_counts(claims)}"
-    )
+    if noise:
+        claims = Counter(result.verdict.split(":")[0] for result in noise)
+        console.print(
+            f"tune, {len(noise)} logs of noise: a gain claimed in "
+            f"{sum(result.is_better for result in noise)}. {_counts(claims)}"
+        )
     for best in FACTORS if options.planted else ():
         found = run(
             joblib.delayed(tuned)(seed, best, options.trials) for seed in range(options.planted)

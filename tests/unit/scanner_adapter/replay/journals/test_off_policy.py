@@ -11,13 +11,20 @@ import pytest
 from rich.console import Console
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import TopShare
+from bandit.evaluation.offpolicy import inclusion_weights
+from bandit.rewards import Threshold, TopShare
 from bandit.stores import Entry
 from bandit.stores.sqlite.store import SqliteStore
 from benchmarks.offpolicy import facts_of_days
 from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_log
 from scanner_adapter.replay.journals.journal_scan import FactsOf, journal_scans, recorded_log
-from scanner_adapter.replay.journals.off_policy import judge_stopped, judgement_table
+from scanner_adapter.replay.journals.off_policy import (
+    StoppedScan,
+    judge_stopped,
+    judgement_table,
+    logged_scans,
+    with_limits,
+)
 from scanner_adapter.replay.orders import Composite, by_value
 
 N_SCANS, STOP, QUOTA = 40, 0.4, 0.25
@@ -101,6 +108,29 @@ def test_the_truth_lies_in_the_intervals(
         inside.append(is_inside)
         assert each.estimate.recall == pytest.approx(truth[each.order, each.share], abs=0.12)
     assert sum(inside) >= 15
+
+
+def test_hits_of_stopped_scans_add_up_to_the_top_share(journal: list[Entry]) -> None:
+    """Half of four symbols were seen by chance: the best rating of a scan stands for two hits."""
+    half = np.array([0.5, 0.5, np.nan, np.nan])
+    scans = [
+        StoppedScan(
+            np.datetime64("2024-01-02"), np.array([0, 0, -1, -1]), half,
+            np.array([float(number == 0), 0.0, np.nan, np.nan]),
+            np.array([9.0 - number, 1.0, np.nan, np.nan]), np.full(4, np.nan), None, None,
+        )
+        for number in range(3)
+    ]  # fmt: skip
+    rewards = [scan.reward for scan in with_limits(scans, TopShare(0.5))]  # six hits of twelve
+    assert [np.nansum(reward) for reward in rewards] == [1.0, 1.0, 1.0]
+    assert with_limits(scans, Threshold(9.0)) == scans
+    rule = TopShare(0.05)
+    real = with_limits(list(logged_scans(journal, None, rule, left_out=[])), rule)
+    estimated = sum(
+        float(inclusion_weights(scan.batch, scan.propensity) @ np.nan_to_num(scan.reward))
+        for scan in real
+    )
+    assert estimated == pytest.approx(0.05 * sum(scan.batch.size for scan in real), rel=0.02)
 
 
 def test_without_facts_only_what_needs_none_is_answered(journal: list[Entry]) -> None:
