@@ -186,7 +186,7 @@ def _each(
         try:
             stamp = pd.Timestamp(value)
         except (ValueError, TypeError):
-            wrong[place] = "is no date"
+            wrong[place] = "is not a date"
             continue
         wall[place], is_utc[place] = _shown(pd.DatetimeIndex([stamp]), tz)[0], _is_utc(stamp.tz, tz)
         if np.isnat(wall[place]):
@@ -242,7 +242,7 @@ def _text(text: str, tz: str | None, day_first: bool | None) -> tuple[np.datetim
         text = f"{year}-{month}-{day}{rest}"
     iso = _ISO.match(text)
     if iso is None and not (_MONTH.search(text) and re.search(r"\b\d{4}\b", text)):
-        return "is no date"
+        return "is not a date"
     try:
         if iso is None:
             stamp = pd.Timestamp(text)
@@ -254,7 +254,7 @@ def _text(text: str, tz: str | None, day_first: bool | None) -> tuple[np.datetim
         stamp = pd.Timestamp(year, month, day, hour, minute, second)
         stamp += pd.Timedelta(int((fraction or "").ljust(9, "0")[:9] or 0), "ns")
     except (ValueError, OverflowError):
-        return "is no date"
+        return "is not a date"
     if zone is None:
         return stamp.to_datetime64().astype("datetime64[us]"), False
     if tz is not None:

@@ -1,7 +1,7 @@
 """The command line: `scanrank demo`, `scan`, `replay`, `factors`, `store`, `journal`.
 
-What a person did wrong becomes one line on the error stream and exit code 2, never a traceback. A
-traceback is a defect of ours.
+User errors print one line to stderr and exit with code 2, never a traceback. A traceback is a
+defect of ours.
 """
 
 from __future__ import annotations
@@ -78,10 +78,10 @@ SettingsFile = Annotated[
 ]
 
 factors_app = typer.Typer(
-    cls=Commands, help="What the sub-scores are worth on your own data.", no_args_is_help=True
+    cls=Commands, help="How much each sub-score says about your own hits.", no_args_is_help=True
 )
 config_app = typer.Typer(
-    cls=Commands, help="Settings that every command takes.", no_args_is_help=True
+    cls=Commands, help="Settings shared by all commands.", no_args_is_help=True
 )
 app.add_typer(factors_app, name="factors")
 app.add_typer(config_app, name="config")
@@ -157,7 +157,7 @@ def scan(
         str,
         typer.Option(
             metavar="DATE",
-            help="The day to scan, or 'last' for the last one; nothing after it is looked at.",
+            help="The day to scan, or 'last' for the latest; no later bar is used.",
         ),
     ],
     events: EventFiles = None,
@@ -173,7 +173,7 @@ def scan(
     hit: Hit = None,
     until_recall: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="Stop when this share of the hits is found."),
+        typer.Option(metavar="SHARE", help="Stop when the estimated recall reaches this share."),
     ] = None,
     max_symbols: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Stop after this many symbols.")
@@ -212,7 +212,7 @@ def scan(
     tz: Zone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Scan your own bars, the most promising symbols first."""
+    """Scan your own bars, most promising symbols first."""
     from bandit.rewards import rule_from_text
     from scanner_adapter.cli.scan import ScanRequest, run_scan
 
@@ -264,7 +264,7 @@ def compare(
     store: StoreUrl = "embedded://",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Compare prioritised scans with those in the given order, from the journal."""
+    """Compare prioritised scans with control scans in the given order."""
     from scanner_adapter.cli.compare import run_compare
 
     run_compare(store, ruleset, as_json=as_json)
@@ -303,10 +303,10 @@ def replay(
     warmup: Warmup = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same batches.")] = 0,
     workers: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Simulate so many evaluations at a time.")
+        int, typer.Option(metavar="N", min=1, help="Simulate this many concurrent evaluations.")
     ] = 1,
     delay_batches: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Simulate results that come N batches late.")
+        int, typer.Option(metavar="N", min=0, help="Simulate results that arrive N batches late.")
     ] = 0,
     delay_s: Annotated[
         float,
@@ -314,22 +314,25 @@ def replay(
             "--delay",
             metavar="SECONDS",
             min=0,
-            help="Simulate results that come late; an evaluation takes --evaluation seconds.",
+            help="Simulate results that arrive this late; see --evaluation.",
         ),
     ] = 0.0,
     evaluation_s: Annotated[
-        float, typer.Option("--evaluation", metavar="SECONDS", help="Median of its length.")
+        float,
+        typer.Option("--evaluation", metavar="SECONDS", help="Median evaluation time in seconds."),
     ] = 0.1,
     by: Annotated[
         str | None,
-        typer.Option(metavar="GROUP", help="Also by market 'regime' or by 'sector'."),
+        typer.Option(
+            metavar="GROUP", help="Break the figures down by market 'regime' or by 'sector'."
+        ),
     ] = None,
     again: Annotated[
         bool,
         typer.Option(
             "--again",
-            help="Make the choices of a journal's scans again, and say whether they are the "
-            "same, bit for bit; scans that were stopped need the --bars they saw.",
+            help="Repeat the choices of a journal's scans and check that they are identical, bit "
+            "for bit; stopped scans need the --bars they saw.",
         ),
     ] = False,
     json_file: Annotated[
@@ -337,9 +340,7 @@ def replay(
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Also write pictures and one page that needs nothing else."
-        ),
+        typer.Option(metavar="DIR", help="Also write pictures and a self-contained HTML page."),
     ] = None,
     skip_bad_rows: SkipBadRows = False,
     tz: Zone = None,
@@ -391,9 +392,13 @@ def watch(
     ruleset: AnyRuleset = None,
     scan: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="This scan, until it ends; default: always the newest."),
+        typer.Option(
+            metavar="ID", help="Follow this scan until it ends; default: always the newest."
+        ),
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Print one picture and leave.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the current state once and exit.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the status once, as JSON for machines.")
     ] = False,
@@ -423,12 +428,12 @@ def doctor(
 @config_app.callback()
 def _config() -> None:
     # With one command only, typer would leave its name out of the command line.
-    """Settings that every command takes."""
+    """Settings shared by all commands."""
 
 
 @config_app.command("show")
 def show_config() -> None:
-    """Show what holds without an option, and where it comes from."""
+    """Show the current settings and where each comes from."""
     from bandit.stores.names import shown
 
     for key, value, source in where_from(read_config()):
@@ -440,7 +445,7 @@ def show_config() -> None:
 @factors_app.callback()
 def _factors() -> None:
     # With one command only, typer would leave its name out of the command line.
-    """What the sub-scores are worth on your own data."""
+    """How much each sub-score says about your own hits."""
 
 
 @factors_app.command("report")

@@ -61,7 +61,7 @@ EventFiles = Annotated[
     typer.Option(
         "--events",
         metavar="FILE",
-        help="Earnings, analysts' ratings or news, beside --bars; once for each file.",
+        help="Earnings, analysts' ratings or news, used with --bars; can be given more than once.",
     ),
 ]
 NotifyUrls = Annotated[
@@ -84,8 +84,7 @@ SkipBadRows = Annotated[
     bool,
     typer.Option(
         "--skip-bad-rows",
-        help="Leave out rows that cannot be used, and say how many; without it the first one "
-        "ends the command.",
+        help="Skip unusable rows and report how many; without it the first one is an error.",
     ),
 ]
 Zone = Annotated[
@@ -125,23 +124,23 @@ SameDay = Annotated[
     bool,
     typer.Option(
         "--same-day/--day-old",
-        help="Whether features see the scan's own day, or end on the trading day before.",
+        help="Whether features include the scan's own day or end on the previous trading day.",
     ),
 ]
 KnownAt = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Features also see quotes of the scan's own day by this time, such as 10:00, open or "
-        "close; several, as 10:00,14:00, take turns.",
+        help="Features also see the scan day's quotes up to this time, such as 10:00, open or "
+        "close; several, such as 10:00,14:00, alternate.",
     ),
 ]
 MinuteBars = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="One-minute bars that --known-at takes its quotes from; else they are made of the "
-        "daily bars.",
+        help="One-minute bars as the source of --known-at's quotes; by default they are simulated "
+        "from the daily bars.",
     ),
 ]
 Warmup = Annotated[
@@ -149,7 +148,8 @@ Warmup = Annotated[
     typer.Option(
         metavar="N",
         min=0,
-        help="First scans: learned from, not measured. Default: 60; 30 of the bundled log.",
+        help="Scans at the start that are learned from but not measured. Default: 60; 30 for the "
+        "bundled log.",
     ),
 ]
 

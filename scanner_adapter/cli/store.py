@@ -29,7 +29,7 @@ journal_app = typer.Typer(
 
 @store_app.command("check")
 def check_store(store: StoreUrl = "embedded://", ruleset: AnyRuleset = None) -> None:
-    """Read everything; fold each journal from zero and compare it with its snapshot."""
+    """Read everything, rebuild each snapshot from its journal, and compare."""
     from scanner_adapter.state.check import check
 
     with _opened(store) as opened:
@@ -50,7 +50,7 @@ def repair_store(
         Path, typer.Option(metavar="DIR", help="Folder for what cannot be read.")
     ] = Path(".scanrank/removed"),
 ) -> None:
-    """Move what cannot be read into files; rebuild snapshots that do not match."""
+    """Move unreadable entries into files; rebuild snapshots that do not match."""
     from scanner_adapter.state.check import check, repair
 
     with _opened(store) as opened:
@@ -63,7 +63,7 @@ def repair_store(
 def backup_store(
     file: Annotated[Path, typer.Argument(metavar="FILE.db")], store: StoreUrl = "embedded://"
 ) -> None:
-    """Copy the file of a store while scanners go on using it."""
+    """Copy a store's file while scanners keep using it."""
     from bandit.stores.sqlite.store import SqliteStore
 
     with _opened(store) as opened:
@@ -82,7 +82,7 @@ def copy_store(
     target: Annotated[str, typer.Argument(metavar="TO")],
     ruleset: AnyRuleset = None,
 ) -> None:
-    """Copy what was learned from one store into another, of whatever kinds."""
+    """Copy learned state from one store to another, of any kind."""
     from scanner_adapter.state.copying import copy_ruleset
 
     with _opened(source) as old, _opened(target) as new:
@@ -94,7 +94,7 @@ def copy_store(
 
 @store_app.command("stats")
 def show_stats(store: StoreUrl = "embedded://", ruleset: AnyRuleset = None) -> None:
-    """Show how much is kept for each ruleset."""
+    """Show how much is stored per ruleset."""
     with _opened(store) as opened:
         names = _rulesets(opened, ruleset)
         width = max(map(len, names), default=0)

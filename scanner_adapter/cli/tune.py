@@ -46,21 +46,21 @@ def tune(
     events: EventFiles = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.toml", help="Write the settings that are to be used."),
+        typer.Option(metavar="FILE.toml", help="Write the chosen settings."),
     ] = None,
     trials: Annotated[int, typer.Option(metavar="N", min=1, help="Settings to try.")] = 50,
     timeout: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Start no trial later than this; judging comes on "
-                     "top."),
+        typer.Option(metavar="SECONDS", help="Stop starting trials after this long; the final "
+                     "evaluation takes extra time."),
     ] = None,
     jobs: Annotated[
-        int, typer.Option(metavar="N", help="Trials at a time; -1 = one for each processor.")
+        int, typer.Option(metavar="N", help="Concurrent trials; -1 = one per processor.")
     ] = 1,
     study: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keeps the trials: run again to go on, also when "
-                     "killed."),
+        typer.Option(metavar="FILE", help="Keep the trials in this file; run again to resume, "
+                     "also after a crash."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write what was found even if it is no better.")
@@ -73,7 +73,7 @@ def tune(
     same_day: SameDay = False,
     batch_size: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="The scanner's, if it is not to be searched."),
+        typer.Option(metavar="N", min=1, help="Use this batch size instead of searching for one."),
     ] = None,
     warmup: Warmup = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same trials.")] = 0,
@@ -83,9 +83,9 @@ def tune(
 ) -> None:  # fmt: skip
     """Search settings on the first half of a log, and judge them on the second.
 
-    What is maximised is the mean of the recall after 10 % and after 25 % of the symbols. The
-    second half is replayed once, with the best settings and the defaults; --out gets the best
-    only if they are surely better there.
+    The search maximises the mean recall after 10 % and after 25 % of the symbols. The second half
+    is replayed once, with the best settings and the defaults; --out is written with the best
+    settings only if they are significantly better there.
     """
     from scanner_adapter.jsonio import write_whole
     from scanner_adapter.replay.read import LogFiles

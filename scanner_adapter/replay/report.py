@@ -224,7 +224,7 @@ class ReplayReport:
 
     def _title(self) -> str:
         return (
-            f"Hits found in the first part of {len(self.dates)} scans, {self.dates[0]} to "
+            f"Share of hits found early, mean of {len(self.dates)} scans, {self.dates[0]} to "
             f"{self.dates[-1]}"
         )
 

@@ -131,7 +131,7 @@ class TestReplay:
         out = run(COMMANDS["replay"][2])
         log = recorded_log(journal_scans(read_journal(Path("journal.parquet"))))
         assert figures(out) == expected(replay(log, warmup=6))
-        assert "first part of 18 scans" in out
+        assert "mean of 18 scans" in out
 
     def test_its_choices_are_made_again(self, run: Callable[[str], str]) -> None:
         command = "scanrank replay --log journal.parquet --again"

@@ -136,7 +136,7 @@ def test_as_of_before_the_first_bar() -> None:
     bars = Bars.from_frame(frame())
     with pytest.raises(InvalidBarsError, match=r"2018-12-31 lies before the first bar"):
         factor_scores(bars, as_of="2018-12-31")
-    with pytest.raises(InvalidBarsError, match="is no date"):
+    with pytest.raises(InvalidBarsError, match="is not a date"):
         factor_scores(bars, as_of="soon")
     with pytest.raises(FeatureError, match="days of the bars"):
         sub_score_panel(bars, dates=["2019-01-05"])

@@ -316,8 +316,8 @@ class RedisStore(RedisScans):
                 )
             ]
         )
-        told = list(zip(rulesets, answered[::3], answered[1::3], answered[2::3], strict=True))
-        missing = [ruleset for ruleset, _, n, known in told if n < int(known or 0)]
+        listed = list(zip(rulesets, answered[::3], answered[1::3], answered[2::3], strict=True))
+        missing = [ruleset for ruleset, _, n, known in listed if n < int(known or 0)]
         if missing:
             for ruleset in missing:
                 self._find_scans(ruleset)
@@ -326,7 +326,7 @@ class RedisStore(RedisScans):
             self._call_all(
                 [
                     question
-                    for ruleset, names, _, _ in told
+                    for ruleset, names, _, _ in listed
                     for scan_id in map(bytes.decode, names)
                     for question in (
                         ("ZSCORE", ruleset_key(ruleset, "scans"), scan_id),
@@ -342,7 +342,7 @@ class RedisStore(RedisScans):
                 ScanInfo(name.decode(), f"{int(started or 0)}-0", int(n), bool(is_closed))
                 for name, (started, n, is_closed) in zip(names, scans, strict=False)
             ]
-            for _, names, _, _ in told
+            for _, names, _, _ in listed
         ]
 
     def _find_scans(self, ruleset: str) -> None:

@@ -107,7 +107,7 @@ def pictures(report: ReplayReport) -> dict[str, tuple[str, Draw]]:
     if len(report.dates) >= WINDOW + _LEAST_POINTS and against:
         over_time = gains(report, order=first, against=against)
         found["gain"] = (
-            f"Found in the first 10 %: {first} less others",
+            f"{first} minus the other orders, found in the first 10 %",
             lambda axes: draw_gain(axes, over_time),
         )
     if report.watch is not None and report.watch.weights:

@@ -135,7 +135,7 @@ def test_news_is_a_surprise_against_the_own_rate() -> None:
             {"earnings": report(date=["2019-01-02"], eps_actual=1.0, release_time="noon")},
             "release_time of earnings is 'noon'",
         ),
-        ({"earnings": report(date=["soon"], eps_actual=1.0)}, "no date"),
+        ({"earnings": report(date=["soon"], eps_actual=1.0)}, "not a date"),
         (
             {"ratings": pd.DataFrame({"symbol": [None], "date": "2019-01-02", "action": "up"})},
             "row 0 of ratings has no symbol",

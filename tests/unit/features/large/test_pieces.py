@@ -279,7 +279,7 @@ def broken() -> pd.DataFrame:
         ([A, Changing(B, None)], {}, "piece 1 held other bars when it was read again"),
         ([Changing(A, A), Changing(B, LATER)], {}, "piece 1 held other bars when it was read"),
         ([A], {"as_of": "2017-12-31"}, "as_of 2017-12-31 lies before the first bar; expected 2018"),
-        ([A], {"as_of": "soon"}, "'soon' is no date"),
+        ([A], {"as_of": "soon"}, "'soon' is not a date"),
         ([lambda: None, lambda: None], {}, "no bars in any of 2 pieces"),
         ([], {}, "no bars in any of 0 pieces"),
     ],

@@ -247,7 +247,7 @@ def test_bad_bars_are_refused_before_anything_is_stored(
         ({"store": "mysql://somewhere"}, "store scheme 'mysql'"),
         ({"as_of": "2019-01-01"}, "as-of 2019-01-01 is outside the bars, which run 2022-01-03"),
         ({"as_of": "2022-05-01"}, "is no trading day of the bars: the last one before it is 2022"),
-        ({"as_of": "yesterday-ish"}, "'yesterday-ish' is no date"),
+        ({"as_of": "yesterday-ish"}, "'yesterday-ish' is not a date"),
         ({"until_recall": "1.5"}, "target is 1.5; expected a recall in (0, 1]"),
         ({"hit": "best"}, "signal-or-none, top:0.05 or rating:70"),
         ({"hit": "top:2"}, "share is 2.0; expected a share in (0, 1)"),

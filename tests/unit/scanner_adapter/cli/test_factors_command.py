@@ -122,7 +122,7 @@ def test_a_period_is_cut_out(files: Files, report: Callable[..., tuple[int, str,
     ("options", "message"),
     [
         (("--from", "2030-01-01"), "no scan from 2030-01-01 to 2022-06-03; the log has scans from"),
-        (("--from", "soon"), "'soon' is no date"),
+        (("--from", "soon"), "'soon' is not a date"),
         (("--top", "1.5"), "1.5"),
     ],
 )

@@ -142,7 +142,7 @@ class TestJournals:
         run = replay("--log", path, "--warmup", 1)
         assert run.code == 0, run.err
         assert "1 of the journal's 7 scans did not run to their end" in " ".join(run.out.split())
-        assert "first part of 5 scans" in run.out
+        assert "mean of 5 scans" in run.out
 
     def test_they_come_out_again(
         self, replay: Cli, bars: pd.DataFrame, bars_file: Path, tmp_path: Path

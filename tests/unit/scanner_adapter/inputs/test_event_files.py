@@ -78,7 +78,9 @@ class TestReading:
         (tmp_path / "4.parquet").write_bytes(b"PAR1")
         with pytest.raises(InvalidInputError, match=r"4\.parquet cannot be read as \.parquet"):
             read_events([tmp_path / "4.parquet"])
-        with pytest.raises(InvalidEventsError, match="line 2 of news: the date 'soon' is no date"):
+        with pytest.raises(
+            InvalidEventsError, match="line 2 of news: the date 'soon' is not a date"
+        ):
             read_events([written(NEWS.assign(date="soon"), tmp_path / "5.csv")])
 
 

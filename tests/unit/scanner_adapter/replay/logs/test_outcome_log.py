@@ -63,7 +63,7 @@ class TestOutcomeLog:
             (frame(("2024-01-03", "A", float("nan"), None)), "rating of A on 2024-01-03 is nan"),
             (frame(("2024-01-03", "X", 1.0, None)), r"1 symbols without bars \(X\)"),
             (frame(("2025-01-03", "A", 1.0, None)), "no rating lies within the bars"),
-            (frame(("someday", "A", 1.0, None)), "the date .someday. is no date"),
+            (frame(("someday", "A", 1.0, None)), "the date .someday. is not a date"),
         ],
     )
     def test_bad_frames_are_named(self, bad: pd.DataFrame, message: str) -> None:
@@ -238,5 +238,5 @@ class TestScans:
         log = self.log(bars)
         with pytest.raises(InvalidInputError, match="no scan from 1999-01-01 to 1999-12-31"):
             log.days("1999-01-01", "1999-12-31")
-        with pytest.raises(InvalidInputError, match="'someday' is no date"):
+        with pytest.raises(InvalidInputError, match="'someday' is not a date"):
             log.days("someday")
