@@ -134,7 +134,7 @@ class Ledger:
         return tuple(map(self.symbols.__getitem__, places.tolist()))
 
     def has_handed_out(self, symbol: str) -> bool:
-        """Whether a symbol was handed out here; False if it is none of the universe."""
+        """Whether a symbol was handed out here; False for one outside the universe."""
         place = self.place.get(symbol)
         return place is not None and bool(self.is_handed_out[place])
 

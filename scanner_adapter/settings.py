@@ -83,7 +83,7 @@ class Settings:
         self.ranker_settings()
 
     def ranker_settings(self, rule: RewardRule | None = None) -> BeliefSettings:
-        """Return what `bandit` takes of these settings, with what counts as high-value."""
+        """Return the settings of the belief, with the reward rule `rule`."""
         return BeliefSettings(
             seed_weights=seed_weights(self.weights),
             rule=_DEFAULT.rule if rule is None else rule,

@@ -111,7 +111,7 @@ class SharedScores:
         self._score()
 
     def is_due(self, n_reported: int) -> bool:
-        """Whether `learn` is worth its time again; if so it is taken as done."""
+        """Whether `learn` should run again; a true answer counts as having run it."""
         if not self.is_young or n_reported < _MORE * self._n_learned:
             return False
         self._n_learned = n_reported

@@ -155,7 +155,7 @@ def _of_one_side(
     y: Row, m: NDArray[np.bool_], p: Row, empty: NDArray[np.bool_], both: list[NDArray[np.intp]],
     rng: np.random.Generator, level: float,
 ) -> Lift:  # fmt: skip
-    """Return the lift where nothing was counted on one side: its bound is that of one more count.
+    """Return the lift when one group has no hits; its bound assumes one hit more.
 
     No factor turns zeros into anything, so that the test would reject them all.
     """

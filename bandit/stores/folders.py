@@ -9,7 +9,7 @@ from bandit.errors import StoreRefusedError
 
 
 def data_directory() -> Path:
-    """Return where the store inside goes by default."""
+    """Return the default folder of the embedded store."""
     return _folder("XDG_DATA_HOME", "share")
 
 

@@ -20,7 +20,7 @@ Change = Callable[[dict[str, Any]], Mapping[str, Json]]
 
 
 def dump_note(note: Mapping[str, Json]) -> bytes:
-    """Return a note as JSON, refusing what is no small strict JSON object."""
+    """Return a note as JSON; refuses anything but a small, strict JSON object."""
     check_json(note)
     # UTF-8 as it is: a symbol in another script would take six bytes a letter escaped.
     raw = json.dumps(note, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()

@@ -71,7 +71,7 @@ RATING_WORDS: dict[str, str] = {
 
 
 def event_kinds(frame: pd.DataFrame) -> list[str]:
-    """Return which kinds of events a table may hold by its columns."""
+    """Return the kinds of events that a table's columns allow."""
     columns = _columns(frame)
     kinds = [
         kind

@@ -47,7 +47,7 @@ _NUMBERS = (float, int, np.number, np.bool_, Decimal)
 
 @dataclass(frozen=True, slots=True)
 class RowMap:
-    """Where a scanner's rows keep what has a meaning here, when the usual names do not fit.
+    """Maps a scanner's column names to rating, signal and alpha, where they are unusual.
 
     A field that is named must be in every row: a map that points to nothing is an error, not a
     silent lack of ratings.
@@ -175,7 +175,7 @@ class Outcome:
 
     @property
     def may_pass(self) -> bool:
-        """Whether it is an error that a second try may mend."""
+        """Whether it is an error that a retry may fix."""
         return self.error is not None and not self.is_final
 
     @property

@@ -1,4 +1,4 @@
-"""A running scan and the outside: what it publishes, and what operators ask of it."""
+"""The line between a running scan and operators: what it publishes, what they ask of it."""
 
 from __future__ import annotations
 

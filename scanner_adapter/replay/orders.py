@@ -13,7 +13,7 @@ from scanner_adapter.replay.logs.scans import ReplayScan
 
 
 class Order(Protocol):
-    """A way of scanning: it is shown one scan after the other and says what it visited.
+    """An order under test: given one scan after the other, it returns what it visited.
 
     An order may learn from the outcomes of what it visits, and of nothing else.
     """

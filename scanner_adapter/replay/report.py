@@ -175,7 +175,7 @@ class ReplayReport:
 
     @property
     def rows(self) -> list[Row]:
-        """One row per order: means with intervals (``*_low``, ``*_high``), scans, overhead."""
+        """Rows by order: means with intervals (``*_low``, ``*_high``), scans, overhead."""
         rows: list[Row] = []
         for order, result in self.results.items():
             row: Row = {"order": order}

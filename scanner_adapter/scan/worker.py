@@ -167,7 +167,7 @@ class WorkerLeases:
             return False
 
     def notice(self, holder: object) -> None:
-        """Remember who reports, for the case that it is a later process under the same name."""
+        """Remember which process reports, in case a later one uses the same name."""
         if isinstance(holder, str) and holder.startswith(self._prefix):
             self._latest = max(self._latest, holder)
 

@@ -148,7 +148,7 @@ def judge_stopped(
 
 
 def judgement_table(judgements: Sequence[Judgement]) -> Table:
-    """The judgements for people; 80 columns suffice."""
+    """Return the judgements as a table of at most 80 columns."""
     table = Table(
         title="Recall of other orders, estimated from stopped scans",
         caption="dr: doubly robust; snips: self-normalised, biased by about 1/outcomes; ips: "

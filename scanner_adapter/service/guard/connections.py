@@ -86,7 +86,7 @@ class Connections:
         self._waiting.pop(connection, None)
 
     def waits(self, connection: Connection) -> None:
-        """Note that its request was answered, and the next one is waited for."""
+        """Note that its request was answered and that it is idle."""
         self._waiting[connection] = None
 
     def shown(self, connection: Connection) -> None:

@@ -87,7 +87,7 @@ class Sessions:
         return self._signers[right].sign(secrets.token_urlsafe(12)).decode()
 
     def right_of_session(self, shown: str) -> Right | None:
-        """Return what the holder of a session may do; None if it has ended or is none of ours."""
+        """Return what the holder of a session may do; None if expired or not issued here."""
         payload, _, signature = shown.encode("utf-8", "replace").rpartition(b".")
         for right, signer in self._signers.items():
             # itsdangerous reads base64 leniently: letters that add nothing would pass as well.
