@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pandas as pd
 from rich import box
@@ -12,7 +11,6 @@ from rich.table import Table
 
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
-from scanner_adapter.batch import SECONDS_PER_DAY
 from scanner_adapter.jsonio import finite
 from scanner_adapter.service.watching.beliefs import FoldedBelief
 from scanner_adapter.state.history import History
@@ -55,11 +53,13 @@ def _known(store: Store, ruleset: str, symbol: str) -> dict[str, object]:
     stats = store.stats(ruleset)
     if not stats.n_entries:
         return {}
-    frames = list(History(store, ruleset).frames(symbol))
+    history = History(store, ruleset)
+    frames = list(history.frames(symbol))
     if not frames:
         return {}
     belief = FoldedBelief(store, ruleset, stats)
-    view = belief.ranker.view([symbol], now=time.time() / SECONDS_PER_DAY)
+    # By the clock of the scans: one of last year's bars was not scanned a year ago.
+    view = belief.ranker.view([symbol], now=history.latest)
     columns = ["scan_id", "as_of", "reported_at", "rating", "is_hit", "is_error", "is_random"]
     # The latest result of a scan counts: only an error is reported again.
     table = pd.concat(frames)[columns].drop_duplicates("scan_id", keep="last")
@@ -94,6 +94,6 @@ def _shown(ruleset: str, symbol: str, known: dict[str, object]) -> list[object]:
         lines.append(f"and {len(scans) - N_SHOWN} earlier scans; --json prints all")
     lines.append(
         f"believed: reward {track['fast_mean']:.2f} lately, {track['slow_mean']:.2f} over the long "
-        f"run (0 to 1), last seen {track['age_days']:.1f} days ago"
+        f"run (0 to 1), last seen {track['age_days']:.1f} days before the newest scan"
     )
     return lines

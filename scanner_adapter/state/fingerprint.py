@@ -42,7 +42,10 @@ def settings_from_fingerprint(note: Mapping[str, Any]) -> BeliefSettings:
     True
     """
     share = note["expected_share"]
-    rule: RewardRule = Signal() if share is None else TopShare(float(share))
+    try:
+        rule = rule_from_fingerprint(note)
+    except InvalidInputError:  # a rule of the user's own: a fold needs its expected share only
+        rule = Signal() if share is None else TopShare(float(share))
     return BeliefSettings(
         seed_weights={str(name): float(weight) for name, weight in note["seed_weights"].items()},
         rule=rule,

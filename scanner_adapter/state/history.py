@@ -32,7 +32,9 @@ class History:
         self._days: dict[str, str] = {}
         names: dict[str, None] = {}  # of the scanner's own numbers, in order of appearance
         n_reports = 0
+        self.latest = 0.0  # time of the newest scan, days since 1970
         for entry in store.read(ruleset):
+            self.latest = max(self.latest, float(entry.header["scan_time"]))
             if entry.header.get("hit_limit") is not None:
                 self._limits[entry.scan_id] = entry.header["hit_limit"]
             if entry.header.get("as_of"):

@@ -106,5 +106,6 @@ def _closing_lines(findings: list[Finding], summary: ScanSummary) -> Iterator[st
         yield f"{len(failed)} symbols failed, the first: {failed[0].symbol}: {failed[0].error}"
     yield (
         f"Took {summary.seconds:.1f} s; {summary.overhead_s:.2f} s of it in scanrank; learned from "
-        f"{summary.n_scans_learned} scans; {summary.store_status}"
+        f"{summary.n_scans_learned} scan{'' if summary.n_scans_learned == 1 else 's'}; "
+        f"{summary.store_status}"
     )
