@@ -47,6 +47,7 @@ from scanner_adapter.state.fingerprint import settings_from_fingerprint
 ORDERS = ("last rating", "composite", "file order")
 SHARES = (0.10, 0.25)
 _HALVINGS = 40  # of the interval of a factor: to a bit
+_GOLDEN = (5.0**0.5 - 1.0) / 2.0
 METHODS: tuple[Method, ...] = ("dr", "snips", "ips")
 
 
@@ -214,21 +215,27 @@ def with_limits(scans: Sequence[StoppedScan], rule: RewardRule) -> list[StoppedS
     """Judge scans anew, by limits at which the hits of all stopped ones add up to the top share.
 
     Each scan's best ratings are its hits: as many as its own limit counted, times one factor for
-    all scans. At that factor the weighted log estimates as many hits as there are, the share of
-    all universes. Scans that ran to their end, and other rules, are left as they are.
+    all scans, rounded up in some and down in others. At that factor the weighted log estimates as
+    many hits as there are, the share of all universes, as nearly as the weight of one outcome lets
+    it. Scans that ran to their end, and other rules, are left as they are.
     """
     share = rule.expected_share
     stopped = [scan for scan in scans if (scan.batch < 0).any()]
     if share is None or not stopped:
         return list(scans)
-    parts = [_Ranked.of(scan) for scan in stopped]
+    parts = [_Ranked.of(scan, number) for number, scan in enumerate(stopped)]
     n_hits = share * sum(scan.batch.size for scan in stopped)
     low, high = 0.0, max(part.above.size / part.n_counted for part in parts)
+
+    def too_many(factor: float) -> float:
+        return sum(part.n_estimated(factor) for part in parts) - n_hits
+
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
-        is_enough = sum(part.n_estimated(middle) for part in parts) >= n_hits
-        low, high = (low, middle) if is_enough else (middle, high)
-    limits = iter([part.limit(high) for part in parts])
+        low, high = (low, middle) if too_many(middle) >= 0.0 else (middle, high)
+    # One outcome stands for many: between the two lies a jump, and the nearer end is taken.
+    factor = min((low, high), key=lambda each: abs(too_many(each)))
+    limits = iter([part.limit(factor) for part in parts])
     return [
         replace(scan, reward=np.where(scan.batch >= 0, scan.rating >= next(limits), np.nan))
         if (scan.batch < 0).any()
@@ -244,21 +251,23 @@ class _Ranked:
     ratings: NDArray[np.float64]
     above: NDArray[np.float64]
     n_counted: float
+    rounding: float
 
     @classmethod
-    def of(cls, scan: StoppedScan) -> _Ranked:
+    def of(cls, scan: StoppedScan, number: int) -> _Ranked:
         known = np.flatnonzero(~np.isnan(scan.rating))
         known = known[np.argsort(scan.rating[known], kind="stable")]
         weight = inclusion_weights(scan.batch, scan.propensity)
         above = np.append(weight[known][::-1].cumsum()[::-1], 0.0)
         if scan.prediction is not None:  # doubly robust: what is predicted, and the surprises
             above += float(scan.prediction.sum() - weight @ scan.prediction)
-        return cls(scan.rating[known], above, max(float(np.nansum(scan.reward)), 1.0))
+        rounding = (number * _GOLDEN) % 1.0 - 0.5  # spread evenly over any run of scans
+        return cls(scan.rating[known], above, max(float(np.nansum(scan.reward)), 1.0), rounding)
 
     def limit(self, factor: float) -> float:
         if not self.ratings.size:
             return np.inf
-        return limit_above(self.ratings, factor * self.n_counted)
+        return limit_above(self.ratings, factor * self.n_counted + self.rounding)
 
     def n_estimated(self, factor: float) -> float:
         return float(self.above[np.searchsorted(self.ratings, self.limit(factor))])
