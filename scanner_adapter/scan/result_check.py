@@ -30,7 +30,8 @@ class ResultCheck:
     rule : RewardRule
         What counts as high-value.
     knows_hits : bool
-        Whether an earlier scan had a high-value result: a scan without one is then nothing odd.
+        Whether an earlier scan had a high-value result: a scan without one is then nothing odd,
+        nor is one that begins with many.
 
     Attributes
     ----------
@@ -153,7 +154,8 @@ class ResultCheck:
             return None
         is_no = self._highest == 0.0
         is_below = isinstance(self._rule, Threshold) and self._highest < self._rule.minimum
-        if is_below or (is_no and (self._knows_hits or not is_over)):
+        is_learned = self._by_signal and self._knows_hits  # a good order begins with hits alone
+        if is_below or is_learned or (is_no and not is_over):
             return None
         value = f"{'rating' if self._by_rating else 'reward'} {self._highest:g}"
         if self._by_signal:

@@ -154,12 +154,15 @@ def test_a_few_errors_teach_as_before() -> None:
     assert summary.estimate.recall == 1.0
 
 
-def test_a_scan_without_a_signal_is_nothing_odd_where_there_were_some_before() -> None:
-    """A rare signal, and scans that stop early: every other one ends without a hit."""
+@pytest.mark.parametrize("then", [True, False])
+def test_signals_alone_or_none_are_nothing_odd_where_there_were_some_before(then: bool) -> None:
+    """A rare signal in scans that stop early, and an order that puts all signals first."""
     symbols = [f"S{n}" for n in range(120)]
     ranker = SymbolRanker.open("memory://", ruleset="t", seed=1, rewards=Signal())
-    for has_signal in (True, False):
-        with ranker.start_scan(symbols) as scan:
-            while batch := scan.next_batch(40):
-                scan.report({s: Outcome(is_hit=has_signal and s == "S7") for s in batch.symbols})
-        assert scan.summary.warning is None
+    with ranker.start_scan(symbols) as scan:
+        scan.report({s: Outcome(is_hit=s < "S2") for s in scan.next_batch(100)})
+    assert scan.summary.n_hits > 0
+    with ranker.start_scan(symbols) as scan:
+        scan.report({s: Outcome(is_hit=then) for s in scan.next_batch(100)})
+        assert scan.warning is None
+    assert scan.summary.warning is None or "cannot pay" in scan.summary.warning
