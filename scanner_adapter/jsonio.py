@@ -40,7 +40,7 @@ def from_json(kind: type[T], value: object, where: str) -> T:
     --------
     >>> from scanner_adapter.live.status import TierCount
     >>> from_json(TierCount, {"waiting": 3, "scanned": 2, "new": 1}, "tier")
-    TierCount(waiting=3, scanned=2)
+    TierCount(waiting=3, scanned=2, other=0)
     >>> from_json(TierCount, {"waiting": "3", "scanned": 2}, "tier")
     Traceback (most recent call last):
     scanner_adapter.errors.InvalidNoteError: tier.waiting is '3'; expected a whole number

@@ -96,6 +96,8 @@ def encode(header: Mapping[str, Json], arrays: Mapping[str, Array]) -> bytes:
         if (kind := array.dtype.str) not in _DTYPES or array.ndim > MAX_DIMENSIONS:
             array = _storable(name, array)
             kind = array.dtype.str
+        if array.dtype.kind == "U" and not _has_valid_items(np.ascontiguousarray(array)):
+            raise InvalidInputError(f"array {name!r} holds half a surrogate pair, which is no text")
         specs.append((name, kind, array.shape))
         # A large array is joined into the blob without a copy in between; for a small one, making
         # the view would cost more than the copy.

@@ -52,7 +52,13 @@ dtypes = st.sampled_from(
     ]
 )
 arrays = dtypes.flatmap(
-    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0))
+    lambda dtype: hnp.arrays(
+        dtype,
+        hnp.array_shapes(min_dims=0, max_dims=4, min_side=0),
+        elements=st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+        if "U" in dtype
+        else None,
+    )
 )
 names = st.text("abcdefgh_.", min_size=1, max_size=8)
 
@@ -64,6 +70,11 @@ def forge(envelope: Any, body: bytes = b"", version: int = FORMAT_VERSION) -> by
     blob = struct.pack("<4sHHQQ", b"scrk", version, 0, len(raw), 24 + len(raw) + len(body) + 8)
     blob += raw + body
     return blob + struct.pack("<Q", zlib.crc32(blob))
+
+
+def test_half_a_surrogate_pair_is_refused_before_it_is_written() -> None:
+    with pytest.raises(InvalidInputError, match="array 'arms' holds half a surrogate pair"):
+        encode({}, {"arms": np.array(["A", "\ud800"])})
 
 
 @given(headers, st.dictionaries(names, arrays, max_size=4))

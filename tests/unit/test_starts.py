@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.starts import SKIPPED, Run, behind, open_learner, run_start, starts_of
+from benchmarks.starts import N_SCANS, SKIPPED, Run, behind, open_learner, run_start, starts_of
 from scanner_adapter.replay import Order, bundled_log
 from scanner_adapter.replay.logs.scans import Log, ReplayScan
-
-N_SCANS = 12
 
 
 class Runaway:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -208,6 +209,8 @@ def test_the_command_shows_a_dead_server_coming_to_life(server: Server) -> None:
         stdin=theirs, stdout=theirs, stderr=theirs,
         env=os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
         start_new_session=True,
+        # Where SIGINT is ignored by inheritance (nohup, a shell's &), so it would be there.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     os.close(theirs)
     seen = ""
@@ -225,7 +228,7 @@ def test_the_command_shows_a_dead_server_coming_to_life(server: Server) -> None:
         wait_until(lambda: shows("disconnected since"), "the notice", 30)
         server.start()
         wait_until(lambda: shows("waiting for one to begin"), "the server to be seen", 30)
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         wait_until(lambda: shows("\x1b[?1049l") and process.poll() is not None, "the end", 40)
         assert process.returncode == 0
     finally:

@@ -177,7 +177,7 @@ def test_a_defect_at_the_start_leaves_the_given_order(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a defect of ours")
 
-    monkeypatch.setattr("scanner_adapter.inputs.context.scan_context", fail)
+    monkeypatch.setattr("scanner_adapter.scan.opened.scan_context", fail)
     ranker = open_ranker()
     scan = ranker.start_scan(SYMBOLS)
     assert visit(scan) == SYMBOLS
