@@ -233,7 +233,7 @@ def with_limits(scans: Sequence[StoppedScan], rule: RewardRule) -> list[StoppedS
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
         low, high = (low, middle) if too_many(middle) >= 0.0 else (middle, high)
-    # One outcome stands for many: between the two lies a jump, and the nearer end is taken.
+    # One outcome represents many: between the two lies a jump, and the nearer end is taken.
     factor = min((low, high), key=lambda each: abs(too_many(each)))
     limits = iter([part.limit(factor) for part in parts])
     return [
