@@ -23,9 +23,9 @@ hypothesis.settings.load_profile(
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One redis-server for all tests that do no harm to it."""
+    """One redis-server for the tests of a file: files run in any order, beside each other."""
     server = Server(redis_binary(), tmp_path_factory.mktemp("redis")).start()
     yield server
     server.stop()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from live_page import DESKTOP, Page, start_browser
 from processes import ScannerProcess, ServeProcess
-from servers import Server
+from servers import Server, redis_binary
 
 N_HELD = 400  # symbols of the scan that waits
 
@@ -18,6 +18,14 @@ def browser_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     driver = start_browser(tmp_path_factory.mktemp("profile"))
     yield Page(driver)
     driver.quit()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for the whole folder, whose service and scan go on from file to file."""
+    server = Server(redis_binary(), tmp_path_factory.mktemp("redis")).start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
