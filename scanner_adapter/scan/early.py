@@ -24,6 +24,9 @@ from scanner_adapter.scan.opened import Opened
 # Universes of so many symbols wait: their features take a tenth of a second at most, and the same
 # seed makes the same batches.
 WAITS_UP_TO = 1_000
+# After so many seconds batches wait for the features, however long they take: what was reported
+# without them is not journaled yet, and a process that dies takes it along.
+LONGEST_S = 5.0
 
 
 class EarlyBatches:
@@ -42,7 +45,7 @@ class EarlyBatches:
         The scan's own.
     n_batches : int, optional
         Let the features in after so many batches, as in the scan that is replayed; by default as
-        soon as they are there.
+        soon as they are there, and wait for them after `LONGEST_S`.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class EarlyBatches:
         self._random_share = random_share if np.isfinite(promise).any() else 1.0
         self._rng = rng
         self._n_batches = n_batches
+        self._ends = time.monotonic() + LONGEST_S
         self._facts: Future[MarketFacts] = Future()
         threading.Thread(
             target=self._read, args=(read,), name="scanrank-features", daemon=True
@@ -80,7 +84,9 @@ class EarlyBatches:
 
     def is_over(self, n_batches: int) -> bool:
         """Whether the features are to enter now, after `n_batches`."""
-        return self._facts.done() if self._n_batches is None else n_batches >= self._n_batches
+        if self._n_batches is not None:
+            return n_batches >= self._n_batches
+        return self._facts.done() or time.monotonic() >= self._ends
 
     def choose(self, is_free: NDArray[np.bool_], k: int) -> Choice:
         """Choose up to k of the places that are free, shape (n,)."""

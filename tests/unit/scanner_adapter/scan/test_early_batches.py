@@ -199,6 +199,21 @@ def test_closing_learns_what_came_before_the_features(
     assert ranker.n_scans == 1
 
 
+def test_features_that_take_long_are_waited_for(
+    gate: threading.Event, ranker: SymbolRanker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is reported without them is not journaled: that may not go on for minutes."""
+    monkeypatch.setattr("scanner_adapter.scan.early.LONGEST_S", 0.0)
+    with ranker.start_scan(SYMBOLS, bars=bars(), now=START) as scan:
+        threading.Timer(0.2, gate.set).start()
+        batch = scan.next_batch(4)
+        assert gate.is_set()
+        assert not scan.awaits_features
+        scan.report({symbol: RATING[symbol] for symbol in batch})
+        kinds = [entry.kind for entry in ranker.store.read(ranker.ruleset)]
+        assert kinds == ["open", "report"]
+
+
 def test_what_the_user_wishes_waits_for_the_features(
     ranker: SymbolRanker, gate: threading.Event
 ) -> None:
