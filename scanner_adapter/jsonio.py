@@ -153,3 +153,14 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
 
 def _refuse(value: object, where: str, expected: str) -> Any:
     raise InvalidNoteError(f"{where} is {repr(value)[:80]}; expected {expected}")
+
+
+def as_cell(symbol: str) -> str:
+    """Return a symbol for a table that a spreadsheet opens: never as a formula.
+
+    Examples
+    --------
+    >>> as_cell("AAPL"), as_cell("=SUM(A1)")
+    ('AAPL', "'=SUM(A1)")
+    """
+    return f"'{symbol}" if symbol.startswith(("=", "+", "-", "@")) else symbol

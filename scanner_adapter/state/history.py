@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bandit.errors import InvalidInputError
+from bandit.rewards import HIT, TopShare, final_rewards
 from bandit.stores import Entry, Store
-from scanner_adapter.jsonio import written_whole
+from scanner_adapter.jsonio import as_cell, written_whole
 
 _CHOICE = ("probability", "propensity", "is_random", "batch", "place")
 
@@ -67,7 +68,8 @@ class History:
         limit = self._limits.get(entry.scan_id)
         seconds = entry.header.get("reported_at", entry.header["scan_time"] * 86_400)
         frame = pd.DataFrame({"symbol": entry.arms, "rating": rating, "reward": reward})
-        frame["is_hit"] = reward >= 0.5 if limit is None else rating >= limit
+        # A limit is noted under a top share only; by other rules the reward says it.
+        frame["is_hit"] = final_rewards(TopShare(), rating, reward, limit) >= HIT
         frame["is_error"] = np.isnan(rating) & np.isnan(reward)
         for name in _CHOICE:
             frame[name] = entry.arrays.get(name)
@@ -96,6 +98,7 @@ def export_csv(store: Store, ruleset: str, path: Path) -> int:
     n_rows = 0
     with written_whole(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         for frame in history.frames():
+            frame = frame.assign(symbol=frame["symbol"].map(as_cell))
             frame.to_csv(file, index=False, header=n_rows == 0)
             n_rows += len(frame)
     return n_rows

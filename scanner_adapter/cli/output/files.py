@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bandit.errors import InvalidInputError
 from scanner_adapter.cli.output.scan_table import Finding
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.jsonio import finite_or_none, write_whole
+from scanner_adapter.jsonio import as_cell, finite_or_none, write_whole
 
 if TYPE_CHECKING:
     from scanner_adapter.run.pipeline import OnResult
@@ -58,5 +58,5 @@ def write_csv(file: Path, findings: Sequence[Finding]) -> None:
     text = io.StringIO()
     table = csv.DictWriter(text, [f.name for f in fields(Finding)], lineterminator="\n")
     table.writeheader()
-    table.writerows(asdict(finding) for finding in findings)
+    table.writerows(asdict(each) | {"symbol": as_cell(each.symbol)} for each in findings)
     write_whole(file, text.getvalue())

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from bandit.stores import Store
+from scanner_adapter.jsonio import as_cell
 from scanner_adapter.live.status import NextUp, Reason
 from scanner_adapter.service.context import Asked
 from scanner_adapter.service.notes import read_scans
@@ -117,10 +118,7 @@ async def download_results(service: Asked, ruleset: RulesetName, scan: ScanId) -
         found = watched.log.page(None, len(watched.log) + 1, hits_only=False,
                                  hit_limit=watched.hit_limit).results  # fmt: skip
         for result in reversed(found):
-            row = result.model_dump()
-            # A name that begins so would be a formula in a spreadsheet.
-            row["symbol"] = f"'{result.symbol}" if result.symbol[0] in "=+-@" else result.symbol
-            rows.writerow(row)
+            rows.writerow(result.model_dump() | {"symbol": as_cell(result.symbol)})
         return text.getvalue()
 
     return Response(await service.access.call_slow(table), media_type="text/csv; charset=utf-8")

@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
+from bandit.rewards import Threshold
+from scanner_adapter import SymbolRanker
 from scanner_adapter.cli.app import main
+from scanner_adapter.cli.output.files import write_csv
+from scanner_adapter.cli.output.scan_table import Finding
 from scanner_adapter.demo.simulator import simulate
+from scanner_adapter.state.history import export_csv
 
 Cli = Callable[..., dict[str, Any]]
 
@@ -48,6 +53,18 @@ def test_lines_and_csv_hold_what_was_scanned(scan: Cli, tmp_path: Path) -> None:
     assert [line["symbol"] for line in lines] == symbols
     assert [row["symbol"] for row in table] == symbols
     assert [row["place"] for row in table] == [str(place) for place in range(1, 21)]
+
+
+def test_no_symbol_is_a_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    """In none of the tables: a scan's, a journal's, and (its own test) the page's."""
+    write_csv(tmp_path / "scan.csv", [Finding(1, "=1+1", False, False, 2.0, None, None, None)])
+    with SymbolRanker.open("memory://", ruleset="t", rewards=Threshold(1.0)) as ranker:
+        with ranker.start_scan(["=1+1"]) as scan:
+            scan.report({"=1+1": 2.0} if scan.next_batch(1) else {})
+        export_csv(ranker.store, "t", tmp_path / "journal.csv")
+    for name in ("scan.csv", "journal.csv"):
+        with (tmp_path / name).open(newline="") as file:
+            assert [row["symbol"] for row in csv.DictReader(file)] == ["'=1+1"]
 
 
 def test_symbols_pins_and_exclusions(scan: Cli, tmp_path: Path) -> None:
