@@ -13,8 +13,7 @@ from bandit.errors import BanditError, CorruptStateError, InvalidInputError, Sto
 from bandit.stores import Problem, Snapshot, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
-from scanner_adapter.state.fingerprint import settings_from_fingerprint
-from scanner_adapter.state.fold import JournalFold
+from scanner_adapter.state.fold import JournalFold, settings_from_fingerprint
 
 _NOTES = ("settings", "fold_since", "born")  # beside the fold in a snapshot's header
 

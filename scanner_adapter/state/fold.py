@@ -1,17 +1,31 @@
-"""The one way from a journal to a belief: checked, each outcome once, entry by entry."""
+"""The one way from a journal to a belief: checked, each outcome once, entry by entry.
+
+A snapshot keeps the belief, the settings that it was folded with (`fingerprint`: whoever checks a
+store folds the journal as its scanners did, and knows the address only), and the outcomes that it
+knows (`Seen`). The store lets the first outcome of a symbol in a scan count once; a store that has
+lost entries has forgotten that too. Entries that are sent again then come a second time for a
+belief that had folded them, so outcomes are identified by scan and symbol, not by position.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from bandit.belief.belief import Belief, BeliefSettings
-from bandit.errors import IncompatibleStateError
+from bandit.belief.belief import LEARNING_VERSION, Belief, BeliefSettings
+from bandit.errors import CorruptStateError, IncompatibleStateError, InvalidInputError
+from bandit.rewards import RewardRule, Signal, TopShare, rule_from_text, rule_text
 from bandit.stores import Entry, Snapshot
 from scanner_adapter.state.schema import check_entry, check_snapshot, refused
-from scanner_adapter.state.seen import Seen
+
+# Scans that are known one by one. Twice as many as a process sends again after a loss.
+MOST_SCANS = 128
+
+_Bits = NDArray[np.bool_]
 
 
 class JournalFold:
@@ -72,23 +86,14 @@ class JournalFold:
         if not is_checked:
             check_entry(new, self.ruleset)
         try:
-            self.learn(new)
+            self.belief.fold(new.kind, new.header, new.arms, new.arrays, scan_id=new.scan_id)
         except Exception as err:
             where = f"journal {self.ruleset} entry {entry.position}"
             raise refused(where, err) from err
         self.seen.add(new)
-
-    def learn(self, entry: Entry) -> None:
-        """Fold an entry that is known to be new and sound."""
-        self.belief.fold(entry.kind, entry.header, entry.arms, entry.arrays, scan_id=entry.scan_id)
-        as_of = entry.header.get("as_of") if entry.kind == "open" else None
+        as_of = new.header.get("as_of") if new.kind == "open" else None
         if as_of is not None:
             self.as_of = max(self.as_of or "", as_of)
-
-    def add_all(self, entries: Iterable[Entry]) -> None:
-        """Fold entries in their order."""
-        for entry in entries:
-            self.add(entry)
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return what `of_snapshot` reads; both are copies."""
@@ -100,3 +105,177 @@ class JournalFold:
     def size(self) -> tuple[int, int]:
         """How much it was made from: scans, and reported symbols."""
         return self.belief.n_scans, self.belief.n_reports
+
+
+class Seen:
+    """The outcomes of the latest scans: a bit a symbol, 84 kB for 128 scans of 5,277 symbols."""
+
+    def __init__(self) -> None:
+        self._place: dict[str, int] = {}
+        self._arms: dict[str, _Bits] = {}  # scan -> by place, as long as the latest place known
+        self._events: dict[str, set[str]] = {}
+
+    def new_part(self, entry: Entry) -> Entry | None:
+        """Return what of an entry is not known yet; None if all is."""
+        if entry.scan_id not in self._arms:
+            return entry
+        if entry.kind != "report":
+            return None if entry.kind in self._events[entry.scan_id] else entry
+        places = self._places(entry.arms)  # first: new symbols make room for themselves
+        is_new = ~self._arms[entry.scan_id][places]
+        if is_new.all():
+            return entry
+        if not is_new.any():
+            return None
+        rows = np.flatnonzero(is_new)
+        return replace(
+            entry,
+            arms=tuple(entry.arms[row] for row in rows.tolist()),
+            arrays={name: array[rows] for name, array in entry.arrays.items()},
+        )
+
+    def add(self, entry: Entry) -> None:
+        """Know an entry from now on."""
+        places = self._places(entry.arms)
+        self._bits(entry.scan_id)[places] = True
+        if entry.kind != "report":
+            self._events[entry.scan_id].add(entry.kind)
+
+    def covers(self, other: Seen) -> bool:
+        """Whether all of the other's latest scan is known here."""
+        if not other._arms:
+            return True
+        scan = next(reversed(other._arms))
+        if scan not in self._arms or not other._events[scan] <= self._events[scan]:
+            return False
+        arms = list(other._place)
+        theirs = [arms[place] for place in np.flatnonzero(other._arms[scan]).tolist()]
+        places = self._places(theirs)
+        return bool(self._arms[scan][places].all())
+
+    def _places(self, arms: Sequence[str]) -> NDArray[np.intp]:
+        place = self._place
+        found = [place.setdefault(arm, len(place)) for arm in arms]
+        if found and self._arms and len(place) > next(iter(self._arms.values())).size:
+            self._arms = {scan: _padded(bits, len(place)) for scan, bits in self._arms.items()}
+        return np.array(found, np.intp)
+
+    def _bits(self, scan: str) -> _Bits:
+        if scan not in self._arms:
+            while len(self._arms) >= MOST_SCANS:
+                oldest = next(iter(self._arms))
+                del self._arms[oldest], self._events[oldest]
+            size = next(iter(self._arms.values())).size if self._arms else 0
+            self._arms[scan] = _padded(np.zeros(0, bool), max(size, len(self._place)))
+            self._events[scan] = set()
+        return self._arms[scan]
+
+    def state(self) -> tuple[list[list[str]], dict[str, NDArray[Any]]]:
+        """Return scans with their events as JSON, and arrays."""
+        scans = [[scan, " ".join(sorted(events))] for scan, events in self._events.items()]
+        bits = np.zeros((len(scans), len(self._place)), bool)
+        for row, mine in zip(bits, self._arms.values(), strict=True):
+            row[: mine.size] = mine[: row.size]
+        names = np.frombuffer("\n".join(self._place).encode(), np.uint8)
+        return scans, {"seen_arms": names, "seen_bits": np.packbits(bits, axis=1)}
+
+    @classmethod
+    def restored(
+        cls, scans: Sequence[Sequence[str]], arrays: Mapping[str, NDArray[Any]], where: str
+    ) -> Seen:
+        """Rebuild what `state` returned.
+
+        Raises
+        ------
+        CorruptStateError
+            When the arrays do not fit together.
+        """
+        seen = cls()
+        try:
+            text = arrays["seen_arms"].tobytes().decode()
+            packed = arrays["seen_bits"]
+            names = text.split("\n") if text else []
+            seen._place = {name: place for place, name in enumerate(names)}
+            if len(seen._place) != len(names) or packed.shape != (len(scans), -(-len(names) // 8)):
+                raise ValueError(f"{len(names)} names and bits of shape {packed.shape}")
+            bits = np.unpackbits(packed, axis=1, count=len(names)).astype(bool)
+        except (KeyError, ValueError, TypeError) as err:
+            raise CorruptStateError(
+                f"{where}: what was seen of {len(scans)} scans cannot be read ({err}). It was not "
+                "used; see `scanrank store repair`."
+            ) from err
+        for (scan, events), row in zip(scans, bits, strict=True):
+            seen._arms[scan], seen._events[scan] = row.copy(), set(events.split())
+        return seen
+
+
+def _padded(bits: _Bits, n: int) -> _Bits:
+    """Return bits for at least `n` places, with room to grow."""
+    longer = np.zeros(max(n, 2 * bits.size, 64), bool)
+    longer[: bits.size] = bits
+    return longer
+
+
+def fingerprint(settings: BeliefSettings) -> dict[str, Any]:
+    """Return what the fold depends on, as JSON takes it.
+
+    Of the reward rule that is its expected share: rewards themselves stand in the journal. Its
+    name goes along for people.
+    """
+    return {
+        "learning_version": LEARNING_VERSION,
+        "seed_weights": dict(settings.seed_weights),
+        "crossed": list(settings.crossed),
+        "half_life_days": settings.half_life_days,
+        "fast_days": settings.fast_days,
+        "slow_days": settings.slow_days,
+        "expected_share": settings.rule.expected_share,
+        "rule": rule_text(settings.rule),
+    }
+
+
+def settings_from_fingerprint(note: Mapping[str, Any]) -> BeliefSettings:
+    """Return settings that fold a journal as the noted ones do.
+
+    Examples
+    --------
+    >>> noted = fingerprint(BeliefSettings(half_life_days=30.0))
+    >>> fingerprint(settings_from_fingerprint(noted)) == noted
+    True
+    """
+    share = note["expected_share"]
+    try:
+        rule = rule_from_fingerprint(note)
+    except InvalidInputError:  # a rule of the user's own: a fold needs its expected share only
+        rule = Signal() if share is None else TopShare(float(share))
+    return BeliefSettings(
+        seed_weights={str(name): float(weight) for name, weight in note["seed_weights"].items()},
+        rule=rule,
+        crossed=tuple(note["crossed"]),
+        half_life_days=float(note["half_life_days"]),
+        fast_days=float(note["fast_days"]),
+        slow_days=float(note["slow_days"]),
+    )
+
+
+def rule_from_fingerprint(note: Mapping[str, Any]) -> RewardRule:
+    """Return the reward rule that a settings note names.
+
+    Raises
+    ------
+    InvalidInputError
+        For a rule of the user's own, which cannot be made from its name.
+
+    Examples
+    --------
+    >>> rule_from_fingerprint({"rule": "rating:70"})
+    Threshold(minimum=70.0)
+    """
+    text = str(note["rule"])
+    try:
+        return rule_from_text(text)
+    except InvalidInputError as err:
+        raise InvalidInputError(
+            f"the journal was judged by {text}, a rule of your own; pass it as rule=, or say what "
+            "a hit is (--hit or --top)"
+        ) from err

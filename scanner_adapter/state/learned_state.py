@@ -7,7 +7,7 @@ so that every worker's belief is the fold of a prefix of the one journal, always
 A journal may lose entries that were folded already: its server came back with an older state, or
 was emptied. Then its generation is another one, for everybody. Each process sends again what it
 keeps (`bandit.stores.spool`), and loads anew; whoever holds more than the store gives back saves
-that for all. Outcomes are known by scan and symbol (`scanner_adapter.state.seen`), so that none
+that for all. Outcomes are known by scan and symbol (`scanner_adapter.state.fold`), so that none
 counts twice, in whatever order processes notice.
 """
 
@@ -25,10 +25,8 @@ from bandit.errors import JournalChangedError, StoreRefusedError, StoreUnavailab
 from bandit.stores import Entry, Receipt, Snapshot, Store
 from bandit.stores.forgetful import ForgetfulStore
 from bandit.stores.names import START, position_key
-from scanner_adapter.state.fingerprint import fingerprint
-from scanner_adapter.state.fold import JournalFold
+from scanner_adapter.state.fold import JournalFold, Seen, fingerprint
 from scanner_adapter.state.schema import check_entry
-from scanner_adapter.state.seen import Seen
 
 log = logging.getLogger("scanrank")
 
@@ -123,7 +121,8 @@ class LearnedState:
                 entries = self.store.read(
                     self.ruleset, after=position, limit=0, generation=generation
                 )
-                fold.add_all(entries)
+                for entry in entries:
+                    fold.add(entry)
             except JournalChangedError:
                 # The journal begins after the snapshot: all of it is read, and what the snapshot
                 # knows of it is passed over.
@@ -396,7 +395,9 @@ class LearnedState:
 
     def _fold(self, entry: Entry, receipt: Receipt, listener: Listener | None) -> None:
         if not self.keeps_journal:
-            self._folded.learn(entry)
+            self.ranker.fold(
+                entry.kind, entry.header, entry.arms, entry.arrays, scan_id=entry.scan_id
+            )
             self.position = entry.position
             if listener is not None:
                 listener(entry)

@@ -23,7 +23,7 @@ from features.measures.historical import HISTORICAL
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.modes import Mode, check_mode
-from scanner_adapter.state.fingerprint import fingerprint
+from scanner_adapter.state.fold import fingerprint
 
 _NONE = "none"
 

@@ -25,7 +25,7 @@ from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.inputs.loadings import loadings_of
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logs.recorded import RecordedLog, RecordedScan
-from scanner_adapter.state.fingerprint import rule_from_fingerprint
+from scanner_adapter.state.fold import rule_from_fingerprint
 from scanner_adapter.state.provenance import Provenance, digest, market_names
 from scanner_adapter.state.rows import outcome_again
 

@@ -42,7 +42,7 @@ from scanner_adapter.replay.journals.journal_scan import (
 )
 from scanner_adapter.replay.logs.outcome_log import rows_between
 from scanner_adapter.replay.orders import by_value
-from scanner_adapter.state.fingerprint import settings_from_fingerprint
+from scanner_adapter.state.fold import settings_from_fingerprint
 
 ORDERS = ("last rating", "composite", "file order")
 SHARES = (0.10, 0.25)

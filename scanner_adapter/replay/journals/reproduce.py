@@ -27,7 +27,7 @@ from features.similarity import Loadings
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.replay.journals.journal_scan import FactsOf, JournalScan, journal_scans
-from scanner_adapter.state.fingerprint import rule_from_fingerprint, settings_from_fingerprint
+from scanner_adapter.state.fold import rule_from_fingerprint, settings_from_fingerprint
 from scanner_adapter.state.provenance import Provenance
 from scanner_adapter.state.rows import outcome_again
 from scanner_adapter.symbol_ranker import SymbolRanker

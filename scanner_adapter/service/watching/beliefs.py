@@ -24,7 +24,7 @@ from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.inputs.context import CROSSED, factor_of, seed_weights
 from scanner_adapter.state.comparison import Comparison, ScanLog
-from scanner_adapter.state.fingerprint import settings_from_fingerprint
+from scanner_adapter.state.fold import settings_from_fingerprint
 from scanner_adapter.state.learned_state import LearnedState
 
 MAX_KEPT = 8  # rulesets; 5,000 symbols take about 2 MB each

@@ -7,7 +7,7 @@ import pytest
 
 from bandit.errors import CorruptStateError
 from bandit.stores import Entry
-from scanner_adapter.state.seen import MOST_SCANS, Seen
+from scanner_adapter.state.fold import MOST_SCANS, Seen
 
 
 def report(scan: str, *arms: str) -> Entry:
