@@ -13,7 +13,7 @@ from bandit.errors import InvalidInputError
 from bandit.stores import Store
 from bandit.stores.names import check_name
 from scanner_adapter.batch import time_of
-from scanner_adapter.modes import Mode
+from scanner_adapter.options import Mode
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,13 +22,18 @@ from bandit.stores.names import check_name
 from scanner_adapter.batch import day_of, time_of
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.errors import CALLERS_ERRORS, InvalidContextError
-from scanner_adapter.inputs.universe import clean_universe
 from scanner_adapter.known_ranker import KnownRanker
-from scanner_adapter.modes import MODES, Mode, ModeChoice, check_mode, check_rollout, choose_mode
-from scanner_adapter.opening import (
+from scanner_adapter.options import (
+    MODES,
+    Mode,
+    ModeChoice,
     as_bars,
     as_store,
+    check_mode,
     check_options,
+    check_rollout,
+    choose_mode,
+    clean_universe,
     refuse_misaligned,
     surviving,
 )
@@ -278,8 +283,7 @@ class SymbolRanker(KnownRanker):
             or to the scan that is joined; nothing is stored.
         """
         from scanner_adapter.scan.early import WAITS_UP_TO, EarlyBatches
-        from scanner_adapter.scan.joining import mode_of
-        from scanner_adapter.scan.opened import Ages, Opened, history_of, open_scan, say
+        from scanner_adapter.scan.opened import Ages, Opened, history_of, mode_of, open_scan, say
         from scanner_adapter.scan.scan import Scan
         from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases

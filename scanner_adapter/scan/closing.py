@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
+from bandit.stores import Entry
 from scanner_adapter.ledger import Ledger
 from scanner_adapter.scan.session import ScanSession
 from scanner_adapter.scan.worker import WorkerLeases
@@ -37,7 +39,11 @@ def save_scan(
         ranking.journal_failures(learned, live)
         before = learned.ranker.standing.fallback
         note = _close_note(ranking, ledger, rollout)
-        is_closed = is_last and ranking.close(learned, note)
+        is_closed = is_last
+        if is_last:  # False where another worker has closed it
+            entry = Entry("", "close", ranking.scan_id, note, {}, ())
+            closed = learned.append(entry, ranking.on_entry)
+            is_closed = share is None or bool(closed.accepted.all())
         _say_fallback(learned.ruleset, before, learned.ranker.standing.fallback)
         if is_last and not is_closed:
             return learned.store_trouble() or "saved by another worker", is_last
@@ -50,7 +56,7 @@ def save_scan(
     return learned.store_trouble() or ("saved" if is_first else "saved by another worker"), is_last
 
 
-def _close_note(ranking: ScanSession, ledger: Ledger, rollout: float | None) -> dict[str, object]:
+def _close_note(ranking: ScanSession, ledger: Ledger, rollout: float | None) -> dict[str, Any]:
     """What the close entry says; `scanner_adapter.state.comparison` reads what was found early."""
     left = ranking.left
     judged = ranking.judged()

@@ -17,14 +17,15 @@ from bandit.belief.track_record import TrackView
 from bandit.checks import as_kind, refusal
 from bandit.choice.ageing import due_now, something_new
 from bandit.choice.open_scan import OpenScan
+from bandit.stores import Entry
 from scanner_adapter.batch import day_of
+from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.inputs.context import MarketFacts, scan_context
 from scanner_adapter.inputs.coverage import Coverage
 from scanner_adapter.inputs.loadings import LoadingCodec
-from scanner_adapter.modes import ModeChoice
-from scanner_adapter.scan.joining import check_joins
+from scanner_adapter.options import ModeChoice, check_mode
 from scanner_adapter.state.learned_state import LearnedState
-from scanner_adapter.state.provenance import market_names, opening_note
+from scanner_adapter.state.provenance import disagreement, market_names, opening_note
 
 log = logging.getLogger("scanrank")
 
@@ -159,7 +160,7 @@ def open_scan(
         if opened is not None:
             check_joins(scan_id, opened, header)
         warn_of_going_back(learned, facts.as_of, scan_time)
-        receipt = learned.event(scan_id, "open", header)
+        receipt = learned.append(Entry("", "open", scan_id, header, {}, ()))
         if opened is None and not receipt.accepted.all():  # another worker was faster
             opened = learned.opening_of(scan_id)
             if opened is not None:
@@ -215,3 +216,47 @@ def say(coverage: Coverage | None, note: str | None) -> tuple[str | None, bool]:
     if line is not None:
         log.log(logging.WARNING if is_partial else logging.INFO, "%s", line)
     return line, is_partial
+
+
+def mode_of(opened: Mapping[str, Any], scan_id: str, mine: ModeChoice) -> ModeChoice:
+    """Return the mode of the scan that is joined: a scan has one."""
+    theirs = ModeChoice(check_mode(opened["mode"]), opened.get("rollout"))
+    if theirs.mode != mine.mode:
+        log.warning(
+            "scan %s was opened in mode %s and goes on in it; this worker's own would have been %s",
+            scan_id, theirs.mode, mine.mode,
+        )  # fmt: skip
+    return theirs
+
+
+def check_joins(scan_id: str, opened: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    """Refuse to join a scan that rests on something else, and say what may differ and does.
+
+    Parameters
+    ----------
+    opened, mine : mapping
+        Headers of the open entry: of the scan, and as this worker would have written it.
+
+    Raises
+    ------
+    InvalidContextError
+        See `scanner_adapter.state.provenance.disagreement`.
+    """
+    if "settings" not in opened or "settings" not in mine:
+        return  # nothing is journaled
+    why = disagreement(opened, mine)
+    if why is not None:
+        raise InvalidContextError(
+            f"scan {scan_id} was opened with {why}: give what it was opened with, or another "
+            "scan_id"
+        )
+    if opened["digest"] != mine["digest"]:
+        log.warning(
+            "scan %s was opened with other facts (as of %s, here %s): bars, events or sectors "
+            "differ; each worker ranks by its own", scan_id, opened["as_of"], mine["as_of"],
+        )  # fmt: skip
+    if opened["scanrank"] != mine["scanrank"]:
+        log.warning(
+            "scan %s was opened by scanrank %s, this is %s; both learn alike",
+            scan_id, opened["scanrank"], mine["scanrank"],
+        )  # fmt: skip

@@ -51,10 +51,9 @@ from scanner_adapter.inputs.outcomes import Outcome, RowMap
 from scanner_adapter.ledger import ErrorStreak, Ledger
 from scanner_adapter.live.operators import OperatorLine, fixed_fields
 from scanner_adapter.live.status import LiveStatus
-from scanner_adapter.modes import ModeChoice
+from scanner_adapter.options import ModeChoice
 from scanner_adapter.run.coroutines import run_scan_async
 from scanner_adapter.run.executor import run_scan
-from scanner_adapter.scan.claims import choose_and_claim
 from scanner_adapter.scan.closing import save_scan
 from scanner_adapter.scan.early import EarlyBatches
 from scanner_adapter.scan.known import KnownScan
@@ -199,7 +198,7 @@ class Scan(KnownScan):
                         chances = ledger.is_random[places], ledger.propensity[places]
                         return Batch(ledger.n_batches, again, *chances)
                 else:
-                    choice = choose_and_claim(ranking, ledger, share, k)
+                    choice = ranking.choose_and_claim(share, k)
                 symbols = ledger.hand_out(choice, is_counted=share is None or choice.arms.size > 0)
             return Batch(ledger.n_batches, symbols, choice.is_random, choice.propensity)
 

@@ -1,7 +1,7 @@
 """What the belief does in one scan: it chooses, learns from the journal, and falls back if broken.
 
 Every report goes to the journal first and is learned from it, so that this worker's outcomes,
-those of others, and those from before a restart all take the same way in (`_on_entry`).
+those of others, and those from before a restart all take the same way in (`on_entry`).
 """
 
 from __future__ import annotations
@@ -178,17 +178,46 @@ class ScanSession:
         """Choose up to `k` places."""
         if self._early is not None and self._ledger.is_handed_out.all():
             self.enter()
-        early, queue = self._early, self._queue
+        early, queue, live = self._early, self._queue, self.current
         if self.mode == "on":
             try:
                 if early is not None:
                     return early.choose(~self._ledger.is_handed_out, k)
-                if queue is not None:
+                if queue is not None and live is not None:
                     self._was_steered |= queue.is_steered
-                    return queue.select(k)
+                    asks = queue.is_steered or live.due
+                    return queue.select(k) if asks else live.select(k)
             except Exception as error:
                 self.fall_back(error)
         return self._ledger.given_order(k)
+
+    def choose_and_claim(self, share: WorkerLeases, k: int) -> Choice:
+        """Choose up to `k` places of a shared scan: promising, and held by no other worker.
+
+        What others hold does not remain until it is free again, so that propensities are those of
+        the choice among the symbols that were free.
+        """
+        self.read_others(share)
+        ledger = self._ledger
+        held, free = share.look(ledger.place)
+        places = ledger.put_back(ledger.places(free))
+        if (live := self.live) is not None:
+            if places.size:
+                live.put_back(places)
+            live.take(ledger.places(held))
+        parts = [Choice(np.empty(0, np.intp), np.empty(0, bool), np.empty(0))]
+        n_left = len(ledger.symbols) - ledger.n_reported - share.n_held
+        n_missing = share.paces.batch(self.session, k, n_left=n_left)
+        while n_missing > 0:
+            choice = self.choose(n_missing)
+            if choice.arms.size == 0:
+                break
+            names = [ledger.symbols[place] for place in choice.arms.tolist()]
+            mine = share.claim(names)
+            kept = np.array([name in mine for name in names], bool)
+            parts.append(Choice(choice.arms[kept], choice.is_random[kept], choice.propensity[kept]))
+            n_missing -= len(mine)
+        return Choice(*map(np.concatenate, zip(*parts, strict=True)))
 
     def refresh(self, facts: MarketFacts) -> None:
         """Rank what remains by what the market says now."""
@@ -290,7 +319,9 @@ class ScanSession:
         if self._kept is not None:
             arrays |= self._kept.rows(places)
         self._reporting = table.symbols, places
-        learned.report(self.scan_id, table.symbols, header, arrays, self._on_entry)
+        learned.append(
+            Entry("", "report", self.scan_id, header, arrays, table.symbols), self.on_entry
+        )
         ledger.sizes = []
 
     def read_others(self, share: WorkerLeases) -> None:
@@ -300,7 +331,7 @@ class ScanSession:
                 self._ledger.leave_out(share.reported(self._ledger.place))
                 return
             is_behind = self.learned.is_behind
-            if self.learned.refresh(self._on_entry) and is_behind:
+            if self.learned.refresh(self.on_entry) and is_behind:
                 self.read_back()
         except StoreError as error:
             log.warning("%s What other workers reported is read later.", error)
@@ -313,7 +344,7 @@ class ScanSession:
             return
         try:
             for entry in self.learned.entries_of(self.scan_id):
-                self._on_entry(entry)
+                self.on_entry(entry)
         except StoreError as error:
             log.warning("%s Symbols may be scanned again; first outcomes count.", error)
 
@@ -324,12 +355,7 @@ class ScanSession:
         is_left = ~self._ledger.is_reported if live is None else ~live.is_reported
         return [self._ledger.symbols[place] for place in np.flatnonzero(is_left).tolist()]
 
-    def close(self, learned: LearnedState, note: dict[str, object]) -> bool:
-        """Journal the end of the scan; False where another worker did so first."""
-        closed = learned.event(self.scan_id, "close", note, self._on_entry)
-        return self._share is None or bool(closed.accepted.all())
-
-    def _on_entry(self, entry: Entry) -> None:
+    def on_entry(self, entry: Entry) -> None:
         """Let the scan learn from an entry of its own, by this worker or another; once."""
         if entry.scan_id != self.scan_id:
             return

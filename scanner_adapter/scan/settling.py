@@ -52,8 +52,8 @@ def settle_left_scans(learned: LearnedState, scan_id: str) -> list[str]:
             opened = _opening(learned, info)
             if opened is None or not _is_left(learned, info, opened):
                 continue
-            learned.event(
-                info.scan_id, "close",
+            learned.append(Entry(
+                "", "close", info.scan_id,
                 {
                     "scan_time": opened.header["scan_time"],
                     "mode": opened.header["mode"],
@@ -62,7 +62,8 @@ def settle_left_scans(learned: LearnedState, scan_id: str) -> list[str]:
                     "is_judged": info.n_reported > 0,
                     "was_left": True,
                 },
-            )  # fmt: skip
+                {}, (),
+            ))  # fmt: skip
             settled.append(info.scan_id)
             log.warning(
                 "scan %s was never closed; its %d of %d symbols are learned from now",

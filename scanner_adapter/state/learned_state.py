@@ -14,7 +14,7 @@ counts twice, in whatever order processes notice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -307,40 +307,59 @@ class LearnedState:
                 listener(entry)
         return n
 
-    def report(
-        self,
-        scan_id: str,
-        arms: Sequence[str],
-        header: Mapping[str, Any],
-        arrays: Mapping[str, NDArray[Any]],
-        listener: Listener,
-    ) -> Receipt:
-        """Journal a report and fold it; `listener` sees every entry that is folded on the way."""
-        if self.keeps_journal:  # before it is there for ever
-            check_entry(
-                Entry("", "report", scan_id, dict(header), dict(arrays), tuple(arms)), self.ruleset
+    def append(self, entry: Entry, listener: Listener | None = None) -> Receipt:
+        """Journal an entry, whose position is not known yet, and fold it.
+
+        `listener` sees every entry that is folded on the way. Of a report that others have made in
+        part, the new part counts.
+        """
+        where, scan_id = self.ruleset, entry.scan_id
+        header, arrays, arms = entry.header, entry.arrays, entry.arms
+        if entry.kind != "report":
+            receipt = self.store.append_event(
+                where, scan_id, entry.kind, header=header, arrays=arrays
             )
-        receipt = self.store.append_report(
-            self.ruleset, scan_id, arms=arms, header=header, arrays=arrays
-        )
-        kept = receipt.accepted
-        if not kept.all():
-            arrays = {name: array[kept] for name, array in arrays.items()}
-            arms = [arm for arm, keep in zip(arms, kept, strict=True) if keep]
-        entry = Entry(
-            receipt.position or "", "report", scan_id, dict(header), dict(arrays), tuple(arms)
-        )
-        self._fold(entry, receipt, listener)
+        else:
+            if self.keeps_journal:  # before it is there for ever
+                check_entry(entry, where)
+            receipt = self.store.append_report(
+                where, scan_id, arms=arms, header=header, arrays=arrays
+            )
+            if not (kept := receipt.accepted).all():
+                arrays = {name: array[kept] for name, array in arrays.items()}
+                arms = tuple(arm for arm, keep in zip(arms, kept, strict=True) if keep)
+        entry = Entry(receipt.position or "", entry.kind, scan_id, header, arrays, arms)
+        if not self.keeps_journal:
+            self.ranker.fold(entry.kind, header, arms, arrays, scan_id=scan_id)
+            self._has_folded(entry, listener)
+            return receipt
+        if self._generation == "" and receipt.previous == START and not self._is_behind:
+            self._generation = self._born = receipt.generation  # its first entry
+        if receipt.is_spooled or receipt.generation != self._generation:
+            # What stands in the journal is another fold than this one: made when the scan is over.
+            self._go_behind()
+        elif receipt.position is None and not np.any(receipt.accepted):
+            # Nothing of ours was new: whoever was first stands in the journal.
+            self.refresh(listener)
+            return receipt
+        elif receipt.previous != self.position and not self._is_behind:
+            try:
+                self.catch_up(listener)
+                return receipt
+            except JournalChangedError:
+                self._go_behind()
+            except _AWAY as err:
+                log.warning("%s What other workers reported is read later.", err)
+                self._go_behind()
+        self._folded.add(entry, is_checked=True)
+        self._has_folded(entry, listener)
         return receipt
 
-    def event(
-        self, scan_id: str, kind: str, header: Mapping[str, Any], listener: Listener | None = None
-    ) -> Receipt:
-        """Journal and fold the opening or closing of a scan."""
-        receipt = self.store.append_event(self.ruleset, scan_id, kind, header=header, arrays={})
-        entry = Entry(receipt.position or "", kind, scan_id, dict(header), {}, ())
-        self._fold(entry, receipt, listener)
-        return receipt
+    def _has_folded(self, entry: Entry, listener: Listener | None) -> None:
+        if not self._is_behind:
+            self.position = entry.position
+        if listener is not None:
+            listener(entry)
 
     def snapshot(self) -> bool:
         """Write the belief up to the present position; False when another was faster.
@@ -392,36 +411,3 @@ class LearnedState:
             "born": self._born,
         }
         return header | notes, arrays
-
-    def _fold(self, entry: Entry, receipt: Receipt, listener: Listener | None) -> None:
-        if not self.keeps_journal:
-            self.ranker.fold(
-                entry.kind, entry.header, entry.arms, entry.arrays, scan_id=entry.scan_id
-            )
-            self.position = entry.position
-            if listener is not None:
-                listener(entry)
-            return
-        if self._generation == "" and receipt.previous == START and not self._is_behind:
-            self._generation = self._born = receipt.generation  # its first entry
-        if receipt.is_spooled or receipt.generation != self._generation:
-            # What stands in the journal is another fold than this one: made when the scan is over.
-            self._go_behind()
-        elif receipt.position is None and not np.any(receipt.accepted):
-            # Nothing of ours was new: whoever was first stands in the journal.
-            self.refresh(listener)
-            return
-        elif receipt.previous != self.position and not self._is_behind:
-            try:
-                self.catch_up(listener)
-                return
-            except JournalChangedError:
-                self._go_behind()
-            except _AWAY as err:
-                log.warning("%s What other workers reported is read later.", err)
-                self._go_behind()
-        self._folded.add(entry, is_checked=True)
-        if not self._is_behind:
-            self.position = entry.position
-        if listener is not None:
-            listener(entry)

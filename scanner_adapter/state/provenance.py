@@ -22,7 +22,7 @@ from bandit.errors import InvalidInputError
 from features.measures.historical import HISTORICAL
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.inputs.loadings import LoadingCodec
-from scanner_adapter.modes import Mode, check_mode
+from scanner_adapter.options import Mode, check_mode
 from scanner_adapter.state.fold import fingerprint
 
 _NONE = "none"

@@ -39,7 +39,8 @@ def test_an_explanation_adds_up_and_weights_move_towards_what_pays() -> None:
     assert why.probability > scan.explain(worst).probability
     total = why.constant + why.today + sum(part.learned for part in why.groups.values())
     assert total == pytest.approx(np.log(why.probability / (1.0 - why.probability)), abs=1e-6)
-    assert why.constant == pytest.approx(scan.explain(worst).constant, abs=1e-6)
+    # Scores are kept in single precision: some units in the last place of 5.
+    assert why.constant == pytest.approx(scan.explain(worst).constant, abs=1e-5)
 
 
 def test_mode_off_and_strangers_are_told_so() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bandit.errors import InvalidInputError, StoreUnavailableError
 from scanner_adapter import SymbolRanker, compare
-from scanner_adapter.modes import MODE_VARIABLE, choose_mode
+from scanner_adapter.options import MODE_VARIABLE, choose_mode
 from scanner_adapter.scan.scan import Scan
 
 SYMBOLS = [f"S{i}" for i in range(200)]
@@ -145,7 +145,7 @@ def break_learning(scan: Scan) -> None:
     def fail(*_: object, **__: object) -> None:
         raise np.linalg.LinAlgError("a defect of ours")
 
-    scan._ranking.learned.report = fail  # type: ignore[method-assign, union-attr]
+    scan._ranking.learned.append = fail  # type: ignore[method-assign, union-attr]
 
 
 @pytest.mark.parametrize("break_", [break_choice, break_learning])

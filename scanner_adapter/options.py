@@ -1,0 +1,168 @@
+"""What a ranker and its scans are opened with, checked: mode, store, symbols, bars."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+
+from bandit.checks import as_arms, as_count, as_kind, as_number, as_one_of, refusal
+from bandit.stores import Store
+from bandit.stores.names import check_name
+from scanner_adapter.errors import InvalidContextError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bandit.stores.journal import SealedStore
+    from features.inputs.bars import Bars
+    from scanner_adapter.inputs.outcomes import RowMap
+
+Mode = Literal["on", "shadow", "off"]
+MODES: tuple[Mode, ...] = ("on", "shadow", "off")
+
+# Lets an operator switch a deployed scanner without touching its code; it beats `mode=`.
+MODE_VARIABLE = "SCANRANK_MODE"
+
+
+@dataclass(frozen=True, slots=True)
+class ModeChoice:
+    """The mode of one scan.
+
+    Parameters
+    ----------
+    mode : "on", "shadow" or "off"
+    rollout : float or None
+        Probability with which the scan was prioritised; None where nothing was drawn.
+    """
+
+    mode: Mode
+    rollout: float | None = None
+
+
+def choose_mode(mode: str, rollout: float | None, rng: np.random.Generator) -> ModeChoice:
+    """Return the mode of the next scan.
+
+    Parameters
+    ----------
+    mode : str
+        As the ranker was opened; the environment variable SCANRANK_MODE beats it.
+    rollout : float, optional
+        With mode on, the share of scans that are prioritised; the others run in shadow, as the
+        control group. Drawn per scan, so that the two groups differ in nothing else.
+
+    Raises
+    ------
+    InvalidInputError
+        For an unknown mode, or a share outside [0, 1].
+
+    Examples
+    --------
+    >>> choose_mode("on", 0.0, np.random.default_rng(0))
+    ModeChoice(mode='shadow', rollout=0.0)
+    """
+    said = os.environ.get(MODE_VARIABLE)
+    if said:
+        return ModeChoice(check_mode(said, f"the environment variable {MODE_VARIABLE}"))
+    known = check_mode(mode)
+    if rollout is None or known != "on":
+        return ModeChoice(known)
+    check_rollout(rollout)
+    return ModeChoice("on" if rng.random() < rollout else "shadow", rollout)
+
+
+def check_mode(mode: str, name: str = "mode") -> Mode:
+    """Return `mode` if it is one."""
+    return cast("Mode", as_one_of(mode, name, MODES))
+
+
+def check_rollout(rollout: float | None) -> float | None:
+    """Return `rollout` if it is a share."""
+    if rollout is None:
+        return None
+    return as_number(
+        rollout, "rollout", "a share of scans in [0, 1], 0.1 for a tenth", least=0.0, most=1.0
+    )
+
+
+def check_options(
+    ruleset: str, *, mode: str, rollout: float | None, row_map: RowMap | None, seed: int | None
+) -> None:
+    """Refuse options of a ranker that do not fit, before anything is opened."""
+    check_name("ruleset", ruleset)
+    check_mode(mode)
+    check_rollout(rollout)
+    if row_map is not None:
+        from scanner_adapter.inputs.outcomes import RowMap
+
+        as_kind(row_map, "row_map", RowMap, "a RowMap")
+    if seed is not None:
+        as_count(seed, "seed", least=0)
+
+
+def as_store(store: Store, name: str) -> Store:
+    """Return a store, or refuse what is none."""
+    if isinstance(store, type) or not callable(getattr(store, "append_report", None)):
+        raise refusal(store, name, "the address of a store, such as 'redis://host', or a store")
+    return store
+
+
+def as_bars(bars: Bars | pd.DataFrame | None) -> Bars | None:
+    """Return bars brought into shape, once for a scan and all its refreshes."""
+    from features.inputs.bars import Bars
+
+    return bars if bars is None or isinstance(bars, Bars) else Bars.from_frame(bars)
+
+
+def surviving(store: Store) -> Store:
+    """Return a store whose appends wait on disk while its server is away."""
+    if store.address == "memory://":
+        return store
+    # Imported here: memory:// runs on platforms without file locks.
+    from bandit.stores.spool.store import SpoolingStore
+
+    return SpoolingStore(cast("SealedStore", store))
+
+
+def refuse_misaligned(note: str | None, context: object, loadings: object) -> None:
+    """Refuse arrays in the order of symbols some of which were dropped."""
+    if note is not None and (isinstance(context, tuple) or loadings is not None):
+        raise InvalidContextError(
+            f"{note}, and context or loadings are in the order of the symbols as they were given; "
+            "drop them from both"
+        )
+
+
+def clean_universe(symbols: object) -> tuple[tuple[str, ...], str | None]:
+    """Return each symbol once, and a note of what was dropped, None if nothing was.
+
+    Dropped are missing and blank entries and repetitions; the first of each symbol stays.
+
+    Raises
+    ------
+    InvalidInputError
+        For what is no list of texts.
+    """
+    if isinstance(symbols, str) or not hasattr(symbols, "__iter__"):
+        return as_arms(symbols), None
+    given = list(symbols)
+    named = [each for each in given if not _is_blank(each)]
+    try:
+        once = list(dict.fromkeys(named))
+    except TypeError:  # something that cannot be a symbol: refused by name
+        return as_arms(given), None
+    n_blank, n_twice = len(given) - len(named), len(named) - len(once)
+    parts = [
+        f"{n} {what}" for n, what in ((n_twice, "repeated"), (n_blank, "blank or missing")) if n
+    ]
+    note = f"{' and '.join(parts)} symbols dropped" if parts else None
+    return as_arms(once if parts else symbols), note
+
+
+def _is_blank(entry: object) -> bool:
+    # NaN is what pandas has for an empty cell.
+    is_nan = isinstance(entry, float) and math.isnan(entry)
+    return entry is None or is_nan or (isinstance(entry, str) and not entry.strip())
