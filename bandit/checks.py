@@ -195,24 +195,6 @@ def as_path(value: object, name: str) -> Path:
     raise refusal(value, name, "the path of a file")
 
 
-def as_matrix(values: ArrayLike, *, name: str, n_columns: int) -> NDArray[np.float64]:
-    """Return `values` as a finite float64 matrix of shape (n, `n_columns`).
-
-    Raises
-    ------
-    InvalidInputError
-        Naming the shape or the first non-finite value met.
-    """
-    matrix = np.asarray(values, dtype=np.float64)
-    if matrix.ndim != 2 or matrix.shape[1] != n_columns:
-        raise InvalidInputError(
-            f"{name} has shape {matrix.shape}, expected (n, {n_columns}): one row per symbol, "
-            "one column per feature"
-        )
-    _refuse_non_finite(matrix, name)
-    return matrix
-
-
 def as_rewards(values: ArrayLike, *, n: int) -> NDArray[np.float64]:
     """Return `values` as n rewards in [0, 1].
 
@@ -263,11 +245,3 @@ def as_arms(arms: object, name: str = "symbols") -> tuple[str, ...]:
                 raise InvalidInputError(f"symbol {text!r} appears twice; expected each once")
             seen.add(text)
     return names
-
-
-def _refuse_non_finite(matrix: NDArray[np.float64], name: str) -> None:
-    if not np.isfinite(matrix).all():
-        row, column = np.argwhere(~np.isfinite(matrix))[0]
-        raise InvalidInputError(
-            f"{name}[{row}, {column}] is {matrix[row, column]}; expected finite numbers"
-        )

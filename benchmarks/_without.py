@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,15 +42,8 @@ class WithoutBars(Ranked):
 def _without_hinges(log: ReplayLog, seed: int) -> SymbolRanker:
     """Leave sub-scores straight; products stay."""
     opened = Configuration(seed=seed).open(log.rule, keeps_journal=False)
-    ranker = opened.learned.ranker
-    settings = ranker.settings
-
-    def straight(columns: Sequence[str]) -> Expansion:
-        n_plain = len(settings.seed_weights)
-        return Expansion(columns, n_plain=n_plain, crossed=settings.crossed, upper=(), lower=())
-
     # Nobody needs this as a setting, so it is none; the belief is still empty here.
-    ranker._expansion = straight  # type: ignore[method-assign]
+    opened.learned.ranker._expansion_of = partial(Expansion, upper=(), lower=())
     return opened
 
 

@@ -14,7 +14,7 @@ Arms are opaque strings, contexts are arrays of sub-scores; what they mean is no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
@@ -25,21 +25,13 @@ from scipy.special import logit as to_logit
 
 from bandit.belief import pending as pending_scans
 from bandit.belief.cells import CellLayout, CellWeights, level_of, sums
-from bandit.belief.coverage import Coverage
 from bandit.belief.expansion import Expansion, Kind
-from bandit.belief.pattern import PatternStrength
+from bandit.belief.pattern import learned_variances
 from bandit.belief.pending import MOST_ARMS, MOST_SCANS, PendingScan, Report
-from bandit.belief.ranks import percentiles_of_rows
-from bandit.belief.recall import RecallModel
+from bandit.belief.recall import Coverage, RecallModel
 from bandit.belief.standing import Judged, Standing
 from bandit.belief.track_record import TrackRecord, TrackView
-from bandit.belief.weights import (
-    SMALL_MOVE,
-    Moments,
-    WeightPosterior,
-    laplace_step,
-    learn_prior_precision,
-)
+from bandit.belief.weights import WeightPosterior, laplace_update, learn_prior_precision
 from bandit.checks import as_kind, as_number, as_texts
 from bandit.errors import IncompatibleStateError, InvalidInputError
 from bandit.rewards import RewardRule, TopShare, as_rule, final_rewards
@@ -94,10 +86,10 @@ class BeliefSettings:
         Scale of the posterior draws (Chapelle and Li's posterior reshaping): 1 = the posterior
         itself, 0 = greedy. Over batches of 50 the whole posterior costs 1.5 points of recall on
         real scans and 0.3 costs 0.1: each batch already explores fifty symbols. Where scans run
-        to their end draws narrow further, see `bandit.belief.coverage`.
+        to their end draws narrow further, see `bandit.belief.recall.Coverage`.
     random_share : float
         Share of each batch that is drawn uniformly from what remains; a quarter of it where scans
-        run to their end, see `bandit.belief.coverage`.
+        run to their end, see `bandit.belief.recall.Coverage`.
     """
 
     seed_weights: Mapping[str, float] = field(default_factory=dict)
@@ -130,16 +122,15 @@ class Belief:
     Not thread safe. `fold` either applies a whole entry or raises and changes nothing.
     """
 
-    posterior: WeightPosterior
-    moments: Moments
+    # Replaced by the ablation study, which leaves the hinges out.
+    _expansion_of: Callable[..., Expansion] = Expansion
 
     def __init__(self, settings: BeliefSettings | None = None) -> None:
         self.settings = settings or BeliefSettings()
-        self.columns: tuple[str, ...] = tuple(self.settings.seed_weights)
         self.track = TrackRecord(
             fast_days=self.settings.fast_days, slow_days=self.settings.slow_days
         )
-        self.pattern_strength = PatternStrength({})
+        self.pattern_variances: Mapping[str, float] = {}
         self.recall = RecallModel()
         self.coverage = Coverage()
         self.standing = Standing()
@@ -147,12 +138,10 @@ class Belief:
         self.time = -np.inf
         self.n_scans = 0
         self.n_reports = 0
-        self.expansion = self._expansion(self.columns)
-        self.layout = self._layout(self.columns)
-        self.cells = CellWeights.empty(self.layout.n_cells)
         self.pending: Mapping[str, PendingScan] = {}
-        mean, variance = self._prior(self.columns)
-        self._believe(WeightPosterior.from_prior(mean, variance))
+        self._set_columns(tuple(self.settings.seed_weights))
+        self.cells = CellWeights.empty(self.layout.n_cells)
+        self.posterior = WeightPosterior.from_prior(*self._prior())
 
     # -- scan --------------------------------------------------------------------------------
 
@@ -161,17 +150,6 @@ class Belief:
     ) -> TrackView:
         """Return what the arms have shown so far, for the caller's historical sub-scores."""
         return self.track.view(arms, now=now, groups=groups)
-
-    def row_columns(self, view: TrackView) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-        """Return the scanner's own last rows as context columns.
-
-        Returns
-        -------
-        names, values
-            Names `row.<column>` and percentiles within the given arms, float32 (n, n_columns),
-            drawn to 50 as the row ages; NaN where the arm has no row.
-        """
-        return tuple(f"row.{name}" for name in self.track.columns), percentiles_of_rows(view)
 
     # -- fold --------------------------------------------------------------------------------
 
@@ -222,8 +200,9 @@ class Belief:
         self.pending = {**self.pending, scan_id: self.pending.get(scan_id) or PendingScan(time)}
         is_due = self.n_scans < _EARLY_SCANS or self.n_scans % _PRIOR_EVERY == 0
         if is_due and self.posterior.n_observed > 0:
-            precision = self._learned_prior_precision()
-            self._believe(self.posterior.with_prior(self.posterior.prior_mean, precision))
+            self.posterior = replace(
+                self.posterior, prior_precision=self._learned_prior_precision()
+            )
 
     def _fold_report(
         self,
@@ -256,8 +235,9 @@ class Belief:
             return
         if header.get("limit") is not None:
             self.limit = float(header["limit"])
-        self.pattern_strength = PatternStrength(dict(self.pattern_strength.variance))
-        self.pattern_strength.learn(header.get("pattern", {}))
+        self.pattern_variances = learned_variances(
+            self.pattern_variances, header.get("pattern", {})
+        )
         self.recall, self.coverage = copy(self.recall), copy(self.coverage)
         self.recall.learn(header.get("recall", ()))
         if header.get("n_total"):
@@ -277,10 +257,11 @@ class Belief:
         if scan is None or not scan.reports:
             return
         context, X, reward = self._lesson(scan, hit_limit)
-        places, predicted = self.layout.cells_of(context), X @ self.moments.mean
+        places, predicted = self.layout.cells_of(context), X @ self.posterior.mean
         level = level_of(predicted + sums(self.cells.worth, places), reward)
         self.cells = self.cells.learn(places, reward, predicted + level)
-        self.posterior, self.moments = laplace_step(self.posterior, self.moments.mean, X, reward)
+        # What was learned before predicts a scan well: the step by less than a logit is the last.
+        self.posterior = laplace_update(self.posterior, X, reward, most_moved=1.0)
         for arms, columns, rows, at in scan.tables():
             self.track.update(arms, now=scan.time, rewards=reward[at], columns=columns, rows=rows)
 
@@ -308,12 +289,8 @@ class Belief:
             return self
         _, X, reward = self._lesson(scan, None)
         serving = copy(self)
-        mean = self.moments.mean
-        _, serving.moments = laplace_step(self.posterior, mean, X, reward, most_moved=SMALL_MOVE)
+        serving.posterior = laplace_update(self.posterior, X, reward)
         return serving
-
-    def _believe(self, posterior: WeightPosterior) -> None:
-        self.posterior, self.moments = posterior, Moments.of(posterior)
 
     def _advance(self, time: float) -> None:
         if not np.isfinite(time):
@@ -323,7 +300,7 @@ class Belief:
             return
         if np.isfinite(elapsed):
             factor = 0.5 ** (elapsed / self.settings.half_life_days)
-            self._believe(self.posterior.decay(factor))
+            self.posterior = self.posterior.decay(factor)
             self.cells = self.cells.decay(factor)
         self.time = time
 
@@ -332,7 +309,6 @@ class Belief:
         is_row = np.array([name.startswith("row.") for name in self.columns] + [False])
         return learn_prior_precision(
             self.posterior,
-            self.moments,
             kind + len(Kind) * is_row[column_of],
             bounds=_PRECISION_BOUNDS,
             fixed=kind <= Kind.PLAIN,
@@ -340,46 +316,40 @@ class Belief:
 
     # -- columns -----------------------------------------------------------------------------
 
-    def _expansion(self, columns: Sequence[str]) -> Expansion:
+    def _set_columns(self, columns: Sequence[str]) -> None:
         settings = self.settings
-        return Expansion(columns, n_plain=len(settings.seed_weights), crossed=settings.crossed)
+        n_plain = len(settings.seed_weights)
+        self.columns = tuple(columns)
+        self.expansion = self._expansion_of(columns, n_plain=n_plain, crossed=settings.crossed)
+        self.layout = CellLayout(columns, n_plain=n_plain, crossed=settings.crossed)
 
-    def _layout(self, columns: Sequence[str]) -> CellLayout:
-        settings = self.settings
-        return CellLayout(columns, n_plain=len(settings.seed_weights), crossed=settings.crossed)
-
-    def _prior(self, columns: Sequence[str]) -> tuple[Array, Array]:
-        expansion = self._expansion(columns)
-        mean = np.zeros(expansion.n_features)
+    def _prior(self) -> tuple[Array, Array]:
+        """Return prior mean and variance of the shared weights, each of shape (d,)."""
+        kind = self.expansion.kind
+        mean = np.zeros(kind.size)
+        mean[0] = to_logit(self.settings.rule.expected_share or 0.05)
         seed = np.array(list(self.settings.seed_weights.values()), np.float64)
         mean[1 : 1 + seed.size] = _PRIOR_SLOPE * seed
-        share = self.settings.rule.expected_share or 0.05
-        mean[0] = to_logit(share)
-        sd = np.array([_PRIOR_SD[Kind(int(kind))] for kind in expansion.kind])
+        sd = np.array([_PRIOR_SD[Kind(int(each))] for each in kind])
         return mean, sd**2
 
     def _add_columns(self, columns: Sequence[str]) -> None:
-        if tuple(columns) == self.columns:
-            return
         added = [name for name in columns if name not in self.columns]
         if not added:
             return
-        names = (*self.columns, *added)
-        mean, variance = self._prior(names)
+        self._set_columns((*self.columns, *added))
+        self.cells = self.cells.grow(self.layout.n_cells)
+        mean, variance = self._prior()
         old = self.posterior
         d = old.prior_mean.size
         extra = mean.size - d
-        posterior = replace(
+        self.posterior = replace(
             old,
             prior_mean=np.concatenate([old.prior_mean, mean[d:]]),
             prior_precision=np.concatenate([old.prior_precision, 1.0 / variance[d:]]),
             data_precision=np.pad(old.data_precision, ((0, extra), (0, extra))),
             data_shift=np.pad(old.data_shift, (0, extra)),
         )
-        self.columns = names
-        self.expansion, self.layout = self._expansion(names), self._layout(names)
-        self.cells = self.cells.grow(self.layout.n_cells)
-        self._believe(posterior)
 
     def align(
         self, context: NDArray[np.floating], columns: Sequence[str], n_arms: int
@@ -419,7 +389,7 @@ class Belief:
             "seed_weights": dict(self.settings.seed_weights),
             "arms": list(self.track.arms),
             "row_columns": list(self.track.columns),
-            "pattern": dict(self.pattern_strength.variance),
+            "pattern": dict(self.pattern_variances),
             "recall": self.recall.state(),
             "coverage": list(astuple(self.coverage)),
             "standing": self.standing.to_json(),
@@ -432,10 +402,8 @@ class Belief:
             "n_observed": self.posterior.n_observed,
         }
         arrays = {name: getattr(self.posterior, name).copy() for name in _POSTERIOR}
-        arrays |= {
-            "cell_precision": self.cells.precision.copy(),
-            "cell_shift": self.cells.shift.copy(),
-        }
+        cells = {"cell_precision": self.cells.precision, "cell_shift": self.cells.shift}
+        arrays |= {name: array.copy() for name, array in cells.items()}
         return header, {**arrays, **pending, **self.track.state()}
 
     @classmethod
@@ -445,7 +413,7 @@ class Belief:
         header: Mapping[str, Any],
         arrays: Mapping[str, NDArray[Any]],
     ) -> Belief:
-        """Rebuild a ranker from what `state` returned.
+        """Rebuild a belief from what `state` returned.
 
         Raises
         ------
@@ -462,13 +430,10 @@ class Belief:
                 f"the stored state was seeded with {list(header['seed_weights'])}, the settings "
                 f"say {list(settings.seed_weights)}; use another ruleset name"
             )
-        ranker = cls(settings)
-        ranker.columns = tuple(header["columns"])
-        ranker.expansion = ranker._expansion(ranker.columns)
-        ranker.layout = ranker._layout(ranker.columns)
-        ranker.cells = CellWeights.empty(ranker.layout.n_cells)
+        belief = cls(settings)
+        belief._set_columns(header["columns"])
         # The prior mean follows the settings, so that changed seed weights take effect.
-        mean, _ = ranker._prior(ranker.columns)
+        mean, _ = belief._prior()
         if mean.size != len(arrays["data_shift"]):
             raise IncompatibleStateError(
                 f"the stored state has {len(arrays['data_shift'])} weights, the settings need "
@@ -476,23 +441,24 @@ class Belief:
                 "ruleset name"
             )
         p0, data, shift = (np.array(arrays[name], np.float64) for name in _POSTERIOR)
-        posterior = WeightPosterior(mean, p0, data, shift, float(header["n_observed"]))
-        ranker._believe(posterior)
-        ranker.cells = ranker.cells.restored(
+        belief.posterior = WeightPosterior(mean, p0, data, shift, float(header["n_observed"]))
+        _ = belief.posterior.cholesky  # raises where the stored precision has none
+        belief.cells = CellWeights.empty(belief.layout.n_cells).restored(
             arrays["cell_precision"], arrays["cell_shift"], header["trust"]
         )
-        ranker.pending = pending_scans.restored(header["pending"], arrays)
-        ranker.track.restore(header["arms"], header["row_columns"], arrays)
-        ranker.pattern_strength = PatternStrength(dict(header["pattern"]))
-        ranker.recall = RecallModel.restored(header["recall"])
-        ranker.coverage = Coverage(*header["coverage"])
-        ranker.standing = Standing.from_json(header["standing"])
-        limit = _known(header["limit"])
-        ranker.limit = float("nan") if limit is None else limit
-        ranker.time = -np.inf if header["time"] is None else float(header["time"])
-        ranker.n_scans = int(header["n_scans"])
-        ranker.n_reports = int(header["n_reports"])
-        return ranker
+        belief.pending = pending_scans.restored(header["pending"], arrays)
+        belief.track.restore(header["arms"], header["row_columns"], arrays)
+        belief.pattern_variances = dict(header["pattern"])
+        belief.recall = RecallModel.restored(header["recall"])
+        belief.coverage = Coverage(*header["coverage"])
+        belief.standing = Standing.from_json(header["standing"])
+        if header["limit"] is not None:
+            belief.limit = float(header["limit"])
+        if header["time"] is not None:
+            belief.time = float(header["time"])
+        belief.n_scans = int(header["n_scans"])
+        belief.n_reports = int(header["n_reports"])
+        return belief
 
 
 def _known(value: Any) -> float | None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from bandit.belief.weights import Moments, WeightPosterior, laplace_update
+from bandit.belief.weights import WeightPosterior, laplace_update
 from bandit.errors import IncompatibleStateError
 
 Array = NDArray[np.float64]
@@ -175,7 +175,7 @@ class CellWeights:
 
         A sum that predicts the opposite is left out.
         """
-        return max(0.0, float(Moments.of(self.trust).mean[0])) * self.mean
+        return max(0.0, float(self.trust.mean[0])) * self.mean
 
     def grow(self, n_cells: int) -> CellWeights:
         """Append cells of new columns."""
@@ -205,7 +205,7 @@ class CellWeights:
         of all ranks at a time, as if their sum were trusted: else nothing would ever be learned.
         """
         total = sums(self.mean, cells)
-        trust, _ = laplace_update(self.trust, total[:, None], rewards, offset=offset)
+        trust = laplace_update(self.trust, total[:, None], rewards, offset=offset)
         learned = replace(self, trust=trust)
         n_steps = -(-rewards.size // _STEP)
         for first in range(n_steps):

@@ -96,19 +96,20 @@ class PendingScan:
     hit_limit : float or None
         Rating from which its outcomes are hits, as the latest report knew it.
     reports : tuple of Report
-    n_arms : int
-        Rows in all reports.
     """
 
     time: float
     hit_limit: float | None = None
     reports: tuple[Report, ...] = ()
-    n_arms: int = 0
+
+    @property
+    def n_arms(self) -> int:
+        """Rows in all reports."""
+        return sum(len(report.arms) for report in self.reports)
 
     def add(self, report: Report, hit_limit: float | None) -> PendingScan:
         """Return the scan with one more report."""
-        n_arms = self.n_arms + len(report.arms)
-        return PendingScan(self.time, hit_limit, (*self.reports, report), n_arms)
+        return PendingScan(self.time, hit_limit, (*self.reports, report))
 
     def contexts(self, n_columns: int) -> NDArray[np.float32]:
         """Return the contexts of all reports as one; before a column was added it was unknown."""
@@ -134,14 +135,13 @@ class PendingScan:
         names = [arm for report in self.reports for arm in report.arms]
         is_once = len(set(names)) == len(names)
         start = 0
-        for key, group in groupby(
-            enumerate(self.reports), lambda item: (item[1].row_columns, is_once or item[0])
+        for (_, columns), group in groupby(
+            enumerate(self.reports), lambda item: (is_once or item[0], item[1].row_columns)
         ):
-            reports = [report for _, report in group]
-            n = sum(len(report.arms) for report in reports)
-            rows = np.concatenate([report.rows for report in reports])
-            yield names[start : start + n], key[0], rows, slice(start, start + n)
-            start += n
+            rows = np.concatenate([report.rows for _, report in group])
+            end = start + len(rows)
+            yield names[start:end], columns, rows, slice(start, end)
+            start = end
 
 
 def state(
@@ -183,6 +183,5 @@ def restored(
             values = [np.array(arrays[name]) for name in names]
             reports.append(Report(tuple(noted["arms"]), tuple(noted["row_columns"]), *values))
         limit = None if scan["hit_limit"] is None else float(scan["hit_limit"])
-        n_arms = sum(len(report.arms) for report in reports)
-        scans[str(scan["scan"])] = PendingScan(float(scan["time"]), limit, tuple(reports), n_arms)
+        scans[str(scan["scan"])] = PendingScan(float(scan["time"]), limit, tuple(reports))
     return scans

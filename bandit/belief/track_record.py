@@ -15,7 +15,6 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.checks import as_arms, as_rewards
 from bandit.errors import InvalidInputError
 
 Array = NDArray[np.float64]
@@ -24,6 +23,10 @@ Array = NDArray[np.float64]
 # the scanner's rows: 50 bytes for the 11 columns of the scanner that we measured.
 _FIELDS = ("last", "fast_n", "fast_sum", "slow_n", "slow_sum")
 _LAST, _FAST_N, _FAST_SUM, _SLOW_N, _SLOW_SUM = range(len(_FIELDS))
+
+# An aged row is worth less: the distance of its percentiles from 50 halves in this many days (a
+# rating's autocorrelation is about 0.9 after one trading day and 0.65 after five).
+_ROW_HALF_LIFE_DAYS = 12.0
 
 # A mean over fewer than this many decayed reports is mostly its group's; used until two arms
 # with enough reports let the data say otherwise.
@@ -47,6 +50,26 @@ class TrackView:
     n_scans: Array
     n_hits: Array
     rows: NDArray[np.float16]
+
+    def row_percentiles(self) -> NDArray[np.float32]:
+        """Return the scanner's own last rows as percentiles within these arms.
+
+        Returns
+        -------
+        array, shape (n, n_columns), float32
+            0 to 100, drawn to 50 as the row ages; NaN where the arm has no row.
+        """
+        columns = np.ascontiguousarray(self.rows.T)
+        bits = columns.view(np.int16)
+        # Whole numbers in the same order (and -0 = 0), which sort five times as fast.
+        keys = np.where(bits < 0, np.int16(-0x8000) - bits, bits)
+        is_known = ~np.isnan(columns)
+        values = np.full(columns.shape, np.nan, np.float32)
+        kept = 0.5 ** (np.nan_to_num(self.age_days) / _ROW_HALF_LIFE_DAYS)
+        for key, known, value in zip(keys, is_known, values, strict=True):
+            if known.any():
+                value[known] = 50.0 + 100.0 * (percentiles(key[known]) - 0.5) * kept[known]
+        return values.T
 
 
 class TrackRecord:
@@ -111,7 +134,9 @@ class TrackRecord:
         columns: Sequence[str] = (),
         rows: NDArray[np.floating] | None = None,
     ) -> None:
-        """Add one report each for `arms`, made at `now` (days since the epoch).
+        """Add one report each for `arms`, all different, made at `now` (days since the epoch).
+
+        Nothing is checked: `Report.of` has checked it.
 
         Parameters
         ----------
@@ -119,20 +144,9 @@ class TrackRecord:
             In [0, 1]. Outcomes that failed are left out by the caller.
         columns, rows : names and array of shape (k, len(columns))
             Numeric columns of the scanner's rows. New names add columns.
-
-        Raises
-        ------
-        InvalidInputError
-            For repeated arms, rewards outside [0, 1] or shapes that do not fit; nothing is changed.
         """
-        names = as_arms(arms)
-        r = as_rewards(rewards, n=len(names))
-        if rows is not None and np.shape(rows) != (r.size, len(columns)):
-            raise InvalidInputError(
-                f"rows have shape {np.shape(rows)}, expected {(r.size, len(columns))}: one row per "
-                "symbol, one column per name"
-            )
-        at = self._rows_of(names)
+        r = np.asarray(rewards, np.float64)
+        at = self._rows_of(arms)
         values, time = self._values[at].astype(np.float64), self._time[at]
         age = np.where(np.isfinite(time), now - time, 0.0)
         is_newest = age >= 0.0
@@ -254,6 +268,28 @@ class TrackRecord:
             self._columns += tuple(added)
         position = [self._columns.index(name) for name in columns]
         self._rows[at[:, None], position] = values
+
+
+def percentiles(values: NDArray[np.floating | np.integer]) -> Array:
+    """Return the mid-rank of each value among all, in (0, 1); ties share theirs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> percentiles(np.array([7.0, 1.0, 7.0, 9.0]))
+    array([0.5  , 0.125, 0.5  , 0.875])
+    """
+    n = values.size
+    # Numbers of 16 bits are sorted digit by digit, in a fifth of the time, if stably.
+    order = np.argsort(values, kind="stable" if values.dtype.itemsize <= 2 else None)
+    ordered = values[order]
+    is_first = np.ones(n, bool)  # of those that are equal
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    below = np.flatnonzero(is_first)
+    n_equal = np.concatenate([below[1:], [n]]) - below
+    result = np.empty(n)
+    result[order] = np.repeat((2.0 * below + n_equal) / (2.0 * n), n_equal)
+    return result
 
 
 def shrunken_means(n: Array, total: Array, groups: NDArray[np.intp] | None = None) -> Array:

@@ -12,13 +12,13 @@ the prior), and a prior variance learned later takes effect without touching the
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import blas, lapack
 from scipy.special import expit
 
-from bandit.checks import as_matrix, as_rewards
 from bandit.errors import InvalidInputError
 
 Array = NDArray[np.float64]
@@ -29,9 +29,11 @@ _MAX_NEWTON_STEPS = 100
 SMALL_MOVE = 1e-3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WeightPosterior:
-    """State of a Gaussian posterior over d weights; plain arrays, never changed in place.
+    """Gaussian posterior over d weights; plain arrays, never changed in place.
+
+    The mean and the factored precision are computed when they are first asked for, and kept.
 
     Parameters
     ----------
@@ -77,17 +79,44 @@ class WeightPosterior:
         d = mean_.size
         return cls(mean_, 1.0 / variance_, np.zeros((d, d)), np.zeros(d))
 
-    @property
-    def precision(self) -> Array:
-        """P, shape (d, d)."""
+    @cached_property
+    def cholesky(self) -> Array:
+        """L of P = L L' in the lower triangle, column-major; above it is scratch; O(d^3)."""
         precision = self.data_precision.copy()
         precision.ravel()[:: precision.shape[0] + 1] += self.prior_precision
-        return precision
+        # LAPACK and BLAS are called directly: at 200 features scipy's checks and copies cost as
+        # much as the arithmetic, and this runs once per reported batch. A symmetric matrix is its
+        # own transpose, which is column-major already.
+        lower, info = lapack.dpotrf(precision.T, lower=1, clean=0, overwrite_a=1)
+        if info != 0:
+            raise np.linalg.LinAlgError(
+                f"the precision of the weights is not positive definite (leading minor {info})"
+            )
+        return np.asarray(lower)
 
-    @property
-    def shift(self) -> Array:
-        """h = P m, shape (d,)."""
-        return self.data_shift + self.prior_precision * self.prior_mean
+    @cached_property
+    def mean(self) -> Array:
+        """m, shape (d,)."""
+        shift = self.data_shift + self.prior_precision * self.prior_mean
+        # For one vector dtrsv takes two thirds of what dpotrs does.
+        half = blas.dtrsv(self.cholesky, shift, lower=1)
+        return np.asarray(blas.dtrsv(self.cholesky, half, lower=1, trans=1, overwrite_x=1))
+
+    def variance(self) -> Array:
+        """Variance of each weight, the diagonal of P^-1, shape (d,): half the work of all of it."""
+        inverse, _ = lapack.dtrtri(self.cholesky, lower=1)
+        half = np.tril(inverse)
+        return np.asarray(np.einsum("ij,ij->j", half, half))
+
+    def draw(self, rng: np.random.Generator, n_draws: int = 1, scale: float = 1.0) -> Array:
+        """Draw weights from N(mean, scale^2 P^-1), shape (n_draws, d)."""
+        d = self.mean.size
+        if n_draws == 1:  # for one vector LAPACK takes half as long as for a matrix of one
+            z = blas.dtrsv(self.cholesky, rng.standard_normal(d), lower=1, trans=1)
+            return np.asarray((self.mean + scale * z)[None])
+        noise = rng.standard_normal((n_draws, d)).T
+        z = blas.dtrsm(1.0, self.cholesky, noise, lower=1, trans_a=1)
+        return np.asarray(self.mean + scale * z.T)
 
     def decay(self, factor: float) -> WeightPosterior:
         """Forget a share of the data: P <- g P + (1 - g) P0, and the same for the shift.
@@ -96,8 +125,6 @@ class WeightPosterior:
         """
         if not 0.0 <= factor <= 1.0:
             raise InvalidInputError(f"decay factor {factor} is outside [0, 1]")
-        if factor == 1.0:
-            return self
         return replace(
             self,
             data_precision=self.data_precision * factor,
@@ -105,64 +132,17 @@ class WeightPosterior:
             n_observed=self.n_observed * factor,
         )
 
-    def with_prior(self, mean: Array, precision: Array) -> WeightPosterior:
-        """Return the same data under another prior (both of shape (d,))."""
-        return replace(self, prior_mean=mean, prior_precision=precision)
-
-
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """Mean and factored precision of a `WeightPosterior`: what drawing and scoring need."""
-
-    mean: Array
-    cholesky: Array  # L of P = L L' in its lower triangle, column-major; above it, leftovers
-
-    @classmethod
-    def of(cls, posterior: WeightPosterior) -> Moments:
-        """Factorise once; O(d^3), independent of the number of arms."""
-        # LAPACK and BLAS are called directly: at 200 features scipy's checks and copies cost as
-        # much as the arithmetic, and this runs once per reported batch. A symmetric matrix is its
-        # own transpose, which is column-major already.
-        lower, info = lapack.dpotrf(posterior.precision.T, lower=1, clean=0, overwrite_a=1)
-        if info != 0:
-            raise np.linalg.LinAlgError(
-                f"the precision of the weights is not positive definite (leading minor {info})"
-            )
-        # For one vector dtrsv takes two thirds of what dpotrs does.
-        half = blas.dtrsv(lower, posterior.shift, lower=1)
-        return cls(blas.dtrsv(lower, half, lower=1, trans=1, overwrite_x=1), lower)
-
-    def draw(self, rng: np.random.Generator, n_draws: int = 1, scale: float = 1.0) -> Array:
-        """Draw weights from N(mean, scale^2 P^-1), shape (n_draws, d)."""
-        if n_draws == 1:  # for one vector LAPACK takes half as long as for a matrix of one
-            z = self.solve_half(rng.standard_normal(self.mean.size), transposed=True)
-            return (self.mean + scale * z)[None]
-        z = rng.standard_normal((n_draws, self.mean.size)).T
-        return self.mean + scale * self.solve_half(z, transposed=True).T
-
-    def solve_half(self, right: NDArray[np.floating], *, transposed: bool = False) -> Array:
-        """Return L^-1 right, or L'^-1 right, for the factor L of P = L L'; shape (d,) or (d, m)."""
-        trans = int(transposed)
-        if right.ndim == 1:
-            return np.asarray(blas.dtrsv(self.cholesky, right, lower=1, trans=trans), np.float64)
-        return np.asarray(blas.dtrsm(1.0, self.cholesky, right, lower=1, trans_a=trans), np.float64)
-
-    def variance(self) -> Array:
-        """Variance of each weight, the diagonal of P^-1, shape (d,): half the work of all of it."""
-        inverse, _ = lapack.dtrtri(self.cholesky, lower=1)
-        half = np.tril(inverse)
-        return np.asarray(np.einsum("ij,ij->j", half, half))
-
-    def variance_of(self, X: NDArray[np.floating]) -> Array:
-        """Variance of each row's linear predictor, x' P^-1 x, shape (n,)."""
-        half = self.solve_half(X.T)
-        return np.asarray(np.einsum("dn,dn->n", half, half))
-
 
 def laplace_update(
-    posterior: WeightPosterior, X: ArrayLike, rewards: ArrayLike, *, offset: Array | float = 0.0
-) -> tuple[WeightPosterior, Moments]:
-    """Learn from one batch of rewards in [0, 1] by a Laplace step.
+    posterior: WeightPosterior,
+    X: Array,
+    rewards: Array,
+    *,
+    offset: Array | float = 0.0,
+    start: Array | None = None,
+    most_moved: float = SMALL_MOVE,
+) -> WeightPosterior:
+    """Learn from one batch of rewards in [0, 1] by a Laplace step, found by Newton's method.
 
     The likelihood is the Bernoulli one taken at fractional rewards, r log p + (1 - r) log(1 - p)
     with logit p = x'w + offset; binary and graded rewards go through the same code. The
@@ -173,103 +153,57 @@ def laplace_update(
     ----------
     posterior : WeightPosterior
         Belief before the batch; left untouched.
-    X : array-like, shape (k, d)
-        Context rows of the batch.
-    rewards : array-like, shape (k,)
+    X : array, shape (k, d)
+        Features of the batch, finite.
+    rewards : array, shape (k,)
         In [0, 1].
-    offset : float or array-like, shape (k,)
+    offset : float or array, shape (k,)
         Part of the linear predictor that is known already.
-
-    Returns
-    -------
-    (WeightPosterior, Moments)
-        Belief after the batch, and its factorisation (computed on the way).
-
-    Raises
-    ------
-    InvalidInputError
-        For wrong shapes, non-finite contexts or rewards outside [0, 1]; nothing is changed.
+    start : array, shape (d,), optional
+        Weights from which the search starts; by default the mean of `posterior`.
+    most_moved : float
+        The search ends with the step that moves no linear predictor by more than this.
 
     References
     ----------
     Chapelle and Li (2011), An Empirical Evaluation of Thompson Sampling, algorithm 3.
     Papke and Wooldridge (1996), Econometric Methods for Fractional Response Variables.
     Bishop (2006), Pattern Recognition and Machine Learning, section 4.5.
+    Bach (2010), Self-concordant Analysis for Logistic Regression, proposition 1: a Newton step
+    ascends as long as no predictor moves by more than 1.
 
     Examples
     --------
     >>> prior = WeightPosterior.from_prior([0.0], [1.0])
-    >>> posterior, moments = laplace_update(prior, [[1.0], [1.0]], [1.0, 1.0])
-    >>> bool(moments.mean[0] > 0)
+    >>> posterior = laplace_update(prior, np.ones((2, 1)), np.ones(2))
+    >>> bool(posterior.mean[0] > 0)
     True
     """
-    X_ = as_matrix(X, name="context", n_columns=posterior.prior_mean.size)
-    r = as_rewards(rewards, n=X_.shape[0])
-    if not r.size:  # LAPACK refuses systems of size 0
-        return posterior, Moments.of(posterior)
-    return laplace_step(posterior, Moments.of(posterior).mean, X_, r, offset, SMALL_MOVE)
-
-
-def laplace_step(
-    posterior: WeightPosterior,
-    mean: Array,
-    X: Array,
-    r: Array,
-    offset: Array | float = 0.0,
-    most_moved: float = 1.0,
-) -> tuple[WeightPosterior, Moments]:
-    """Do what `laplace_update` does with values that were checked before, by Newton's method.
-
-    Parameters
-    ----------
-    mean : array, shape (d,)
-        Weights to search from, as those of `posterior`.
-    most_moved : float
-        The step is the last that moves no linear predictor by more than this. What was learned
-        before predicts a batch well, and a step by less than a logit finds the mode.
-
-    References
-    ----------
-    Bach (2010), Self-concordant Analysis for Logistic Regression, proposition 1: a Newton step
-    ascends as long as no predictor moves by more than 1.
-    """
-    eta = X @ mean + offset
+    eta = X @ (posterior.mean if start is None else start) + offset
     for _ in range(_MAX_NEWTON_STEPS):
-        updated = parabola_at(eta, posterior, X, r, offset)
-        moments = Moments.of(updated)
-        move = X @ moments.mean + offset - eta
+        # The parabola of the log density at eta; its mean is one Newton step away.
+        p = expit(eta)
+        weight = p * (1.0 - p)
+        # The product of a matrix and its own transpose takes half the multiplications.
+        half = np.sqrt(weight)[:, None] * X
+        data_precision = half.T @ half
+        data_precision += posterior.data_precision
+        updated = replace(
+            posterior,
+            data_precision=data_precision,
+            data_shift=posterior.data_shift + (weight * (eta - offset) + rewards - p) @ X,
+            n_observed=posterior.n_observed + rewards.size,
+        )
+        move = X @ updated.mean + offset - eta
         size = float(np.abs(move).max(initial=0.0))
         if size <= most_moved:
             break
         eta = eta + move / max(size, 1.0)
-    return updated, moments
-
-
-def parabola_at(
-    eta: Array, posterior: WeightPosterior, X: Array, r: Array, offset: Array | float = 0.0
-) -> WeightPosterior:
-    """Return the belief after a batch, as a parabola of its log density where X w + offset = eta.
-
-    Its mean is one Newton step from there.
-    """
-    p = expit(eta)
-    weight = p * (1.0 - p)
-    # The product of a matrix and its own transpose takes half the multiplications.
-    half = np.sqrt(weight)[:, None] * X
-    data_precision = half.T @ half
-    data_precision += posterior.data_precision
-    return WeightPosterior(
-        posterior.prior_mean,
-        posterior.prior_precision,
-        data_precision,
-        posterior.data_shift + (weight * (eta - offset) + r - p) @ X,
-        posterior.n_observed + r.size,
-    )
+    return updated
 
 
 def learn_prior_precision(
     posterior: WeightPosterior,
-    moments: Moments,
     blocks: NDArray[np.intp],
     *,
     bounds: tuple[float, float],
@@ -299,12 +233,11 @@ def learn_prior_precision(
     MacKay (1992), Bayesian Interpolation: alpha = gamma / (w - m0)'(w - m0) with
     gamma = n - alpha tr(Sigma), the number of well-determined weights.
     """
-    variance = moments.variance()
-    squared = (moments.mean - posterior.prior_mean) ** 2
     n_blocks = int(blocks.max()) + 1
     old = posterior.prior_precision
-    gamma = np.bincount(blocks, 1.0 - old * variance, minlength=n_blocks)
-    norm = np.bincount(blocks, squared, minlength=n_blocks)
+    gamma = np.bincount(blocks, 1.0 - old * posterior.variance(), minlength=n_blocks)
+    moved = (posterior.mean - posterior.prior_mean) ** 2
+    norm = np.bincount(blocks, moved, minlength=n_blocks)
     # One pseudo-weight at the present precision keeps a block of few weights from jumping.
     size = np.bincount(blocks, minlength=n_blocks)
     # A block may be empty (no scanner rows yet); its precision is computed and read by nobody.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.belief.expansion import Expansion
-from bandit.belief.weights import Moments
+from bandit.belief.weights import WeightPosterior
 from bandit.errors import InvalidInputError
 
 Array = NDArray[np.float64]
@@ -107,8 +107,7 @@ def contributions(
 def group_weights(
     features: NDArray[np.floating],
     seeds: Mapping[str, int],
-    moments: Moments,
-    prior_mean: Array,
+    posterior: WeightPosterior,
     expansion: Expansion,
     groups: Sequence[str],
     *,
@@ -123,8 +122,8 @@ def group_weights(
         Arms of one universe.
     seeds : mapping of group to feature number
         The group's own score, on which the prior puts its weight.
-    moments, prior_mean
-        What was learned, and what was believed at first.
+    posterior : WeightPosterior
+        What was learned, and its prior.
     level : float
         Of the credible interval.
 
@@ -163,8 +162,8 @@ def group_weights(
         unknown = np.full_like(moved, np.nan)
         return np.asarray(np.divide(moved, total, out=unknown, where=total > 0))
 
-    draws = shares(moments.draw(rng, _DRAWS))
-    prior, learned = shares(np.stack([prior_mean, moments.mean]))
+    draws = shares(posterior.draw(rng, _DRAWS))
+    prior, learned = shares(np.stack([posterior.prior_mean, posterior.mean]))
     tails = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
     low, high = np.clip(
         learned + np.quantile(draws, tails, axis=0) - np.median(draws, axis=0), 0.0, 1.0

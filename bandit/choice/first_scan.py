@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
-from bandit.belief.ranks import percentiles
+from bandit.belief.track_record import percentiles
 from bandit.choice.scores import SharedScores
 
 Array = NDArray[np.float64]

@@ -96,7 +96,7 @@ class OpenScan:
         self.has_failed = np.zeros(n, bool)  # and may be tried again
         self.reward = np.full(n, np.nan)
         self.rating = np.full(n, np.nan)
-        self.pattern = ScanPattern(loadings, blocks, ranker.pattern_strength)
+        self.pattern = ScanPattern(loadings, blocks, ranker.pattern_variances)
         share = ranker.settings.rule.expected_share
         self.limit = RunningLimit(ranker.limit, math.inf if share is None else share * n)
         # Draws narrow with what they can be good for: the share that scans leave unseen.
@@ -241,7 +241,7 @@ class OpenScan:
 
     def _best(self, free: Index, k: int, boost: Array | None) -> Index:
         """Return the k best of the free arms by one draw of everything unknown, best first."""
-        today = self.pattern.moments.draw(self.rng, 1, self._scale)[0]
+        today = self.pattern.posterior.draw(self.rng, 1, self._scale)[0]
         scores = self.shared.next_draw() + self._today(today)
         if self._fallback_scores is not None:
             scores = self._fallback_scores
@@ -263,7 +263,7 @@ class OpenScan:
 
     def _means(self) -> Array:
         """Expected linear predictor of every arm, shape (n,)."""
-        today = self._today(self.pattern.moments.mean)
+        today = self._today(self.pattern.posterior.mean)
         return np.asarray(self.shared.mean + today + self.level, np.float64)
 
     def _today(self, weights: Array) -> NDArray[np.float32]:
@@ -274,7 +274,7 @@ class OpenScan:
 
     def predict(self, rows: Index) -> Prediction:
         """Predict the rewards of `rows` (positions, shape (m,)) from everything known now."""
-        today = self.pattern.loadings[rows] @ self.pattern.moments.mean
+        today = self.pattern.loadings[rows] @ self.pattern.posterior.mean
         logit = self.shared.mean.take(rows) + today + self.level
         return Prediction(logit, expit(logit))
 
@@ -325,12 +325,12 @@ class OpenScan:
     def explain_all(self, rows: Index, groups: Sequence[str]) -> list[Explanation]:
         """Say of several arms (positions `rows`) what makes their scores, as `explain` does."""
         shared, features = self.shared, self.shared.features(rows)
-        weights = shared.posterior.prior_mean, shared.moments.mean
+        weights = shared.posterior.prior_mean, shared.posterior.mean
         prior, learned = (contributions(features, w, shared.expansion, groups) for w in weights)
         stepped = shared.steps_by_group(rows, groups)
         learned = {group: learned[group] + stepped[group] for group in learned}
         prediction = self.predict(rows)
-        today = self.pattern.loadings[rows] @ self.pattern.moments.mean
+        today = self.pattern.loadings[rows] @ self.pattern.posterior.mean
         constant = prediction.logit - today - sum(learned.values())
         return [
             Explanation(
@@ -352,8 +352,7 @@ class OpenScan:
         return group_weights(
             self.shared.features(probe),
             {group: 1 + i for i, group in enumerate(groups[:n_seed])},
-            self.shared.moments,
-            self.shared.posterior.prior_mean,
+            self.shared.posterior,
             self.shared.expansion,
             groups,
             # A generator of its own: asking must not change what is chosen next.

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.belief.ranks import percentiles
+from bandit.belief.track_record import percentiles
 from bandit.checks import as_count, as_kind, as_number, as_texts
 from bandit.choice.draw import Choice
 from bandit.choice.open_scan import OpenScan

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bandit.belief import cells
 from bandit.belief.belief import Belief
 from bandit.belief.expansion import Expansion
-from bandit.belief.weights import SMALL_MOVE, laplace_step
+from bandit.belief.weights import laplace_update
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -60,7 +60,7 @@ class SharedScores:
         scale: float,
     ) -> None:
         self.expansion = belief.expansion
-        self.posterior, self.moments = belief.posterior, belief.moments
+        self._base = self.posterior = belief.posterior
         self.is_young = belief.is_young
         self._layout, self._worth = belief.layout, belief.cells.worth
         self._rng, self._scale = rng, scale
@@ -75,12 +75,12 @@ class SharedScores:
         self._score()
 
     def _score(self) -> None:
-        weights = self.moments.mean[None]
+        weights = self.posterior.mean[None]
         if self._scale > 0.0:
-            draws = self.moments.draw(self._rng, _DRAWS, self._scale)
+            draws = self.posterior.draw(self._rng, _DRAWS, self._scale)
             weights = np.concatenate([weights, draws])
-        is_exact = self.posterior.n_observed == 0.0 and self._n_learned == 0
-        scores = scores_by(weights, self.context, self.expansion, exactly=is_exact)
+        is_cold = self.posterior.n_observed == 0.0
+        scores = scores_by(weights, self.context, self.expansion, exactly=is_cold)
         signal = float(scores[0].std())
         for row in scores[1:]:
             row -= scores[0]
@@ -105,9 +105,9 @@ class SharedScores:
         rows, rewards : array, shape (k,)
             Every arm that was reported, and what it is worth as far as is known now.
         """
-        X = self.features(rows)
-        mean = self.moments.mean
-        _, self.moments = laplace_step(self.posterior, mean, X, rewards, most_moved=SMALL_MOVE)
+        self.posterior = laplace_update(
+            self._base, self.features(rows), rewards, start=self.posterior.mean
+        )
         self._score()
 
     def is_due(self, n_reported: int) -> bool:

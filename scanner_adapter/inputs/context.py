@@ -258,7 +258,8 @@ def scan_context(
             "n_hits": view.n_hits,
         }
     )
-    row_names, rows = ranker.row_columns(view)
+    row_names = tuple(f"row.{name}" for name in ranker.track.columns)
+    rows = view.row_percentiles()
     sub_names = (*HISTORICAL, *facts.names)
     weights = {name: ranker.settings.seed_weights[f"factor.{name}"] for name in FACTORS}
     names = (*FACTOR_COLUMNS, *sub_names, *row_names)

@@ -82,7 +82,7 @@ def test_today_has_learned_what_the_interrupted_scan_reported(store: Store) -> N
     np.testing.assert_array_equal(its.is_reported, mine.is_reported)
     np.testing.assert_array_equal(its.is_available, mine.is_available)
     # Set against a belief that knows the first half already, today's pattern is another one.
-    assert np.abs(its.pattern.moments.mean).max() > 0.01
+    assert np.abs(its.pattern.posterior.mean).max() > 0.01
 
 
 def test_what_failed_is_offered_again_when_a_scan_goes_on(store: Store) -> None:

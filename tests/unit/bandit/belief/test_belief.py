@@ -201,7 +201,7 @@ class TestState:
         assert (ranker.n_scans, ranker.n_reports, len(ranker.track)) == (4, 120, 76)
         assert ranker.limit == 3.5
         np.testing.assert_allclose(
-            ranker.moments.mean[:3], [-1.187348, -0.012462, -0.281538], atol=1e-6
+            ranker.posterior.mean[:3], [-1.187348, -0.012462, -0.281538], atol=1e-6
         )
         assert ranker.recall.level(0.9) == pytest.approx(0.857917, abs=1e-6)
         ranker.fold(**entry(9))
@@ -279,13 +279,13 @@ class TestFold:
     def test_a_new_column_keeps_what_was_learned(self) -> None:
         ranker = taught()
         d = ranker.posterior.prior_mean.size
-        mean = ranker.moments.mean.copy()
+        mean = ranker.posterior.mean.copy()
         names = [*COLUMNS, "a.new"]
         ranker.fold("open", {"scan_time": ranker.time, "columns": names}, (), {})
         assert ranker.columns == tuple(names)
         assert ranker.posterior.prior_mean.size > d
         # The open entry also re-learns the prior's strength, so means move, but little.
-        np.testing.assert_allclose(ranker.moments.mean[:d], mean, atol=0.5)
+        np.testing.assert_allclose(ranker.posterior.mean[:d], mean, atol=0.5)
 
 
 class TestChoice:

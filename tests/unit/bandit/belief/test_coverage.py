@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bandit.belief.coverage import Coverage
+from bandit.belief.recall import Coverage
 
 
 def test_by_hand() -> None:

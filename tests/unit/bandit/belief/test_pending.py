@@ -58,12 +58,12 @@ def last_rewards(belief: Belief, seed: int) -> list[float]:
 def test_reports_move_nothing_until_their_scan_is_over() -> None:
     belief = empty()
     belief.fold(**opened("one"))
-    before = belief.moments.mean.copy()
+    before = belief.posterior.mean.copy()
     belief.fold(**reported("one", 1))
-    np.testing.assert_array_equal(belief.moments.mean, before)
+    np.testing.assert_array_equal(belief.posterior.mean, before)
     assert belief.n_reports == K
     belief.fold(**closed("one", hit_limit=30.0))
-    assert (belief.moments.mean != before).any()
+    assert (belief.posterior.mean != before).any()
     assert belief.cells.mean.any()
     assert not belief.pending
 
