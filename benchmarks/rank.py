@@ -105,7 +105,7 @@ def measure(n: int, n_columns: int, n_learned: int) -> dict[str, float | int | s
     if n < 4 * BATCH * STEPS:
         raise SystemExit(f"{n} arms are too few for {STEPS} steps of {BATCH}")
     began = perf_counter()
-    scan = OpenScan.open(ranker,
+    scan = OpenScan(ranker,
         "bench", arms, context, columns, rng=rng,
         loadings=loadings, blocks=["component"] * LOADINGS,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bandit.belief.recall import RecallEstimate
 from bandit.checks import as_count, as_number, as_texts
-from bandit.choice.draw import Choice, choose, top_k
+from bandit.choice.draw import Choice, draw_at_random, mixed, top_k
 from bandit.errors import InvalidInputError
 from scanner_adapter.batch import Batch, ScanSummary
 from scanner_adapter.errors import InvalidOutcomeError
@@ -168,10 +168,12 @@ class GroupScan:
             probability, share = scan.expected(free)
             value += self.weights[name] * probability
             shares.append(share)
-        quota = k * max(shares)
         if k == 0 or not counting:  # nothing ranks: the given order
             return Choice(free[:k], np.zeros(k, bool), np.ones(k))
-        return choose(free, k, quota, self._rng, lambda: free[top_k(value, k, self._rng)])
+        quota = k * max(shares)
+        at_random = draw_at_random(free, k, quota, self._rng)
+        best = free[top_k(value, k, self._rng)]
+        return mixed(best, at_random, n_free=free.size, quota=quota)
 
     def _goes_on(self, name: str) -> bool:
         rule = self._rules.get(name)

@@ -74,10 +74,11 @@ class Expansion:
         lower: Sequence[float] = (15.0,),
     ) -> None:
         self.n_columns = len(columns)
-        self.upper, self.lower = tuple(upper), tuple(lower)
+        # A hinge rises from 0 at its knot to 1 at its end.
+        ends = [*((knot, 100.0) for knot in upper), *((knot, 0.0) for knot in lower)]
         kinds, column_of = [Kind.CONSTANT], [-1]
         lines: list[int] = []
-        hinges: list[list[int]] = [[] for _ in (*self.upper, *self.lower)]
+        hinges: list[list[int]] = [[] for _ in ends]
         products: list[tuple[int, int, int]] = []
         met: list[int] = []
         for column, name in enumerate(columns):
@@ -97,7 +98,10 @@ class Expansion:
         self.column_of = np.array(column_of, np.intp)
         self._bent = slice(n_plain, self.n_columns)
         self._lines = np.array(lines, np.intp)
-        self._hinges = [np.array(positions, np.intp) for positions in hinges]
+        self._hinges = [
+            (knot, end, np.array(positions, np.intp))
+            for (knot, end), positions in zip(ends, hinges, strict=True)
+        ]
         self._products = np.array(products, np.intp).reshape(-1, 3).T
 
     @property
@@ -112,26 +116,17 @@ class Expansion:
         features = np.empty((context.shape[0], self.n_features), dtype)
         for start in range(0, context.shape[0], _CHUNK):
             rows = slice(start, start + _CHUNK)
-            self._fill(features[rows], context[rows], dtype)
+            part, x = features[rows], context[rows]
+            known = np.where(np.isnan(x), NEUTRAL, x).astype(dtype)
+            part[:, 0] = 1.0
+            lines = (known - dtype(NEUTRAL)) / dtype(HALF_RANGE)
+            part[:, self._lines] = lines
+            bent = known[:, self._bent]
+            for knot, end, at in self._hinges:
+                part[:, at] = np.maximum((bent - dtype(knot)) / dtype(end - knot), 0)
+            at, left, right = self._products
+            part[:, at] = lines[:, left] * lines[:, right]
         return features
-
-    def _fill(
-        self,
-        features: NDArray[np.floating],
-        context: NDArray[np.floating],
-        dtype: type[np.floating],
-    ) -> None:
-        known = np.where(np.isnan(context), NEUTRAL, context).astype(dtype)
-        features[:, 0] = 1.0
-        lines = (known - dtype(NEUTRAL)) / dtype(HALF_RANGE)
-        features[:, self._lines] = lines
-        bent = known[:, self._bent]
-        for knot, at in zip(self.upper, self._hinges, strict=False):
-            features[:, at] = np.maximum(bent - dtype(knot), 0) / dtype(100.0 - knot)
-        for knot, at in zip(self.lower, self._hinges[len(self.upper) :], strict=True):
-            features[:, at] = np.maximum(dtype(knot) - bent, 0) / dtype(knot)
-        at, left, right = self._products
-        features[:, at] = lines[:, left] * lines[:, right]
 
     def linear(
         self, context: NDArray[np.floating], weights: NDArray[np.floating]
@@ -153,14 +148,11 @@ class Expansion:
         line = w[:, self._lines] / HALF_RANGE
         constant = w[:, 0] - NEUTRAL * line.sum(axis=1)
         bends: list[tuple[np.ufunc, float, NDArray[np.float32]]] = []
-        for knot, at in zip(self.upper, self._hinges, strict=False):
-            slopes = w[:, at] / (100.0 - knot)
+        for knot, end, at in self._hinges:
+            slopes = w[:, at] / (end - knot)
             constant -= knot * slopes.sum(axis=1)
-            bends.append((np.maximum, knot, slopes.astype(np.float32)))
-        for knot, at in zip(self.lower, self._hinges[len(self.upper) :], strict=True):
-            slopes = w[:, at] / knot
-            constant += knot * slopes.sum(axis=1)
-            bends.append((np.minimum, knot, -slopes.astype(np.float32)))
+            upper_or_lower = np.maximum if end > knot else np.minimum
+            bends.append((upper_or_lower, knot, slopes.astype(np.float32)))
         at, left, right = self._products
         met, place = np.unique(np.concatenate([left, right]), return_inverse=True)
         forms = np.zeros((len(w), met.size, met.size), np.float32)

@@ -1,18 +1,24 @@
-"""Which arms next: a Thompson draw, the top of what remains, and always some random ones.
+"""A batch: the top of one ranking of what remains, with some arms drawn uniformly mixed in.
 
-Kept apart from belief: everything here sees a mean, a factored precision and per-arm noise.
+    at_random = draw_at_random(free, k, quota, rng)
+    best = free[top_k(scores, k, rng)]
+    choice = mixed(best, at_random, n_free=free.size, quota=quota)
+
+The random arms are drawn first, so that the ranking cannot depend on them. Once the scores are
+drawn, only the quota is left to chance, and its chances are those of an urn: the probability with
+which an arm came into its batch is exact. Taking the draw as given is allowed, because it was made
+before any outcome of the batch; it needs no Monte-Carlo, and the probabilities of all arms sum to
+the size of the batch.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from bandit.choice.propensity import batch_propensity
+from scipy.special import gammaln
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -40,32 +46,36 @@ class Choice:
     propensity: Array
 
 
-def choose(
-    free: Index, k: int, quota: float, rng: np.random.Generator, best: Callable[[], Index]
-) -> Choice:
-    """Choose k of the free arms: the best ones, and some at random whatever they promise.
+def draw_at_random(free: Index, k: int, quota: float, rng: np.random.Generator) -> Index:
+    """Draw the random arms of a batch of k from the free arms (m,), `quota` of them in the mean."""
+    n = min(k, round_stochastically(quota, rng))
+    return free[sample(free.size, n, rng)]
+
+
+def mixed(best: Index, at_random: Index, *, n_free: int, quota: float) -> Choice:
+    """Return the batch of the `best` arms with the random ones mixed in.
 
     Parameters
     ----------
-    free : array of int, shape (m,)
-        Arms that remain; m >= k.
+    best : array of int, shape (k,)
+        The k best of the free arms, best first.
+    at_random : array of int, shape (n_random,)
+        From `draw_at_random`; they replace the last of the best that are not random themselves.
+    n_free : int
+        Number of free arms.
     quota : float
-        How many are to be random in the mean.
-    best : callable
-        Returns the k best of `free`, best first; called after the random ones were drawn.
+        See `draw_at_random`.
     """
-    n_random = min(k, round_stochastically(quota, rng))
-    at_random = free[sample(free.size, n_random, rng)]
-    ranked = best()
+    k = best.size
     # Behind the k best every rank has the same chance: that of the quota.
-    place, drawn = np.nonzero(ranked == at_random[:, None])
+    place, drawn = np.nonzero(best == at_random[:, None])
     rank = np.full(k, k)
-    rank[k - n_random + place] = drawn
-    ranks = np.delete(np.arange(k), drawn) if drawn.size else np.arange(k)
-    rank[: k - n_random] = ranks = ranks[: k - n_random]
-    arms = np.concatenate([ranked[ranks], at_random])
-    propensity = batch_propensity(rank, n_remaining=free.size, k=k, quota=quota)
-    return Choice(arms, np.arange(k) >= k - n_random, propensity)
+    rank[k - at_random.size + place] = drawn
+    ranks = np.delete(np.arange(k), drawn)[: k - at_random.size]
+    rank[: ranks.size] = ranks
+    arms = np.concatenate([best[ranks], at_random])
+    propensity = batch_propensity(rank, n_remaining=n_free, k=k, quota=quota)
+    return Choice(arms, np.arange(k) >= ranks.size, propensity)
 
 
 def round_stochastically(value: float, rng: np.random.Generator) -> int:
@@ -120,3 +130,72 @@ def top_k(scores: NDArray[np.floating], k: int, rng: np.random.Generator) -> Ind
             chosen = np.concatenate([above, tied])
     order = np.lexsort((rng.random(chosen.size), -scores[chosen]))
     return np.asarray(chosen[order], np.intp)
+
+
+def batch_propensity(
+    rank: NDArray[np.integer], *, n_remaining: int, k: int, quota: float
+) -> NDArray[np.float64]:
+    """Probability that the arms at these ranks are in a batch of k.
+
+    The batch is made so: `quota` is rounded stochastically to m; m arms are drawn uniformly from
+    all that remain; the best k - m of the others complete it.
+
+    Parameters
+    ----------
+    rank : ndarray of int, shape (n,)
+        Places by drawn score among all that remain, from 0.
+    n_remaining : int
+        Arms that remain.
+    k : int
+        Size of the batch, 1 to `n_remaining`.
+    quota : float
+        Expected number of uniform arms, 0 to k.
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+        In [0, 1]; 0 only if the quota is 0.
+
+    Notes
+    -----
+    With m fixed, an arm at rank r that is not drawn itself comes in if at least r - (k - m) + 1 of
+    the r arms before it were drawn; that number is hypergeometric.
+
+    Examples
+    --------
+    Two of four, one of them at random: the best is certain, the last two have one chance in four;
+    the second also comes in when the best is the random one.
+
+    >>> batch_propensity(np.arange(4), n_remaining=4, k=2, quota=1.0)
+    array([1.  , 0.5 , 0.25, 0.25])
+    """
+    fewer = math.floor(quota)
+    more = quota - fewer
+    result = (1.0 - more) * _with_quota(rank, n_remaining, k, fewer)
+    if more > 0.0:
+        result += more * _with_quota(rank, n_remaining, k, fewer + 1)
+    # The two shares of a certain arm can add up to a bit more than one.
+    return np.minimum(result, 1.0)
+
+
+def _with_quota(rank: NDArray[np.integer], n: int, k: int, m: int) -> NDArray[np.float64]:
+    by_chance = m / n
+    by_score = (rank < k - m).astype(np.float64)
+    # Only the m ranks behind the certain ones depend on who was drawn before them.
+    if 0 < m < n:
+        between = np.flatnonzero((rank >= k - m) & (rank < k))
+        by_score[between] = [_more_than(r - (k - m), r, n - 1, m) for r in rank[between].tolist()]
+    return by_chance + (1.0 - by_chance) * by_score
+
+
+def _more_than(x: int, marked: int, n: int, m: int) -> float:
+    """Return P(H > x) for H of `marked` arms among m drawn from n: the hypergeometric tail."""
+    if m == 1:
+        return marked / n if x == 0 else 0.0
+    h = np.arange(max(x + 1, m - (n - marked), 0), min(marked, m) + 1)
+
+    def log_choose(a: int, b: NDArray[np.integer] | int) -> NDArray[np.float64]:
+        return np.asarray(gammaln(a + 1) - gammaln(np.add(b, 1)) - gammaln(np.subtract(a + 1, b)))
+
+    logs = log_choose(marked, h) + log_choose(n - marked, m - h) - log_choose(n, m)
+    return float(np.exp(logs).sum())

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_expit
 
 from bandit.belief.belief import Belief
+from bandit.belief.cells import contributions as contributions_of_cells
 from bandit.belief.cells import level_of
 from bandit.belief.pattern import ScanPattern
 from bandit.belief.recall import RecallEstimate
 from bandit.checks import as_arms
-from bandit.choice.draw import Choice, choose, top_k
+from bandit.choice.draw import Choice, draw_at_random, mixed, top_k
 from bandit.choice.explain import (
     Contribution,
     Explanation,
@@ -59,7 +60,27 @@ class Prediction:
 
 
 class OpenScan:
-    """A scan in progress over a fixed universe; made by `open`.
+    """A scan in progress over a fixed universe, on a belief that stays as it is.
+
+    Parameters
+    ----------
+    context : array, shape (n_arms, n_columns)
+        Sub-scores in [0, 100], NaN = unknown, named by `columns`.
+    loadings, blocks : array (n_arms, q) and q names, optional
+        Similarity loadings for learning inside the scan, and each one's block.
+    rivals : mapping of name to array (n_arms,), optional
+        Values by which each of `bandit.belief.standing.RIVALS` orders, NaN = last; where the
+        belief fell back to one of them, it orders this scan.
+    offset : array, shape (n_arms,), optional
+        Logarithms of factors by which each arm's probability is multiplied in every choice;
+        what is believed stays as it is.
+    due : sequence of int
+        Positions that come before all others, in this order.
+
+    Raises
+    ------
+    InvalidInputError
+        For an empty universe, repeated arms, or shapes that do not fit.
 
     Notes
     -----
@@ -68,52 +89,6 @@ class OpenScan:
 
     def __init__(
         self,
-        ranker: Belief,
-        scan_id: str,
-        arms: tuple[str, ...],
-        context: NDArray[np.floating],
-        loadings: NDArray[np.floating],
-        blocks: tuple[str, ...],
-        rng: np.random.Generator,
-        rivals: Mapping[str, Array] | None = None,
-        offset: Array | None = None,
-        due: Sequence[int] = (),
-    ) -> None:
-        self.ranker = ranker
-        self._offset, self._due = offset, list(due)
-        self.rivals = dict(rivals or {})
-        self.scan_id = scan_id
-        self.arms = arms
-        self.columns = ranker.columns  # of the context
-        self.context = context
-        self.rng = rng
-        n = len(arms)
-        fallback = self.rivals.get(ranker.standing.fallback)
-        self.fallback = ranker.standing.fallback if fallback is not None else ""
-        self._fallback_scores = None if fallback is None else _falling(fallback)
-        self.is_available = np.ones(n, bool)
-        self.is_reported = np.zeros(n, bool)
-        self.has_failed = np.zeros(n, bool)  # and may be tried again
-        self.reward = np.full(n, np.nan)
-        self.rating = np.full(n, np.nan)
-        self.pattern = ScanPattern(loadings, blocks, ranker.pattern_variances)
-        share = ranker.settings.rule.expected_share
-        self.limit = RunningLimit(ranker.limit, math.inf if share is None else share * n)
-        # Draws narrow with what they can be good for: the share that scans leave unseen.
-        self._scale = ranker.settings.exploration * ranker.coverage.expected_left_out
-        self._random_share = ranker.settings.random_share * ranker.coverage.quota
-        self.shared = SharedScores(ranker, context, rng, self._scale)
-        self._hint: RatingHint | None = None
-        if ranker.n_scans == 0 and self._scale > 0.0:
-            self._hint = RatingHint(self.shared, is_sure=share is not None, rng=rng)
-        self._n_selects = self._n_rewards = 0
-        self._step_of = np.full(n, -1)
-        self._expected_left: list[float] = []
-        self.level = self._level()
-
-    @classmethod
-    def open(
-        cls,
         ranker: Belief,
         scan_id: str,
         arms: Sequence[str],
@@ -126,38 +101,18 @@ class OpenScan:
         rivals: Mapping[str, Array] | None = None,
         offset: Array | None = None,
         due: Sequence[int] = (),
-    ) -> OpenScan:
-        """Open a scan over `arms` on a belief, which stays as it is.
-
-        Parameters
-        ----------
-        context : array, shape (n_arms, n_columns)
-            Sub-scores in [0, 100], NaN = unknown, named by `columns`.
-        loadings, blocks : array (n_arms, q) and q names, optional
-            Similarity loadings for learning inside the scan, and each one's block.
-        rivals : mapping of name to array (n_arms,), optional
-            Values by which each of `bandit.belief.standing.RIVALS` orders, NaN = last; where the
-            belief fell back to one of them, it orders this scan.
-        offset : array, shape (n_arms,), optional
-            Logarithms of factors by which each arm's probability is multiplied in every choice;
-            what is believed stays as it is.
-        due : sequence of int
-            Positions that come before all others, in this order.
-
-        Raises
-        ------
-        InvalidInputError
-            For an empty universe, repeated arms, or shapes that do not fit.
-        """
-        arms_ = as_arms(arms)
-        if not arms_:
+    ) -> None:
+        self.arms = as_arms(arms)
+        n = len(self.arms)
+        if not n:
             raise InvalidInputError("the universe is empty; give at least one symbol")
-        aligned = ranker.align(np.asarray(context), columns, len(arms_))
+        self.context = ranker.align(np.asarray(context), columns, n)
+        self.columns = ranker.columns  # of the context
         if loadings is None:
-            loadings = np.zeros((len(arms_), 0), np.float32)
-        if loadings.shape != (len(arms_), len(blocks)):
+            loadings = np.zeros((n, 0), np.float32)
+        if loadings.shape != (n, len(blocks)):
             raise InvalidInputError(
-                f"loadings have shape {loadings.shape}, expected ({len(arms_)}, {len(blocks)}): "
+                f"loadings have shape {loadings.shape}, expected ({n}, {len(blocks)}): "
                 "one row per symbol, one block name per column"
             )
         if not np.isfinite(loadings).all():
@@ -166,9 +121,31 @@ class OpenScan:
                 f"loadings[{row}, {column}] is {loadings[row, column]}; expected finite numbers, "
                 "0 = unknown"
             )
-        return cls(
-            ranker, scan_id, arms_, aligned, loadings, tuple(blocks), rng, rivals, offset, due
-        )
+        self.ranker, self.scan_id, self.rng = ranker, scan_id, rng
+        self._offset, self._due = offset, list(due)
+        self.rivals = dict(rivals or {})
+        fallback = self.rivals.get(ranker.standing.fallback)
+        self.fallback = ranker.standing.fallback if fallback is not None else ""
+        self._fallback_scores = None if fallback is None else _falling(fallback)
+        self.is_available = np.ones(n, bool)
+        self.is_reported = np.zeros(n, bool)
+        self.has_failed = np.zeros(n, bool)  # and may be tried again
+        self.reward = np.full(n, np.nan)
+        self.rating = np.full(n, np.nan)
+        self.pattern = ScanPattern(loadings, tuple(blocks), ranker.pattern_variances)
+        share = ranker.settings.rule.expected_share
+        self.limit = RunningLimit(ranker.limit, math.inf if share is None else share * n)
+        # Draws narrow with what they can be good for: the share that scans leave unseen.
+        self._scale = ranker.settings.exploration * ranker.coverage.expected_left_out
+        self._random_share = ranker.settings.random_share * ranker.coverage.quota
+        self.shared = SharedScores(ranker, self.context, rng, self._scale)
+        self._hint: RatingHint | None = None
+        if ranker.n_scans == 0 and self._scale > 0.0:
+            self._hint = RatingHint(self.shared, is_sure=share is not None, rng=rng)
+        self._n_selects = self._n_rewards = 0
+        self._step_of = np.full(n, -1)
+        self._expected_left: list[float] = []
+        self._set_level()
 
     def renew(self, context: NDArray[np.floating]) -> None:
         """Go on with another context, shape (n, n_columns), of the arms that remain.
@@ -189,7 +166,7 @@ class OpenScan:
             self.context.dtype, copy=False
         )
         self.shared.renew(self.context)
-        self.level = self._level()
+        self._set_level()
 
     # -- choose ------------------------------------------------------------------------------
 
@@ -222,7 +199,9 @@ class OpenScan:
             return Choice(free[:0], np.empty(0, bool), np.empty(0))
         self._note_expected_left()
         quota = k * self._random_share
-        choice = choose(free, k, quota, self.rng, lambda: self._best(free, k, boost))
+        at_random = draw_at_random(free, k, quota, self.rng)
+        best = self._best(free, k, boost)
+        choice = mixed(best, at_random, n_free=free.size, quota=quota)
         self.take(choice.arms)
         return choice
 
@@ -301,7 +280,13 @@ class OpenScan:
             return
         self._n_rewards += rows.size
         if self.shared.is_due(self._n_rewards):
-            self._learn_shared(np.flatnonzero(~np.isnan(self.reward)))
+            # Anew from all that was reported, judged as it stands now.
+            known = np.flatnonzero(~np.isnan(self.reward))
+            rule, rating = self.ranker.settings.rule, self.rating[known]
+            reward = final_rewards(rule, rating, self.reward[known], self.hit_limit)
+            self.shared.learn(known, reward)
+            if self._hint is not None:
+                self._hint.learn(known, rating, reward, self.is_available)
         offset = np.asarray(self.shared.mean[rows] + self.level, np.float64)
         self.pattern.learn(rows, self.reward[rows], offset)
 
@@ -309,14 +294,6 @@ class OpenScan:
         """Note evaluations (k,) that failed and may be tried again: nothing is known of them."""
         self.take(rows)
         self.has_failed[rows] = True
-
-    def _learn_shared(self, rows: Index) -> None:
-        """Learn the shared weights anew from all that was reported, judged as it stands now."""
-        rule, rating = self.ranker.settings.rule, self.rating[rows]
-        reward = final_rewards(rule, rating, self.reward[rows], self.hit_limit)
-        self.shared.learn(rows, reward)
-        if self._hint is not None:
-            self._hint.learn(rows, rating, reward, self.is_available)
 
     def explain(self, arm: int, groups: Sequence[str]) -> Explanation:
         """Say what makes an arm's score (position `arm`); `groups` names each column's group."""
@@ -327,7 +304,7 @@ class OpenScan:
         shared, features = self.shared, self.shared.features(rows)
         weights = shared.posterior.prior_mean, shared.posterior.mean
         prior, learned = (contributions(features, w, shared.expansion, groups) for w in weights)
-        stepped = shared.steps_by_group(rows, groups)
+        stepped = contributions_of_cells(shared.worth, shared.layout, self.context[rows], groups)
         learned = {group: learned[group] + stepped[group] for group in learned}
         prediction = self.predict(rows)
         today = self.pattern.loadings[rows] @ self.pattern.posterior.mean
@@ -400,10 +377,6 @@ class OpenScan:
         rule, rating, reward = self.ranker.settings.rule, self.rating[rows], self.reward[rows]
         return np.asarray(final_rewards(rule, rating, reward, self.hit_limit) >= HIT)
 
-    def is_hit(self, arm: int) -> bool:
-        """Whether a reported arm is a hit, by today's limit as it stands now."""
-        return bool(self.are_hits(np.array([arm], np.intp))[0])
-
     @property
     def hit_limit(self) -> float | None:
         """Rating that today's top share starts at, final once everything was scanned.
@@ -464,13 +437,12 @@ class OpenScan:
         near_end = (expected - unseen > 0.01 * total) & (expected < 0.3 * total)
         return [[float(expected[t] - unseen), float(later[t])] for t in np.flatnonzero(near_end)]
 
-    def _level(self) -> float:
+    def _set_level(self) -> None:
         # A top share is known in advance: the probabilities must add up to it.
         share = self.ranker.settings.rule.expected_share
         self.level = 0.0
-        if share is None:
-            return 0.0
-        return level_of(self._means(), np.full(len(self.arms), share), precision=0.0)
+        if share is not None:
+            self.level = level_of(self._means(), np.full(len(self.arms), share), precision=0.0)
 
 
 def _falling(values: Array) -> NDArray[np.float32]:

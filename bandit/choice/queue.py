@@ -83,7 +83,7 @@ class PriorityQueue:
     --------
     >>> from bandit.belief.belief import Belief, BeliefSettings
     >>> ranker = Belief(BeliefSettings({"factor.market": 1.0}, random_share=0.0))
-    >>> scan = OpenScan.open(
+    >>> scan = OpenScan(
     ...     ranker, "scan", ["A", "B", "C"], np.array([[90.0], [50.0], [10.0]]), ["factor.market"],
     ...     rng=np.random.default_rng(0),
     ... )

@@ -6,13 +6,11 @@ scan's own outcomes move the shared weights too, for this scan alone, and all ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.belief import cells
 from bandit.belief.belief import Belief
+from bandit.belief.cells import correction
 from bandit.belief.expansion import Expansion
 from bandit.belief.weights import laplace_update
 
@@ -62,7 +60,7 @@ class SharedScores:
         self.expansion = belief.expansion
         self._base = self.posterior = belief.posterior
         self.is_young = belief.is_young
-        self._layout, self._worth = belief.layout, belief.cells.worth
+        self.layout, self.worth = belief.layout, belief.cells.worth
         self._rng, self._scale = rng, scale
         self._n_learned = 0
         self._turn = 0
@@ -71,7 +69,7 @@ class SharedScores:
     def renew(self, context: NDArray[np.floating]) -> None:
         """Score all arms by another context, shape (n, n_columns)."""
         self.context = context
-        self._steps = cells.correction(self._worth, self._layout, context)
+        self._steps = correction(self.worth, self.layout, context)
         self._score()
 
     def _score(self) -> None:
@@ -124,10 +122,6 @@ class SharedScores:
     def linear(self, weights: Array) -> NDArray[np.float32]:
         """Return x'w of every arm for weights (n_features,), shape (n,)."""
         return np.asarray(self.expansion.linear(self.context, weights[None])[0], np.float32)
-
-    def steps_by_group(self, rows: Index, groups: Sequence[str]) -> dict[str, Array]:
-        """Return what cells add to `rows` (m,), by group of columns, each (m,)."""
-        return cells.contributions(self._worth, self._layout, self.context[rows], groups)
 
 
 def scores_by(

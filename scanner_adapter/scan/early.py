@@ -16,7 +16,7 @@ from concurrent.futures import Future
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.choice.draw import Choice, choose, top_k
+from bandit.choice.draw import Choice, draw_at_random, mixed, top_k
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.scan.opened import Opened
@@ -94,7 +94,9 @@ class EarlyBatches:
         k = min(k, free.size)
         scores = self._scores.take(free)
         quota = k * self._random_share
-        return choose(free, k, quota, self._rng, lambda: free[top_k(scores, k, self._rng)])
+        at_random = draw_at_random(free, k, quota, self._rng)
+        best = free[top_k(scores, k, self._rng)]
+        return mixed(best, at_random, n_free=free.size, quota=quota)
 
     def open(self, n_batches: int) -> Opened:
         """Open the scan with the features, for which it waits."""

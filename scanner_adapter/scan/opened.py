@@ -165,7 +165,7 @@ def open_scan(
             opened = learned.opening_of(scan_id)
             if opened is not None:
                 check_joins(scan_id, opened, header)
-    live = OpenScan.open(
+    live = OpenScan(
         learned.ranker, scan_id, names, values, columns, rng=rng,
         loadings=facts.loadings, blocks=facts.blocks,
         offset=ages.offset(view), due=due,

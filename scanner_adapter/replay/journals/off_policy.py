@@ -352,7 +352,7 @@ def _beliefs(
     now = float(scan.opened["scan_time"])
     view = ranker.view(symbols, now=now, groups=facts.groups)
     columns, values = scan_context(ranker, facts, view)
-    live = OpenScan.open(
+    live = OpenScan(
         ranker,
         scan.scan_id,
         symbols,

@@ -86,7 +86,7 @@ class FoldedBelief:
         context = np.asarray(entry.arrays["context"], np.float64)[row : row + 1]
         with one_blas_thread():
             belief = self.ranker.with_provisional(entry.scan_id)
-            scan = OpenScan.open(belief,
+            scan = OpenScan(belief,
                 "explain", [entry.arms[row]], context, entry.header["columns"],
                 rng=np.random.default_rng(0),
             )  # fmt: skip
@@ -104,7 +104,7 @@ class FoldedBelief:
         arms = list(rows)[:: 1 + len(rows) // WEIGHED]
         with one_blas_thread():
             belief = self.ranker.with_provisional(self._recent[-1].scan_id)
-            scan = OpenScan.open(belief,
+            scan = OpenScan(belief,
                 "weigh", arms, np.array([rows[arm] for arm in arms]), columns,
                 rng=np.random.default_rng(0),
             )  # fmt: skip

@@ -73,7 +73,7 @@ def taught(n_scans: int = 4, **changes: Any) -> Belief:
 def open_scan(ranker: Belief, *, seed: int = 0, values: np.ndarray | None = None) -> OpenScan:
     values = context(99) if values is None else values
     arms = tuple(f"S{i:03}" for i in range(len(values)))
-    return OpenScan.open(ranker, "s", arms, values, COLUMNS, rng=np.random.default_rng(seed))
+    return OpenScan(ranker, "s", arms, values, COLUMNS, rng=np.random.default_rng(seed))
 
 
 def bits(ranker: Belief) -> tuple[str, dict[str, bytes]]:
@@ -140,7 +140,7 @@ class TestRefusedScans:
 
         def refuse(message: str, arms: list[str], values: np.ndarray, **more: Any) -> None:
             with pytest.raises(InvalidInputError, match=message):
-                OpenScan.open(ranker, "s", arms, values, COLUMNS, rng=rng, **more)
+                OpenScan(ranker, "s", arms, values, COLUMNS, rng=rng, **more)
 
         two = np.zeros((2, 4))
         refuse("universe is empty", [], np.zeros((0, 4)))
@@ -514,7 +514,7 @@ class TestChoice:
         n = 80
         sector = np.zeros((n, 2))
         sector[np.arange(n), np.arange(n) % 2] = 1.0
-        scan = OpenScan.open(ranker,
+        scan = OpenScan(ranker,
             "s", ARMS[:n], np.full((n, 4), 50.0), COLUMNS, rng=np.random.default_rng(0),
             loadings=sector, blocks=["sector", "sector"],
         )  # fmt: skip
@@ -529,7 +529,7 @@ def test_hits_of_a_whole_scan_are_its_best_share_whatever_earlier_scans_carried(
     """While it runs the limit leans on earlier days; at its end the ratings alone decide."""
     ranker = taught(rule=TopShare(0.1))
     ranker.limit = 1e6  # yesterday's scanner rated on another scale
-    scan = OpenScan.open(ranker, "whole", ARMS, context(5), COLUMNS, rng=np.random.default_rng(0))
+    scan = OpenScan(ranker, "whole", ARMS, context(5), COLUMNS, rng=np.random.default_rng(0))
     rating = np.random.default_rng(1).normal(size=len(ARMS))
     while (rows := scan.select(40).arms).size:
         probability = scan.predict(rows).probability

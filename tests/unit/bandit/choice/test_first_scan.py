@@ -23,7 +23,7 @@ def first_scan(context: np.ndarray = CONTEXT, seed: int = 0, **settings: Any) ->
     belief = Belief(BeliefSettings(seed_weights=SEEDS, **settings))
     belief.fold("open", {"scan_time": 1.0, "columns": list(COLUMNS)}, (), {})
     arms = [f"S{i}" for i in range(len(context))]
-    return OpenScan.open(
+    return OpenScan(
         belief, "first", arms, context, COLUMNS, rng=np.random.default_rng(seed)
     )  # fmt: skip
 
@@ -77,7 +77,7 @@ class TestLookingAround:
         scan = first_scan()
         scan.ranker.fold("close", {}, (), {})
         arms = [f"S{i}" for i in range(N)]
-        second = OpenScan.open(
+        second = OpenScan(
             scan.ranker, "second", arms, CONTEXT, COLUMNS, rng=np.random.default_rng(0)
         )
         assert np.isin(second.select(40).arms, np.argsort(-composite())[:80]).all()

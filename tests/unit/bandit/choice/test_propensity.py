@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit.choice.draw import round_stochastically
-from bandit.choice.propensity import batch_propensity
-from bandit.errors import InvalidInputError
+from bandit.choice.draw import batch_propensity, round_stochastically
 
 
 def test_by_counting_every_draw_of_the_quota() -> None:
@@ -55,16 +53,3 @@ def test_probabilities_sum_to_the_batch_and_fall_with_the_rank(n: int, data: st.
     assert (np.diff(probability) <= 1e-12).all()
     assert probability.min() >= 0.0
     assert probability.max() <= 1.0 + 1e-12
-
-
-@pytest.mark.parametrize(
-    ("rank", "settings", "message"),
-    [
-        (0, {"n_remaining": 3, "k": 4, "quota": 1.0}, "k is 4"),
-        (0, {"n_remaining": 3, "k": 2, "quota": 2.5}, r"quota is 2\.5"),
-        (3, {"n_remaining": 3, "k": 2, "quota": 1.0}, "rank is outside"),
-    ],
-)
-def test_what_cannot_be_is_refused(rank: int, settings: dict[str, float], message: str) -> None:
-    with pytest.raises(InvalidInputError, match=message):
-        batch_propensity(np.array([rank]), **settings)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bandit.choice.propensity import batch_propensity
+from bandit.choice.draw import batch_propensity
 from bandit.evaluation.offpolicy import LoggedScan, Method, estimate_recall
 from bandit.rewards import TopShare
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
