@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bandit.belief.belief import Belief
 from bandit.belief.track_record import TrackView
-from bandit.checks import as_kind, as_number, as_texts, refusal
+from bandit.checks import as_arms, as_kind, as_number, as_texts, refusal
 from bandit.choice.scores import EXACT_UP_TO
 from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
 from features.inputs.bars import Bars
@@ -35,6 +35,7 @@ from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.inputs.coverage import Coverage, bar_ages, coverage_of, seen_bars
 from scanner_adapter.inputs.feature_cache import Columns, kept, key_of
 from scanner_adapter.inputs.loadings import half_precision
+from scanner_adapter.inputs.values import is_missing
 
 log = logging.getLogger("scanrank")
 
@@ -110,6 +111,31 @@ class MarketFacts:
         return replace(
             self, names=tuple(compress(self.names, kept)), values=self.values[:, np.array(kept)]
         )
+
+
+def clean_universe(symbols: object) -> tuple[tuple[str, ...], str | None]:
+    """Return each symbol of a scan once, and a note of what was dropped, None if nothing was.
+
+    Missing and blank entries and repetitions, as lists scraped from somewhere hold them, are
+    dropped; the first of each symbol stays.
+
+    Raises
+    ------
+    InvalidInputError
+        For anything but a list of texts.
+    """
+    if isinstance(symbols, str) or not hasattr(symbols, "__iter__"):
+        return as_arms(symbols), None
+    given = list(symbols)
+    named = [each for each in given if not is_missing(each)]
+    try:
+        once = list(dict.fromkeys(named))
+    except TypeError:  # something that cannot be a symbol: refused by name
+        return as_arms(given), None
+    dropped = {"repeated": len(named) - len(once), "blank or missing": len(given) - len(named)}
+    parts = [f"{n} {what}" for what, n in dropped.items() if n]
+    note = f"{' and '.join(parts)} symbols dropped" if parts else None
+    return as_arms(once if parts else symbols), note
 
 
 class ScanInputs(TypedDict, total=False):
@@ -231,12 +257,7 @@ def market_facts(
             "one row per symbol of the scan, in its order"
         )
     return MarketFacts(
-        names,
-        values,
-        half_precision(loadings.values),
-        loadings.names,
-        seen,
-        coverage,
+        names, values, half_precision(loadings.values), loadings.names, seen, coverage
     )
 
 
@@ -258,20 +279,27 @@ def scan_context(
             "n_hits": view.n_hits,
         }
     )
-    row_names = tuple(f"row.{name}" for name in ranker.track.columns)
-    rows = view.row_percentiles()
-    sub_names = (*HISTORICAL, *facts.names)
-    weights = {name: ranker.settings.seed_weights[f"factor.{name}"] for name in FACTORS}
-    names = (*FACTOR_COLUMNS, *sub_names, *row_names)
-    n, n_factors = len(history), len(FACTOR_COLUMNS)
+    row_names = (f"row.{name}" for name in ranker.track.columns)
+    names = (*FACTOR_COLUMNS, *HISTORICAL, *facts.names, *row_names)
+    n = len(history)
     values = np.empty((n, len(names)), np.float64 if n <= EXACT_UP_TO else np.float32)
-    for start in range(0, n, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        sub_scores = np.concatenate([history[part], facts.values[part]], axis=1)
-        values[part, :n_factors], _ = combine(sub_scores, sub_names, weights)
-        values[part, n_factors : n_factors + len(sub_names)] = sub_scores
-        values[part, n_factors + len(sub_names) :] = rows[part]
+    start = len(FACTOR_COLUMNS)
+    for part in (history, facts.values, view.row_percentiles()):
+        values[:, start : start + part.shape[1]] = part
+        start += part.shape[1]
+    _score_factors(values, names)
     return names, values
+
+
+def _score_factors(context: NDArray[np.floating], columns: Sequence[str]) -> None:
+    """Put the factor scores into a context (n_symbols, n_columns), made from its sub-scores."""
+    place = {name: k for k, name in enumerate(columns)}
+    factors = [place[name] for name in FACTOR_COLUMNS]
+    sub_scores = [k for name, k in place.items() if name.partition(".")[0] in FACTORS]
+    names = [columns[k] for k in sub_scores]
+    for start in range(0, len(context), _CHUNK):
+        part = context[start : start + _CHUNK]
+        part[:, factors], _ = combine(part[:, sub_scores], names)
 
 
 def factor_of(columns: Sequence[str]) -> tuple[str, ...]:
@@ -311,9 +339,9 @@ def seed_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
 
 
 def renewed_context(
-    ranker: Belief, columns: Sequence[str], context: NDArray[np.floating], facts: MarketFacts
+    columns: Sequence[str], context: NDArray[np.floating], facts: MarketFacts
 ) -> NDArray[np.floating]:
-    """Return a scan's context (n_symbols, n_columns) with what the market says put in anew.
+    """Return a scan's context (n_symbols, n_columns) with newer market facts in it.
 
     History and the scanner's own rows stay; facts that are none of the columns are left out.
     """
@@ -321,13 +349,7 @@ def renewed_context(
     place = {name: k for k, name in enumerate(columns)}
     known = [name in place for name in facts.names]
     renewed[:, [place[name] for name in compress(facts.names, known)]] = facts.values[:, known]
-    subs = [k for k, name in enumerate(columns) if name.partition(".")[0] in FACTORS]
-    weights = {name: ranker.settings.seed_weights[f"factor.{name}"] for name in FACTORS}
-    at = [place[name] for name in FACTOR_COLUMNS]
-    sub_names = [columns[k] for k in subs]
-    for start in range(0, len(renewed), _CHUNK):
-        part = renewed[start : start + _CHUNK]
-        part[:, at], _ = combine(part[:, subs], sub_names, weights)
+    _score_factors(renewed, columns)
     return renewed
 
 
@@ -347,13 +369,11 @@ def _today(
 ) -> TodayScores | None:
     """Return today's sub-scores, None where no quote can be used; says what was left out."""
     moment = datetime.now(UTC) if now is None else now
-    read = (
-        quotes
-        if isinstance(quotes, Quotes)
-        else Quotes.read(quotes, time=moment, session=Session.of_days(past.dates))
-    )
-    today = today_scores(past, read, now=moment, events=events, is_clock=now is None)
-    for note in read.at(moment, is_clock=now is None).notes if today is None else today.used.notes:
+    if not isinstance(quotes, Quotes):
+        quotes = Quotes.read(quotes, time=moment, session=Session.of_days(past.dates))
+    today = today_scores(past, quotes, now=moment, events=events, is_clock=now is None)
+    used = quotes.at(moment, is_clock=now is None) if today is None else today.used
+    for note in used.notes:
         log.warning("quotes: %s", note)
     if today is None:
         log.warning("quotes: none can be used; the order knows what the bars know")
@@ -374,18 +394,16 @@ def _ready_made(
         if not context.index.is_unique:
             twice = context.index[context.index.duplicated()][0]
             raise InvalidContextError(f"context has two rows for {twice!r}; expected one a symbol")
-        try:
-            values = context.loc[list(symbols)].to_numpy(np.float32)
-        except (TypeError, ValueError) as err:
-            raise InvalidContextError(f"context holds what is no number: {err}") from err
+        given: object = context.loc[list(symbols)]
     else:
         if not isinstance(context, tuple | list) or len(context) != 2:
             raise refusal(context, "context", "a data frame indexed by symbol, or (names, array)")
         names = as_texts(context[0], "the names of context", "market.momentum_20")
-        try:
-            values = np.asarray(context[1], np.float32)
-        except (TypeError, ValueError) as err:
-            raise InvalidContextError(f"context holds what is no number: {err}") from err
+        given = context[1]
+    try:
+        values = np.asarray(given, np.float32)
+    except (TypeError, ValueError) as err:
+        raise InvalidContextError(f"context holds what is no number: {err}") from err
     if values.shape != (len(symbols), len(names)):
         raise InvalidContextError(
             f"context has shape {values.shape}, expected ({len(symbols)}, {len(names)})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -41,7 +42,15 @@ def read_events(
     found: dict[str, tuple[Path, pd.DataFrame]] = {}
     for file in files:
         frame = read_table(file, what="events", error=InvalidInputError)
-        kind = _kind(file, frame)
+        kinds = event_kinds(frame)
+        if len(kinds) != 1:
+            what = " and ".join(kinds) or "no events"
+            raise InvalidInputError(
+                f"{file} holds {what} by its columns {', '.join(map(str, frame.columns[:8]))}; "
+                "expected, beside symbol and date, eps_estimate and eps_actual (earnings), action "
+                "(analysts' ratings) or count (news)"
+            )
+        kind = kinds[0]
         if kind in found:
             raise InvalidInputError(
                 f"{found[kind][0]} and {file} both hold {kind}; put them into one file"
@@ -49,20 +58,5 @@ def read_events(
         found[kind] = (file, frame)
     if not found:
         return None
-    frames = {kind: frame for kind, (_, frame) in found.items()}
-    return Events.from_frames(
-        earnings=frames.get("earnings"), ratings=frames.get("ratings"), news=frames.get("news"),
-        on_bad=on_bad, tz=tz,
-    )  # fmt: skip
-
-
-def _kind(file: Path, frame: pd.DataFrame) -> str:
-    fitting = event_kinds(frame)
-    if len(fitting) != 1:
-        what = " and ".join(fitting) or "no events"
-        raise InvalidInputError(
-            f"{file} holds {what} by its columns {', '.join(map(str, frame.columns[:8]))}; "
-            "expected, beside symbol and date, eps_estimate and eps_actual (earnings), action "
-            "(analysts' ratings) or count (news)"
-        )
-    return fitting[0]
+    frames: dict[str, Any] = {kind: frame for kind, (_, frame) in found.items()}
+    return Events.from_frames(**frames, on_bad=on_bad, tz=tz)

@@ -63,16 +63,13 @@ class OutcomeTable:
             is_failed.append(failed)
             rating.append(math.nan if failed else o.rating)
             is_signal.append(math.nan if failed else o.is_signal)
-            if failed:  # says nothing else
+            if failed:  # it carries nothing else
                 continue
-            if o.alpha is None:
-                layout, numbers = ("rating", *o.columns), (o.rating, *o.columns.values())
-            else:
-                layout = ("rating", "alpha", *o.columns)
-                numbers = (o.rating, o.alpha, *o.columns.values())
-            at, parts = alike.setdefault(layout, ([], []))
+            alpha = {} if o.alpha is None else {"alpha": o.alpha}
+            numbers = {"rating": o.rating, **alpha, **o.columns}
+            at, parts = alike.setdefault(tuple(numbers), ([], []))
             at.append(i)
-            parts.append(numbers)
+            parts.append(tuple(numbers.values()))
         names = tuple(dict.fromkeys(["rating", *(name for layout in alike for name in layout)]))
         values = np.full((len(rows), len(names)), np.nan)
         for layout, (at, parts) in alike.items():

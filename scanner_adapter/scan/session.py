@@ -225,8 +225,7 @@ class ScanSession:
         if live is None or self.learned is None:
             return
         try:
-            ranker = self.learned.ranker
-            live.renew(renewed_context(ranker, live.columns, live.context, facts))
+            live.renew(renewed_context(live.columns, live.context, facts))
             self._was_refreshed = True
         except Exception as error:
             self.fall_back(error)
