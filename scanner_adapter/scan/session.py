@@ -217,7 +217,11 @@ class ScanSession:
             kept = np.array([name in mine for name in names], bool)
             parts.append(Choice(choice.arms[kept], choice.is_random[kept], choice.propensity[kept]))
             n_missing -= len(mine)
-        return Choice(*map(np.concatenate, zip(*parts, strict=True)))
+        return Choice(
+            np.concatenate([part.arms for part in parts]),
+            np.concatenate([part.is_random for part in parts]),
+            np.concatenate([part.propensity for part in parts]),
+        )
 
     def refresh(self, facts: MarketFacts) -> None:
         """Rank what remains by what the market says now."""
