@@ -282,7 +282,6 @@ class SymbolRanker(KnownRanker):
             For an empty universe, or inputs that do not fit, be it to each other
             or to the scan that is joined; nothing is stored.
         """
-        from scanner_adapter.inputs.context import clean_universe
         from scanner_adapter.scan.early import WAITS_UP_TO, EarlyBatches
         from scanner_adapter.scan.opened import Ages, Opened, history_of, mode_of, open_scan, say
         from scanner_adapter.scan.scan import Scan
@@ -400,7 +399,6 @@ class SymbolRanker(KnownRanker):
         Nothing is learned or stored. Takes `bars`, `quotes`, `events`, `as_of`, `sectors`,
         `context`, `loadings` and `now` as `start_scan` does.
         """
-        from scanner_adapter.inputs.context import clean_universe
         from scanner_adapter.scan.opened import open_scan
 
         names, note = clean_universe(symbols)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bandit.belief.belief import Belief
 from bandit.belief.track_record import TrackView
-from bandit.checks import as_arms, as_kind, as_number, as_texts, refusal
+from bandit.checks import as_kind, as_number, as_texts, refusal
 from bandit.choice.scores import EXACT_UP_TO
 from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
 from features.inputs.bars import Bars
@@ -35,7 +35,6 @@ from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.inputs.coverage import Coverage, bar_ages, coverage_of, seen_bars
 from scanner_adapter.inputs.feature_cache import Columns, kept, key_of
 from scanner_adapter.inputs.loadings import half_precision
-from scanner_adapter.inputs.values import is_missing
 
 log = logging.getLogger("scanrank")
 
@@ -111,31 +110,6 @@ class MarketFacts:
         return replace(
             self, names=tuple(compress(self.names, kept)), values=self.values[:, np.array(kept)]
         )
-
-
-def clean_universe(symbols: object) -> tuple[tuple[str, ...], str | None]:
-    """Return each symbol of a scan once, and a note of what was dropped, None if nothing was.
-
-    Missing and blank entries and repetitions, as lists scraped from somewhere hold them, are
-    dropped; the first of each symbol stays.
-
-    Raises
-    ------
-    InvalidInputError
-        For anything but a list of texts.
-    """
-    if isinstance(symbols, str) or not hasattr(symbols, "__iter__"):
-        return as_arms(symbols), None
-    given = list(symbols)
-    named = [each for each in given if not is_missing(each)]
-    try:
-        once = list(dict.fromkeys(named))
-    except TypeError:  # something that cannot be a symbol: refused by name
-        return as_arms(given), None
-    dropped = {"repeated": len(named) - len(once), "blank or missing": len(given) - len(named)}
-    parts = [f"{n} {what}" for what, n in dropped.items() if n]
-    note = f"{' and '.join(parts)} symbols dropped" if parts else None
-    return as_arms(once if parts else symbols), note
 
 
 class ScanInputs(TypedDict, total=False):
