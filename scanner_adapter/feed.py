@@ -96,7 +96,7 @@ class ResultFeed:
         profit from the results of earlier ones. Any thread may call `next` on it.
         """
         scan = self._start(symbols, inputs)
-        self._stream = _Stream(scan, self._batch_size, self._flush, lambda: self._has_results)
+        self._stream = _Stream(self, scan)
         return self._stream
 
     def map(
@@ -235,17 +235,8 @@ class ResultFeed:
 class _Stream:
     """Symbols of a scan, one by one, from any thread; warns of a loop that takes all at once."""
 
-    def __init__(
-        self,
-        scan: Scan,
-        batch_size: int,
-        flush: Callable[[], None],
-        has_results: Callable[[], bool],
-    ) -> None:
-        self._scan = scan
-        self._batch_size = batch_size
-        self._flush = flush
-        self._has_results = has_results
+    def __init__(self, feed: ResultFeed, scan: Scan) -> None:
+        self._feed, self._scan = feed, scan
         self._lock = threading.Lock()
         self._batch: Iterator[str] = iter(())
         self._n_taken = 0
@@ -259,13 +250,14 @@ class _Stream:
         with self._lock:
             symbol = next(self._batch, None)
             if symbol is None:
-                self._flush()
-                self._batch = iter(self._scan.next_batch(self._batch_size))
+                self._feed._flush()
+                self._batch = iter(self._scan.next_batch(self._feed._batch_size))
                 symbol = next(self._batch, None)
             if symbol is None:
                 raise StopIteration
             self._n_taken += 1
-            if self._too_many < self._n_taken <= self._too_many + 1 and not self._has_results():
+            is_first_too_many = self._too_many < self._n_taken <= self._too_many + 1
+            if is_first_too_many and not self._feed._has_results:
                 log.warning(
                     "%d of %d symbols were taken before the first result came back: this scan "
                     "cannot learn while it runs. A pool's map, or a chunksize, takes them all "
@@ -282,11 +274,21 @@ def _mapped(
     done: SimpleQueue[tuple[str, object]] = SimpleQueue()
     n_workers = workers_of(executor)
     n_out = 0
+
+    def submit(symbol: str) -> None:
+        def put(result: object) -> None:
+            done.put((symbol, result))
+
+        if hasattr(executor, "apply_async"):  # multiprocessing's pools
+            executor.apply_async(fn, (symbol,), callback=put, error_callback=put)
+        else:
+            executor.submit(fn, symbol).add_done_callback(lambda future: put(result_of(future)))
+
     try:
         while True:
             # One more than there are workers, so that none waits for this loop.
             while n_out <= n_workers and (symbol := next(symbols, None)) is not None:
-                _submit(executor, fn, symbol, done)
+                submit(symbol)
                 n_out += 1
             if n_out == 0:
                 return
@@ -300,15 +302,3 @@ def _mapped(
         for _ in range(n_out):  # a loop that was left: what runs is waited for and counts
             symbol, result = done.get()
             feed(symbol, result)
-
-
-def _submit(
-    executor: Any, fn: Callable[[str], object], symbol: str, done: SimpleQueue[tuple[str, object]]
-) -> None:
-    def put(result: object) -> None:
-        done.put((symbol, result))
-
-    if hasattr(executor, "apply_async"):  # multiprocessing's pools
-        executor.apply_async(fn, (symbol,), callback=put, error_callback=put)
-        return
-    executor.submit(fn, symbol).add_done_callback(lambda future: put(result_of(future)))

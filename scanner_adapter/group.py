@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from typing import Any, Self, Unpack
 
 import numpy as np
@@ -118,6 +119,12 @@ class GroupScan:
     Not thread-safe; `run` calls it from one thread.
     """
 
+    mode = "off"  # of all together, for which there is no recall
+    # A group's scan is of one process, and begins with its features.
+    is_shared = False
+    awaits_others = False
+    awaits_features = False
+
     def __init__(
         self, scans: Mapping[str, Scan], weights: Mapping[str, float], rng: np.random.Generator
     ) -> None:
@@ -146,7 +153,7 @@ class GroupScan:
         choice = self._choose(k)
         if choice.arms.size == 0:
             again = [scan.failed_again(k) for scan in self.scans.values()]
-            symbols = tuple(dict.fromkeys(symbol for each in again for symbol in each))[:k]
+            symbols = tuple(dict.fromkeys(chain.from_iterable(again)))[:k]
             n = len(symbols)
             return Batch(self._first.n_batches, symbols, np.zeros(n, bool), np.ones(n))
         for scan in self.scans.values():
@@ -214,9 +221,8 @@ class GroupScan:
     def _by_ruleset(self, symbol: str, result: object) -> Mapping[str, object]:
         if symbol in self._read:
             return self._read[symbol]
-        if isinstance(result, BaseException):
-            return dict.fromkeys(self.scans, result)
-        if isinstance(result, Outcome) and result.error is not None:
+        is_failed = isinstance(result, Outcome) and result.error is not None
+        if is_failed or isinstance(result, BaseException):
             return dict.fromkeys(self.scans, result)
         if not isinstance(result, Mapping) or not set(result) <= set(self.scans) or not result:
             raise InvalidOutcomeError(
@@ -280,11 +286,6 @@ class GroupScan:
         return replace(one, mode="group", n_hits=n_hits, estimate=None, overhead_s=self.overhead_s)
 
     @property
-    def mode(self) -> str:
-        """Of all: off, as there is no recall of all together."""
-        return "off"
-
-    @property
     def universe(self) -> Container[str]:
         """The symbols of the scan, for asking whether one is among them."""
         return self._first.universe
@@ -331,16 +332,6 @@ class GroupScan:
     # -- what a run asks ---------------------------------------------------------------------
 
     @property
-    def is_shared(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def awaits_others(self) -> bool:
-        """Never."""
-        return False
-
-    @property
     def stop_asked(self) -> str | None:
         """Why an operator wants the scan of one ruleset, and so of all, to end."""
         return next((s.stop_asked for s in self.scans.values() if s.stop_asked), None)
@@ -354,11 +345,6 @@ class GroupScan:
     def last_good(self) -> str | None:
         """The latest symbol whose evaluation worked."""
         return self._first.last_good
-
-    @property
-    def awaits_features(self) -> bool:
-        """False: the scans of a group begin with their features."""
-        return False
 
     def tried_again(self, error: str | None) -> None:
         """Note what a further try of `last_good` gave."""
@@ -413,16 +399,15 @@ class GroupScan:
 class _AllStopped:
     """Stops when the rule of every ruleset holds; a ruleset without one goes on."""
 
-    def __init__(self, scan: GroupScan) -> None:
-        self._group = scan
+    def __init__(self, group: GroupScan) -> None:
+        self._group = group
 
     def reason(self, scan: object) -> str | None:  # noqa: ARG002
         """See `StopRule`."""
-        rules = self._group._rules
-        reasons = {
-            name: None if name not in rules else rules[name].reason(each)
-            for name, each in self._group.scans.items()
-        }
-        if any(why is None for why in reasons.values()):
-            return None
-        return "; ".join(f"{name}: {why}" for name, why in reasons.items())
+        rules, reasons = self._group._rules, []
+        for name, scan_of_one in self._group.scans.items():
+            why = rules[name].reason(scan_of_one) if name in rules else None
+            if why is None:
+                return None
+            reasons.append(f"{name}: {why}")
+        return "; ".join(reasons)

@@ -7,7 +7,6 @@ wrongly is refused, because a misspelt setting that is silently ignored looks li
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -119,7 +118,7 @@ class Settings:
         except (ValueError, OSError, RecursionError) as err:  # nested too deep, too
             raise InvalidInputError(f"{path} cannot be read as TOML: {err}") from err
         try:
-            return cls(**_checked(table))
+            return cls(**_known(table))
         except ValueError as err:
             raise InvalidInputError(f"{path}: {err}") from err
 
@@ -142,41 +141,22 @@ class Settings:
         return "\n".join(lines).lstrip("\n") + "\n"
 
 
-def _checked(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the file's settings, each of the kind it must be."""
+def _known(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a file holds; `Settings` checks the value of each."""
     if table.get("format") != FORMAT:
         raise InvalidInputError(
             f"format is {table.get('format', 'missing')}; expected format = {FORMAT}, the one this "
             "version reads and writes"
         )
-    known = {each.name: each.type for each in fields(Settings)}
-    values = {}
-    for name, value in table.items():
-        if name == "format":
-            continue
+    given = {name: value for name, value in table.items() if name != "format"}
+    known = [each.name for each in fields(Settings)]
+    for name in given:
         if name not in known:
             raise InvalidInputError(f"{name!r} is no setting; known are {', '.join(known)}")
-        values[name] = _weights(value) if name == "weights" else _plain(name, value, known[name])
-    return values
-
-
-def _plain(name: str, value: object, kind: object) -> bool | int | float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    match str(kind):
-        case "bool" if isinstance(value, bool):
-            return value
-        case "int" if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        case "float" if is_number and math.isfinite(float(str(value))):
-            return float(str(value))
-    expected = {"bool": "true or false", "int": "a whole number", "float": "a finite number"}
-    raise InvalidInputError(f"{name} is {value!r}; expected {expected[str(kind)]}")
-
-
-def _weights(value: object) -> dict[str, float]:
-    if not isinstance(value, dict) or set(value) != set(FACTORS):
-        met = ", ".join(map(str, value)) if isinstance(value, dict) else repr(value)
+    weights = given.get("weights", DEFAULT_WEIGHTS)
+    if not isinstance(weights, dict) or set(weights) != set(FACTORS):
+        met = ", ".join(map(str, weights)) if isinstance(weights, dict) else repr(weights)
         raise InvalidInputError(
             f"[weights] has {met or 'nothing'}; expected a weight for each of {', '.join(FACTORS)}"
         )
-    return {name: float(_plain(f"the weight of {name}", value[name], "float")) for name in FACTORS}
+    return given

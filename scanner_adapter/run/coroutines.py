@@ -9,10 +9,10 @@ from bandit.checks import as_count
 from scanner_adapter.batch import ScanSummary
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcomes import Outcome
+from scanner_adapter.run.fetching import Refresh, Refresher
 from scanner_adapter.run.pipeline import OnResult, Pipeline, check_run
 from scanner_adapter.run.progress import OnProgress
 from scanner_adapter.run.protocol import RunnableScan
-from scanner_adapter.run.refresh import Refresh, Refresher
 from scanner_adapter.run.stop_rules import (
     DEFAULT_ERRORS,
     StopRule,

@@ -11,16 +11,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from typing import Any
 
-from bandit.checks import as_count, as_function, as_kind
+from bandit.checks import as_count, as_kind
 from bandit.errors import InvalidInputError
 from scanner_adapter.batch import ScanSummary
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcomes import Outcome
+from scanner_adapter.run.fetching import Prefetch, Prefetcher, Refresh, Refresher
 from scanner_adapter.run.pipeline import OnResult, Pipeline, check_run
-from scanner_adapter.run.prefetch import Prefetch, Prefetcher
 from scanner_adapter.run.progress import OnProgress, Progress
 from scanner_adapter.run.protocol import RunnableScan
-from scanner_adapter.run.refresh import Refresh, Refresher
 from scanner_adapter.run.stop_rules import (
     DEFAULT_ERRORS,
     StopRule,
@@ -109,8 +108,7 @@ def run_scan(
     check_run(fn, timeout_s=timeout_s, retries=retries)
     if executor is not None:
         as_kind(executor, "executor", Executor, "a concurrent.futures.Executor")
-    if prefetch is not None:
-        as_function(prefetch, "prefetch", "the symbols of a batch")
+    fetched = Prefetcher(prefetch)
     n_workers = 1 if executor is None else workers_of(executor, workers)
     if timeout_s is not None and executor is None:
         raise InvalidInputError("timeout_s needs an executor: nothing can interrupt this thread")
@@ -124,7 +122,7 @@ def run_scan(
         executor, patient, n_workers=n_workers, timeout_s=timeout_s, retries=retries
     )
     refresher = Refresher(scan, refresh, every_s)
-    with scan, refresher, Prefetcher(prefetch) as fetched:
+    with scan, refresher, fetched:
         try:
             while True:
                 evaluations.start(fetched.next_symbols(pipeline))

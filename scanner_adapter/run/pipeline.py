@@ -152,7 +152,7 @@ class Pipeline:
         start, overhead = time.monotonic(), self.scan.overhead_s
         if not self._report():
             return ()
-        k = min(self._batch_size, symbols_left(self._until, self.scan, self._n_handed_out))
+        k = min(self._batch_size, symbols_left(self._until, self._n_handed_out))
         batch = self.scan.next_batch(int(k)).symbols if k >= 1 else ()
         if not batch:
             self._heed()  # an operator's stop arrives with the batch that it empties

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -158,7 +159,21 @@ class TooManyErrors:
         return f"{streak.n} errors in a row, {why}; the latest {streak.example}"
 
 
-class AnyOf:
+class _Several:
+    """Rules that decide together."""
+
+    def __init__(self, *rules: StopRule) -> None:
+        if not rules:
+            raise InvalidInputError("no stop rule given; give at least one")
+        for place, rule in enumerate(rules):
+            check_stop_rule(rule, f"rules[{place}]")
+        self.rules = rules
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.rules))})"
+
+
+class AnyOf(_Several):
     """Stop as soon as one of the rules says so.
 
     Examples
@@ -167,31 +182,19 @@ class AnyOf:
     AnyOf(RecallReached(target=0.95, confidence=0.9), TimeBudget(seconds=60))
     """
 
-    def __init__(self, *rules: StopRule) -> None:
-        self.rules = _at_least_one(rules)
-
     def reason(self, scan: ScanView) -> str | None:
         """Return the first reason that a rule gives."""
         return next((why for rule in self.rules if (why := rule.reason(scan))), None)
 
-    def __repr__(self) -> str:
-        return f"AnyOf({', '.join(map(repr, self.rules))})"
 
-
-class AllOf:
+class AllOf(_Several):
     """Stop when every one of the rules says so at the same time."""
-
-    def __init__(self, *rules: StopRule) -> None:
-        self.rules = _at_least_one(rules)
 
     def reason(self, scan: ScanView) -> str | None:
         """Return all the reasons, once each rule gives one."""
         reasons = [rule.reason(scan) for rule in self.rules]
         known = [why for why in reasons if why]
         return "; ".join(known) if len(known) == len(reasons) else None
-
-    def __repr__(self) -> str:
-        return f"AllOf({', '.join(map(repr, self.rules))})"
 
 
 def check_stop_rule(rule: object, name: str) -> None:
@@ -242,20 +245,20 @@ def stop_rule_from_text(text: str) -> StopRule:
     )
 
 
-def symbols_left(rule: StopRule | None, scan: ScanView, n_handed_out: int) -> float:
-    """How many more symbols may be handed out before a symbol budget is spent."""
+def symbols_left(rule: StopRule | None, n_handed_out: int) -> float:
+    """Return how many more symbols may be handed out before a symbol budget is spent."""
     match rule:
         case SymbolBudget(n=n):
             return n - n_handed_out
         case AnyOf():
-            return min(symbols_left(part, scan, n_handed_out) for part in rule.rules)
+            return min(symbols_left(part, n_handed_out) for part in rule.rules)
         case AllOf():
-            return max(symbols_left(part, scan, n_handed_out) for part in rule.rules)
+            return max(symbols_left(part, n_handed_out) for part in rule.rules)
     return math.inf
 
 
 def seconds_left(rule: StopRule | None, scan: ScanView) -> float:
-    """Seconds until a time budget is spent: when to ask a rule before the next report."""
+    """Return the seconds until a time budget is spent, when a rule is asked before a report."""
     match rule:
         case TimeBudget(seconds=seconds):
             return scan.started + seconds - time.monotonic()
@@ -267,33 +270,22 @@ def seconds_left(rule: StopRule | None, scan: ScanView) -> float:
 
 
 def error_rule(rule: StopRule | None, default: TooManyErrors | None) -> TooManyErrors | None:
-    """The rule about errors among `rule`, else the default one."""
-    match rule:
-        case TooManyErrors():
-            return rule
-        case AnyOf() | AllOf():
-            found = [error_rule(part, None) for part in rule.rules]
-            return next((part for part in found if part is not None), default)
-    return default
+    """Return the rule about errors within `rule`, else the default one."""
+    return next((each for each in _single(rule) if isinstance(each, TooManyErrors)), default)
 
 
 def recall_target(rule: StopRule | None) -> float | None:
-    """The recall that a rule aims at, None if it aims at none."""
-    match rule:
-        case RecallReached(target=target):
-            return target
-        case AnyOf() | AllOf():
-            targets = [recall_target(part) for part in rule.rules]
-            return next((target for target in targets if target is not None), None)
-    return None
+    """Return the recall that a rule aims at, None if it aims at none."""
+    return next((each.target for each in _single(rule) if isinstance(each, RecallReached)), None)
 
 
-def _at_least_one(rules: tuple[StopRule, ...]) -> tuple[StopRule, ...]:
-    if not rules:
-        raise InvalidInputError("no stop rule given; give at least one")
-    for place, rule in enumerate(rules):
-        check_stop_rule(rule, f"rules[{place}]")
-    return rules
+def _single(rule: StopRule | None) -> Iterator[StopRule | None]:
+    """Yield the rule itself, or the single ones that it is made of."""
+    if isinstance(rule, AnyOf | AllOf):
+        for part in rule.rules:
+            yield from _single(part)
+    else:
+        yield rule
 
 
 # What `run` and `arun` use where no other is given: frozen, and so one for all.

@@ -15,7 +15,7 @@ from bandit.errors import IncompatibleStateError, InvalidInputError
 from features.similarity import Loadings
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.inputs.context import CROSSED
-from scanner_adapter.settings import FORMAT, Settings, _checked
+from scanner_adapter.settings import FORMAT, Settings, _known
 from scanner_adapter.symbol_ranker import SymbolRanker
 
 OTHER = Settings(
@@ -65,7 +65,7 @@ def test_what_is_written_is_read_exactly(
         products, similarity,
     )  # fmt: skip
     text = given_.to_toml(["a remark\nof two lines"])
-    assert Settings(**_checked(tomllib.loads(text))) == given_
+    assert Settings(**_known(tomllib.loads(text))) == given_
 
 
 class TestReading:
@@ -81,14 +81,17 @@ class TestReading:
         ("line", "message"),
         [
             ("halflife_days = 3", "'halflife_days' is no setting; known are weights, half_life"),
-            ("half_life_days = -3", "half_life_days is -3.0; expected a positive number of days"),
-            ("half_life_days = 'long'", "half_life_days is 'long'; expected a finite number"),
-            ("half_life_days = inf", "half_life_days is inf; expected a finite number"),
-            ("exploration = true", "exploration is True; expected a finite number"),
-            ("random_share = 2", "random_share is 2.0; expected 0 to 1"),
+            ("half_life_days = -3", "half_life_days is -3; expected a positive number of days"),
+            (
+                "half_life_days = 'long'",
+                "half_life_days is 'long'; expected a positive number of days",
+            ),
+            ("half_life_days = inf", "half_life_days is inf; expected a positive number of days"),
+            ("exploration = true", "exploration is True; expected 0 to 10"),
+            ("random_share = 2", "random_share is 2; expected 0 to 1"),
             ("batch_size = 10.5", "batch_size is 10.5; expected a whole number"),
             ("batch_size = 0", "batch_size is 0; expected a whole number, 1 or more"),
-            ("products = 1", "products is 1; expected true or false"),
+            ("products = 1", "products is 1; expected True or False"),
             ("weights = 3", "[weights] has 3; expected a weight for each of historical"),
             ("[weights]\nmarket = 1", "[weights] has market; expected a weight for each"),
             (
@@ -97,7 +100,7 @@ class TestReading:
             ),
             (
                 "[weights]\nhistorical=-1\nmarket=1\nfundamental=0\ntechnical=0",
-                "weight of historical is -1.0; expected a number, 0 or more",
+                "weight of historical is -1; expected a number, 0 or more",
             ),
             ("exploration = = 2", "cannot be read as TOML"),
         ],

@@ -89,12 +89,12 @@ def test_budgets_inside_combinations() -> None:
     """The tighter of alternatives counts, the looser of joint conditions."""
     scan = FakeScan(n_scanned=40)
     some = AnyOf(SymbolBudget(100), SymbolBudget(60), RecallReached(0.8))
-    assert symbols_left(some, scan, 50) == 10  # type: ignore[arg-type]
+    assert symbols_left(some, 50) == 10  # type: ignore[arg-type]
     both = AllOf(SymbolBudget(100), SymbolBudget(60))
-    assert symbols_left(both, scan, 50) == 50  # type: ignore[arg-type]
-    assert symbols_left(AllOf(SymbolBudget(60), HitsFound(9)), scan, 50) == math.inf  # type: ignore[arg-type]
+    assert symbols_left(both, 50) == 50  # type: ignore[arg-type]
+    assert symbols_left(AllOf(SymbolBudget(60), HitsFound(9)), 50) == math.inf  # type: ignore[arg-type]
     assert seconds_left(AnyOf(TimeBudget(12), TimeBudget(99)), scan) == pytest.approx(2, abs=0.5)  # type: ignore[arg-type]
-    assert symbols_left(None, scan, 50) == seconds_left(None, scan) == math.inf  # type: ignore[arg-type]
+    assert symbols_left(None, 50) == seconds_left(None, scan) == math.inf  # type: ignore[arg-type]
     assert recall_target(some) == 0.8
     assert recall_target(both) is None
 
