@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import islice
@@ -29,18 +29,28 @@ from scanner_adapter.inputs.values import (
     paths,
 )
 
-# Where common scanners keep the three fields that have a meaning here, in lower case; the first
-# one of a row wins.
+# Where common scanners keep the fields that have a meaning here, in lower case; the first one of a
+# row wins.
 _RATING = ("rating", "techrating", "score")
-_SIGNAL = ("signal", "signals", "recommendation", "hit", "is_hit")
-_ALPHA = ("alpha", "alphascore", "alpha_score")
+_MEANING = {
+    **dict.fromkeys(_RATING, "rating"),
+    **dict.fromkeys(("signal", "signals", "recommendation", "hit", "is_hit"), "signal"),
+    **dict.fromkeys(("alpha", "alphascore", "alpha_score"), "alpha"),
+    "bars": "bars",
+}
 # Paths and letters of a row, or of a value, that an error shows.
 _MOST_SHOWN = 12
 _MOST_LETTERS = 120
-_FIELDS: tuple[tuple[str, Any, str], ...] = (
-    ("signal", str, "a text such as 'Long'; a truth value is is_hit"),
-    ("error", str, "a text"),
-    ("is_hit", (bool, np.bool_), "True or False"),
+# Fields of an outcome that may be None, and what else they may be.
+_OPTIONAL: tuple[tuple[str, Callable[[object], bool], str], ...] = (
+    ("alpha", is_number, "a number"),
+    (
+        "signal",
+        lambda value: isinstance(value, str),
+        "a text such as 'Long'; a truth value is is_hit",
+    ),
+    ("error", lambda value: isinstance(value, str), "a text"),
+    ("is_hit", lambda value: isinstance(value, bool | np.bool_), "True or False"),
 )
 _NUMBERS = (float, int, np.number, np.bool_, Decimal)
 
@@ -141,21 +151,16 @@ class Outcome:
         ):  # fmt: skip
             return
         if not is_number(self.rating):
-            raise InvalidOutcomeError(str(refusal(self.rating, "rating", "a number, or NaN")))
-        if self.alpha is not None and not is_number(self.alpha):
-            raise InvalidOutcomeError(str(refusal(self.alpha, "alpha", "a number")))
-        for name, kind, expected in _FIELDS:
+            raise _refusal(self.rating, "rating", "a number, or NaN")
+        for name, fits, expected in _OPTIONAL:
             value = getattr(self, name)
-            if value is not None and not isinstance(value, kind):
-                raise InvalidOutcomeError(str(refusal(value, name, expected)))
+            if value is not None and not fits(value):
+                raise _refusal(value, name, expected)
         if not isinstance(self.columns, dict | Mapping):
-            raise InvalidOutcomeError(
-                str(refusal(self.columns, "columns", "a mapping of names to numbers"))
-            )
-        if self.columns:
-            for name, value in self.columns.items():
-                if type(value) is not float and not is_number(value):
-                    raise InvalidOutcomeError(str(refusal(value, f"columns[{name!r}]", "a number")))
+            raise _refusal(self.columns, "columns", "a mapping of names to numbers")
+        for name, value in self.columns.items():
+            if type(value) is not float and not is_number(value):
+                raise _refusal(value, f"columns[{name!r}]", "a number")
 
     @classmethod
     def failed(cls, error: BaseException | str, *, is_final: bool | None = None) -> Outcome:
@@ -304,41 +309,46 @@ def _of_list(value: Any, symbol: str, row_map: RowMap | None, rule: RewardRule |
 
 
 def _of_row(row: Mapping[Any, Any], symbol: str, row_map: RowMap | None, *, is_no: bool) -> Outcome:
-    if row_map is not None:
-        return _of_mapped(row, symbol, row_map, is_no=is_no)
-    rating, alpha = math.nan, None
-    signal: str | None = None
-    is_hit: bool | None = None
+    rating, alpha, signal, is_hit, bars = math.nan, None, None, None, None
     has_rating = has_signal = False
     columns: dict[str, float] = {}
-    bars = None
-    for key, value in row.items():
-        name = str(key)
-        lower = name.lower()
-        if lower in _RATING and math.isnan(rating):
+    for meant, name, value in _fields(row, symbol, row_map):
+        if meant == "rating" and math.isnan(rating):
             rating, has_rating = _number(value, name, symbol), True
-        elif lower in _SIGNAL and not has_signal:
+        elif meant == "signal" and not has_signal:
             (signal, is_hit), has_signal = _signal(value, name, symbol), True
-        elif lower in _ALPHA and alpha is None:
+        elif meant == "alpha" and alpha is None:
             alpha = _number(value, name, symbol)
-        elif lower == "bars" and isinstance(value, pd.DataFrame):
+        elif meant == "bars" and isinstance(value, pd.DataFrame):
             bars = value
-        else:
-            _add_column(columns, name, value)
+        elif meant == "column":
+            columns[name] = _number(value, name, symbol)
+        elif isinstance(value, _NUMBERS):  # texts, and what is nested, are no columns
+            columns[name] = float(value)
     if math.isnan(rating) and signal is None and is_hit is None:
-        if is_no:  # a row is something, unless it says that there is none
-            is_hit = not has_signal and not has_rating
-            return Outcome(alpha=alpha, columns=columns, is_hit=is_hit, bars=bars)
-        return Outcome.failed(
-            "the scanner gave neither rating nor signal; name where it keeps one by "
-            f"row_map=RowMap(rating=...) or RowMap(signal=...), met {_paths(row)}"
-        )
-    if is_no and not has_signal:
+        if not is_no:
+            how = "name where it keeps one by row_map=RowMap(rating=...) or RowMap(signal=...)"
+            more = "" if row_map is not None else f"; {how}, met {_paths(row)}"
+            return Outcome.failed(f"the scanner gave neither rating nor signal{more}")
+        # A row is something, unless it says that there is none.
+        is_hit = not has_signal and not has_rating
+    elif is_no and not has_signal:
         is_hit = True
     return Outcome(rating, signal, alpha, columns, is_hit=is_hit, bars=bars)
 
 
-def _of_mapped(row: Mapping[Any, Any], symbol: str, row_map: RowMap, *, is_no: bool) -> Outcome:
+def _fields(
+    row: Mapping[Any, Any], symbol: str, row_map: RowMap | None
+) -> Iterator[tuple[str | None, str, object]]:
+    """Yield the fields of a row, each as what it is meant, its name and its value.
+
+    A field is meant as "rating", "signal", "alpha", "bars" or "column" (which must be a number);
+    None = a column if it is a number.
+    """
+    if row_map is None:
+        for key, value in row.items():
+            yield _MEANING.get(str(key).lower()), str(key), value
+        return
     found: dict[str, object] = {}
     for name in row_map.fields:
         is_there, found[name] = find(row, name)
@@ -347,28 +357,16 @@ def _of_mapped(row: Mapping[Any, Any], symbol: str, row_map: RowMap, *, is_no: b
                 f"the row of {symbol} has no {name!r}, which the row map names; it has "
                 f"{_paths(row)}"
             )
-    rating, signal, is_hit, alpha = math.nan, None, None, None
-    if row_map.rating is not None:
-        rating = _number(found[row_map.rating], row_map.rating, symbol)
-    if row_map.signal is not None:
-        signal, is_hit = _signal(found[row_map.signal], row_map.signal, symbol)
-    elif is_no:
-        is_hit = not math.isnan(rating)
-    if row_map.alpha is not None:
-        alpha = _number(found[row_map.alpha], row_map.alpha, symbol)
-    if math.isnan(rating) and signal is None and is_hit is None:
-        if not is_no:
-            return Outcome.failed("the scanner gave neither rating nor signal")
-        is_hit = False
-    columns: dict[str, float] = {}
-    if row_map.columns is None:
-        for key, value in row.items():
-            if key not in found:
-                _add_column(columns, str(key), value)
-    else:
-        columns = {name: _number(found[name], name, symbol) for name in row_map.columns}
-    bars = row.get("bars") if isinstance(row.get("bars"), pd.DataFrame) else None
-    return Outcome(rating, signal, alpha, columns, is_hit=is_hit, bars=bars)
+    for meant in ("rating", "signal", "alpha"):
+        if (name := getattr(row_map, meant)) is not None:
+            yield meant, name, found[name]
+    for name in row_map.columns or ():
+        yield "column", name, found[name]
+    for key, value in row.items():
+        if key == "bars" and isinstance(value, pd.DataFrame):
+            yield "bars", key, value
+        elif row_map.columns is None and key not in found:
+            yield None, str(key), value
 
 
 def _signal(value: object, name: str, symbol: str) -> tuple[str | None, bool | None]:
@@ -408,12 +406,11 @@ def _judged_by(rule: HitIf, value: object, symbol: str, row_map: RowMap | None) 
         outcome = _read(value, symbol, row_map, None)
     except InvalidOutcomeError:
         outcome = Outcome()  # the function has read it
-    row = None if isinstance(value, Outcome) else as_row(value)
     if outcome.error is not None:
-        columns: dict[str, float] = {}
-        for key, each in ({} if row is None else row).items():
-            _add_column(columns, str(key), each)
-        outcome = Outcome(columns=columns)
+        row = as_row(value) or {}
+        outcome = Outcome(
+            columns={str(k): float(x) for k, x in row.items() if isinstance(x, _NUMBERS)}
+        )
     return replace(outcome, is_hit=is_hit)
 
 
@@ -445,10 +442,8 @@ def _rated_by_signal(
     return replace(outcome, rating=outcome.is_signal)
 
 
-def _add_column(columns: dict[str, float], name: str, value: object) -> None:
-    """Keep a number; texts, and what is nested, are no columns."""
-    if isinstance(value, _NUMBERS):
-        columns[name] = float(value)
+def _refusal(value: object, name: str, expected: str) -> InvalidOutcomeError:
+    return InvalidOutcomeError(str(refusal(value, name, expected)))
 
 
 def _number(value: object, name: str, symbol: str) -> float:
