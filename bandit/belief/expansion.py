@@ -94,6 +94,7 @@ class Expansion:
                         products.append((len(kinds), column, other))
                         kinds.append(Kind.PRODUCT)
             column_of += [column] * (len(kinds) - len(column_of))
+        self.n_features = len(kinds)  # the constant included
         self.kind = np.array(kinds, np.intp)
         self.column_of = np.array(column_of, np.intp)
         self._bent = slice(n_plain, self.n_columns)
@@ -103,11 +104,6 @@ class Expansion:
             for (knot, end), positions in zip(ends, hinges, strict=True)
         ]
         self._products = np.array(products, np.intp).reshape(-1, 3).T
-
-    @property
-    def n_features(self) -> int:
-        """Number of expanded features, the constant included."""
-        return self.kind.size
 
     def transform(
         self, context: NDArray[np.floating], dtype: type[np.floating] = np.float32

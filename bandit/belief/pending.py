@@ -113,13 +113,13 @@ class PendingScan:
 
     def contexts(self, n_columns: int) -> NDArray[np.float32]:
         """Return the contexts of all reports as one; before a column was added it was unknown."""
-        joined = np.full((self.n_arms, n_columns), np.nan, np.float32)
-        start = 0
+        parts = []
         for report in self.reports:
-            rows, width = report.context.shape
-            joined[start : start + rows, :width] = report.context
-            start += rows
-        return joined
+            n, width = report.context.shape
+            part = np.full((n, n_columns), np.nan, np.float32)
+            part[:, :width] = report.context
+            parts.append(part)
+        return np.concatenate(parts)
 
     def all_of(self, name: str) -> NDArray[np.float64]:
         """Return "reward" or "rating" of all reports, shape (n,)."""

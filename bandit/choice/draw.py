@@ -171,21 +171,20 @@ def batch_propensity(
     """
     fewer = math.floor(quota)
     more = quota - fewer
-    result = (1.0 - more) * _with_quota(rank, n_remaining, k, fewer)
-    if more > 0.0:
-        result += more * _with_quota(rank, n_remaining, k, fewer + 1)
+    result = np.zeros(rank.size)
+    for m, weight in ((fewer, 1.0 - more), (fewer + 1, more)):
+        if weight == 0.0:
+            continue
+        by_chance = m / n_remaining
+        by_score = (rank < k - m).astype(np.float64)
+        # Only the m ranks behind the certain ones depend on who was drawn before them.
+        if 0 < m < n_remaining:
+            for i in np.flatnonzero((rank >= k - m) & (rank < k)):
+                r = int(rank[i])
+                by_score[i] = _more_than(r - (k - m), r, n_remaining - 1, m)
+        result += weight * (by_chance + (1.0 - by_chance) * by_score)
     # The two shares of a certain arm can add up to a bit more than one.
     return np.minimum(result, 1.0)
-
-
-def _with_quota(rank: NDArray[np.integer], n: int, k: int, m: int) -> NDArray[np.float64]:
-    by_chance = m / n
-    by_score = (rank < k - m).astype(np.float64)
-    # Only the m ranks behind the certain ones depend on who was drawn before them.
-    if 0 < m < n:
-        between = np.flatnonzero((rank >= k - m) & (rank < k))
-        by_score[between] = [_more_than(r - (k - m), r, n - 1, m) for r in rank[between].tolist()]
-    return by_chance + (1.0 - by_chance) * by_score
 
 
 def _more_than(x: int, marked: int, n: int, m: int) -> float:
