@@ -24,7 +24,7 @@ class WithoutCells(Ranked):
 
     def visit(self, scan: ReplayScan, n_visits: int) -> NDArray[np.intp]:
         """See `Order.visit`."""
-        ranker = self.ranker.learned.ranker
+        ranker = self.ranker.learned.belief
         ranker.cells = CellWeights.empty(ranker.layout.n_cells)
         return super().visit(scan, n_visits)
 
@@ -43,7 +43,7 @@ def _without_hinges(log: ReplayLog, seed: int) -> SymbolRanker:
     """Leave sub-scores straight; products stay."""
     opened = Configuration(seed=seed).open(log.rule, keeps_journal=False)
     # Nobody needs this as a setting, so it is none; the belief is still empty here.
-    opened.learned.ranker._expansion_of = partial(Expansion, upper=(), lower=())
+    opened.learned.belief._expansion_of = partial(Expansion, upper=(), lower=())
     return opened
 
 

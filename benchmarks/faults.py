@@ -110,7 +110,7 @@ def _journaled(store: Store, n: int, ruleset: str = RULES) -> tuple[Counter[tupl
 
 def _same_belief(store: Store, ruleset: str = RULES) -> bool:
     """Whether opening gives, bit for bit, what folding the journal from zero gives."""
-    reopened = _ranker(store, ruleset).learned.ranker
+    reopened = _ranker(store, ruleset).learned.belief
     return _digest(reopened) == _digest(fold_journal(store, ruleset, SETTINGS).belief)
 
 
@@ -385,10 +385,10 @@ def forget(n_faults: int, how: str, n: int = 200, seed: int = 0) -> Row:
                 ranker.learned.refresh()
         store = rankers[0].store
         counts, n_wrong = _journaled(store, n)
-        digests = {_digest(ranker.learned.ranker) for ranker in rankers}
-        digests.add(_digest(_ranker(store).learned.ranker))
+        digests = {_digest(ranker.learned.belief) for ranker in rankers}
+        digests.add(_digest(_ranker(store).learned.belief))
         is_equal = len(digests) == 1 and check(store, RULES).is_sound and not any(failures)
-        n_known = rankers[0].learned.ranker.n_reports
+        n_known = rankers[0].learned.belief.n_reports
         n_resent = sum(ranker.store.status.n_resent for ranker in rankers)  # type: ignore[attr-defined]
     return Row(
         f"server: {how}", n_faults, len(acknowledged), len(acknowledged) - n_known,
@@ -448,7 +448,7 @@ def interrupt(n_times: int, n: int = 2000, n_workers: int = 4, seed: int = 0) ->
         )
         counts, n_wrong = _journaled(store, n)
         is_equal = _same_belief(store) and n_open == 0
-        n_scans = ranker.learned.ranker.n_scans
+        n_scans = ranker.learned.belief.n_scans
         store.close()
     return Row(
         f"Ctrl-C to {n_workers} workers", n_times, len(counts), n_open,
@@ -472,7 +472,7 @@ def _scan_beside(server: Server, n: int, ruleset: str, day: int, reply: Any) -> 
     reply.send(scan.failure)
     reply.recv()  # the others have finished too
     ranker.learned.refresh()
-    reply.send(_digest(ranker.learned.ranker))
+    reply.send(_digest(ranker.learned.belief))
     store.close()
 
 

@@ -60,7 +60,7 @@ def main() -> None:
             began = time.process_time()
             order.visit(scan, n)
             ours[i, j] = time.process_time() - began
-            d = order.ranker.learned.ranker.expansion.n_features
+            d = order.ranker.learned.belief.expansion.n_features
             features = rng.standard_normal((n, d))
             began = time.process_time()
             plain_scan(features, scan.hits, rng)

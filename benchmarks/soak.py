@@ -141,8 +141,8 @@ def soak(
                     f"{np.mean(series.recall_10[-every:]):.3f}",
                     flush=True,
                 )
-        reopened = SymbolRanker(spooling, ruleset=RULES, settings=SETTINGS).learned.ranker
-        is_equal = _same(ranker.learned.ranker, reference) and _same(reopened, reference)
+        reopened = SymbolRanker(spooling, ruleset=RULES, settings=SETTINGS).learned.belief
+        is_equal = _same(ranker.learned.belief, reference) and _same(reopened, reference)
         n_left = spooling.stats(RULES).n_entries
         spooling.close()
         return Soak(

@@ -36,7 +36,7 @@ class KnownRanker:
     @property
     def n_scans(self) -> int:
         """Finished scans behind the belief."""
-        return self.learned.ranker.n_scans
+        return self.learned.belief.n_scans
 
     @cached_property
     def kept_bars(self) -> KeptBars:
@@ -103,7 +103,7 @@ class KnownRanker:
         import pandas as pd
 
         with self._lock:
-            track = self.learned.ranker.track
+            track = self.learned.belief.track
             view = track.view(track.arms, now=time_of(now))
             names = ("last_reward", "fast_mean", "slow_mean", "age_days", "n_scans", "n_hits")
             values = {name: getattr(view, name) for name in names}

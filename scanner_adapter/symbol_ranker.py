@@ -365,7 +365,7 @@ class SymbolRanker(KnownRanker):
                         and len(names) > WAITS_UP_TO and self.learned.settings.exploration > 0.0
                     )  # fmt: skip
                     if n_before or (may_overlap and n_before is None):
-                        belief = self.learned.ranker
+                        belief = self.learned.belief
                         opening = EarlyBatches(
                             read, open_with, rng=scan_rng, n_batches=n_before,
                             promise=history_of(belief, belief.view(names, now=scan_time)),
@@ -456,7 +456,7 @@ class SymbolRanker(KnownRanker):
         facts = market_facts(names, now=now, **inputs)
         if not self.similarity:
             facts = replace(facts, loadings=facts.loadings[:, :0], loading_names=())
-        met = set(self.learned.ranker.columns)
+        met = set(self.learned.belief.columns)
         is_unknown = np.isnan(facts.values[0])  # nearly always, the first symbol decides
         is_unknown[is_unknown] = np.isnan(facts.values[:, is_unknown]).all(axis=0)
         met.update(name for name, gone in zip(facts.names, is_unknown, strict=True) if not gone)

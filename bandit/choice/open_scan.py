@@ -89,7 +89,7 @@ class OpenScan:
 
     def __init__(
         self,
-        ranker: Belief,
+        belief: Belief,
         scan_id: str,
         arms: Sequence[str],
         context: NDArray[np.floating],
@@ -106,8 +106,8 @@ class OpenScan:
         n = len(self.arms)
         if not n:
             raise InvalidInputError("the universe is empty; give at least one symbol")
-        self.context = ranker.align(np.asarray(context), columns, n)
-        self.columns = ranker.columns  # of the context
+        self.context = belief.align(np.asarray(context), columns, n)
+        self.columns = belief.columns  # of the context
         if loadings is None:
             loadings = np.zeros((n, 0), np.float32)
         if loadings.shape != (n, len(blocks)):
@@ -121,26 +121,26 @@ class OpenScan:
                 f"loadings[{row}, {column}] is {loadings[row, column]}; expected finite numbers, "
                 "0 = unknown"
             )
-        self.ranker, self.scan_id, self.rng = ranker, scan_id, rng
+        self.belief, self.scan_id, self.rng = belief, scan_id, rng
         self._offset, self._due = offset, list(due)
         self.rivals = dict(rivals or {})
-        fallback = self.rivals.get(ranker.standing.fallback)
-        self.fallback = ranker.standing.fallback if fallback is not None else ""
+        fallback = self.rivals.get(belief.standing.fallback)
+        self.fallback = belief.standing.fallback if fallback is not None else ""
         self._fallback_scores = None if fallback is None else _falling(fallback)
         self.is_available = np.ones(n, bool)
         self.is_reported = np.zeros(n, bool)
         self.has_failed = np.zeros(n, bool)  # and may be tried again
         self.reward = np.full(n, np.nan)
         self.rating = np.full(n, np.nan)
-        self.pattern = ScanPattern(loadings, tuple(blocks), ranker.pattern_variances)
-        share = ranker.settings.rule.expected_share
-        self.limit = RunningLimit(ranker.limit, math.inf if share is None else share * n)
+        self.pattern = ScanPattern(loadings, tuple(blocks), belief.pattern_variances)
+        share = belief.settings.rule.expected_share
+        self.limit = RunningLimit(belief.limit, math.inf if share is None else share * n)
         # Draws narrow with what they can be good for: the share that scans leave unseen.
-        self._scale = ranker.settings.exploration * ranker.coverage.expected_left_out
-        self._random_share = ranker.settings.random_share * ranker.coverage.quota
-        self.shared = SharedScores(ranker, self.context, rng, self._scale)
+        self._scale = belief.settings.exploration * belief.coverage.expected_left_out
+        self._random_share = belief.settings.random_share * belief.coverage.quota
+        self.shared = SharedScores(belief, self.context, rng, self._scale)
         self._hint: RatingHint | None = None
-        if ranker.n_scans == 0 and self._scale > 0.0:
+        if belief.n_scans == 0 and self._scale > 0.0:
             self._hint = RatingHint(self.shared, is_sure=share is not None, rng=rng)
         self._n_selects = self._n_rewards = 0
         self._step_of = np.full(n, -1)
@@ -263,7 +263,7 @@ class OpenScan:
         In mid-scan the reward of a top share is the probability of being part of it.
         """
         self.limit.observe(rating, probability)
-        rule = self.ranker.settings.rule
+        rule = self.belief.settings.rule
         if rule.expected_share is not None:
             return self.limit.chance(rating)
         return rule.judge(rating, is_signal, self.limit.value())
@@ -282,7 +282,7 @@ class OpenScan:
         if self.shared.is_due(self._n_rewards):
             # Anew from all that was reported, judged as it stands now.
             known = np.flatnonzero(~np.isnan(self.reward))
-            rule, rating = self.ranker.settings.rule, self.rating[known]
+            rule, rating = self.belief.settings.rule, self.rating[known]
             reward = final_rewards(rule, rating, self.reward[known], self.hit_limit)
             self.shared.learn(known, reward)
             if self._hint is not None:
@@ -324,7 +324,7 @@ class OpenScan:
 
         The first columns, one per seed weight, are the groups' own scores.
         """
-        n_seed = len(self.ranker.settings.seed_weights)
+        n_seed = len(self.belief.settings.seed_weights)
         probe = np.linspace(0, len(self.arms) - 1, min(len(self.arms), _WEIGHED)).astype(np.intp)
         return group_weights(
             self.shared.features(probe),
@@ -353,7 +353,7 @@ class OpenScan:
         if (self.has_failed.any() or self.is_reported.any()) and not self.is_judged:
             unknown = math.nan
             return RecallEstimate(0.0, unknown, unknown, unknown, unknown, confidence)
-        return self.ranker.recall.estimate(
+        return self.belief.recall.estimate(
             n_hits=self.n_hits,
             probability=expit(self._means()[~self.is_reported]),
             confidence=confidence,
@@ -367,14 +367,14 @@ class OpenScan:
     @property
     def n_hits(self) -> float:
         """Sum of the rewards so far, judged by today's limit as it stands now."""
-        rule = self.ranker.settings.rule
+        rule = self.belief.settings.rule
         if rule.expected_share is None:
             return float(np.nansum(self.reward))
         return float(np.count_nonzero(self.are_hits(np.flatnonzero(self.is_reported))))
 
     def are_hits(self, rows: Index) -> NDArray[np.bool_]:
         """Which of the arms `rows` (m,) are hits, by today's limit as it stands now."""
-        rule, rating, reward = self.ranker.settings.rule, self.rating[rows], self.reward[rows]
+        rule, rating, reward = self.belief.settings.rule, self.rating[rows], self.reward[rows]
         return np.asarray(final_rewards(rule, rating, reward, self.hit_limit) >= HIT)
 
     @property
@@ -383,15 +383,15 @@ class OpenScan:
 
         None by rules that know no such limit, and before any rating.
         """
-        share = self.ranker.settings.rule.expected_share
+        share = self.belief.settings.rule.expected_share
         if share is None:
             return None
         limit = final_limit(share, self.rating) if self.is_reported.all() else self.limit.value()
         return limit if np.isfinite(limit) else None
 
     def closing(self) -> dict[str, object]:
-        """Return what the ranker learns from the scan as a whole: the header of its close entry."""
-        share = self.ranker.settings.rule.expected_share
+        """Return what the belief learns from the scan as a whole: the header of its close entry."""
+        share = self.belief.settings.rule.expected_share
         limit = self.limit.carried
         if share is not None:
             limit = self.limit.carry(share * len(self.arms) - self._expected_unseen())
@@ -439,7 +439,7 @@ class OpenScan:
 
     def _set_level(self) -> None:
         # A top share is known in advance: the probabilities must add up to it.
-        share = self.ranker.settings.rule.expected_share
+        share = self.belief.settings.rule.expected_share
         self.level = 0.0
         if share is not None:
             self.level = level_of(self._means(), np.full(len(self.arms), share), precision=0.0)

@@ -82,9 +82,9 @@ class PriorityQueue:
     Examples
     --------
     >>> from bandit.belief.belief import Belief, BeliefSettings
-    >>> ranker = Belief(BeliefSettings({"factor.market": 1.0}, random_share=0.0))
+    >>> belief = Belief(BeliefSettings({"factor.market": 1.0}, random_share=0.0))
     >>> scan = OpenScan(
-    ...     ranker, "scan", ["A", "B", "C"], np.array([[90.0], [50.0], [10.0]]), ["factor.market"],
+    ...     belief, "scan", ["A", "B", "C"], np.array([[90.0], [50.0], [10.0]]), ["factor.market"],
     ...     rng=np.random.default_rng(0),
     ... )
     >>> queue = PriorityQueue(scan)

@@ -57,9 +57,9 @@ def _known(store: Store, ruleset: str, symbol: str) -> dict[str, object]:
     frames = list(history.frames(symbol))
     if not frames:
         return {}
-    belief = FoldedBelief(store, ruleset, stats)
+    folded = FoldedBelief(store, ruleset, stats)
     # By the clock of the scans: one of last year's bars was not scanned a year ago.
-    view = belief.ranker.view([symbol], now=history.latest)
+    view = folded.belief.view([symbol], now=history.latest)
     columns = ["scan_id", "as_of", "reported_at", "rating", "is_hit", "is_error", "is_random"]
     # The latest result of a scan counts: only an error is reported again.
     table = pd.concat(frames)[columns].drop_duplicates("scan_id", keep="last")

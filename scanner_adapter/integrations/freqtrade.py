@@ -276,7 +276,7 @@ class PairOrder:
             if isinstance(noted, int | float):
                 return float(noted)
         # Notes are kept for a month; the belief knows the time of its last scan for ever.
-        last = self._ranker.learned.ranker.time
+        last = self._ranker.learned.belief.time
         return last * _DAY_S if self._ranker.n_scans > 0 else 0.0
 
     def _note_taken(self, until_s: float) -> None:

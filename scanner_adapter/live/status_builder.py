@@ -164,7 +164,7 @@ class StatusBuilder:
         }
         for name, compute in parts.items():
             note |= self._parts[name].value(compute, now, is_last=state == "done")
-        share = None if live is None else live.ranker.settings.rule.expected_share
+        share = None if live is None else live.belief.settings.rule.expected_share
         if share is not None and state != "done" and ledger.n_reported < len(ledger.symbols):
             # Final is the best share of all; how much of it was met already is not known yet.
             n_best = share * len(ledger.symbols)
@@ -275,7 +275,7 @@ class _Throttled:
 
 
 def _limit(live: OpenScan) -> float | None:
-    match live.ranker.settings.rule:
+    match live.belief.settings.rule:
         case Threshold(minimum=minimum):
             return minimum
         case TopShare():

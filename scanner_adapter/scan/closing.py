@@ -37,14 +37,14 @@ def save_scan(
         if share is not None:
             ranking.read_others(share)
         ranking.journal_failures(learned, live)
-        before = learned.ranker.standing.fallback
+        before = learned.belief.standing.fallback
         note = _close_note(ranking, ledger, rollout)
         is_closed = is_last
         if is_last:  # False where another worker has closed it
             entry = Entry("", "close", ranking.scan_id, note, {}, ())
             closed = learned.append(entry, ranking.on_entry)
             is_closed = share is None or bool(closed.accepted.all())
-        _say_fallback(learned.ruleset, before, learned.ranker.standing.fallback)
+        _say_fallback(learned.ruleset, before, learned.belief.standing.fallback)
         if is_last and not is_closed:
             return learned.store_trouble() or "saved by another worker", is_last
         is_first = learned.snapshot()

@@ -273,7 +273,7 @@ class KnownScan:
             live = self._ranking.live
             if live is None:
                 return np.zeros(places.size), 0.0
-            return live.predict(places).probability, live.ranker.settings.random_share
+            return live.predict(places).probability, live.belief.settings.random_share
 
     @property
     def universe(self) -> Container[str]:
@@ -329,7 +329,7 @@ class KnownScan:
         their intervals are those of noise. False while fewer than four scans are known.
         """
         live = self._ranking.current
-        return live is not None and live.ranker.standing.says_nothing
+        return live is not None and live.belief.standing.says_nothing
 
     @property
     def is_shared(self) -> bool:

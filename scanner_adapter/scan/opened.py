@@ -139,9 +139,9 @@ def open_scan(
     kept = None
     if learned.keeps_journal:
         kept = LoadingCodec(facts.loading_names, facts.loadings)
-    view = learned.ranker.view(names, now=scan_time, groups=facts.groups)
-    due = ages.due(view, scan_time - learned.ranker.time)
-    columns, values = scan_context(learned.ranker, facts, ages.aged(view))
+    view = learned.belief.view(names, now=scan_time, groups=facts.groups)
+    due = ages.due(view, scan_time - learned.belief.time)
+    columns, values = scan_context(learned.belief, facts, ages.aged(view))
     if mode is not None:
         header = {
             "scan_time": scan_time,
@@ -166,10 +166,10 @@ def open_scan(
             if opened is not None:
                 check_joins(scan_id, opened, header)
     live = OpenScan(
-        learned.ranker, scan_id, names, values, columns, rng=rng,
+        learned.belief, scan_id, names, values, columns, rng=rng,
         loadings=facts.loadings, blocks=facts.blocks,
         offset=ages.offset(view), due=due,
-        rivals=dict(zip(RIVALS, rival_values(learned.ranker, view), strict=True)),
+        rivals=dict(zip(RIVALS, rival_values(learned.belief, view), strict=True)),
     )  # fmt: skip
     coverage = say(facts.coverage if is_told else None, note)
     return Opened(live, kept, view.n_scans > 0, coverage)
@@ -198,7 +198,7 @@ def warn_of_going_back(learned: LearnedState, as_of: str | None, scan_time: floa
     """
     this, newest = as_of, learned.as_of
     if this is None or newest is None or this >= newest:
-        this, newest = (day_of(days) for days in (scan_time, learned.ranker.time))
+        this, newest = (day_of(days) for days in (scan_time, learned.belief.time))
     if this < newest:
         log.warning(
             "ruleset %s: a scan as of %s after one as of %s: its order knows what was found "

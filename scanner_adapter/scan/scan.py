@@ -128,7 +128,7 @@ class Scan(KnownScan):
         self._share = share
         self._ledger = Ledger(symbols, started)
         self._bars = bars
-        self._check = ResultCheck(rule, learned is not None and learned.ranker.track.has_hits)
+        self._check = ResultCheck(rule, learned is not None and learned.belief.track.has_hits)
         self._warned: str | None = None
         self._ranking = ScanSession(
             scan_id, mode.mode, self._ledger, learned=learned, opened=opened, coverage=coverage,
@@ -471,7 +471,7 @@ class Scan(KnownScan):
             seconds=time.monotonic() - self.started,
             overhead_s=self.overhead_s + self._ranking.early_cpu_s,
             stopped=self.stopped or (f"{left} symbols were not scanned" if left else None),
-            n_scans_learned=learned.ranker.n_scans if learned is not None else 0,
+            n_scans_learned=learned.belief.n_scans if learned is not None else 0,
             store_status=status,
             first_error=ledger.first_error,
             failure=self.failure,

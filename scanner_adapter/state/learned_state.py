@@ -81,7 +81,7 @@ class LearnedState:
         self.load()
 
     @property
-    def ranker(self) -> Belief:
+    def belief(self) -> Belief:
         """The belief."""
         return self._folded.belief
 
@@ -330,7 +330,7 @@ class LearnedState:
                 arms = tuple(arm for arm, keep in zip(arms, kept, strict=True) if keep)
         entry = Entry(receipt.position or "", entry.kind, scan_id, header, arrays, arms)
         if not self.keeps_journal:
-            self.ranker.fold(entry.kind, header, arms, arrays, scan_id=scan_id)
+            self.belief.fold(entry.kind, header, arms, arrays, scan_id=scan_id)
             self._has_folded(entry, listener)
             return receipt
         if self._generation == "" and receipt.previous == START and not self._is_behind:

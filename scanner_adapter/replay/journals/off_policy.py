@@ -283,17 +283,17 @@ def logged_scans(
     """Yield reported scans over their whole universes; `left_out` takes why others are none."""
     scans = {scan.scan_id: scan for scan in journal_scans(journal, left_out=left_out)}
     last: dict[str, float] = {}
-    ranker: Belief | None = None
+    belief: Belief | None = None
     for entry in journal:
         scan = scans.get(entry.scan_id)
         if scan is None:
             continue
-        if ranker is None:
-            ranker = Belief(settings_from_fingerprint(scan.settings))
-        ranker.fold(entry.kind, entry.header, entry.arms, entry.arrays, scan_id=entry.scan_id)
+        if belief is None:
+            belief = Belief(settings_from_fingerprint(scan.settings))
+        belief.fold(entry.kind, entry.header, entry.arms, entry.arrays, scan_id=entry.scan_id)
         if entry.kind == "open" and scan.reports:
             try:
-                yield _over_universe(scan, ranker, last, facts_of, rule)
+                yield _over_universe(scan, belief, last, facts_of, rule)
             except (BanditError, AdapterError, FeatureError) as error:
                 left_out.append(str(error))
         elif entry.kind == "report":
@@ -307,7 +307,7 @@ def logged_scans(
 
 def _over_universe(
     scan: JournalScan,
-    ranker: Belief,
+    belief: Belief,
     last: dict[str, float],
     facts_of: FactsOf | None,
     rule: RewardRule,
@@ -330,7 +330,7 @@ def _over_universe(
         if facts_of is not None:
             raise
     else:
-        composite, prediction = _beliefs(scan, symbols, facts, ranker)
+        composite, prediction = _beliefs(scan, symbols, facts, belief)
     before = np.array([last.get(symbol, np.nan) for symbol in symbols])
     day = np.datetime64(scan.now.date(), "D")
     return StoppedScan(day, batch, propensity, reward, rating, before, composite, prediction)
@@ -346,14 +346,14 @@ def _hits(scan: JournalScan, rule: RewardRule) -> NDArray[np.bool_]:
 
 
 def _beliefs(
-    scan: JournalScan, symbols: tuple[str, ...], facts: MarketFacts, ranker: Belief
+    scan: JournalScan, symbols: tuple[str, ...], facts: MarketFacts, belief: Belief
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The composite, and the expected reward of every symbol before the scan began."""
     now = float(scan.opened["scan_time"])
-    view = ranker.view(symbols, now=now, groups=facts.groups)
-    columns, values = scan_context(ranker, facts, view)
+    view = belief.view(symbols, now=now, groups=facts.groups)
+    columns, values = scan_context(belief, facts, view)
     live = OpenScan(
-        ranker,
+        belief,
         scan.scan_id,
         symbols,
         values,

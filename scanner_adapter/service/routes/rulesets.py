@@ -97,10 +97,10 @@ def _read_rulesets(store: Store) -> Rulesets:
 
 def _read_ruleset(store: Store, beliefs: Beliefs, ruleset: str) -> Ruleset:
     stats = known_stats(store, ruleset)
-    with beliefs.of(store, ruleset, stats) as belief:
+    with beliefs.of(store, ruleset, stats) as folded:
         weights = {
             factor: LiveWeight(w.prior, w.learned, w.low, w.high)
-            for factor, w in belief.weights().items()
+            for factor, w in folded.weights().items()
             if math.isfinite(w.learned)
         }
         return Ruleset(
@@ -112,9 +112,9 @@ def _read_ruleset(store: Store, beliefs: Beliefs, ruleset: str) -> Ruleset:
             snapshot_version=stats.snapshot_version,
             snapshot_position=stats.snapshot_position,
             trimmed_position=stats.trimmed_position,
-            position=belief.position,
-            n_scans_learned=belief.ranker.n_scans,
-            n_reports_learned=belief.ranker.n_reports,
+            position=folded.position,
+            n_scans_learned=folded.belief.n_scans,
+            n_reports_learned=folded.belief.n_reports,
             confidence=CONFIDENCE,
             weights=weights,
         )
@@ -142,8 +142,8 @@ def _read_symbol(store: Store, beliefs: Beliefs, ruleset: str, symbol: str) -> S
     # Ages go by the scan's own clock: one of last year's bars was not scanned a year ago.
     status = read_status(store, ruleset, scans[0].scan_id) if scans else None
     now = time.time() if status is None else status.scan_time
-    with beliefs.of(store, ruleset, stats) as belief:
-        track = _track(belief, symbol, now)
+    with beliefs.of(store, ruleset, stats) as folded:
+        track = _track(folded, symbol, now)
     history = _history(store, ruleset, symbol, scans)
     # In its first scan a symbol has results, and a track record only when that scan has settled.
     if track.last_reward is None and not history:
@@ -155,8 +155,8 @@ def _read_symbol(store: Store, beliefs: Beliefs, ruleset: str, symbol: str) -> S
     )
 
 
-def _track(belief: FoldedBelief, symbol: str, now: float) -> Track:
-    view = belief.ranker.view([symbol], now=now / SECONDS_PER_DAY)
+def _track(folded: FoldedBelief, symbol: str, now: float) -> Track:
+    view = folded.belief.view([symbol], now=now / SECONDS_PER_DAY)
     return Track(
         last_reward=finite_or_none(view.last_reward[0]),
         age_days=finite_or_none(view.age_days[0]),

@@ -47,9 +47,9 @@ class FoldedBelief:
         self._remember_latest(store)
 
     @property
-    def ranker(self) -> Belief:
+    def belief(self) -> Belief:
         """The belief itself."""
-        return self._learned.ranker
+        return self._learned.belief
 
     @property
     def position(self) -> str:
@@ -85,15 +85,15 @@ class FoldedBelief:
         """
         context = np.asarray(entry.arrays["context"], np.float64)[row : row + 1]
         with one_blas_thread():
-            belief = self.ranker.with_provisional(entry.scan_id)
+            belief = self.belief.with_provisional(entry.scan_id)
             scan = OpenScan(belief,
                 "explain", [entry.arms[row]], context, entry.header["columns"],
                 rng=np.random.default_rng(0),
             )  # fmt: skip
-            return scan.explain(0, factor_of(self.ranker.columns))
+            return scan.explain(0, factor_of(self.belief.columns))
 
     def _weigh(self) -> dict[str, GroupWeight]:
-        columns = self.ranker.columns
+        columns = self.belief.columns
         rows: dict[str, np.ndarray] = {}
         for entry in self._recent:
             context = np.asarray(entry.arrays["context"], np.float64)
@@ -103,7 +103,7 @@ class FoldedBelief:
             return {}
         arms = list(rows)[:: 1 + len(rows) // WEIGHED]
         with one_blas_thread():
-            belief = self.ranker.with_provisional(self._recent[-1].scan_id)
+            belief = self.belief.with_provisional(self._recent[-1].scan_id)
             scan = OpenScan(belief,
                 "weigh", arms, np.array([rows[arm] for arm in arms]), columns,
                 rng=np.random.default_rng(0),

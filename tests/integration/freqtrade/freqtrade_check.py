@@ -126,7 +126,7 @@ def main(folder: Path) -> None:
         assert found != PAIRS
         assert len(set(found[:8]) & set(winners)) >= 4, found[:8]
         assert sorted(ours.filter_pairlist(PAIRS[:10], {})) == sorted(PAIRS[:10])
-        assert any("market." in name for name in ours._ranker.learned.ranker.columns), "candles"
+        assert any("market." in name for name in ours._ranker.learned.belief.columns), "candles"
         print("the handler learns from the bot's database and ranks by candles")
         Trade.session.add(Trade(
             id=1000, pair=PAIRS[7], is_open=True, stake_amount=10.0, amount=1.0, open_rate=10.0,

@@ -54,7 +54,7 @@ def test_a_killed_worker_process_ends_the_scan_and_keeps_what_was_learned() -> N
         scan.run(die, executor=pool, batch_size=10)
     assert scan.summary.n_scanned >= 40
     assert scan.summary.store_status == "saved"
-    assert ranker.learned.ranker.n_reports >= 30
+    assert ranker.learned.belief.n_reports >= 30
 
 
 def test_ctrl_c_commits_what_was_learned(tmp_path: Path) -> None:
@@ -108,4 +108,4 @@ def test_ctrl_c_commits_what_was_learned(tmp_path: Path) -> None:
     assert "KeyboardInterrupt" in out
     with SymbolRanker.open(url, ruleset="t") as ranker:
         assert ranker.n_scans == 1
-        assert ranker.learned.ranker.n_reports == n_scanned
+        assert ranker.learned.belief.n_reports == n_scanned

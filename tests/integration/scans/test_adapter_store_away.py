@@ -57,7 +57,7 @@ def test_reports_wait_on_disk_and_come_back(
         ]
         assert len(arms) == len(set(arms)) == 250
         assert ranker.n_scans == 2
-        assert ranker.learned.ranker.n_reports == 250
+        assert ranker.learned.belief.n_reports == 250
 
 
 def test_opening_says_when_the_store_cannot_be_reached(own_server: Callable[..., Server]) -> None:

@@ -58,7 +58,7 @@ def test_a_shared_scan_whose_workers_died_is_learned_when_its_leases_ran_out(sto
             report(scan, 10)
         with ranker_on(store) as other:
             assert other.n_scans == 2
-            assert other.learned.ranker.n_reports == len(all_reported(store))
+            assert other.learned.belief.n_reports == len(all_reported(store))
 
 
 def test_resuming_a_scan_that_was_settled_adds_to_it(store: Store) -> None:
@@ -72,16 +72,16 @@ def test_resuming_a_scan_that_was_settled_adds_to_it(store: Store) -> None:
         assert closed(store)["left"] is True
         again = ranker.start_scan(SYMBOLS, worker="w2", **settings)
         assert again.n_scanned == 100
-        known = ranker.learned.ranker.view(SYMBOLS, now=NOW.timestamp() / 86_400)
+        known = ranker.learned.belief.view(SYMBOLS, now=NOW.timestamp() / 86_400)
         assert (known.n_scans > 0).sum() == 100
         while again.n_scanned < len(SYMBOLS):
             report(again, 300)
         again.close()
         assert again.n_scanned == 300
-        known = ranker.learned.ranker.view(SYMBOLS, now=NOW.timestamp() / 86_400)
+        known = ranker.learned.belief.view(SYMBOLS, now=NOW.timestamp() / 86_400)
         assert (known.n_scans > 0).sum() == 300, "what came later is learned too"
         with ranker_on(store) as other:
-            assert other.learned.ranker.n_reports == 300
+            assert other.learned.belief.n_reports == 300
             assert other.n_scans == ranker.n_scans
 
 
@@ -115,7 +115,7 @@ def test_a_scan_whose_process_is_gone_is_learned(tmp_path: Path) -> None:
     with ranker_on(store) as ranker, ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW):
         assert closed(store)["left"] is True
         assert ranker.n_scans == 1
-        assert ranker.learned.ranker.n_reports == 40
+        assert ranker.learned.belief.n_reports == 40
 
 
 def test_a_scan_of_another_machine_is_learned_after_a_day(

@@ -260,7 +260,7 @@ def test_reported_sets_that_were_dropped_let_nothing_count_twice(fleet: Fleet) -
             pass
     for ranker in fleet.rankers:
         ranker.learned.refresh()
-    assert {r.learned.ranker.n_reports for r in fleet.rankers} == {60}
+    assert {r.learned.belief.n_reports for r in fleet.rankers} == {60}
 
 
 def test_a_file_that_was_deleted_in_use(tmp_path: Path) -> None:
@@ -278,5 +278,5 @@ def test_a_file_that_was_deleted_in_use(tmp_path: Path) -> None:
     other = SymbolRanker.open(again, ruleset="r")
     assert other.n_scans == 3
     assert check(again, "r").is_sound
-    assert np.isfinite(other.learned.ranker.posterior.data_shift).all()
+    assert np.isfinite(other.learned.belief.posterior.data_shift).all()
     other.close()

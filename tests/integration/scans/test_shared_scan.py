@@ -144,7 +144,7 @@ def test_workers_share_a_scan_without_scanning_twice(store: Store) -> None:
     assert check(store, "rules").fold is Fold.EQUAL
     for ranker in rankers:
         ranker.learned.refresh()
-    states = [ranker.learned.ranker.state()[1] for ranker in rankers]
+    states = [ranker.learned.belief.state()[1] for ranker in rankers]
     for name, array in states[0].items():
         assert all(state[name].tobytes() == array.tobytes() for state in states), name
 
@@ -197,8 +197,8 @@ def test_one_worker_learns_from_the_other_within_a_batch(store: Store) -> None:
         theirs.next_batch(5)
         assert theirs.n_scanned == 60
         assert two.learned.position == one.learned.position
-        for name, array in one.learned.ranker.state()[1].items():
-            assert two.learned.ranker.state()[1][name].tobytes() == array.tobytes()
+        for name, array in one.learned.belief.state()[1].items():
+            assert two.learned.belief.state()[1][name].tobytes() == array.tobytes()
         mine.close()
         theirs.close()
 

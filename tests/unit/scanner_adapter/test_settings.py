@@ -174,7 +174,7 @@ class TestOpening:
             with ranker.start_scan(SYMBOLS, loadings=loadings) as scan:
                 for batch in scan.batches(10):
                     scan.report({symbol: float(int(symbol[1:]) < 15) for symbol in batch})
-            patterns[similarity] = set(ranker.learned.ranker.pattern_variances)
+            patterns[similarity] = set(ranker.learned.belief.pattern_variances)
         assert patterns == {True: {"level", "sector"}, False: {"level"}}
 
     def test_other_products_than_the_store_learned_with_are_refused(self, tmp_path: Path) -> None:

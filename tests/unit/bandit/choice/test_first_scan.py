@@ -75,10 +75,10 @@ class TestLookingAround:
 
     def test_the_second_scan_does_not(self) -> None:
         scan = first_scan()
-        scan.ranker.fold("close", {}, (), {})
+        scan.belief.fold("close", {}, (), {})
         arms = [f"S{i}" for i in range(N)]
         second = OpenScan(
-            scan.ranker, "second", arms, CONTEXT, COLUMNS, rng=np.random.default_rng(0)
+            scan.belief, "second", arms, CONTEXT, COLUMNS, rng=np.random.default_rng(0)
         )
         assert np.isin(second.select(40).arms, np.argsort(-composite())[:80]).all()
 

@@ -32,7 +32,7 @@ def test_scans_go_as_on_a_store_that_keeps_everything() -> None:
     """The same batches, and the same belief bit for bit."""
     (batches, one), (batches_, other) = scan_twice(SqliteStore()), scan_twice(ForgetfulStore())
     assert batches == batches_
-    arrays, arrays_ = (each.learned.ranker.state()[1] for each in (one, other))
+    arrays, arrays_ = (each.learned.belief.state()[1] for each in (one, other))
     for name in ("data_precision", "data_shift", "cell_shift", "track_values"):
         assert arrays[name].tobytes() == arrays_[name].tobytes()
 

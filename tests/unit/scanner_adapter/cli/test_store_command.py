@@ -128,7 +128,7 @@ def test_a_copy_believes_the_same(
     states = []
     for address in (url, other, back):
         with SymbolRanker.open(address, ruleset="rules") as ranker:
-            header, arrays = ranker.learned.ranker.state()
+            header, arrays = ranker.learned.belief.state()
             states.append((header, {name: array.tobytes() for name, array in arrays.items()}))
     assert states[0] == states[1] == states[2]
     assert "has learned already" in scanrank("store", "copy", url, back)[2]

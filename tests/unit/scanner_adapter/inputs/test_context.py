@@ -112,7 +112,7 @@ class TestUnknownSubScores:
     def scan(self, ranker: SymbolRanker, values: np.ndarray) -> tuple[str, ...]:
         with ranker.start_scan(SYMBOLS, context=(self.NAMES, values)) as scan:
             scan.report(dict.fromkeys(scan.next_batch(3), 1.0))
-        return tuple(name for name in ranker.learned.ranker.columns if name in self.NAMES)
+        return tuple(name for name in ranker.learned.belief.columns if name in self.NAMES)
 
     def test_they_are_left_out_until_somebody_has_one_and_stay_then(self) -> None:
         ranker = SymbolRanker.open("memory://", ruleset="r", seed=0)
@@ -126,7 +126,7 @@ class TestUnknownSubScores:
     def test_the_factors_stay_four(self) -> None:
         ranker = SymbolRanker.open("memory://", ruleset="r", seed=0)
         self.scan(ranker, np.full((3, 2), np.nan))
-        assert [name for name in ranker.learned.ranker.columns if name.startswith("factor.")] == [
+        assert [name for name in ranker.learned.belief.columns if name.startswith("factor.")] == [
             "factor.historical", "factor.market", "factor.fundamental", "factor.technical"
         ]  # fmt: skip
 

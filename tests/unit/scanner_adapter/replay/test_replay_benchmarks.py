@@ -78,7 +78,7 @@ class TestPeer:
             peer.visit(scan, len(scan.symbols))
             ranked.visit(scan, len(scan.symbols))
         (width,) = model.widths
-        n_columns = len(ranked.ranker.learned.ranker.columns)
+        n_columns = len(ranked.ranker.learned.belief.columns)
         # The ranker leaves out what nobody has; peers cannot take more columns later.
         n_unknown = int(np.isnan(scan.sub_scores).all(axis=0).sum())
         assert width == n_columns + n_unknown + scan.loadings.values.shape[1]

@@ -247,7 +247,7 @@ def test_an_interrupt_commits_and_comes_through(workers: int | None) -> None:
     assert scan.summary.n_scanned >= 71
     assert scan.summary.n_scanned < len(SYMBOLS)
     assert scan.summary.store_status == "saved"
-    assert ranker.learned.ranker.n_reports == scan.summary.n_scanned
+    assert ranker.learned.belief.n_reports == scan.summary.n_scanned
     if executor is not None:
         executor.shutdown()
 
@@ -386,7 +386,7 @@ def test_cancelling_the_task_commits_what_was_learned() -> None:
 
     asyncio.run(main())
     assert 0 < scan.summary.n_scanned < len(SYMBOLS)
-    assert ranker.learned.ranker.n_reports == scan.summary.n_scanned
+    assert ranker.learned.belief.n_reports == scan.summary.n_scanned
 
 
 def test_a_coroutine_scan_stops_at_a_time_budget() -> None:

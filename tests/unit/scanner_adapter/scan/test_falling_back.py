@@ -83,7 +83,7 @@ def test_a_good_order_and_a_scanner_of_noise_do_not_fall_back(
         ranker = SymbolRanker.open("memory://", ruleset="r", seed=2)
         with caplog.at_level(logging.WARNING, "scanrank"):
             scan_days(ranker, range(30), noise=noise)
-        standing = ranker.learned.ranker.standing
+        standing = ranker.learned.belief.standing
         assert standing.fallback == ""
         assert standing.says_nothing == (noise > 1.0)
     assert not [m for m in caplog.messages if "ordered so" in m]

@@ -74,7 +74,7 @@ def scan_once(
 
 
 def belief(ranker: SymbolRanker) -> tuple[str, dict[str, bytes]]:
-    header, arrays = ranker.learned.ranker.state()
+    header, arrays = ranker.learned.belief.state()
     return repr(header), {name: array.tobytes() for name, array in arrays.items()}
 
 
@@ -260,7 +260,7 @@ class TestModes:
         each = ranker(mode="shadow")
         for day in range(3):
             scan_once(each, day, rating(day).get)
-        assert each.learned.ranker.n_reports == 3 * len(SYMBOLS)
+        assert each.learned.belief.n_reports == 3 * len(SYMBOLS)
 
 
 def scan_once_unsaved(each: SymbolRanker, day: int) -> tuple[list[tuple[str, ...]], Scan]:
@@ -338,7 +338,7 @@ class TestStopping:
             raise KeyboardInterrupt
         assert scan.summary.n_scanned == 10
         assert "KeyboardInterrupt" in (scan.summary.stopped or "")
-        assert each.learned.ranker.n_reports == 10
+        assert each.learned.belief.n_reports == 10
 
     def test_recall_reached_stops_before_the_end_once_it_has_learned(self) -> None:
         """Six lasting hits of 90 by signal: found first after a few scans, the rest is skipped."""
@@ -365,7 +365,7 @@ class TestSharedStore:
         store.close()
 
     def worker(self, store: Store, seed: int) -> SymbolRanker:
-        settings = ranker().learned.ranker.settings
+        settings = ranker().learned.belief.settings
         return SymbolRanker(store, ruleset="shared", settings=settings, seed=seed)
 
     @pytest.mark.parametrize("order", [(0, 1, 0, 1), (0, 0, 1, 1), (1, 0, 0, 1)])
@@ -387,7 +387,7 @@ class TestSharedStore:
             each.learned.catch_up()
         assert belief(workers[0]) == belief(workers[1])
         assert belief(workers[0]) == belief(self.worker(store, 3))
-        assert workers[0].learned.ranker.n_reports == 48
+        assert workers[0].learned.belief.n_reports == 48
         assert workers[0].n_scans == 2
 
     def test_what_another_worker_reported_is_learned_before_the_next_batch(
@@ -397,7 +397,7 @@ class TestSharedStore:
         scan = one.start_scan(SYMBOLS, now=DAY, scan_id="a")
         scan_once(other, 0, rating(0).get)
         scan.report(dict.fromkeys(scan.next_batch(5), 1.0))
-        assert one.learned.ranker.n_reports == len(SYMBOLS) + 5
+        assert one.learned.belief.n_reports == len(SYMBOLS) + 5
         scan.close()
 
     def test_one_scan_of_two_workers_counts_every_symbol_once(self, store: Store) -> None:
@@ -407,7 +407,7 @@ class TestSharedStore:
         for scan in scans:
             scan.report(dict.fromkeys(scan.next_batch(90), 1.0))
             scan.close()
-        assert one.learned.ranker.n_reports == len(SYMBOLS)
+        assert one.learned.belief.n_reports == len(SYMBOLS)
         other.learned.catch_up()
         one.learned.catch_up()
         assert belief(one) == belief(other)

@@ -76,7 +76,7 @@ def test_the_second_scan_is_that_with_bars_given(kind: str, tmp_path: Path) -> N
             one.close()
             two.close()
             one, two = map(opened, urls)
-    assert any("market." in name for name in one.learned.ranker.columns)
+    assert any("market." in name for name in one.learned.belief.columns)
 
 
 def test_a_row_may_hold_its_bars_and_no_outcome_keeps_them() -> None:

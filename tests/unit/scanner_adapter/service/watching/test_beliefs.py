@@ -43,12 +43,12 @@ def belief_of(beliefs: Beliefs, store: Store) -> FoldedBelief:
         return belief
 
 
-def same(belief: FoldedBelief, ranker: SymbolRanker) -> None:
-    mine, theirs = belief.ranker.state(), ranker.learned.ranker.state()
+def same(folded: FoldedBelief, ranker: SymbolRanker) -> None:
+    mine, theirs = folded.belief.state(), ranker.learned.belief.state()
     assert mine[0] == theirs[0]
     for name, array in theirs[1].items():
         np.testing.assert_array_equal(mine[1][name], array, err_msg=name)
-    assert belief.position == ranker.learned.position
+    assert folded.position == ranker.learned.position
 
 
 def test_it_follows_the_journal_and_every_snapshot(ranker: SymbolRanker) -> None:
@@ -72,10 +72,10 @@ def test_it_follows_the_journal_and_every_snapshot(ranker: SymbolRanker) -> None
 def test_a_ruleset_that_was_dropped_and_begun_again_is_loaded_anew(ranker: SymbolRanker) -> None:
     beliefs = Beliefs()
     start(ranker, 6).close()
-    assert belief_of(beliefs, ranker.store).ranker.n_reports == 60
+    assert belief_of(beliefs, ranker.store).belief.n_reports == 60
     ranker.store.drop_ruleset("demo")
     stats = ranker.store.stats("demo")
-    assert not belief_of(beliefs, ranker.store).ranker.n_reports
+    assert not belief_of(beliefs, ranker.store).belief.n_reports
     assert stats.n_entries == 0
 
 
@@ -118,5 +118,5 @@ def test_it_is_brought_up_to_date_at_most_once_a_second(
     before = time.monotonic()
     start(ranker, 1)
     stale = belief_of(beliefs, ranker.store)
-    assert stale.ranker.n_reports == 10
+    assert stale.belief.n_reports == 10
     assert time.monotonic() - before < 60.0
