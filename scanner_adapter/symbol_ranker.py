@@ -283,7 +283,14 @@ class SymbolRanker(KnownRanker):
             or to the scan that is joined; nothing is stored.
         """
         from scanner_adapter.scan.early import WAITS_UP_TO, EarlyBatches
-        from scanner_adapter.scan.opened import Ages, Opened, history_of, mode_of, open_scan, say
+        from scanner_adapter.scan.opened import (
+            Ages,
+            Opened,
+            history_of,
+            mode_of,
+            open_from_facts,
+            say,
+        )
         from scanner_adapter.scan.scan import Scan
         from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases
@@ -346,7 +353,7 @@ class SymbolRanker(KnownRanker):
                     return self._facts(names, now, **inputs)
 
                 def open_with(facts: MarketFacts, n_before: int) -> Opened:
-                    return open_scan(
+                    return open_from_facts(
                         self.learned, scan_id, names, facts, scan_time, rng=scan_rng, mode=choice,
                         n_before=n_before, ages=ages, opened=opened, note=note,
                         is_told=bars is not None, by=opened_by(is_shared=shared, lease_s=lease_s),
@@ -399,7 +406,7 @@ class SymbolRanker(KnownRanker):
         Nothing is learned or stored. Takes `bars`, `quotes`, `events`, `as_of`, `sectors`,
         `context`, `loadings` and `now` as `start_scan` does.
         """
-        from scanner_adapter.scan.opened import open_scan
+        from scanner_adapter.scan.opened import open_from_facts
 
         names, note = clean_universe(symbols)
         refuse_misaligned(note, inputs.get("context"), inputs.get("loadings"))
@@ -409,12 +416,12 @@ class SymbolRanker(KnownRanker):
                 return names
             try:
                 facts = self._facts(names, now, **self._with_kept_bars(inputs, scan_time))
-                live = open_scan(
+                open_scan = open_from_facts(
                     self.learned, "order", names, facts, scan_time, note=note,
                     rng=self._rng.spawn(1)[0], is_told=inputs.get("bars") is not None,
-                ).live  # fmt: skip
+                ).open_scan  # fmt: skip
                 chosen = []
-                while (choice := live.select(self.batch_size)).arms.size:
+                while (choice := open_scan.select(self.batch_size)).arms.size:
                     chosen.append(choice.arms)
             except CALLERS_ERRORS:
                 raise

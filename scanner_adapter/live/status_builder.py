@@ -97,7 +97,7 @@ class StatusBuilder:
 
     def note(
         self,
-        live: OpenScan | None,
+        open_scan: OpenScan | None,
         queue: PriorityQueue | None,
         to_recall: Callable[[float], int],
         *,
@@ -110,7 +110,7 @@ class StatusBuilder:
 
         Parameters
         ----------
-        live, queue
+        open_scan, queue
             None where nothing ranks the symbols (any more).
         to_recall : callable
             Symbols still to be scanned until a recall is expected.
@@ -123,13 +123,13 @@ class StatusBuilder:
             self._n_seen = ledger.n_reported
             self._touch()
         parts: dict[str, Callable[[], Part]] = {}
-        if live is not None and queue is not None:
+        if open_scan is not None and queue is not None:
             parts = {
-                "hits": lambda: self._hits(live),
-                "estimate": lambda: self._estimate(live, to_recall),
-                "queue": lambda: self._queue(live, queue),
+                "hits": lambda: self._hits(open_scan),
+                "estimate": lambda: self._estimate(open_scan, to_recall),
+                "queue": lambda: self._queue(open_scan, queue),
                 "control": lambda: _control(queue),
-                "weights": lambda: _weights(live),
+                "weights": lambda: _weights(open_scan),
             }
         elapsed = time.time() - ledger.opened_at
         rate = ledger.n_here / elapsed if elapsed > 0 and ledger.n_here else None
@@ -164,7 +164,7 @@ class StatusBuilder:
         }
         for name, compute in parts.items():
             note |= self._parts[name].value(compute, now, is_last=state == "done")
-        share = None if live is None else live.belief.settings.rule.expected_share
+        share = None if open_scan is None else open_scan.belief.settings.rule.expected_share
         if share is not None and state != "done" and ledger.n_reported < len(ledger.symbols):
             # Final is the best share of all; how much of it was met already is not known yet.
             n_best = share * len(ledger.symbols)
@@ -178,14 +178,14 @@ class StatusBuilder:
 
     # -- parts -------------------------------------------------------------------------------
 
-    def _hits(self, live: OpenScan) -> Part:
+    def _hits(self, open_scan: OpenScan) -> Part:
         order = self._ledger.order
-        is_hit = live.are_hits(order)
+        is_hit = open_scan.are_hits(order)
         found = np.cumsum(is_hit)
         points = np.unique(np.linspace(0, max(order.size - 1, 0), MAX_POINTS).astype(np.intp))
-        limit = _limit(live)
+        limit = _limit(open_scan)
         return {
-            "n_hits": finite_or_none(live.n_hits),
+            "n_hits": finite_or_none(open_scan.n_hits),
             "hit_limit": limit,
             "newest_hits": [self._hit(at) for at in np.flatnonzero(is_hit)[: -MAX_HITS - 1 : -1]],
             "curve": [[int(at) + 1, float(found[at])] for at in points[: order.size]],
@@ -204,8 +204,8 @@ class StatusBuilder:
             is_random=bool(ledger.is_random[place]),
         )
 
-    def _estimate(self, live: OpenScan, to_recall: Callable[[float], int]) -> Part:
-        estimate = live.estimate(_BOUND)
+    def _estimate(self, open_scan: OpenScan, to_recall: Callable[[float], int]) -> Part:
+        estimate = open_scan.estimate(_BOUND)
         if math.isnan(estimate.recall):  # errors alone
             return {"estimate": None}
         return {
@@ -222,10 +222,10 @@ class StatusBuilder:
             ),
         }
 
-    def _queue(self, live: OpenScan, queue: PriorityQueue) -> Part:
+    def _queue(self, open_scan: OpenScan, queue: PriorityQueue) -> Part:
         view = queue.overview(MAX_NEXT)
         places = self._ledger.places(waiting.arm for waiting in view.best)
-        reasons = live.explain_all(places, factor_of(live.columns)) if places.size else []
+        reasons = open_scan.explain_all(places, factor_of(open_scan.columns)) if places.size else []
         return {
             "tiers": {tier: TierCount(*counts) for tier, counts in view.counts.items()},
             "next": [
@@ -274,12 +274,12 @@ class _Throttled:
         return self._value
 
 
-def _limit(live: OpenScan) -> float | None:
-    match live.belief.settings.rule:
+def _limit(open_scan: OpenScan) -> float | None:
+    match open_scan.belief.settings.rule:
         case Threshold(minimum=minimum):
             return minimum
         case TopShare():
-            return live.hit_limit
+            return open_scan.hit_limit
     return None
 
 
@@ -287,8 +287,8 @@ def _control(queue: PriorityQueue) -> Part:
     return {"pinned": queue.pinned[:MAX_NAMES], "excluded": queue.excluded[:MAX_NAMES]}
 
 
-def _weights(live: OpenScan) -> Part:
-    weights = live.group_weights(factor_of(live.columns))
+def _weights(open_scan: OpenScan) -> Part:
+    weights = open_scan.group_weights(factor_of(open_scan.columns))
     return {
         "weights": {
             factor: LiveWeight(*(_short(x) for x in (w.prior, w.learned, w.low, w.high)))

@@ -31,12 +31,12 @@ def save_scan(
     learned = ranking.learned
     # First of all: two that ask before they give back what they hold each see the other's.
     is_last = share is None or share.leave()
-    if learned is None or (live := ranking.live) is None:
+    if learned is None or (open_scan := ranking.open_scan) is None:
         return "nothing to save", share is None
     try:
         if share is not None:
             ranking.read_others(share)
-        ranking.journal_failures(learned, live)
+        ranking.journal_failures(learned, open_scan)
         before = learned.belief.standing.fallback
         note = _close_note(ranking, ledger, rollout)
         is_closed = is_last
@@ -58,7 +58,7 @@ def save_scan(
 
 def _close_note(ranking: ScanSession, ledger: Ledger, rollout: float | None) -> dict[str, Any]:
     """What the close entry says; `scanner_adapter.state.comparison` reads what was found early."""
-    left = ranking.left
+    left, open_scan = ranking.left, ranking.open_scan
     judged = ranking.judged()
     hits, by_start = ranking.are_hits(ledger.order), ranking.early_by_start
     return {
@@ -72,9 +72,9 @@ def _close_note(ranking: ScanSession, ledger: Ledger, rollout: float | None) -> 
             else None
         ),
         "judged": None if judged is None else judged.to_json(),
-        "fallback": (live.fallback or None) if (live := ranking.live) is not None else None,
+        "fallback": (open_scan.fallback or None) if open_scan is not None else None,
         "first_hit_s": float(ledger.elapsed_s[int(hits.argmax())]) if hits.any() else None,
-        **(live.closing() if live is not None else {}),
+        **(open_scan.closing() if open_scan is not None else {}),
         "left": left if len(left) <= _MOST_LEFT else None,
     }
 

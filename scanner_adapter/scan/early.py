@@ -36,7 +36,7 @@ class EarlyBatches:
     ----------
     read : callable
         Returns the market's facts; called in a thread of its own.
-    open_scan : callable
+    open_with : callable
         Takes the facts and the number of batches before them; opens the scan.
     promise : array, shape (n,)
         What history says of each symbol, NaN = nothing; the highest come first.
@@ -51,7 +51,7 @@ class EarlyBatches:
     def __init__(
         self,
         read: Callable[[], MarketFacts],
-        open_scan: Callable[[MarketFacts, int], Opened],
+        open_with: Callable[[MarketFacts, int], Opened],
         *,
         promise: NDArray[np.floating],
         random_share: float,
@@ -59,7 +59,7 @@ class EarlyBatches:
         n_batches: int | None = None,
     ) -> None:
         self.cpu_s = 0.0  # of the thread
-        self._open_scan = open_scan
+        self._open_with = open_with
         self._scores = np.nan_to_num(promise, nan=-np.inf)
         # Where nothing was seen before, all are drawn at random, and say so.
         self._random_share = random_share if np.isfinite(promise).any() else 1.0
@@ -100,4 +100,4 @@ class EarlyBatches:
 
     def open(self, n_batches: int) -> Opened:
         """Open the scan with the features, for which it waits."""
-        return self._open_scan(self._facts.result(), n_batches)
+        return self._open_with(self._facts.result(), n_batches)

@@ -74,9 +74,9 @@ class KnownScan:
         """
         confidence = as_number(confidence, "confidence", "a number in (0, 1)", above=0.0, below=1.0)
         with self._lock:
-            live = self._ranking.current
-            if live is not None:
-                return live.estimate(confidence)
+            open_scan = self._ranking.current
+            if open_scan is not None:
+                return open_scan.estimate(confidence)
             if self.mode == "off":
                 raise ScanStateError("mode off estimates nothing; use mode 'shadow' or 'on'")
             return RecallEstimate(math.nan, math.nan, math.nan, math.nan, math.nan, confidence)
@@ -224,10 +224,10 @@ class KnownScan:
         """
         place = self._ledger.place_of(symbol)
         with self._lock:
-            live = self._ranking.live
-            if live is None:
+            open_scan = self._ranking.open_scan
+            if open_scan is None:
                 raise ScanStateError("mode off explains nothing; use mode 'shadow' or 'on'")
-            return live.explain(place, factor_of(live.columns))
+            return open_scan.explain(place, factor_of(open_scan.columns))
 
     def factor_weights(self, level: float = 0.9) -> dict[str, GroupWeight]:
         """Return each factor's weight over this scan's symbols: seed, learned and its interval.
@@ -241,10 +241,10 @@ class KnownScan:
         """
         level = as_number(level, "level", "a number in (0, 1)", above=0.0, below=1.0)
         with self._lock:
-            live = self._ranking.live
-            if live is None:
+            open_scan = self._ranking.open_scan
+            if open_scan is None:
                 raise ScanStateError("mode off weighs nothing; use mode 'shadow' or 'on'")
-            return live.group_weights(factor_of(live.columns), level)
+            return open_scan.group_weights(factor_of(open_scan.columns), level)
 
     def hits_in_last(self, n: int) -> int:
         """High-value results among the latest `n` reported symbols."""
@@ -270,10 +270,10 @@ class KnownScan:
     def expected(self, places: NDArray[np.intp]) -> tuple[NDArray[np.float64], float]:
         """Return the probability of a hit of `places` (k,), and the share of random symbols."""
         with self._lock:
-            live = self._ranking.live
-            if live is None:
+            open_scan = self._ranking.open_scan
+            if open_scan is None:
                 return np.zeros(places.size), 0.0
-            return live.predict(places).probability, live.belief.settings.random_share
+            return open_scan.predict(places).probability, open_scan.belief.settings.random_share
 
     @property
     def universe(self) -> Container[str]:
@@ -308,9 +308,9 @@ class KnownScan:
         is_whole = ledger.n_reported == len(self.symbols) and not ledger.may_retry.any()
         is_over = self._is_ending or is_whole
         n_left = len(self.symbols) - ledger.n_reported
-        if not is_over or not n_left or self._ranking.live is None:
+        if not is_over or not n_left or self._ranking.open_scan is None:
             return self._check.warning(is_over=is_over)
-        hits_left = self._ranking.live.estimate().hits_expected_remaining
+        hits_left = self._ranking.open_scan.estimate().hits_expected_remaining
         return self._check.warning(is_over=True, n_left=n_left, hits_left=hits_left)
 
     @property
@@ -328,8 +328,8 @@ class KnownScan:
         Then the results do not follow from what is known of the symbols, and learned weights and
         their intervals are those of noise. False while fewer than four scans are known.
         """
-        live = self._ranking.current
-        return live is not None and live.belief.standing.says_nothing
+        open_scan = self._ranking.current
+        return open_scan is not None and open_scan.belief.standing.says_nothing
 
     @property
     def is_shared(self) -> bool:

@@ -36,7 +36,7 @@ class Opened:
 
     Parameters
     ----------
-    live : OpenScan
+    open_scan : OpenScan
     kept : LoadingCodec or None
         What the journal keeps of the similarity loadings.
     worked_before : array of bool, shape (n,)
@@ -45,7 +45,7 @@ class Opened:
         What the bars know of the symbols, and whether that is not everything.
     """
 
-    live: OpenScan
+    open_scan: OpenScan
     kept: LoadingCodec | None
     worked_before: NDArray[np.bool_]
     coverage: tuple[str | None, bool]
@@ -101,7 +101,7 @@ class Ages:
         return list(map(int, due_now(view.age_days, self.seen_within, gap)))
 
 
-def open_scan(
+def open_from_facts(
     learned: LearnedState, scan_id: str, names: tuple[str, ...], facts: MarketFacts,
     scan_time: float, *,
     rng: np.random.Generator, note: str | None, is_told: bool, mode: ModeChoice | None = None,
@@ -165,14 +165,14 @@ def open_scan(
             opened = learned.opening_of(scan_id)
             if opened is not None:
                 check_joins(scan_id, opened, header)
-    live = OpenScan(
+    open_scan = OpenScan(
         learned.belief, scan_id, names, values, columns, rng=rng,
         loadings=facts.loadings, blocks=facts.blocks,
         offset=ages.offset(view), due=due,
         rivals=dict(zip(RIVALS, rival_values(learned.belief, view), strict=True)),
     )  # fmt: skip
     coverage = say(facts.coverage if is_told else None, note)
-    return Opened(live, kept, view.n_scans > 0, coverage)
+    return Opened(open_scan, kept, view.n_scans > 0, coverage)
 
 
 def rival_values(belief: Belief, view: TrackView) -> tuple[NDArray[np.float64], ...]:

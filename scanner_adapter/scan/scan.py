@@ -289,7 +289,7 @@ class Scan(KnownScan):
         if now is not None:
             time_of(now)  # refuses what is no moment
         with self._lock:
-            if self._facts_again is None or self._ranking.live is None:
+            if self._facts_again is None or self._ranking.open_scan is None:
                 return  # the given order stands: mode off, or a failure
         # Not under the lock: evaluations go on meanwhile.
         facts = self._facts_again(now, **inputs)
@@ -403,9 +403,9 @@ class Scan(KnownScan):
         """Let places be scanned that were chosen elsewhere, as by a `RankerGroup`."""
         with self._lock, self._timed():
             self._check_open("take symbols")
-            live = self._ranking.live
-            if live is not None:
-                live.admit(choice.arms)
+            open_scan = self._ranking.open_scan
+            if open_scan is not None:
+                open_scan.admit(choice.arms)
             self._ledger.hand_out(choice, is_counted=True)
             self._ledger.is_steered_elsewhere = True
 
@@ -448,8 +448,8 @@ class Scan(KnownScan):
         """What is published, as `scanner_adapter.live.status.LiveStatus` reads it."""
         with self._lock, one_blas_thread():
             return self._outside.view.note(
-                live := self._ranking.current,
-                None if live is None else self._ranking.queue,
+                open_scan := self._ranking.current,
+                None if open_scan is None else self._ranking.queue,
                 self._ranking.n_to_recall,
                 state="done" if self._is_done else "scanning",
                 stopped=self.stopped if self._summary is None else self._summary.stopped,
@@ -458,7 +458,7 @@ class Scan(KnownScan):
             )
 
     def _summarise(self, status: str, comparison: Comparison | None = None) -> ScanSummary:
-        ledger, live, learned = self._ledger, self._ranking.current, self._ranking.learned
+        ledger, open_scan, learned = self._ledger, self._ranking.current, self._ranking.learned
         left = len(self.symbols) - ledger.n_reported
         return ScanSummary(
             scan_id=self.scan_id,
@@ -467,7 +467,7 @@ class Scan(KnownScan):
             n_scanned=ledger.n_reported,
             n_errors=ledger.n_errors,
             n_hits=self.n_hits,
-            estimate=live.estimate() if live is not None else None,
+            estimate=open_scan.estimate() if open_scan is not None else None,
             seconds=time.monotonic() - self.started,
             overhead_s=self.overhead_s + self._ranking.early_cpu_s,
             stopped=self.stopped or (f"{left} symbols were not scanned" if left else None),

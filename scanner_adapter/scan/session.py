@@ -57,7 +57,7 @@ class ScanSession:
     Attributes
     ----------
     failure : str or None
-        What broke; from then on `live` and `queue` are None.
+        What broke; from then on `open_scan` and `queue` are None.
     current : OpenScan or None
         What ranks the symbols now; None while features are still computed, too.
     coverage : (str or None, bool)
@@ -115,11 +115,11 @@ class ScanSession:
     # -- opening -----------------------------------------------------------------------------
 
     def _begin(self, opened: Opened) -> None:
-        self.current = live = opened.live
-        self._queue, self._kept = PriorityQueue(live), opened.kept
+        self.current = open_scan = opened.open_scan
+        self._queue, self._kept = PriorityQueue(open_scan), opened.kept
         self.coverage, self._ledger.worked_before = opened.coverage, opened.worked_before
-        if self.mode == "shadow" or live.fallback:
-            by_score = np.argsort(-live.expected_scores, kind="stable")
+        if self.mode == "shadow" or open_scan.fallback:
+            by_score = np.argsort(-open_scan.expected_scores, kind="stable")
             self.early_by_start = by_score[: self.n_early]
 
     @property
@@ -128,14 +128,14 @@ class ScanSession:
         return self._early is not None
 
     @property
-    def live(self) -> OpenScan | None:
+    def open_scan(self) -> OpenScan | None:
         """What ranks the symbols; waits for the features."""
         self.enter()
         return self.current
 
     @property
     def queue(self) -> PriorityQueue | None:
-        """What waits, by `live`."""
+        """What waits, by `open_scan`."""
         self.enter()
         return self._queue
 
@@ -178,15 +178,15 @@ class ScanSession:
         """Choose up to `k` places."""
         if self._early is not None and self._ledger.is_handed_out.all():
             self.enter()
-        early, queue, live = self._early, self._queue, self.current
+        early, queue, open_scan = self._early, self._queue, self.current
         if self.mode == "on":
             try:
                 if early is not None:
                     return early.choose(~self._ledger.is_handed_out, k)
-                if queue is not None and live is not None:
+                if queue is not None and open_scan is not None:
                     self._was_steered |= queue.is_steered
-                    asks = queue.is_steered or live.due
-                    return queue.select(k) if asks else live.select(k)
+                    asks = queue.is_steered or open_scan.due
+                    return queue.select(k) if asks else open_scan.select(k)
             except Exception as error:
                 self.fall_back(error)
         return self._ledger.given_order(k)
@@ -201,10 +201,10 @@ class ScanSession:
         ledger = self._ledger
         held, free = share.look(ledger.place)
         places = ledger.put_back(ledger.places(free))
-        if (live := self.live) is not None:
+        if (open_scan := self.open_scan) is not None:
             if places.size:
-                live.put_back(places)
-            live.take(ledger.places(held))
+                open_scan.put_back(places)
+            open_scan.take(ledger.places(held))
         parts = [Choice(np.empty(0, np.intp), np.empty(0, bool), np.empty(0))]
         n_left = len(ledger.symbols) - ledger.n_reported - share.n_held
         n_missing = share.paces.batch(self.session, k, n_left=n_left)
@@ -225,11 +225,11 @@ class ScanSession:
 
     def refresh(self, facts: MarketFacts) -> None:
         """Rank what remains by what the market says now."""
-        live = self.live
-        if live is None or self.learned is None:
+        open_scan = self.open_scan
+        if open_scan is None or self.learned is None:
             return
         try:
-            live.renew(renewed_context(live.columns, live.context, facts))
+            open_scan.renew(renewed_context(open_scan.columns, open_scan.context, facts))
             self._was_refreshed = True
         except Exception as error:
             self.fall_back(error)
@@ -254,17 +254,17 @@ class ScanSession:
             What the caller did wrong; anything else that fails is ours, and the ranking falls back.
         """
         self.enter_if_ready()
-        live = self.current  # while features are computed, `enter` learns it later
-        if live is None or self.learned is None:
+        open_scan = self.current  # while features are computed, `enter` learns it later
+        if open_scan is None or self.learned is None:
             return
         kept = np.flatnonzero(~self._may_pass(table))
         if kept.size < places.size:
-            live.note_failed(np.delete(places, kept))
+            open_scan.note_failed(np.delete(places, kept))
             table, places = table.take(kept), places[kept]
         if places.size == 0:
             return
         try:
-            self._learn(self.learned, live, table, places)
+            self._learn(self.learned, open_scan, table, places)
         except (AdapterError, InvalidInputError):
             raise
         except Exception as error:
@@ -282,23 +282,23 @@ class ScanSession:
             may_pass[row] = table.outcome(row).may_pass
         return may_pass
 
-    def journal_failures(self, learned: LearnedState, live: OpenScan) -> None:
+    def journal_failures(self, learned: LearnedState, open_scan: OpenScan) -> None:
         """Journal the errors of a scan that has seen everything: they are final now."""
         ledger = self._ledger
-        places = np.flatnonzero(ledger.may_pass & ~live.is_reported)
+        places = np.flatnonzero(ledger.may_pass & ~open_scan.is_reported)
         if places.size and ledger.is_reported.all():
             failed = {ledger.symbols[place]: ledger.outcome(place) for place in places.tolist()}
-            self._learn(learned, live, OutcomeTable.of(failed), places)
+            self._learn(learned, open_scan, OutcomeTable.of(failed), places)
 
     def _learn(
-        self, learned: LearnedState, live: OpenScan, table: OutcomeTable, places: Places
+        self, learned: LearnedState, open_scan: OpenScan, table: OutcomeTable, places: Places
     ) -> None:
         ledger = self._ledger
-        probability = live.predict(places).probability
-        rewards = live.judge(table.rating, table.is_signal, probability)
+        probability = open_scan.predict(places).probability
+        rewards = open_scan.judge(table.rating, table.is_signal, probability)
         rewards = np.where(table.is_failed, np.nan, rewards)
         arrays = report_arrays(
-            table, places, context=live.context, rewards=rewards, probability=probability
+            table, places, context=open_scan.context, rewards=rewards, probability=probability
         )
         if learned.keeps_journal:
             arrays |= choice_arrays(table, places, ledger)
@@ -308,9 +308,9 @@ class ScanSession:
             "reported_at": time.time(),
             "mode": self.mode,
             "batch": ledger.n_batches,
-            "columns": list(live.columns),
+            "columns": list(open_scan.columns),
             "row_columns": list(table.names),
-            "hit_limit": live.hit_limit,
+            "hit_limit": open_scan.hit_limit,
             "session": self.session,
             "worker": None if self._share is None else self._share.worker,
             # For replays: which batches were chosen before this report, and at whose request.
@@ -354,8 +354,8 @@ class ScanSession:
     @property
     def left(self) -> list[str]:
         """Symbols of which the journal holds no outcome."""
-        live = self.current
-        is_left = ~self._ledger.is_reported if live is None else ~live.is_reported
+        open_scan = self.current
+        is_left = ~self._ledger.is_reported if open_scan is None else ~open_scan.is_reported
         return [self._ledger.symbols[place] for place in np.flatnonzero(is_left).tolist()]
 
     def on_entry(self, entry: Entry) -> None:
@@ -369,15 +369,15 @@ class ScanSession:
         if self._share is not None:
             self._share.paces.note(worker, entry.position, len(entry.arms))
             self._share.notice(entry.header.get("worker"))
-        ledger, live = self._ledger, self.current
+        ledger, open_scan = self._ledger, self.current
         symbols, places = self._reporting
         if entry.arms is not symbols:  # not the whole of what is reported here just now
             places = np.array(list(map(ledger.place.get, entry.arms, repeat(-1))), np.intp)
         is_new = places >= 0
         if worker != self.session:
             is_new &= ledger.is_open(places)
-        if live is not None:
-            is_new &= ~live.is_reported[places]
+        if open_scan is not None:
+            is_new &= ~open_scan.is_reported[places]
         rows = np.flatnonzero(is_new)
         places = places[rows]
         rating = np.asarray(entry.arrays["rating"], np.float64)[rows]
@@ -389,23 +389,23 @@ class ScanSession:
             )  # fmt: skip
             if self._share is not None:
                 self._share.settle(table.symbols)
-        if live is not None:
+        if open_scan is not None:
             reward, probability = (
                 np.asarray(entry.arrays[name], np.float64)[rows]
                 for name in ("reward", "probability")
             )
             if worker != self.session:
-                live.limit.observe(rating, probability)
-            live.observe(places, rating, reward)
+                open_scan.limit.observe(rating, probability)
+            open_scan.observe(places, rating, reward)
 
     # -- judging -----------------------------------------------------------------------------
 
     def judged(self) -> Judged | None:
         """How the own order did beside others in this scan; None where it is not known."""
-        live, ledger = self.current, self._ledger
-        if live is None or self._was_steered or ledger.n_reported < self.n_early:
+        open_scan, ledger = self.current, self._ledger
+        if open_scan is None or self._was_steered or ledger.n_reported < self.n_early:
             return None
-        rivals = [live.rivals[name] for name in RIVALS if name in live.rivals]
+        rivals = [open_scan.rivals[name] for name in RIVALS if name in open_scan.rivals]
         if len(rivals) < len(RIVALS) or any(2 * np.isnan(v).sum() > v.size for v in rivals):
             return None  # too few symbols have been scanned before
         n, order = len(ledger.symbols), ledger.order
@@ -446,15 +446,15 @@ class ScanSession:
 
         0 when it is reached already, all that remain where nothing ranks them.
         """
-        live = self.current
-        if live is None:
+        open_scan = self.current
+        if open_scan is None:
             return len(self._ledger.symbols) - self._ledger.n_reported
-        left = np.flatnonzero(~live.is_reported)
-        estimate = live.estimate()
+        left = np.flatnonzero(~open_scan.is_reported)
+        estimate = open_scan.estimate()
         wanted = target * (estimate.hits_found + estimate.hits_expected_remaining)
         if estimate.hits_found >= wanted:
             return 0
-        probability = np.sort(live.predict(left).probability)[::-1]
+        probability = np.sort(open_scan.predict(left).probability)[::-1]
         # The estimate has learned by how much the probabilities are off in all.
         scale = estimate.hits_expected_remaining / max(float(probability.sum()), 1e-12)
         found = estimate.hits_found + scale * np.cumsum(probability)

@@ -352,7 +352,7 @@ def _beliefs(
     now = float(scan.opened["scan_time"])
     view = belief.view(symbols, now=now, groups=facts.groups)
     columns, values = scan_context(belief, facts, view)
-    live = OpenScan(
+    open_scan = OpenScan(
         belief,
         scan.scan_id,
         symbols,
@@ -363,7 +363,7 @@ def _beliefs(
         blocks=facts.blocks,
     )
     composite = combine(facts.values, facts.names)[1]
-    return composite, live.predict(np.arange(len(symbols))).probability
+    return composite, open_scan.predict(np.arange(len(symbols))).probability
 
 
 def _judge(

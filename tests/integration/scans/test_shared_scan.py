@@ -74,7 +74,7 @@ def test_today_has_learned_what_the_interrupted_scan_reported(store: Store) -> N
             first.report({symbol: rating(symbol) for symbol in first.next_batch(20)})
     with ranker_on(store, seed=1) as ranker:
         second = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1")
-    mine, its = first._ranking.live, second._ranking.live
+    mine, its = first._ranking.open_scan, second._ranking.open_scan
     assert mine is not None
     assert its is not None
     assert its.limit.value() == pytest.approx(mine.limit.value(), rel=1e-6)

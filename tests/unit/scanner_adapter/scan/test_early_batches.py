@@ -167,7 +167,7 @@ def test_waiting_gives_the_composite_order(gate: threading.Event, exploration: f
         assert not scan.awaits_features
         batch = scan.next_batch(N)
         if exploration == 0.0:
-            composite = scan._ranking.live.context[:, :4] @ [0.4, 0.3, 0.2, 0.1]
+            composite = scan._ranking.open_scan.context[:, :4] @ [0.4, 0.3, 0.2, 0.1]
             places = [SYMBOLS.index(symbol) for symbol in batch]
             assert (np.diff(composite[places]) <= 1e-9).all()
 

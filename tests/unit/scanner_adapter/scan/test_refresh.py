@@ -82,15 +82,15 @@ def test_what_remains_is_ranked_anew(ranker: SymbolRanker) -> None:
 def test_what_was_handed_out_is_learned_from_as_it_was_chosen(ranker: SymbolRanker) -> None:
     later = NOW + timedelta(minutes=30)
     with ranker.start_scan(SYMBOLS, bars=bars(), quotes=quotes([5]), now=NOW) as scan:
-        live = scan._ranking.live
-        assert live is not None
-        before = live.context.copy()
+        open_scan = scan._ranking.open_scan
+        assert open_scan is not None
+        before = open_scan.context.copy()
         chosen = scan.next_batch(10)
         places = [SYMBOLS.index(symbol) for symbol in chosen]
         scan.refresh(quotes=quotes([6], later), now=later)
-        np.testing.assert_array_equal(live.context[places], before[places])
+        np.testing.assert_array_equal(open_scan.context[places], before[places])
         others = np.delete(np.arange(len(SYMBOLS)), places)
-        assert (live.context[others] != before[others]).any(axis=1).all()
+        assert (open_scan.context[others] != before[others]).any(axis=1).all()
         # The composite's columns are those of the new sub-scores, and history stays.
         scan.report(dict.fromkeys(chosen, 1.0))
     entries = list(ranker.store.read("fresh"))
@@ -104,11 +104,11 @@ def test_what_was_handed_out_is_learned_from_as_it_was_chosen(ranker: SymbolRank
 
 def test_a_refresh_with_the_same_quotes_changes_no_context(ranker: SymbolRanker) -> None:
     with ranker.start_scan(SYMBOLS, bars=bars(), quotes=quotes([5]), now=NOW) as scan:
-        live = scan._ranking.live
-        assert live is not None
-        before = live.context.copy()
+        open_scan = scan._ranking.open_scan
+        assert open_scan is not None
+        before = open_scan.context.copy()
         scan.refresh(quotes=quotes([5]), now=NOW)
-        np.testing.assert_array_equal(live.context, before)
+        np.testing.assert_array_equal(open_scan.context, before)
 
 
 def test_bad_quotes_leave_the_scan_as_it_was(ranker: SymbolRanker) -> None:
