@@ -186,7 +186,7 @@ class Ledger:
             )
         return places
 
-    def note(
+    def record(
         self,
         table: OutcomeTable,
         places: Places,

@@ -127,12 +127,12 @@ def surviving(store: Store) -> Store:
     return SpoolingStore(cast("SealedStore", store))
 
 
-def refuse_misaligned(note: str | None, context: object, loadings: object) -> None:
+def refuse_misaligned(dropped: str | None, context: object, loadings: object) -> None:
     """Refuse arrays in the order of symbols some of which were dropped."""
-    if note is not None and (isinstance(context, tuple) or loadings is not None):
+    if dropped is not None and (isinstance(context, tuple) or loadings is not None):
         raise InvalidContextError(
-            f"{note}, and context or loadings are in the order of the symbols as they were given; "
-            "drop them from both"
+            f"{dropped}, and context or loadings are in the order of the symbols as they were "
+            "given; drop them from both"
         )
 
 
@@ -158,8 +158,8 @@ def clean_universe(symbols: object) -> tuple[tuple[str, ...], str | None]:
     parts = [
         f"{n} {what}" for n, what in ((n_twice, "repeated"), (n_blank, "blank or missing")) if n
     ]
-    note = f"{' and '.join(parts)} symbols dropped" if parts else None
-    return as_arms(once if parts else symbols), note
+    dropped = f"{' and '.join(parts)} symbols dropped" if parts else None
+    return as_arms(once if parts else symbols), dropped
 
 
 def _is_blank(entry: object) -> bool:

@@ -287,17 +287,17 @@ class SymbolRanker(KnownRanker):
             Ages,
             Opened,
             history_of,
+            log_coverage,
             mode_of,
             open_from_facts,
-            say,
         )
         from scanner_adapter.scan.scan import Scan
         from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases
 
         started, began = time.monotonic(), time.thread_time()
-        names, note = clean_universe(symbols)
-        refuse_misaligned(note, context, loadings)
+        names, dropped = clean_universe(symbols)
+        refuse_misaligned(dropped, context, loadings)
         if not names:
             raise InvalidInputError("the universe is empty; give at least one symbol")
         scan_time = time_of(now)
@@ -332,7 +332,7 @@ class SymbolRanker(KnownRanker):
                 if opened is not None and origin is None:
                     choice = mode_of(opened, scan_id, choice)
             opening: Opened | EarlyBatches | None = None
-            failure, share, again = None, None, None
+            failure, leases, again = None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
                     "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
@@ -340,7 +340,7 @@ class SymbolRanker(KnownRanker):
                 )
             if shared:
                 name = worker or uuid.uuid4().hex
-                share = WorkerLeases(self.store, self.ruleset, scan_id, name, lease_s)
+                leases = WorkerLeases(self.store, self.ruleset, scan_id, name, lease_s)
             if choice.mode != "off":
                 inputs: ScanInputs = {
                     "bars": bars, "quotes": quotes, "events": events, "as_of": as_of,
@@ -355,8 +355,9 @@ class SymbolRanker(KnownRanker):
                 def open_with(facts: MarketFacts, n_before: int) -> Opened:
                     return open_from_facts(
                         self.learned, scan_id, names, facts, scan_time, rng=scan_rng, mode=choice,
-                        n_before=n_before, ages=ages, opened=opened, note=note,
-                        is_told=bars is not None, by=opened_by(is_shared=shared, lease_s=lease_s),
+                        n_before=n_before, ages=ages, opened=opened, dropped=dropped,
+                        logs_coverage=bars is not None,
+                        by=opened_by(is_shared=shared, lease_s=lease_s),
                     )  # fmt: skip
 
                 try:
@@ -384,14 +385,16 @@ class SymbolRanker(KnownRanker):
                     raise
                 except Exception as error:
                     failure = error
+            coverage: tuple[str | None, bool] = (dropped, False)
+            if choice.mode == "off" or failure is not None:
+                coverage = log_coverage(None, dropped)
             scan = Scan(
                 scan_id=scan_id, mode=choice, symbols=names,
                 learned=None if choice.mode == "off" else self.learned, opened=opening,
                 scan_time=scan_time, started=started, overhead_s=time.thread_time() - began,
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
-                failure=failure, compare=self.compare, share=share, batch_size=self.batch_size,
-                bars=self.kept_bars, facts_again=again,
-                coverage=say(None, note) if choice.mode == "off" or failure else (note, False),
+                failure=failure, compare=self.compare, leases=leases, batch_size=self.batch_size,
+                bars=self.kept_bars, facts_again=again, coverage=coverage,
             )  # fmt: skip
             if known_id is not None and isinstance(opening, Opened):
                 scan.read_back()
@@ -408,8 +411,8 @@ class SymbolRanker(KnownRanker):
         """
         from scanner_adapter.scan.opened import open_from_facts
 
-        names, note = clean_universe(symbols)
-        refuse_misaligned(note, inputs.get("context"), inputs.get("loadings"))
+        names, dropped = clean_universe(symbols)
+        refuse_misaligned(dropped, inputs.get("context"), inputs.get("loadings"))
         scan_time = time_of(now)
         with self._lock:
             if not names or choose_mode(self.mode, self.rollout, self._rng).mode != "on":
@@ -417,8 +420,8 @@ class SymbolRanker(KnownRanker):
             try:
                 facts = self._facts(names, now, **self._with_kept_bars(inputs, scan_time))
                 open_scan = open_from_facts(
-                    self.learned, "order", names, facts, scan_time, note=note,
-                    rng=self._rng.spawn(1)[0], is_told=inputs.get("bars") is not None,
+                    self.learned, "order", names, facts, scan_time, dropped=dropped,
+                    rng=self._rng.spawn(1)[0], logs_coverage=inputs.get("bars") is not None,
                 ).open_scan  # fmt: skip
                 chosen = []
                 while (choice := open_scan.select(self.batch_size)).arms.size:

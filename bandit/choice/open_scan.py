@@ -290,7 +290,7 @@ class OpenScan:
         offset = np.asarray(self.shared.mean[rows] + self.level, np.float64)
         self.pattern.learn(rows, self.reward[rows], offset)
 
-    def note_failed(self, rows: Index) -> None:
+    def record_failed(self, rows: Index) -> None:
         """Note evaluations (k,) that failed and may be tried again: nothing is known of them."""
         self.take(rows)
         self.has_failed[rows] = True

@@ -71,7 +71,7 @@ class LoadingCodec:
         self._groups = np.column_stack([empty, *groups]).astype(np.uint16)
         self._dense = np.column_stack([empty, *dense]).astype(np.float16)
 
-    def note(self) -> dict[str, Any]:
+    def header(self) -> dict[str, Any]:
         """Return what the open entry says of them."""
         return {"loadings": list(self._names), "groups": self._sizes}
 
@@ -82,7 +82,7 @@ class LoadingCodec:
 
 
 def loadings_of(
-    note: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], n: int
+    stored: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], n: int
 ) -> NDArray[np.float32]:
     """Return the loadings (n, q) that a scan used, from its open entry and its reports' rows.
 
@@ -90,10 +90,10 @@ def loadings_of(
     --------
     >>> values = np.array([[2.0, 0.0, 0.5], [0.0, 3.0, -1.0], [0.0, 0.0, 0.0]], np.float32)
     >>> kept = LoadingCodec(["sector.A", "sector.B", "component.1"], values)
-    >>> bool((loadings_of(kept.note(), kept.rows(np.arange(3)), 3) == values).all())
+    >>> bool((loadings_of(kept.header(), kept.rows(np.arange(3)), 3) == values).all())
     True
     """
-    names, sizes = note["loadings"], note["groups"]
+    names, sizes = stored["loadings"], stored["groups"]
     values = np.zeros((n, len(names)), np.float32)
     blocks = [name.partition(".")[0] for name in names]
     for k, (block, size) in enumerate(sizes.items()):

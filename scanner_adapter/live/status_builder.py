@@ -95,7 +95,7 @@ class StatusBuilder:
         for part in self._parts.values():
             part.is_stale = True
 
-    def note(
+    def build(
         self,
         open_scan: OpenScan | None,
         queue: PriorityQueue | None,

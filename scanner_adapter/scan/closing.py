@@ -17,7 +17,7 @@ _MOST_LEFT = 20_000
 
 
 def save_scan(
-    ranking: ScanSession, ledger: Ledger, share: WorkerLeases | None, rollout: float | None
+    session: ScanSession, ledger: Ledger, leases: WorkerLeases | None, rollout: float | None
 ) -> tuple[str, bool]:
     """Journal the end, learn from the scan as a whole, and write a snapshot.
 
@@ -28,47 +28,47 @@ def save_scan(
     is_done : bool
         Whether the scan is over: no other worker goes on with it.
     """
-    learned = ranking.learned
+    learned = session.learned
     # First of all: two that ask before they give back what they hold each see the other's.
-    is_last = share is None or share.leave()
-    if learned is None or (open_scan := ranking.open_scan) is None:
-        return "nothing to save", share is None
+    is_last = leases is None or leases.leave()
+    if learned is None or (open_scan := session.open_scan) is None:
+        return "nothing to save", leases is None
     try:
-        if share is not None:
-            ranking.read_others(share)
-        ranking.journal_failures(learned, open_scan)
+        if leases is not None:
+            session.read_others(leases)
+        session.journal_failures(learned, open_scan)
         before = learned.belief.standing.fallback
-        note = _close_note(ranking, ledger, rollout)
+        header = _close_header(session, ledger, rollout)
         is_closed = is_last
         if is_last:  # False where another worker has closed it
-            entry = Entry("", "close", ranking.scan_id, note, {}, ())
-            closed = learned.append(entry, ranking.on_entry)
-            is_closed = share is None or bool(closed.accepted.all())
-        _say_fallback(learned.ruleset, before, learned.belief.standing.fallback)
+            entry = Entry("", "close", session.scan_id, header, {}, ())
+            closed = learned.append(entry, session.on_entry)
+            is_closed = leases is None or bool(closed.accepted.all())
+        _log_fallback(learned.ruleset, before, learned.belief.standing.fallback)
         if is_last and not is_closed:
             return learned.store_trouble() or "saved by another worker", is_last
         is_first = learned.snapshot()
     except Exception as error:
-        log.warning("scan %s was not saved as a whole: %s", ranking.scan_id, error)
+        log.warning("scan %s was not saved as a whole: %s", session.scan_id, error)
         return f"not saved: {error}", is_last
     if not is_last:  # the others' reports are still to come
         return learned.store_trouble() or "saved; other workers go on with the scan", is_last
     return learned.store_trouble() or ("saved" if is_first else "saved by another worker"), is_last
 
 
-def _close_note(ranking: ScanSession, ledger: Ledger, rollout: float | None) -> dict[str, Any]:
+def _close_header(session: ScanSession, ledger: Ledger, rollout: float | None) -> dict[str, Any]:
     """What the close entry says; `scanner_adapter.state.comparison` reads what was found early."""
-    left, open_scan = ranking.left, ranking.open_scan
-    judged = ranking.judged()
-    hits, by_start = ranking.are_hits(ledger.order), ranking.early_by_start
+    left, open_scan = session.left, session.open_scan
+    judged = session.judged()
+    hits, by_start = session.are_hits(ledger.order), session.early_by_start
     return {
-        "scan_time": ranking.scan_time,
-        "mode": ranking.mode,
+        "scan_time": session.scan_time,
+        "mode": session.mode,
         "rollout": rollout,
-        "found_early": int(hits[: ranking.n_early].sum()) if hits.size >= ranking.n_early else None,
+        "found_early": int(hits[: session.n_early].sum()) if hits.size >= session.n_early else None,
         "would_find_early": (
-            int(ranking.are_hits(by_start).sum())
-            if by_start is not None and ranking.mode == "shadow" and not left
+            int(session.are_hits(by_start).sum())
+            if by_start is not None and session.mode == "shadow" and not left
             else None
         ),
         "judged": None if judged is None else judged.to_json(),
@@ -79,7 +79,7 @@ def _close_note(ranking: ScanSession, ledger: Ledger, rollout: float | None) -> 
     }
 
 
-def _say_fallback(ruleset: str, before: str, now: str) -> None:
+def _log_fallback(ruleset: str, before: str, now: str) -> None:
     """Say once when the order changes hands."""
     if now and now != before:
         log.warning(

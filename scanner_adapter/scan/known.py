@@ -38,26 +38,26 @@ class KnownScan:
     symbols: tuple[str, ...]
     _lock: threading.RLock
     _ledger: Ledger
-    _ranking: ScanSession
+    _session: ScanSession
     _check: ResultCheck
-    _share: WorkerLeases | None
+    _leases: WorkerLeases | None
     _is_ending: bool
-    _outside: OperatorLine
+    _operators: OperatorLine
 
     @property
     def coverage(self) -> str | None:
         """What the bars know of the symbols, in a line; None before features are there."""
-        return self._ranking.coverage[0]
+        return self._session.coverage[0]
 
     @property
     def awaits_features(self) -> bool:
         """Whether features are still computed, so that batches are small and not ranked by them."""
-        return self._ranking.is_early
+        return self._session.is_early
 
     @property
     def failure(self) -> str | None:
         """What broke in scanrank itself, so that the rest comes in the given order."""
-        return self._ranking.failure
+        return self._session.failure
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
         """Estimate the share of the high-value results that was found.
@@ -74,7 +74,7 @@ class KnownScan:
         """
         confidence = as_number(confidence, "confidence", "a number in (0, 1)", above=0.0, below=1.0)
         with self._lock:
-            open_scan = self._ranking.current
+            open_scan = self._session.current
             if open_scan is not None:
                 return open_scan.estimate(confidence)
             if self.mode == "off":
@@ -89,7 +89,7 @@ class KnownScan:
     @property
     def n_hits(self) -> float:
         """High-value results so far; NaN where nothing judges them."""
-        return self._ranking.n_hits
+        return self._session.n_hits
 
     @property
     def outcomes(self) -> Mapping[str, Outcome]:
@@ -109,7 +109,7 @@ class KnownScan:
             In mode off, or after a failure: nothing ranks the symbols.
         """
         with self._lock:
-            queue = self._ranking.queue
+            queue = self._session.queue
         if queue is None:
             raise ScanStateError("nothing ranks the symbols of this scan (mode off, or a failure)")
         return queue
@@ -132,7 +132,7 @@ class KnownScan:
         InvalidInputError
             For a symbol that is not part of the scan.
         """
-        return bool(self._ranking.are_hits(np.array([self._ledger.place_of(symbol)]))[0])
+        return bool(self._session.are_hits(np.array([self._ledger.place_of(symbol)]))[0])
 
     def are_hits(self, symbols: Iterable[str]) -> NDArray[np.bool_]:
         """Whether the reported outcomes of `symbols` are high-value, in their order.
@@ -144,7 +144,7 @@ class KnownScan:
         """
         names = as_texts(symbols)
         places = np.fromiter(map(self._ledger.place_of, names), np.intp, len(names))
-        return self._ranking.are_hits(places)
+        return self._session.are_hits(places)
 
     def propensity(self, symbol: str) -> float:
         """Probability of being in its batch, known when that was chosen; NaN while it waits.
@@ -175,7 +175,7 @@ class KnownScan:
                     outcome.rating, outcome.signal, hits[place], place + 1, None, math.nan,
                     self.propensity(symbol), outcome.error or chosen,
                 )  # fmt: skip
-            queue = self._ranking.queue
+            queue = self._session.queue
             for waiting in () if queue is None else queue.peek(len(self.symbols)):
                 reason = "pinned" if waiting.is_pinned else "waiting"
                 rows[waiting.arm] = (
@@ -224,7 +224,7 @@ class KnownScan:
         """
         place = self._ledger.place_of(symbol)
         with self._lock:
-            open_scan = self._ranking.open_scan
+            open_scan = self._session.open_scan
             if open_scan is None:
                 raise ScanStateError("mode off explains nothing; use mode 'shadow' or 'on'")
             return open_scan.explain(place, factor_of(open_scan.columns))
@@ -241,7 +241,7 @@ class KnownScan:
         """
         level = as_number(level, "level", "a number in (0, 1)", above=0.0, below=1.0)
         with self._lock:
-            open_scan = self._ranking.open_scan
+            open_scan = self._session.open_scan
             if open_scan is None:
                 raise ScanStateError("mode off weighs nothing; use mode 'shadow' or 'on'")
             return open_scan.group_weights(factor_of(open_scan.columns), level)
@@ -250,7 +250,7 @@ class KnownScan:
         """High-value results among the latest `n` reported symbols."""
         n = as_count(n, "n")
         with self._lock:
-            return int(np.count_nonzero(self._ranking.are_hits(self._ledger.order[-n:])))
+            return int(np.count_nonzero(self._session.are_hits(self._ledger.order[-n:])))
 
     def symbols_to_recall(self, target: float) -> int:
         """Symbols still to be scanned until a share `target` of all hits is expected found.
@@ -260,7 +260,7 @@ class KnownScan:
         """
         target = as_number(target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
         with self._lock:
-            return self._ranking.n_to_recall(target)
+            return self._session.n_to_recall(target)
 
     @property
     def is_free(self) -> NDArray[np.bool_]:
@@ -270,7 +270,7 @@ class KnownScan:
     def expected(self, places: NDArray[np.intp]) -> tuple[NDArray[np.float64], float]:
         """Return the probability of a hit of `places` (k,), and the share of random symbols."""
         with self._lock:
-            open_scan = self._ranking.open_scan
+            open_scan = self._session.open_scan
             if open_scan is None:
                 return np.zeros(places.size), 0.0
             return open_scan.predict(places).probability, open_scan.belief.settings.random_share
@@ -308,9 +308,9 @@ class KnownScan:
         is_whole = ledger.n_reported == len(self.symbols) and not ledger.may_retry.any()
         is_over = self._is_ending or is_whole
         n_left = len(self.symbols) - ledger.n_reported
-        if not is_over or not n_left or self._ranking.open_scan is None:
+        if not is_over or not n_left or self._session.open_scan is None:
             return self._check.warning(is_over=is_over)
-        hits_left = self._ranking.open_scan.estimate().hits_expected_remaining
+        hits_left = self._session.open_scan.estimate().hits_expected_remaining
         return self._check.warning(is_over=True, n_left=n_left, hits_left=hits_left)
 
     @property
@@ -319,7 +319,7 @@ class KnownScan:
 
         See `bandit.belief.standing`.
         """
-        return "" if self._ranking.current is None else self._ranking.current.fallback
+        return "" if self._session.current is None else self._session.current.fallback
 
     @property
     def weights_say_nothing(self) -> bool:
@@ -328,18 +328,18 @@ class KnownScan:
         Then the results do not follow from what is known of the symbols, and learned weights and
         their intervals are those of noise. False while fewer than four scans are known.
         """
-        open_scan = self._ranking.current
+        open_scan = self._session.current
         return open_scan is not None and open_scan.belief.standing.says_nothing
 
     @property
     def is_shared(self) -> bool:
         """Whether other workers scan the same universe."""
-        return self._share is not None
+        return self._leases is not None
 
     @property
     def awaits_others(self) -> bool:
         """Whether an empty batch is not the end: symbols are left that other workers hold."""
-        return self._share is not None and self._share.waits_for_others
+        return self._leases is not None and self._leases.waits_for_others
 
     @property
     def error_streak(self) -> ErrorStreak:
@@ -355,4 +355,4 @@ class KnownScan:
     @property
     def publishing_s(self) -> float:
         """Processor seconds spent on publishing the status, most of them beside the scan."""
-        return self._outside.cost_s
+        return self._operators.cost_s

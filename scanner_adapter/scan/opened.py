@@ -25,7 +25,7 @@ from scanner_adapter.inputs.coverage import Coverage
 from scanner_adapter.inputs.loadings import LoadingCodec
 from scanner_adapter.options import ModeChoice, check_mode
 from scanner_adapter.state.learned_state import LearnedState
-from scanner_adapter.state.provenance import disagreement, market_names, opening_note
+from scanner_adapter.state.provenance import disagreement, market_names, opening_header
 
 log = logging.getLogger("scanrank")
 
@@ -104,9 +104,9 @@ class Ages:
 def open_from_facts(
     learned: LearnedState, scan_id: str, names: tuple[str, ...], facts: MarketFacts,
     scan_time: float, *,
-    rng: np.random.Generator, note: str | None, is_told: bool, mode: ModeChoice | None = None,
-    opened: Mapping[str, Any] | None = None, by: Mapping[str, Any] | None = None,
-    n_before: int = 0, ages: Ages = Ages(),
+    rng: np.random.Generator, dropped: str | None, logs_coverage: bool,
+    mode: ModeChoice | None = None, opened: Mapping[str, Any] | None = None,
+    by: Mapping[str, Any] | None = None, n_before: int = 0, ages: Ages = Ages(),
 ) -> Opened:  # fmt: skip
     """Open a scan; with a mode, announce it in the journal, or join the one that is `opened`.
 
@@ -119,9 +119,9 @@ def open_from_facts(
         Days since the epoch.
     rng : Generator
         The scan's own.
-    note : str or None
+    dropped : str or None
         What was wrong with the symbols.
-    is_told : bool
+    logs_coverage : bool
         Whether to say what the bars know of them.
     n_before : int
         Batches that were handed out before.
@@ -156,10 +156,10 @@ def open_from_facts(
             "by": None if by is None else dict(by),
         }
         if kept is not None:
-            header |= opening_note(rng, learned.settings, names, facts, kept)
+            header |= opening_header(rng, learned.settings, names, facts, kept)
         if opened is not None:
             check_joins(scan_id, opened, header)
-        warn_of_going_back(learned, facts.as_of, scan_time)
+        warn_if_out_of_order(learned, facts.as_of, scan_time)
         receipt = learned.append(Entry("", "open", scan_id, header, {}, ()))
         if opened is None and not receipt.accepted.all():  # another worker was faster
             opened = learned.opening_of(scan_id)
@@ -171,7 +171,7 @@ def open_from_facts(
         offset=ages.offset(view), due=due,
         rivals=dict(zip(RIVALS, rival_values(learned.belief, view), strict=True)),
     )  # fmt: skip
-    coverage = say(facts.coverage if is_told else None, note)
+    coverage = log_coverage(facts.coverage if logs_coverage else None, dropped)
     return Opened(open_scan, kept, view.n_scans > 0, coverage)
 
 
@@ -190,7 +190,7 @@ def history_of(belief: Belief, view: TrackView) -> NDArray[np.float64]:
     return reward if np.isnan(rating).all() else rating
 
 
-def warn_of_going_back(learned: LearnedState, as_of: str | None, scan_time: float) -> None:
+def warn_if_out_of_order(learned: LearnedState, as_of: str | None, scan_time: float) -> None:
     """Say so when a scan comes before one that was learned from: its order knows the future.
 
     The belief takes no harm: forgetting waits for a later time than it has seen, and by `now` an
@@ -207,11 +207,11 @@ def warn_of_going_back(learned: LearnedState, as_of: str | None, scan_time: floa
         )  # fmt: skip
 
 
-def say(coverage: Coverage | None, note: str | None) -> tuple[str | None, bool]:
+def log_coverage(coverage: Coverage | None, dropped: str | None) -> tuple[str | None, bool]:
     """Log in one line what a scan knows of its symbols; return it, and whether it is a warning."""
-    if coverage is not None and note is not None:
-        coverage = replace(coverage, notes=(*coverage.notes, note))
-    line = note if coverage is None else str(coverage)
+    if coverage is not None and dropped is not None:
+        coverage = replace(coverage, notes=(*coverage.notes, dropped))
+    line = dropped if coverage is None else str(coverage)
     is_partial = line is not None and (coverage is None or not coverage.is_whole)
     if line is not None:
         log.log(logging.WARNING if is_partial else logging.INFO, "%s", line)

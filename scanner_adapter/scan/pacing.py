@@ -40,9 +40,9 @@ class Pacing:
 
     >>> pace = Pacing()
     >>> for ms in (1000, 2000, 3000):
-    ...     pace.note("quick", f"{ms}-0", 10)
+    ...     pace.record("quick", f"{ms}-0", 10)
     >>> for ms in (1000, 3000):
-    ...     pace.note("slow", f"{ms}-1", 10)
+    ...     pace.record("slow", f"{ms}-1", 10)
     >>> pace.batch("quick", 50, n_left=90), pace.batch("slow", 50, n_left=90)
     (27, 14)
     """
@@ -52,8 +52,8 @@ class Pacing:
         self._last: dict[str, tuple[int, int]] = {}  # worker -> its last position
         self._first_ms = math.inf
 
-    def note(self, worker: str, position: str, n: int) -> None:
-        """Note a report of `n` symbols; one that was noted before changes nothing."""
+    def record(self, worker: str, position: str, n: int) -> None:
+        """Record a report of `n` symbols; recording it again changes nothing."""
         if not position:  # it waits in the spool
             return
         key = position_key(position)

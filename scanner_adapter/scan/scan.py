@@ -106,7 +106,7 @@ class Scan(KnownScan):
         row_map: RowMap | None = None,
         failure: BaseException | None = None,
         compare: Callable[[], Comparison] | None = None,
-        share: WorkerLeases | None = None,
+        leases: WorkerLeases | None = None,
         batch_size: int = 50,
         coverage: tuple[str | None, bool] = (None, False),
         bars: KeptBars,
@@ -125,21 +125,21 @@ class Scan(KnownScan):
         self._lock = lock
         self._compare = compare
         self._facts_again = facts_again
-        self._share = share
+        self._leases = leases
         self._ledger = Ledger(symbols, started)
         self._bars = bars
         self._check = ResultCheck(rule, learned is not None and learned.belief.track.has_hits)
         self._warned: str | None = None
-        self._ranking = ScanSession(
+        self._session = ScanSession(
             scan_id, mode.mode, self._ledger, learned=learned, opened=opened, coverage=coverage,
-            scan_time=scan_time, share=share,
+            scan_time=scan_time, leases=leases,
         )  # fmt: skip
         if failure is not None:
-            self._ranking.fall_back(failure)
+            self._session.fall_back(failure)
         fixed = fixed_fields(scan_id, mode.mode, scan_time * SECONDS_PER_DAY, learned)
-        self._outside = OperatorLine(self._ledger, fixed)
+        self._operators = OperatorLine(self._ledger, fixed)
         if learned is not None:
-            self._outside.connect(learned, scan_id, self._status, is_shared=self.is_shared)
+            self._operators.connect(learned, scan_id, self._status, is_shared=self.is_shared)
         self._summary: ScanSummary | None = None
         self._ended = math.inf  # by the monotonic clock
         _SCANS.add(self)
@@ -171,35 +171,35 @@ class Scan(KnownScan):
         while True:
             with self._lock:
                 batch = self._next_batch(k)
-                share = self._share
-                if batch or share is None or share.holds_some or not share.waits_for_others:
+                leases = self._leases
+                if batch or leases is None or leases.holds_some or not leases.waits_for_others:
                     return batch
                 if self.stop_asked is not None:
                     return batch
-            share.pause()
+            leases.pause()
 
     def _next_batch(self, k: int) -> Batch:
         with self._lock:
             self._check_open("ask for a batch")
-            ledger, ranking, share = self._ledger, self._ranking, self._share
+            ledger, session, leases = self._ledger, self._session, self._leases
             with self._timed():
-                ranking.enter_if_ready()
-                self._outside.poll(None if ranking.is_early else ranking.queue)
+                session.enter_if_ready()
+                self._operators.poll(None if session.is_early else session.queue)
                 if self.stop_asked is not None:
                     if self.stopped is None and not ledger.is_handed_out.all():
                         self.stopped = self.stop_asked
                     return Batch(ledger.n_batches, (), np.empty(0, bool), np.empty(0))
-                if ranking.is_early and self.mode == "on":
-                    k = min(k, self._outside.view.workers or os.cpu_count() or 1)
-                if share is None:
-                    choice = ranking.choose(k)
+                if session.is_early and self.mode == "on":
+                    k = min(k, self._operators.view.workers or os.cpu_count() or 1)
+                if leases is None:
+                    choice = session.choose(k)
                     if choice.arms.size == 0 and (again := ledger.failed_again(k)):
                         places = ledger.places(again)
                         chances = ledger.is_random[places], ledger.propensity[places]
                         return Batch(ledger.n_batches, again, *chances)
                 else:
-                    choice = ranking.choose_and_claim(share, k)
-                symbols = ledger.hand_out(choice, is_counted=share is None or choice.arms.size > 0)
+                    choice = session.choose_and_claim(leases, k)
+                symbols = ledger.hand_out(choice, is_counted=leases is None or choice.arms.size > 0)
             return Batch(ledger.n_batches, symbols, choice.is_random, choice.propensity)
 
     def batches(self, k: int | None = None) -> Iterator[Batch]:
@@ -251,18 +251,18 @@ class Scan(KnownScan):
                 table = read_report(rows, self.row_map, self.rule, self._bars.add)
                 self._admit_others(table.symbols)
                 places = self._ledger.check(table.symbols)
-                if self._share is not None:
-                    self._share.settle(table.symbols)
+                if self._leases is not None:
+                    self._leases.settle(table.symbols)
                 is_new = self._ledger.is_open(places)
                 if not is_new.all():
                     table, places = table.take(np.flatnonzero(is_new)), places[is_new]
                 if places.size:
-                    self._ranking.learn(table, places)
+                    self._session.learn(table, places)
                     n_again = int(np.count_nonzero(self._ledger.may_pass[places]))
-                    self._ledger.note(table, places)
+                    self._ledger.record(table, places)
                     self._check.observe(table, n_again=n_again)
                     self._warn()
-                self._outside.publish()
+                self._operators.publish()
 
     def refresh(self, *, now: datetime | None = None, **inputs: Unpack[ScanInputs]) -> None:
         """Rank what remains anew, by what the market shows now.
@@ -289,14 +289,14 @@ class Scan(KnownScan):
         if now is not None:
             time_of(now)  # refuses what is no moment
         with self._lock:
-            if self._facts_again is None or self._ranking.open_scan is None:
+            if self._facts_again is None or self._session.open_scan is None:
                 return  # the given order stands: mode off, or a failure
         # Not under the lock: evaluations go on meanwhile.
         facts = self._facts_again(now, **inputs)
         with self._lock:
             if self._summary is None:
                 with self._timed():
-                    self._ranking.refresh(facts)
+                    self._session.refresh(facts)
 
     # The whole loop in one call: `scan.run(fn, ...)`, `await scan.arun(fn, ...)`.
     run = run_scan
@@ -307,21 +307,21 @@ class Scan(KnownScan):
     @property
     def _known(self) -> str | None:
         """What the bars know of the symbols, where that is not everything."""
-        line, is_partial = self._ranking.coverage
+        line, is_partial = self._session.coverage
         return line if is_partial else None
 
     @property
     def stop_asked(self) -> str | None:
         """Why the scan is to end at an operator's request; None to go on."""
-        return self._outside.stop_asked
+        return self._operators.stop_asked
 
     def listen(self) -> None:
         """Poll for operators' requests between batches too; a loop of its own need not call it."""
-        self._outside.listen()
+        self._operators.listen()
 
     def show(self, *, workers: int, target: float | None) -> None:
         """Publish with the status how many evaluate at a time, and which recall is aimed at."""
-        view = self._outside.view
+        view = self._operators.view
         view.workers = as_count(workers, "workers")
         if target is not None:
             view.target = as_number(target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
@@ -357,10 +357,10 @@ class Scan(KnownScan):
                 comparison = None
                 with self._timed():
                     with suppress(*CALLERS_ERRORS):  # said in `failure`; the scan is over
-                        self._ranking.enter()
+                        self._session.enter()
                     self._warn()
                     status, self._is_done = save_scan(
-                        self._ranking, self._ledger, self._share, self.rollout
+                        self._session, self._ledger, self._leases, self.rollout
                     )
                     self._save_bars()
                     if self._compare is not None and self.rollout is not None:
@@ -374,7 +374,7 @@ class Scan(KnownScan):
             summary = self._summary
         if is_first:
             # Not under the lock: the thread that publishes may be waiting for it.
-            self._outside.close(has_last=self._is_done)
+            self._operators.close(has_last=self._is_done)
         return summary
 
     def __enter__(self) -> Scan:
@@ -397,13 +397,13 @@ class Scan(KnownScan):
     def read_back(self) -> None:
         """Take in what the journal holds of this scan already, as after an interruption."""
         with self._lock:
-            self._ranking.read_back()
+            self._session.read_back()
 
     def admit(self, choice: Choice) -> None:
         """Let places be scanned that were chosen elsewhere, as by a `RankerGroup`."""
         with self._lock, self._timed():
             self._check_open("take symbols")
-            open_scan = self._ranking.open_scan
+            open_scan = self._session.open_scan
             if open_scan is not None:
                 open_scan.admit(choice.arms)
             self._ledger.hand_out(choice, is_counted=True)
@@ -414,7 +414,7 @@ class Scan(KnownScan):
         ledger = self._ledger
         places = [ledger.place[symbol] for symbol in symbols if symbol in ledger.place]
         early = [place for place in places if not ledger.is_handed_out[place]]
-        if not early or self._share is not None:
+        if not early or self._leases is not None:
             return
         # Those that were open at some time while this one was.
         others = [s._ledger for s in _SCANS if s is not self and s._ended > self.started]
@@ -447,10 +447,10 @@ class Scan(KnownScan):
     def _status(self) -> dict[str, Any]:
         """What is published, as `scanner_adapter.live.status.LiveStatus` reads it."""
         with self._lock, one_blas_thread():
-            return self._outside.view.note(
-                open_scan := self._ranking.current,
-                None if open_scan is None else self._ranking.queue,
-                self._ranking.n_to_recall,
+            return self._operators.view.build(
+                open_scan := self._session.current,
+                None if open_scan is None else self._session.queue,
+                self._session.n_to_recall,
                 state="done" if self._is_done else "scanning",
                 stopped=self.stopped if self._summary is None else self._summary.stopped,
                 failure=self.failure,
@@ -458,7 +458,7 @@ class Scan(KnownScan):
             )
 
     def _summarise(self, status: str, comparison: Comparison | None = None) -> ScanSummary:
-        ledger, open_scan, learned = self._ledger, self._ranking.current, self._ranking.learned
+        ledger, open_scan, learned = self._ledger, self._session.current, self._session.learned
         left = len(self.symbols) - ledger.n_reported
         return ScanSummary(
             scan_id=self.scan_id,
@@ -469,7 +469,7 @@ class Scan(KnownScan):
             n_hits=self.n_hits,
             estimate=open_scan.estimate() if open_scan is not None else None,
             seconds=time.monotonic() - self.started,
-            overhead_s=self.overhead_s + self._ranking.early_cpu_s,
+            overhead_s=self.overhead_s + self._session.early_cpu_s,
             stopped=self.stopped or (f"{left} symbols were not scanned" if left else None),
             n_scans_learned=learned.belief.n_scans if learned is not None else 0,
             store_status=status,
@@ -493,7 +493,7 @@ class Scan(KnownScan):
         start = time.thread_time()
         try:
             # Off mode multiplies nothing: it must not cost what switching threads costs.
-            with one_blas_thread() if self._ranking.learned is not None else nullcontext():
+            with one_blas_thread() if self._session.learned is not None else nullcontext():
                 yield
         finally:
             self.overhead_s += time.thread_time() - start

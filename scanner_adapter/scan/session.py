@@ -51,7 +51,7 @@ class ScanSession:
         None in mode off, and where the scan could not be opened.
     scan_time : float
         Days since the epoch.
-    share : WorkerLeases or None
+    leases : WorkerLeases or None
         This worker's part in a shared scan.
 
     Attributes
@@ -64,7 +64,7 @@ class ScanSession:
         What the bars know of the symbols, and whether that is not everything.
     early_cpu_s : float
         Processor seconds that features took beside the first evaluations.
-    session : str
+    session_id : str
         Tells own journal entries from those of others.
     n_early : int
         Symbols in the first share of the universe that `scanner_adapter.state.comparison` looks at.
@@ -87,14 +87,14 @@ class ScanSession:
         opened: Opened | EarlyBatches | None,
         coverage: tuple[str | None, bool],
         scan_time: float,
-        share: WorkerLeases | None,
+        leases: WorkerLeases | None,
     ) -> None:
         self.learned = learned
         self.coverage = coverage
         self.current: OpenScan | None = None
         self.early_cpu_s = 0.0
         self.failure: str | None = None
-        self.session = uuid.uuid4().hex
+        self.session_id = uuid.uuid4().hex
         self.scan_id = scan_id
         self.mode = mode
         self.scan_time = scan_time
@@ -106,7 +106,7 @@ class ScanSession:
         self._early = opened if isinstance(opened, EarlyBatches) else None
         if isinstance(opened, Opened):
             self._begin(opened)
-        self._share = share
+        self._leases = leases
         self._was_steered = False
         self._was_refreshed = False
         self._is_over = False  # closed already: what is reported now adds to what was learned
@@ -162,7 +162,7 @@ class ScanSession:
             if self.learned is None or self.current is None:
                 return
             self.current.take(np.flatnonzero(ledger.is_handed_out))
-            self.current.note_failed(np.flatnonzero(ledger.may_pass))
+            self.current.record_failed(np.flatnonzero(ledger.may_pass))
             places = ledger.order[~ledger.may_pass[ledger.order]]
             if places.size:
                 known = {ledger.symbols[place]: ledger.outcome(place) for place in places.tolist()}
@@ -191,29 +191,29 @@ class ScanSession:
                 self.fall_back(error)
         return self._ledger.given_order(k)
 
-    def choose_and_claim(self, share: WorkerLeases, k: int) -> Choice:
+    def choose_and_claim(self, leases: WorkerLeases, k: int) -> Choice:
         """Choose up to `k` places of a shared scan: promising, and held by no other worker.
 
         What others hold does not remain until it is free again, so that propensities are those of
         the choice among the symbols that were free.
         """
-        self.read_others(share)
+        self.read_others(leases)
         ledger = self._ledger
-        held, free = share.look(ledger.place)
+        held, free = leases.look(ledger.place)
         places = ledger.put_back(ledger.places(free))
         if (open_scan := self.open_scan) is not None:
             if places.size:
                 open_scan.put_back(places)
             open_scan.take(ledger.places(held))
         parts = [Choice(np.empty(0, np.intp), np.empty(0, bool), np.empty(0))]
-        n_left = len(ledger.symbols) - ledger.n_reported - share.n_held
-        n_missing = share.paces.batch(self.session, k, n_left=n_left)
+        n_left = len(ledger.symbols) - ledger.n_reported - leases.n_held
+        n_missing = leases.pacing.batch(self.session_id, k, n_left=n_left)
         while n_missing > 0:
             choice = self.choose(n_missing)
             if choice.arms.size == 0:
                 break
             names = [ledger.symbols[place] for place in choice.arms.tolist()]
-            mine = share.claim(names)
+            mine = leases.claim(names)
             kept = np.array([name in mine for name in names], bool)
             parts.append(Choice(choice.arms[kept], choice.is_random[kept], choice.propensity[kept]))
             n_missing -= len(mine)
@@ -259,7 +259,7 @@ class ScanSession:
             return
         kept = np.flatnonzero(~self._may_pass(table))
         if kept.size < places.size:
-            open_scan.note_failed(np.delete(places, kept))
+            open_scan.record_failed(np.delete(places, kept))
             table, places = table.take(kept), places[kept]
         if places.size == 0:
             return
@@ -276,7 +276,7 @@ class ScanSession:
         In a shared scan they are, so that no other worker has the symbol.
         """
         may_pass = table.is_failed.copy()
-        if self._share is not None:
+        if self._leases is not None:
             may_pass[:] = False
         for row in np.flatnonzero(may_pass).tolist():
             may_pass[row] = table.outcome(row).may_pass
@@ -302,7 +302,7 @@ class ScanSession:
         )
         if learned.keeps_journal:
             arrays |= choice_arrays(table, places, ledger)
-        is_elsewhere = self._share is not None or ledger.is_steered_elsewhere
+        is_elsewhere = self._leases is not None or ledger.is_steered_elsewhere
         header = {
             "scan_time": self.scan_time,
             "reported_at": time.time(),
@@ -311,8 +311,8 @@ class ScanSession:
             "columns": list(open_scan.columns),
             "row_columns": list(table.names),
             "hit_limit": open_scan.hit_limit,
-            "session": self.session,
-            "worker": None if self._share is None else self._share.worker,
+            "session": self.session_id,
+            "worker": None if self._leases is None else self._leases.worker,
             # For replays: which batches were chosen before this report, and at whose request.
             "handed_out": None if is_elsewhere else ledger.sizes,
             "is_steered": self._was_steered,
@@ -327,11 +327,11 @@ class ScanSession:
         )
         ledger.sizes = []
 
-    def read_others(self, share: WorkerLeases) -> None:
+    def read_others(self, leases: WorkerLeases) -> None:
         """Take in what other workers reported since the last batch."""
         try:
             if self.current is None or self.learned is None:  # after a failure nothing is folded
-                self._ledger.leave_out(share.reported(self._ledger.place))
+                self._ledger.leave_out(leases.reported(self._ledger.place))
                 return
             is_behind = self.learned.is_behind
             if self.learned.refresh(self.on_entry) and is_behind:
@@ -366,35 +366,35 @@ class ScanSession:
         if entry.kind != "report":
             return
         worker = str(entry.header.get("session"))
-        if self._share is not None:
-            self._share.paces.note(worker, entry.position, len(entry.arms))
-            self._share.notice(entry.header.get("worker"))
+        if self._leases is not None:
+            self._leases.pacing.record(worker, entry.position, len(entry.arms))
+            self._leases.notice(entry.header.get("worker"))
         ledger, open_scan = self._ledger, self.current
         symbols, places = self._reporting
         if entry.arms is not symbols:  # not the whole of what is reported here just now
             places = np.array(list(map(ledger.place.get, entry.arms, repeat(-1))), np.intp)
         is_new = places >= 0
-        if worker != self.session:
+        if worker != self.session_id:
             is_new &= ledger.is_open(places)
         if open_scan is not None:
             is_new &= ~open_scan.is_reported[places]
         rows = np.flatnonzero(is_new)
         places = places[rows]
         rating = np.asarray(entry.arrays["rating"], np.float64)[rows]
-        if worker != self.session:  # by another worker, or before a restart
+        if worker != self.session_id:  # by another worker, or before a restart
             table = OutcomeTable.of({entry.arms[i]: outcome_of(entry, i) for i in rows.tolist()})
-            ledger.note(
+            ledger.record(
                 table, places, float(entry.header.get("reported_at", time.time())),
                 is_random=entry.arrays["is_random"][rows] == 1,
             )  # fmt: skip
-            if self._share is not None:
-                self._share.settle(table.symbols)
+            if self._leases is not None:
+                self._leases.settle(table.symbols)
         if open_scan is not None:
             reward, probability = (
                 np.asarray(entry.arrays[name], np.float64)[rows]
                 for name in ("reward", "probability")
             )
-            if worker != self.session:
+            if worker != self.session_id:
                 open_scan.limit.observe(rating, probability)
             open_scan.observe(places, rating, reward)
 
@@ -410,7 +410,7 @@ class ScanSession:
             return None  # too few symbols have been scanned before
         n, order = len(ledger.symbols), ledger.order
         is_whole = ledger.n_reported == n
-        if not is_whole and (self._share is not None or self.mode != "on"):
+        if not is_whole and (self._leases is not None or self.mode != "on"):
             return None  # with what probability others chose is not known here
         hit, weight = np.zeros(n), np.ones(n)
         hit[order] = self.are_hits(order)

@@ -63,7 +63,7 @@ class WorkerLeases:
         self._lease_s = lease_s
         self._held: set[str] = set()
         self._refused: set[str] = set()  # held by others when we looked last
-        self.paces = Pacing()
+        self.pacing = Pacing()
         self._lock = threading.Lock()  # of `_held`, which the heartbeat reads
         self._is_over = threading.Event()
         self._has_warned = False

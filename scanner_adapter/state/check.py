@@ -15,7 +15,7 @@ from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.state.fold import JournalFold, settings_from_fingerprint
 
-_NOTES = ("settings", "fold_since", "born")  # beside the fold in a snapshot's header
+_BESIDE_FOLD = ("settings", "fold_since", "born")  # beside the fold in a snapshot's header
 
 
 class Fold(StrEnum):
@@ -150,10 +150,10 @@ def fold_journal(
 def differences(fold: JournalFold, snapshot: Snapshot) -> list[str]:
     """Return the names of what is not the same, bit for bit, in a fold and a snapshot."""
     header, arrays = fold.state()
-    noted: dict[str, Any] = {
-        name: value for name, value in snapshot.header.items() if name not in _NOTES
+    theirs: dict[str, Any] = {
+        name: value for name, value in snapshot.header.items() if name not in _BESIDE_FOLD
     }
-    names = [name for name in {**header, **noted} if header.get(name) != noted.get(name)]
+    names = [name for name in {**header, **theirs} if header.get(name) != theirs.get(name)]
     for name in {**arrays, **snapshot.arrays}:
         mine, stored = arrays.get(name), snapshot.arrays.get(name)
         if (

@@ -234,8 +234,8 @@ def fingerprint(settings: BeliefSettings) -> dict[str, Any]:
     }
 
 
-def settings_from_fingerprint(note: Mapping[str, Any]) -> BeliefSettings:
-    """Return settings that fold a journal as the noted ones do.
+def settings_from_fingerprint(stored: Mapping[str, Any]) -> BeliefSettings:
+    """Return settings that fold a journal as those of a fingerprint do.
 
     Examples
     --------
@@ -243,23 +243,23 @@ def settings_from_fingerprint(note: Mapping[str, Any]) -> BeliefSettings:
     >>> fingerprint(settings_from_fingerprint(noted)) == noted
     True
     """
-    share = note["expected_share"]
+    share = stored["expected_share"]
     try:
-        rule = rule_from_fingerprint(note)
+        rule = rule_from_fingerprint(stored)
     except InvalidInputError:  # a rule of the user's own: a fold needs its expected share only
         rule = Signal() if share is None else TopShare(float(share))
     return BeliefSettings(
-        seed_weights={str(name): float(weight) for name, weight in note["seed_weights"].items()},
+        seed_weights={str(name): float(weight) for name, weight in stored["seed_weights"].items()},
         rule=rule,
-        crossed=tuple(note["crossed"]),
-        half_life_days=float(note["half_life_days"]),
-        fast_days=float(note["fast_days"]),
-        slow_days=float(note["slow_days"]),
+        crossed=tuple(stored["crossed"]),
+        half_life_days=float(stored["half_life_days"]),
+        fast_days=float(stored["fast_days"]),
+        slow_days=float(stored["slow_days"]),
     )
 
 
-def rule_from_fingerprint(note: Mapping[str, Any]) -> RewardRule:
-    """Return the reward rule that a settings note names.
+def rule_from_fingerprint(stored: Mapping[str, Any]) -> RewardRule:
+    """Return the reward rule that a fingerprint names.
 
     Raises
     ------
@@ -271,7 +271,7 @@ def rule_from_fingerprint(note: Mapping[str, Any]) -> RewardRule:
     >>> rule_from_fingerprint({"rule": "rating:70"})
     Threshold(minimum=70.0)
     """
-    text = str(note["rule"])
+    text = str(stored["rule"])
     try:
         return rule_from_text(text)
     except InvalidInputError as err:

@@ -76,8 +76,8 @@ class LearnedState:
         self._held: _Held | None = None  # of the time before reports went to the spool
         self._is_behind = False
         self._fold_since = START  # position from which on these settings were used
-        self._news: list[str] = []  # what happened to what was learned, until it is logged
-        self._status_told: object = getattr(store, "status", None)
+        self._warnings: list[str] = []  # what happened to what was learned, until it is logged
+        self._logged_status: object = getattr(store, "status", None)
         self.load()
 
     @property
@@ -140,13 +140,13 @@ class LearnedState:
 
     def _since(self, snapshot: Snapshot) -> str:
         """Position from which on the journal was folded with the present settings."""
-        noted, now = snapshot.header.get("settings", {}), fingerprint(self.settings)
-        if noted == now:
+        stored, now = snapshot.header.get("settings", {}), fingerprint(self.settings)
+        if stored == now:
             return str(snapshot.header["fold_since"])
-        for name in [name for name in now if name in noted and noted[name] != now[name]]:
+        for name in [name for name in now if name in stored and stored[name] != now[name]]:
             log.warning(
                 "ruleset %s goes on with %s = %s instead of %s; what was learned is kept",
-                *(self.ruleset, name, now[name], noted[name]),
+                *(self.ruleset, name, now[name], stored[name]),
             )
         return snapshot.position
 
@@ -199,7 +199,7 @@ class LearnedState:
         position = self._base_of(held, seen) if held.size > mine else None
         if position is None:
             if not self._folded.seen.covers(seen):
-                self._tell(
+                self._warn(
                     f"the store lost what was learned of {self.ruleset} from {held.size[0]} scans; "
                     f"{mine[0]} scans are known now"
                 )
@@ -212,7 +212,7 @@ class LearnedState:
         )  # fmt: skip
         if is_saved:
             self.store.renew_generation(self.ruleset)
-            self._tell(
+            self._warn(
                 f"the store had lost what was learned of {self.ruleset}: {held.size[0]} scans were "
                 "saved again from memory"
             )
@@ -241,18 +241,18 @@ class LearnedState:
             # What is folded from here on stands elsewhere in the journal, or not at all.
             self._held, self._is_behind = self._hold(), True
 
-    def _tell(self, news: str) -> None:
-        log.warning("%s", news)
-        self._news.append(news)
+    def _warn(self, message: str) -> None:
+        log.warning("%s", message)
+        self._warnings.append(message)
 
     def store_trouble(self) -> str | None:
         """What happened to the store since the last call; None while all goes well."""
-        status, news = getattr(self.store, "status", None), self._news
-        self._news = []
-        if status is not None and (status != self._status_told or status.is_away):
-            self._status_told = status
-            news = [str(status), *news]
-        return "; ".join(news) or None
+        status, warnings = getattr(self.store, "status", None), self._warnings
+        self._warnings = []
+        if status is not None and (status != self._logged_status or status.is_away):
+            self._logged_status = status
+            warnings = [str(status), *warnings]
+        return "; ".join(warnings) or None
 
     def entries_of(self, scan_id: str) -> Iterator[Entry]:
         """Yield what the journal holds of a scan already; nothing is folded.
@@ -381,7 +381,7 @@ class LearnedState:
         while not self._save():
             newest = self.store.load_snapshot(self.ruleset)
             if newest is None and self._snapshot_version:
-                self._tell(f"the snapshot of {self.ruleset} had vanished from the store")
+                self._warn(f"the snapshot of {self.ruleset} had vanished from the store")
             self._snapshot_version = newest.version if newest is not None else 0
             if newest is None:
                 continue
@@ -405,9 +405,9 @@ class LearnedState:
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         header, arrays = self._folded.state()
-        notes = {
+        extra = {
             "settings": fingerprint(self.settings),
             "fold_since": self._fold_since,
             "born": self._born,
         }
-        return header | notes, arrays
+        return header | extra, arrays

@@ -72,8 +72,8 @@ def export_journal(store: Store, ruleset: str, path: Path) -> int:
     StoreError
         When the journal cannot be read.
     """
-    note = json.dumps({"format": FORMAT, "ruleset": ruleset}).encode()
-    schema = _SCHEMA.with_metadata({_KEY: note})
+    metadata = json.dumps({"format": FORMAT, "ruleset": ruleset}).encode()
+    schema = _SCHEMA.with_metadata({_KEY: metadata})
     if not path.absolute().parent.is_dir():
         raise InvalidInputError(f"{path}: there is no such folder")
     n_entries = 0
@@ -220,13 +220,13 @@ def _open(path: Path) -> pq.ParquetFile:
         )
     try:
         file = pq.ParquetFile(path)
-        note = json.loads((file.schema_arrow.metadata or {}).get(_KEY, b"{}"))
+        metadata = json.loads((file.schema_arrow.metadata or {}).get(_KEY, b"{}"))
     except (pa.ArrowException, ValueError) as err:
         raise InvalidInputError(f"{path} cannot be read as Parquet: {err}") from err
-    schema = _SCHEMAS.get(note.get("format"))
+    schema = _SCHEMAS.get(metadata.get("format"))
     if schema is None or not file.schema_arrow.equals(schema):
         raise InvalidInputError(
-            f"{path} is no journal of format 1 to {FORMAT} (it says {note.get('format')}); "
+            f"{path} is no journal of format 1 to {FORMAT} (it says {metadata.get('format')}); "
             "expected a file from `scanrank journal export`"
         )
     return file

@@ -36,7 +36,7 @@ class Provenance:
     ----------
     mode : "on" or "shadow"
     seed : str
-        Bit generator, entropy and spawn key of the scan's random numbers, as `seed_note` writes.
+        Bit generator, entropy and spawn key of the scan's random numbers, as `seed_text` writes.
     before_features : int
         Batches that were handed out before the features were computed.
     """
@@ -68,7 +68,7 @@ class Provenance:
         Examples
         --------
         >>> child = np.random.default_rng(7).spawn(2)[1]
-        >>> again = Provenance("on", seed_note(child)).rng()
+        >>> again = Provenance("on", seed_text(child)).rng()
         >>> bool(again.random() == child.random())
         True
         """
@@ -89,12 +89,12 @@ class Provenance:
         return np.random.Generator(np.random.PCG64(sequence))
 
 
-def seed_note(rng: np.random.Generator) -> str:
+def seed_text(rng: np.random.Generator) -> str:
     """Return bit generator, entropy (hexadecimal) and spawn key of a fresh generator.
 
     Examples
     --------
-    >>> seed_note(np.random.default_rng(255).spawn(3)[2])
+    >>> seed_text(np.random.default_rng(255).spawn(3)[2])
     'PCG64:ff:2'
     """
     sequence = rng.bit_generator.seed_seq
@@ -111,7 +111,7 @@ def seed_note(rng: np.random.Generator) -> str:
     )
 
 
-def opening_note(
+def opening_header(
     rng: np.random.Generator,
     settings: BeliefSettings,
     symbols: Sequence[str],
@@ -123,14 +123,14 @@ def opening_note(
         "scanrank": version("scanrank"),
         "universe": _digest_of(symbols),
         "universe_sorted": _digest_of(sorted(symbols)),
-        "seed": seed_note(rng),
+        "seed": seed_text(rng),
         "settings": {
             **fingerprint(settings),
             "exploration": settings.exploration,
             "random_share": settings.random_share,
         },
         "digest": digest(symbols, facts.names, facts.values, facts.loading_names, facts.loadings),
-        **kept.note(),
+        **kept.header(),
     }
 
 

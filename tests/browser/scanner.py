@@ -72,7 +72,7 @@ def main(store: str, ruleset: str, scan_id: str, n: str) -> None:
         for line in sys.stdin:
             order = line.strip()
             if order == "wishes":
-                link = scan._outside.link
+                link = scan._operators.link
                 print(link.control if link is not None else None, flush=True)
                 continue
             left = len(names) if order == "run" else int(order)

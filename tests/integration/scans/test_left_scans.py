@@ -47,7 +47,7 @@ def test_a_shared_scan_whose_workers_died_is_learned_when_its_leases_ran_out(sto
             )  # fmt: skip
             report(scan, 30)
             scan.next_batch(10)
-            scan._share._is_over.set()  # the heartbeat stops, as when the process dies
+            scan._leases._is_over.set()  # the heartbeat stops, as when the process dies
         with ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW + timedelta(hours=1)):
             assert closed(store)["left"] is False, "its leases run"
         assert ranker.n_scans == 0

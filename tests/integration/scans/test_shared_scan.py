@@ -74,7 +74,7 @@ def test_today_has_learned_what_the_interrupted_scan_reported(store: Store) -> N
             first.report({symbol: rating(symbol) for symbol in first.next_batch(20)})
     with ranker_on(store, seed=1) as ranker:
         second = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1")
-    mine, its = first._ranking.open_scan, second._ranking.open_scan
+    mine, its = first._session.open_scan, second._session.open_scan
     assert mine is not None
     assert its is not None
     assert its.limit.value() == pytest.approx(mine.limit.value(), rel=1e-6)
@@ -155,7 +155,7 @@ def test_a_dead_workers_symbols_come_back_after_their_lease(store: Store) -> Non
             SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1", shared=True, worker="dead", lease_s=1.0
         )
         held = dead.next_batch(40).symbols
-        share = dead._share
+        share = dead._leases
         assert share is not None
         share._is_over.set()  # no heartbeat any more, as after SIGKILL
         start = time.monotonic()
@@ -208,7 +208,7 @@ def test_the_first_outcome_stands_when_a_lease_ran_out(store: Store) -> None:
         options = {"context": CONTEXT, "now": NOW, "scan_id": "s1", "shared": True, "lease_s": 1.0}
         late = one.start_scan(SYMBOLS, **options)  # type: ignore[arg-type]
         symbols = late.next_batch(10).symbols
-        share = late._share
+        share = late._leases
         assert share is not None
         share._is_over.set()
         time.sleep(1.2)

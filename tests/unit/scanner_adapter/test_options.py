@@ -145,7 +145,7 @@ def break_learning(scan: Scan) -> None:
     def fail(*_: object, **__: object) -> None:
         raise np.linalg.LinAlgError("a defect of ours")
 
-    scan._ranking.learned.append = fail  # type: ignore[method-assign, union-attr]
+    scan._session.learned.append = fail  # type: ignore[method-assign, union-attr]
 
 
 @pytest.mark.parametrize("break_", [break_choice, break_learning])

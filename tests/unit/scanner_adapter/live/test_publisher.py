@@ -202,14 +202,14 @@ def test_pins_exclusions_and_boosts_bend_the_next_batch(
         store.update_control("t", "s1", with_exclusions(["S2", "S3"]))
         store.update_control("t", "s1", lambda note: {**note, "boost": {"S100": 20.0}})
         scan.listen()
-        wait_until(lambda: "S100" in scan._outside.link.control.boost, "the wishes to be heard")  # type: ignore[union-attr]
+        wait_until(lambda: "S100" in scan._operators.link.control.boost, "the wishes to be heard")  # type: ignore[union-attr]
         assert list(scan.next_batch(4)) == ["S150", "S199", "S180", "S100"]
         assert caplog.text.count("such as 'WHO'") == 1
         assert scan.status().excluded == ("S2", "S3")
         # What is asked no longer is undone; the program's own wishes are not touched.
         scan.queue.exclude(["S4"])
         store.put_control("t", "s1", {"exclude": ["S3"]})
-        wait_until(lambda: scan._outside.link.control.exclude == ("S3",), "the change")  # type: ignore[union-attr]
+        wait_until(lambda: scan._operators.link.control.exclude == ("S3",), "the change")  # type: ignore[union-attr]
         assert list(scan.next_batch(3)) == ["S2", "S5", "S6"]
 
 
@@ -257,7 +257,7 @@ def test_a_scan_that_ends_while_the_store_is_away_does_not_wait(store: SharedSto
     scan = ranker(store).start_scan(SYMBOLS, scan_id="s1")
     scan.report({s: rate(s) for s in scan.next_batch(5)})
     store.is_away = True
-    wait_until(lambda: scan._outside.link._pause_s > 0.5, "the absence to be noticed")  # type: ignore[union-attr]
+    wait_until(lambda: scan._operators.link._pause_s > 0.5, "the absence to be noticed")  # type: ignore[union-attr]
     store.delay_s = 3.0
     began = time.monotonic()
     scan.close()
@@ -268,7 +268,7 @@ def test_a_defect_in_the_view_is_said_once(
     store: SharedStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     scan = ranker(store).start_scan(SYMBOLS, scan_id="s1")
-    monkeypatch.setattr(scan._outside.view, "note", lambda *_a, **_k: 1 / 0)
+    monkeypatch.setattr(scan._operators.view, "build", lambda *_a, **_k: 1 / 0)
     summary = scan.run(rate, batch_size=50)
     assert (summary.n_scanned, summary.failure) == (200, None)
     assert caplog.text.count("is not shown outside any more: division by zero") == 1
@@ -293,7 +293,7 @@ def test_of_shared_workers_the_one_who_knows_more_is_heard(store: SharedStore) -
     assert a.n_scanned > b.n_scanned
     wait_until(lambda: status_of(store, "s1").n_scanned == a.n_scanned, "the status of a")
     for _ in range(5):
-        b._outside.link.publish()  # type: ignore[union-attr]
+        b._operators.link.publish()  # type: ignore[union-attr]
         time.sleep(0.1)
         assert status_of(store, "s1").n_scanned == a.n_scanned
     assert b.next_batch(5)
@@ -325,5 +325,5 @@ def test_a_store_inside_the_process_is_not_written_to() -> None:
     with SymbolRanker.open("memory://", ruleset="t").start_scan(SYMBOLS, scan_id="s1") as scan:
         scan.report({s: Outcome(1.0) for s in scan.next_batch(5)})
         assert not threads()
-    assert scan._ranking.learned is not None
-    assert scan._ranking.learned.store.get_status("t", "s1") == {}
+    assert scan._session.learned is not None
+    assert scan._session.learned.store.get_status("t", "s1") == {}

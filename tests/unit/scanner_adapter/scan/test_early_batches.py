@@ -85,7 +85,7 @@ def until(is_true: Callable[[], bool]) -> None:
 def let_in(scan: Any, gate: threading.Event) -> None:
     """Let the features be computed, and wait until they are there."""
     gate.set()
-    until(lambda: scan._ranking._early is None or scan._ranking._early._facts.done())
+    until(lambda: scan._session._early is None or scan._session._early._facts.done())
 
 
 def test_the_first_scan_draws_at_random_until_features_are_there(
@@ -167,7 +167,7 @@ def test_waiting_gives_the_composite_order(gate: threading.Event, exploration: f
         assert not scan.awaits_features
         batch = scan.next_batch(N)
         if exploration == 0.0:
-            composite = scan._ranking.open_scan.context[:, :4] @ [0.4, 0.3, 0.2, 0.1]
+            composite = scan._session.open_scan.context[:, :4] @ [0.4, 0.3, 0.2, 0.1]
             places = [SYMBOLS.index(symbol) for symbol in batch]
             assert (np.diff(composite[places]) <= 1e-9).all()
 

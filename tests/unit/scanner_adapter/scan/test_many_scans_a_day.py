@@ -74,7 +74,7 @@ def test_due_symbols_give_way_to_wishes(ranker: SymbolRanker) -> None:
     with ranker.start_scan(
         SYMBOLS, context=CONTEXT, now=START, seen_within=timedelta(hours=1)
     ) as scan:
-        due = [SYMBOLS[place] for place in scan._ranking.open_scan.due]  # type: ignore[union-attr]
+        due = [SYMBOLS[place] for place in scan._session.open_scan.due]  # type: ignore[union-attr]
         assert len(due) == 3  # a twentieth of sixty
         scan.queue.exclude([due[0]])
         scan.queue.pin(["S59"])

@@ -7,7 +7,7 @@ from scanner_adapter.scan.pacing import Pacing
 
 def reports(pace: Pacing, worker: str, times_ms: list[int], n: int) -> None:
     for ms in times_ms:
-        pace.note(worker, f"{ms}-0", n)
+        pace.record(worker, f"{ms}-0", n)
 
 
 def test_alone_every_batch_is_whole() -> None:
@@ -38,7 +38,7 @@ def test_a_slow_worker_takes_its_part_by_pace() -> None:
     pace = Pacing()
     for worker in "abc":
         reports(pace, worker, [1000, 2000, 3000, 4000, 5000, 6000], 25)
-    pace.note("slow", "11000-0", 5)
+    pace.record("slow", "11000-0", 5)
     for worker in "abc":
         reports(pace, worker, [10900, 11900], 25)
     # 1,075 left without the 75 of the others: half of 1,000 x 0.5 / 75.5 is 3.3 (the paces of the
@@ -53,7 +53,7 @@ def test_what_was_noted_before_changes_nothing() -> None:
         reports(pace, worker, [1000, 2000], 25)
     before = pace.batch("a", 25, n_left=60)
     reports(pace, "b", [1000, 2000], 25)
-    pace.note("b", "", 25)  # it waits in the spool
+    pace.record("b", "", 25)  # it waits in the spool
     assert pace.batch("a", 25, n_left=60) == before < 25
 
 

@@ -82,7 +82,7 @@ def test_what_remains_is_ranked_anew(ranker: SymbolRanker) -> None:
 def test_what_was_handed_out_is_learned_from_as_it_was_chosen(ranker: SymbolRanker) -> None:
     later = NOW + timedelta(minutes=30)
     with ranker.start_scan(SYMBOLS, bars=bars(), quotes=quotes([5]), now=NOW) as scan:
-        open_scan = scan._ranking.open_scan
+        open_scan = scan._session.open_scan
         assert open_scan is not None
         before = open_scan.context.copy()
         chosen = scan.next_batch(10)
@@ -104,7 +104,7 @@ def test_what_was_handed_out_is_learned_from_as_it_was_chosen(ranker: SymbolRank
 
 def test_a_refresh_with_the_same_quotes_changes_no_context(ranker: SymbolRanker) -> None:
     with ranker.start_scan(SYMBOLS, bars=bars(), quotes=quotes([5]), now=NOW) as scan:
-        open_scan = scan._ranking.open_scan
+        open_scan = scan._session.open_scan
         assert open_scan is not None
         before = open_scan.context.copy()
         scan.refresh(quotes=quotes([5]), now=NOW)

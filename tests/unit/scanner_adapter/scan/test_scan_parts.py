@@ -121,10 +121,10 @@ class TestScanLedger:
     def test_the_first_outcome_of_a_symbol_stands(self, ledger: Ledger) -> None:
         ledger.hand_out(batch(1, 0, random=1), is_counted=True)
         failed = OutcomeTable.of({"B": Outcome(1.0), "A": Outcome.failed("no data")})
-        ledger.note(failed, ledger.check(failed.symbols))
+        ledger.record(failed, ledger.check(failed.symbols))
         later = OutcomeTable.of({"A": Outcome(2.0), "E": Outcome(3.0)})
         # Another worker's report, which its quota drew; before this process opened the scan.
-        ledger.note(later, np.array([0, 4]), at=5.0, is_random=np.array([False, True]))
+        ledger.record(later, np.array([0, 4]), at=5.0, is_random=np.array([False, True]))
         assert [(s, o.rating) for s, o in ledger.outcomes().items() if o.error is None] == [
             ("B", 1.0),
             ("E", 3.0),
