@@ -7,9 +7,9 @@
              change it, live and in replay alike. Reports are kept (`pending`) until their scan is
              over; then the whole of it is learned from once, with final labels
     choice   `bandit.choice.open_scan` draws from the belief and hands out batches; nothing here
-             knows it
+             depends on it
 
-Arms are opaque strings, contexts are arrays of sub-scores; what they mean is not known here.
+Arms are opaque strings and contexts are arrays of sub-scores; their meaning is the caller's.
 """
 
 from __future__ import annotations
@@ -72,21 +72,21 @@ class BeliefSettings:
     Parameters
     ----------
     seed_weights : mapping of column name to weight
-        Prior worth of these context columns (the factor scores); at a cold start without
-        exploration the order is exactly that of their weighted sum.
+        Prior weights of these context columns (the factor scores). At a cold start without
+        exploration, arms are ordered exactly by the weighted sum of these columns.
     rule : RewardRule
         What an outcome is worth.
     crossed : tuple of str
         Columns whose products are features too.
     half_life_days : float
-        Forgetting of the shared weights, by the clock.
+        Time after which the data behind the shared weights count half.
     fast_days, slow_days : float
         Half-lives of the track record's two means.
     exploration : float
         Scale of the posterior draws (Chapelle and Li's posterior reshaping): 1 = the posterior
         itself, 0 = greedy. Over batches of 50 the whole posterior costs 1.5 points of recall on
-        real scans and 0.3 costs 0.1: each batch already explores fifty symbols. Where scans run
-        to their end draws narrow further, see `bandit.belief.recall.Coverage`.
+        real scans and 0.3 costs 0.1: each batch already explores fifty symbols. Draws are
+        narrower where scans run to their end, see `bandit.belief.recall.Coverage`.
     random_share : float
         Share of each batch that is drawn uniformly from what remains; a quarter of it where scans
         run to their end, see `bandit.belief.recall.Coverage`.
@@ -167,15 +167,16 @@ class Belief:
         Parameters
         ----------
         scan_id : str
-            Which scan it is of: what one teaches as a whole is kept apart from others under way.
+            Scan that the entry belongs to. Each scan is learned from as a whole, apart from others
+            in progress.
 
         Raises
         ------
         InvalidInputError
-            For an entry that is not understood; nothing is changed.
+            For an entry that cannot be read; the belief is unchanged.
         """
-        # The new belief is built beside the old one. Only the track record is shared: it changes
-        # last, and checks its input before.
+        # The new belief is built beside the old one, so that an error leaves the old one as it
+        # was. They share the track record only, which changes last, when nothing can fail.
         beside = type(self).__new__(type(self))  # `copy` takes three times as long
         vars(beside).update(vars(self))
         if kind == "open":
@@ -192,7 +193,7 @@ class Belief:
         time = float(header["scan_time"])
         self._advance(time)
         self._add_columns(header["columns"])
-        # Scans that nobody closed are learned from as they stand, after a day or to make room.
+        # Scans that were never closed are learned from after a day, or earlier to make room.
         others = {key: scan for key, scan in self.pending.items() if key != scan_id}
         for i, (key, scan) in enumerate(others.items()):
             if len(others) - i >= MOST_SCANS or time - scan.time >= 1.0:
@@ -223,14 +224,14 @@ class Belief:
         scan = scan.add(report, _known(header.get("hit_limit")))
         self.pending = {**self.pending, scan_id: scan}
         self.n_reports += len(report.arms)
-        if header.get("is_late"):  # of a scan that was closed and resumed: no end is to come
+        if header.get("is_late"):  # the scan was closed, then resumed: no other close will follow
             self._settle(scan_id)
         elif scan.n_arms >= MOST_ARMS:
             self._settle(scan_id)
             self.pending = {**self.pending, scan_id: PendingScan(scan_time)}
 
     def _fold_close(self, scan_id: str, header: Mapping[str, Any]) -> None:
-        if header.get("is_judged") is False:  # errors alone: as if there had been no scan
+        if header.get("is_judged") is False:  # every evaluation failed: nothing to learn
             self.pending = {key: scan for key, scan in self.pending.items() if key != scan_id}
             return
         if header.get("limit") is not None:
@@ -248,9 +249,9 @@ class Belief:
         self._settle(scan_id, _known(header.get("hit_limit")))
 
     def _settle(self, scan_id: str, hit_limit: float | None = None) -> None:
-        """Learn from a scan as a whole, judged by the limit that it ended with.
+        """Learn from a whole scan, judged by the limit that it ended with.
 
-        Nothing in here refuses anything: reports were checked when they came.
+        Nothing is refused here: reports were checked when they arrived.
         """
         scan = self.pending.get(scan_id)
         self.pending = {key: value for key, value in self.pending.items() if key != scan_id}
@@ -266,7 +267,7 @@ class Belief:
             self.track.update(arms, now=scan.time, rewards=reward[at], columns=columns, rows=rows)
 
     def _lesson(self, scan: PendingScan, hit_limit: float | None) -> tuple[Any, Array, Array]:
-        """Return context, features and rewards of all that was reported of a scan."""
+        """Return context, features and rewards of everything that a scan reported."""
         limit = scan.hit_limit if hit_limit is None else hit_limit
         reward = final_rewards(
             self.settings.rule, scan.all_of("rating"), scan.all_of("reward"), limit
@@ -276,13 +277,13 @@ class Belief:
 
     @property
     def is_young(self) -> bool:
-        """Whether so little is known that open scans move the shared weights for themselves."""
+        """Whether so little is known that open scans update the shared weights provisionally."""
         return self.posterior.n_observed < _YOUNG_BELOW
 
     def with_provisional(self, scan_id: str) -> Belief:
-        """Return the belief as it serves an open scan: with what that one's reports say by now.
+        """Return the belief that an open scan uses, which has learned from its reports so far.
 
-        For looking at: what it is asked stays true, and it is not to be folded into.
+        It is for reading only: do not fold entries into it.
         """
         scan = self.pending.get(scan_id)
         if scan is None or not scan.reports or not self.is_young:

@@ -1,4 +1,4 @@
-"""What lines, hinges and products leave over, in cells: steps of a column, and of two together.
+"""Step effects: one weight for each cell of a column, and of two columns together.
 
 Scanners count points: so many for a volume of twice the usual, so many for a price above its
 mean. Such steps, and steps that count together, are what the smooth features of `expansion` cannot
@@ -7,9 +7,9 @@ crossed columns into `PAIR` x `PAIR`; an arm lies in one cell of each, and the s
 is added to its linear predictor. The weights learn from what the rest of the belief did not
 predict. They are Gaussian and, unlike the shared weights, independent of each other: thousands of
 them cost a few milliseconds a scan. They learn when a scan ends, as everything does: judged in
-mid-scan by its own predictions, so flexible a model teaches itself what it believes.
+mid-scan by its own predictions, so flexible a model would confirm what it already believes.
 
-How much the sum is worth is learned too (its *trust*, 0 at first): where scores hold no steps,
+The sum has a learned weight of its own (its *trust*, 0 at first). Where scores hold no steps,
 thousands of weights are mostly noise, and a sum that does not predict is left out.
 """
 
@@ -35,11 +35,11 @@ SINGLE, PAIR = 16, 8
 _VARIANCE = 0.02
 # Prior variance of the trust, whose prior mean is 0.
 _TRUST_VARIANCE = 1.0
-# Arms that a step learns from at once.
+# Arms per learning step.
 _STEP = 50
-# Of the level of a scan, which a few steps find.
+# Newton's method for the level of a scan ends after so many steps, or with one of this size.
 _MOST_NEWTON_STEPS, _SMALL_STEP = 50, 1e-6
-# Arms at a time: what is in between fits the processor's cache.
+# Arms per chunk: intermediate arrays of this size fit into the processor's cache.
 _CHUNK = 4_096
 
 
@@ -52,7 +52,7 @@ class CellLayout:
     n_plain : int
         The first columns, which get no cells: they are sums of others.
     crossed : sequence of str
-        Columns that also share cells by twos.
+        Columns that also have cells in pairs.
 
     Examples
     --------
@@ -115,7 +115,7 @@ class CellWeights:
     precision, shift : array, shape (n_cells,)
         What data added to each weight's prior precision, and to precision times mean.
     trust : WeightPosterior
-        Of the one weight that the sum has.
+        Posterior of the one weight that multiplies the sum of an arm's cells.
 
     References
     ----------
@@ -140,12 +140,12 @@ class CellWeights:
         shift: NDArray[np.floating],
         trust: Sequence[float],
     ) -> CellWeights:
-        """Return what was stored of weights like these; `trust` is its precision and shift.
+        """Return stored weights of the same layout; `trust` is its precision and shift.
 
         Raises
         ------
         IncompatibleStateError
-            When they are more or fewer.
+            When the number of cells differs.
         """
         if not precision.shape == shift.shape == self.precision.shape:
             raise IncompatibleStateError(
@@ -189,7 +189,7 @@ class CellWeights:
         return CellWeights(factor * self.precision, factor * self.shift, self.trust.decay(factor))
 
     def learn(self, cells: Index, rewards: Array, offset: Array) -> CellWeights:
-        """Learn from a finished scan what was not predicted.
+        """Learn from a finished scan what the rest of the belief did not predict.
 
         Parameters
         ----------
@@ -201,8 +201,9 @@ class CellWeights:
 
         Notes
         -----
-        Trust is judged by what was known before the scan. Then the weights learn, some fifty arms
-        of all ranks at a time, as if their sum were trusted: else nothing would ever be learned.
+        Trust is updated first, from what the weights predicted before the scan. Then the weights
+        learn as if their sum were fully trusted, or they would never learn anything, some fifty
+        arms of all ranks at a time.
         """
         total = sums(self.mean, cells)
         trust = laplace_update(self.trust, total[:, None], rewards, offset=offset)
@@ -242,10 +243,10 @@ def sums(values: Array, cells: Index) -> Array:
 
 
 def level_of(logit: Array, rewards: Array, precision: float = 1.0) -> float:
-    """Return what a scan as a whole lay above (or below) its linear predictors (n,).
+    """Return the offset that all arms of a scan have in common, given linear predictors (n,).
 
-    On a day on which everything moves, all cells would otherwise learn that day. A priori the
-    level is N(0, 1 / precision); with 0 the probabilities add up to the rewards.
+    Without it, every cell would learn the level of a day on which everything moves. A priori the
+    level is N(0, 1 / precision); with precision 0 the probabilities add up to the rewards.
     """
     level = 0.0
     for _ in range(_MOST_NEWTON_STEPS):
@@ -260,7 +261,7 @@ def level_of(logit: Array, rewards: Array, precision: float = 1.0) -> float:
 
 
 def correction(worth: Array, layout: CellLayout, context: NDArray[np.floating]) -> Array:
-    """Return what cells `worth` so much add to the arms of a context (n, c), shape (n,)."""
+    """Return the sum of cell values `worth` (n_cells,) for each arm of a context (n, c)."""
     total = np.zeros(context.shape[0])
     if worth.any():
         for start in range(0, total.size, _CHUNK):

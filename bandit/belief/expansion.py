@@ -1,4 +1,4 @@
-"""How a context bends: each sub-score becomes a line and hinges, some meet in products.
+"""Features of a context: a line and hinges for each sub-score, and products of some.
 
 A sub-score says how much of something a symbol has; what it is worth need not be linear in it,
 and two can be worth more together than apart (a new high on high volume). High-value outcomes
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 # The neutral sub-score, and what one unit of the line is: 0 and 100 become -1 and +1.
 NEUTRAL = 50.0
 HALF_RANGE = 50.0
-# Rows expanded at a time: what is in between fits the processor's cache, and 1,471 rows of 50
+# Rows expanded at a time: intermediate arrays fit into the processor's cache, and 1,471 rows of 50
 # columns take 0.6 ms instead of 2.6.
 _CHUNK = 256
 _LINEAR_CHUNK = 2_048

@@ -29,16 +29,16 @@ _FIELDS = ("context", "reward", "rating", "rows")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one report said of k arms, failed evaluations left out; never changed in place.
+    """One report of k arms, without failed evaluations; never changed in place.
 
     Attributes
     ----------
     context : array (k, n_columns), float32
-        In the order of the belief's columns; those that were added later were unknown.
+        In the order of the belief's columns at that time.
     reward, rating : array (k,)
         As judged in mid-scan; NaN = no rating.
     rows : array (k, len(row_columns)), float32
-        Of the scanner's own table.
+        Numeric columns of the scanner's own rows.
     """
 
     arms: tuple[str, ...]
@@ -56,7 +56,7 @@ class Report:
         arrays: Mapping[str, Any],
         row_columns: tuple[str, ...],
     ) -> Report | None:
-        """Check a journaled report, and leave out what failed; None if all did.
+        """Check a journaled report and drop failed evaluations; None if all failed.
 
         Raises
         ------
@@ -92,9 +92,9 @@ class PendingScan:
     Attributes
     ----------
     time : float
-        Of the scan, days since the epoch.
+        When the scan runs, in days since the epoch.
     hit_limit : float or None
-        Rating from which its outcomes are hits, as the latest report knew it.
+        Rating from which its outcomes are hits, as of the latest report.
     reports : tuple of Report
     """
 
@@ -112,7 +112,7 @@ class PendingScan:
         return PendingScan(self.time, hit_limit, (*self.reports, report))
 
     def contexts(self, n_columns: int) -> NDArray[np.float32]:
-        """Return the contexts of all reports as one; before a column was added it was unknown."""
+        """Return the contexts of all reports as one array; columns added later are NaN."""
         parts = []
         for report in self.reports:
             n, width = report.context.shape
@@ -127,10 +127,10 @@ class PendingScan:
         return np.concatenate(parts, dtype=np.float64)
 
     def tables(self) -> Iterator[tuple[list[str], tuple[str, ...], NDArray[Any], slice]]:
-        """Yield arms, columns and rows of the scanner's tables, and the places of their reports.
+        """Yield arms, columns and rows of the scanner's own rows, and where they lie in the scan.
 
-        Reports with the same columns come as one, which takes half as long, unless an arm comes
-        twice.
+        Reports with the same columns are joined, which halves the time to learn from them, unless
+        an arm occurs twice.
         """
         names = [arm for report in self.reports for arm in report.arms]
         is_once = len(set(names)) == len(names)

@@ -26,19 +26,20 @@ Array = NDArray[np.float64]
 
 # Share of the evidence that each finished scan replaces: about the last 50 scans count.
 _FORGET = 0.98
-# Before any scan has finished: unbiased, and a spread of half the expected number.
+# Before any scan has finished: no bias, and a spread of half the expected number.
 _PRIOR_HITS = 5.0
 _PRIOR_SPREAD = 0.25
-# Bins of the truths' places in their distributions, and scans' worth of places as they should be.
+# Bins of where true numbers fell in their predicted distributions, and the weight, in scans, of the
+# prior that they fall uniformly.
 _BINS, _PRIOR_PLACES = 40, 10.0
 # Numbers in the state of a model.
 N_STATE = 4 + _BINS
-# No bound is taken beyond this level: so far out the bins know nothing.
+# No bound uses a level beyond this: the bins hold too few scans to say anything so far out.
 _HIGHEST = 0.995
-# Weight that older scans keep with each new one: about the last 20 count.
+# Factor by which older scans weigh less with each new one: about the last 20 count.
 _KEEP = 0.95
-# Share left unseen from which on the whole random quota is drawn, and the part of it that is drawn
-# where nothing is left unseen.
+# The whole random quota is drawn where scans leave at least the first share of their universe
+# unseen, the second part of it where they leave nothing unseen.
 _MUCH_UNSEEN, _LEAST_QUOTA = 0.05, 0.25
 
 
@@ -136,7 +137,7 @@ class RecallModel:
         if not evidence:
             return
         expected, actual = np.asarray(evidence, np.float64).T
-        # By what was believed before: a truth in the middle of a step of the distribution function.
+        # By the model before this scan; in the middle of the distribution function's step.
         place = (self._reached(actual, expected) + self._reached(actual - 1.0, expected)) / 2.0
         counts = np.bincount(np.minimum(place * _BINS, _BINS - 1).astype(np.intp), minlength=_BINS)
         self.places = tuple((_FORGET * np.array(self.places) + counts / actual.size).tolist())
@@ -163,7 +164,7 @@ class RecallModel:
     def quantile(self, expected: float, level: float, at_most: float = math.inf) -> float:
         """Number of remaining hits not exceeded with probability `level`.
 
-        Beyond `at_most`, the number of arms that remain, it is not distinguished.
+        Numbers above `at_most`, the arms that remain, are not considered.
         """
         mean = self.bias * expected
         if mean <= 0.0:
@@ -198,7 +199,7 @@ class RecallModel:
         most = self.quantile(expected, self.level(confidence), n)
         fewest = self.quantile(expected, self.level(1.0 - confidence), n)
         left = min(self.bias * expected, float(probability.size))
-        # A mean can lie outside a quantile of so few: the interval holds the estimate.
+        # The mean of few hits can lie outside these quantiles; the interval must contain it.
         fewest = min(fewest, left)
         most = min(max(most, left), float(probability.size))
         found = n_hits
@@ -215,7 +216,7 @@ class RecallModel:
 
 
 def _share(found: float, left: float) -> float:
-    # With nothing found and nothing left to find, nothing was missed.
+    # Nothing found and nothing left: nothing was missed.
     return 1.0 if found + left <= 0.0 else found / (found + left)
 
 
@@ -230,20 +231,20 @@ class Coverage:
 
     Notes
     -----
-    A draw pays by what it finds out about symbols that would not have been seen. Where scans run
-    to their end everything is seen in any order, and drawing only puts good symbols later.
+    Exploring pays by what it finds out about symbols that would not have been seen. Where scans
+    run to their end, everything is seen in any order, and exploring only delays good symbols.
     """
 
     left_out: float = 0.0
     weight: float = 0.0
 
     def learn(self, n_scanned: int, n_total: int) -> None:
-        """Take in a finished scan.
+        """Learn from a finished scan.
 
         Raises
         ------
         InvalidInputError
-            For more symbols scanned than there were.
+            When more symbols were scanned than the universe has.
         """
         if not 0 <= n_scanned <= n_total:
             raise InvalidInputError(f"{n_scanned} of {n_total} symbols scanned; expected 0 to all")
@@ -270,8 +271,8 @@ class Coverage:
     def quota(self) -> float:
         """Part of the random quota to draw: all where scans stop, a quarter where they do not.
 
-        In scans that run to their end random symbols say nothing that would stay unknown, and put
-        good ones later; a few remain, for the scan that will be stopped.
+        In scans that run to their end, random symbols reveal nothing that would stay unknown, and
+        delay good ones. A few remain, for the scan that will be stopped.
 
         Examples
         --------

@@ -1,9 +1,9 @@
-"""How good is the order? The ranker's own beside orders that need no learning, scan by scan.
+"""Compare the ranker's order, scan by scan, with orders that need no learning.
 
-Each scan that is over says how many hits its first tenth brought, and how many the first tenth of
-other orders would have brought: the last rating first, the last hits first, a random one. When the
-own order was clearly worse in several scans in a row, the better one takes its place, until what
-the own order would have found is as good again.
+A finished scan shows how many hits its first tenth found, and how many the first tenth of other
+orders would have found: the last rating first, the last hits first, a random one. When the
+ranker's own order was clearly worse in several scans in a row, the better one replaces it until
+the own order would have found as much again.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# Orders that the ranker must not stay behind.
+# Orders that the ranker must not do worse than.
 RIVALS = ("last rating first", "last hits first")
-# So many scans in a row decide, and by at least this share of their hits.
+# The own order is replaced after so many scans in a row, in which it found fewer hits by at least
+# this share.
 _IN_A_ROW = 4
 _LEAST_SHARE = 0.03
-# Standard errors by which an order must be ahead; hits are counted, so that a count's variance is
-# the count itself. Two rivals are looked at after every scan: with 2 errors noise falls back often.
+# Standard errors by which a rival must be ahead. Hits are counts, whose variance is the count. With
+# 2 errors, two rivals compared after every scan, noise alone would often replace the own order.
 _SURE = 3.0
-# What earlier scans count for, for the question whether the order is better than a random one.
+# Factor by which earlier scans weigh less with each new one, in the comparison with a random order.
 _KEPT = 0.9
 _LEAST_SCANS = 4
 
@@ -58,14 +59,14 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The latest scans, and which order stands in for the own one.
+    """The latest scans, and the order that replaces the ranker's own.
 
     Parameters
     ----------
     recent : tuple of Judged
-        Since the order changed last, oldest first.
+        Scans since the order changed last, oldest first.
     fallback : str
-        One of `RIVALS`, or empty.
+        One of `RIVALS`; empty = the ranker's own order is used.
     own, random, variance, n : float
         Hits by the own order and a random one, the variance of their difference and the number of
         scans, decayed.
@@ -106,13 +107,13 @@ class Standing:
 
     @property
     def says_nothing(self) -> bool:
-        """Whether the order was not surely better than a random one, several scans known."""
+        """Whether several scans do not show that the order is better than a random one."""
         if self.n < _LEAST_SCANS * 0.85:  # decayed
             return False
         return self.own - self.random <= 2.0 * math.sqrt(self.variance)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as a header takes it."""
+        """Return the standing as JSON."""
         return {
             "recent": [each.to_json() for each in self.recent],
             "fallback": self.fallback,

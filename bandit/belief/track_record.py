@@ -1,9 +1,9 @@
 """What each arm has shown so far, decayed by the clock.
 
-One row of numbers per arm, grown as arms appear; an arm that leaves keeps its row, and one that
-never reported is simply unknown. Nothing decays per observation: an arm scanned ten times in an
-hour forgets no more than one scanned once, and reports that arrive late or out of order end in
-the same record.
+One row of numbers per arm, added when the arm first reports; an arm that leaves keeps its row, and
+one that never reported is unknown. Nothing decays per observation: an arm scanned ten times in an
+hour forgets no more than one scanned once, and reports that arrive late or out of order give the
+same record.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Many scans a day: what a look can still bring, and which arms are due for one.
+"""Several scans a day: the chance that an arm shows something new, and which arms are due.
 
-A look at an arm says all there is for a while: until its value may have changed, another look finds
-what was found before. Refreshing a cache of pages is the same problem (Cho and Garcia-Molina,
-2003, "Effective page refresh policies for web crawlers"; Azar et al., 2018, "Tractable near-optimal
-policies for crawling"): an arm is worth its chance of something new, which grows from zero since
-the last look. Reckoned for each arm alone, that is the index of a restless bandit whose passive
-arms go back to their usual state (Whittle, 1988).
+Evaluating an arm again before its state has changed finds what was found before. Refreshing a
+cache of web pages is the same problem (Cho and Garcia-Molina, 2003, "Effective page refresh
+policies for web crawlers"; Azar et al., 2018, "Tractable near-optimal policies for crawling"): the
+value of an arm is multiplied by the chance of something new, which grows from zero since its last
+evaluation. Computed for each arm alone, that is the index of a restless bandit whose passive arms
+return to their usual state (Whittle, 1988).
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Where scans come so far apart, the gap says nothing of the scans to come (a night, a weekend):
-# then so many are taken to come within the promised time.
+# A gap of more than this share of the promised time (a night, a weekend) does not predict the next
+# one: then this many scans are expected within the promised time.
 _LONG_GAP, _SCANS = 0.5, 20
 
 
 def something_new(age: Array, half_life: float) -> Array:
-    """Return log of the chance, (n,), that an arm's state was drawn anew since it was looked at.
+    """Return the log of the chance, (n,), that an arm's state has changed since its evaluation.
 
     Parameters
     ----------
     age : array, shape (n,)
-        Time since the last look; NaN = never, which is as good as long ago.
+        Time since the last evaluation; NaN = never, which counts as long ago.
     half_life : float
-        After which half of the states have changed, in the same unit.
+        Time after which half of the states have changed, in the same unit.
 
     Examples
     --------
@@ -40,18 +40,19 @@ def something_new(age: Array, half_life: float) -> Array:
 
 
 def due_now(age: Array, within: float, gap: float) -> NDArray[np.intp]:
-    """Return the arms that this scan has to look at, so that none waits longer than `within`.
+    """Return the arms that this scan must evaluate so that none waits longer than `within`.
 
-    They are as few as can be: the ones longest unseen, as many as bring the work that is ahead to
-    an even pace. Those never seen have their turn at an even pace from the start.
+    They are as few as possible: the ones that have waited longest, as many as spread the remaining
+    work evenly over the scans to come. Arms that were never evaluated are spread evenly too.
 
     Parameters
     ----------
     age : array, shape (n,)
-        Time since the last look, NaN = never.
-    within, gap : float
-        In which every arm is to be looked at once, and the time since the last scan (NaN =
-        this is the first), in the same unit.
+        Time since the last evaluation, NaN = never.
+    within : float
+        Time within which every arm is to be evaluated once.
+    gap : float
+        Time since the last scan, in the same unit; NaN = this is the first.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The very first scan: what its ratings say of the arms that remain, while hits are few.
+"""The first scan of an empty store: ratings order the arms that remain while hits are few.
 
 Fifty graded ratings a batch say more than the two hits among them. A ridge regression of their
 normal scores on the features orders what remains. It counts for less with every hit, and only as
@@ -17,16 +17,16 @@ from bandit.choice.scores import SharedScores
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-# Standard deviations of the scores that the hint is worth at first, and hits that halve it.
+# Spread of the hint at first, in standard deviations of the scores, and the hits that halve it.
 _WORTH, _FADE = 2.0, 8.0
-# Arms among which the first batch looks around, and how many of them it takes at most.
+# Arms among which the first batch explores, and how many of them it takes at most.
 _LOOK_AT, _LOOK_MOST = 5_000, 100
 # A priori a hit's log odds rise by N(1, 1) with each standard deviation of the rating.
 _SLOPE, _VARIANCE, _INTERCEPT_VARIANCE = 1.0, 1.0, 4.0
 
 
 class RatingHint:
-    """What ratings say of the arms of a scan that nothing was learned before.
+    """Scores from the ratings of a scan before which nothing was learned.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class RatingHint:
         self.added: Array | float = 0.0  # to the scores of all arms, (n,)
 
     def look_around(self, best: Index, free: Index) -> Index:
-        """Replace up to half of the `best` of the `free` arms by those that would teach most."""
+        """Replace up to half of the `best` arms by those of the `free` arms that teach most."""
         precision = self._shared.posterior.prior_precision
         free = self._rng.permutation(free)[:_LOOK_AT]  # ties never mean input order
         n = min(best.size // 2, _LOOK_MOST)
@@ -71,13 +71,13 @@ class RatingHint:
 
 
 def spread_out(X: Array, precision: Array, k: int) -> Index:
-    """Return k rows of X (n, d) that would teach the most, each beside those before it.
+    """Return the k rows of X (n, d) that teach the most, each given those before it.
 
     The row of the largest posterior variance comes next (greedy D-optimal design).
     """
     half = X / np.sqrt(precision)
     variance = np.einsum("nd,nd->n", half, half)
-    known = np.empty((k, len(X)))  # what each chosen row says of all, as in a Cholesky factor
+    known = np.empty((k, len(X)))  # what each chosen row reveals of all: rows of a Cholesky factor
     chosen = np.empty(k, np.intp)
     for i in range(k):
         chosen[i] = at = int(variance.argmax())
@@ -95,7 +95,7 @@ def ridge(X: Array, rating: Array, precision: Array) -> tuple[Array, Array]:
 
 
 def slope_of(z: Array, reward: Array, base: float) -> float:
-    """Return by how much a hit's log odds rise with each standard deviation z (k,) of the rating.
+    """Return the rise of a hit's log odds with each standard deviation z (k,) of the rating.
 
     Parameters
     ----------

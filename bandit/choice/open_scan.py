@@ -41,13 +41,13 @@ from bandit.rewards import HIT, RunningLimit, final_limit, final_rewards
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-# The hits expected in what is left are noted before every batch up to this many arms, before every
-# few of more.
+# Up to this many arms, the number of hits expected among those that remain is recorded before every
+# batch; with more arms, before every few batches.
 _NOTE_ALL_UP_TO = 1_000
-# The first batch looks around where less than this share was reported: while features were still
-# computed, or before a scan was interrupted.
+# The first batch explores only if less than this share was reported before it: batches without
+# features, or those before an interruption, may have come first.
 _STILL_UNSEEN = 0.1
-# Arms over which learned weights of groups are judged.
+# Arms over which the learned weights of groups are computed.
 _WEIGHED = 1_000
 
 
@@ -148,14 +148,14 @@ class OpenScan:
         self._set_level()
 
     def renew(self, context: NDArray[np.floating]) -> None:
-        """Go on with another context, shape (n, n_columns), of the arms that remain.
+        """Rank the arms that remain by another context, shape (n, n_columns).
 
-        Arms that were chosen keep the context that they were chosen by: from it they are learned.
+        Arms that were chosen keep the context by which they were chosen, to be learned from.
 
         Raises
         ------
         InvalidInputError
-            For another shape than that of the scan's context.
+            When the shape is not that of the scan's context.
         """
         if context.shape != self.context.shape:
             raise InvalidInputError(
@@ -172,7 +172,7 @@ class OpenScan:
 
     @property
     def due(self) -> list[int]:
-        """Positions that come before all others, and remain."""
+        """Positions that come before all others and are still available."""
         self._due = [place for place in self._due if self.is_available[place]]
         return self._due
 
@@ -183,7 +183,7 @@ class OpenScan:
         allowed: NDArray[np.bool_] | None = None,
         boost: Array | None = None,
     ) -> Choice:
-        """Choose up to k of the arms that remain, best first; they remain no longer.
+        """Choose up to k of the available arms, best first.
 
         Parameters
         ----------
@@ -206,16 +206,16 @@ class OpenScan:
         return choice
 
     def take(self, rows: Index) -> None:
-        """Let arms remain no longer, as if they had been chosen."""
+        """Mark arms as chosen."""
         self.is_available[rows] = False
 
     def admit(self, rows: Index) -> None:
-        """Take arms that were chosen elsewhere, as if they had been chosen here."""
+        """Mark arms as chosen that were chosen elsewhere, as one batch."""
         self._note_expected_left()
         self.take(rows)
 
     def put_back(self, rows: Index) -> None:
-        """Let arms that were chosen, but will not be scanned here, remain again."""
+        """Make arms available again that were chosen but will not be scanned here."""
         self.is_available[rows[~self.is_reported[rows]]] = True
 
     def _best(self, free: Index, k: int, boost: Array | None) -> Index:
@@ -237,7 +237,7 @@ class OpenScan:
         return best
 
     def _aged(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return scores (n,) times the factors of their probabilities; as they are without."""
+        """Return scores (n,) with the scan's offsets added to the log probabilities."""
         return scores if self._offset is None else log_expit(scores) + self._offset
 
     def _means(self) -> Array:
@@ -258,7 +258,7 @@ class OpenScan:
         return Prediction(logit, expit(logit))
 
     def judge(self, rating: Array, is_signal: Array, probability: Array) -> Array:
-        """Turn outcomes, predicted with `probability`, into rewards (m,); NaN = it cannot.
+        """Turn outcomes, predicted with `probability`, into rewards (m,); NaN = not judged.
 
         In mid-scan the reward of a top share is the probability of being part of it.
         """
@@ -280,7 +280,7 @@ class OpenScan:
             return
         self._n_rewards += rows.size
         if self.shared.is_due(self._n_rewards):
-            # Anew from all that was reported, judged as it stands now.
+            # From everything that was reported, judged by the present limit.
             known = np.flatnonzero(~np.isnan(self.reward))
             rule, rating = self.belief.settings.rule, self.rating[known]
             reward = final_rewards(rule, rating, self.reward[known], self.hit_limit)
@@ -291,16 +291,16 @@ class OpenScan:
         self.pattern.learn(rows, self.reward[rows], offset)
 
     def record_failed(self, rows: Index) -> None:
-        """Note evaluations (k,) that failed and may be tried again: nothing is known of them."""
+        """Record failed evaluations (k,) that may be tried again."""
         self.take(rows)
         self.has_failed[rows] = True
 
     def explain(self, arm: int, groups: Sequence[str]) -> Explanation:
-        """Say what makes an arm's score (position `arm`); `groups` names each column's group."""
+        """Explain the score of the arm at a position; `groups` names each column's group."""
         return self.explain_all(np.array([arm]), groups)[0]
 
     def explain_all(self, rows: Index, groups: Sequence[str]) -> list[Explanation]:
-        """Say of several arms (positions `rows`) what makes their scores, as `explain` does."""
+        """Explain the scores of several arms (positions `rows`), see `explain`."""
         shared, features = self.shared, self.shared.features(rows)
         weights = shared.posterior.prior_mean, shared.posterior.mean
         prior, learned = (contributions(features, w, shared.expansion, groups) for w in weights)
@@ -332,7 +332,7 @@ class OpenScan:
             self.shared.posterior,
             self.shared.expansion,
             groups,
-            # A generator of its own: asking must not change what is chosen next.
+            # A generator of its own, so that asking does not change what is chosen next.
             rng=np.random.default_rng(0),
             level=level,
         )
@@ -341,14 +341,14 @@ class OpenScan:
 
     @property
     def expected_scores(self) -> Array:
-        """By what every arm is expected to be ranked, shape (n,): the linear predictor, aged."""
+        """Expected ranking score of every arm, shape (n,): linear predictor plus offset."""
         return np.asarray(self._aged(self._means()), np.float64)
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
         """Estimate the hits found and left, see `bandit.belief.recall`.
 
-        Where something was reported and nothing of it could be judged, as when every evaluation
-        failed, all of it is unknown (NaN).
+        Everything is unknown (NaN) where reports came in but none could be judged, for example
+        because every evaluation failed.
         """
         if (self.has_failed.any() or self.is_reported.any()) and not self.is_judged:
             unknown = math.nan
@@ -361,27 +361,27 @@ class OpenScan:
 
     @property
     def is_judged(self) -> bool:
-        """Whether a reward is known: a scan of errors alone teaches nothing."""
+        """Whether any reward is known; it is not where every evaluation failed."""
         return bool(np.isfinite(self.reward).any())
 
     @property
     def n_hits(self) -> float:
-        """Sum of the rewards so far, judged by today's limit as it stands now."""
+        """Sum of the rewards so far, judged by the present limit."""
         rule = self.belief.settings.rule
         if rule.expected_share is None:
             return float(np.nansum(self.reward))
         return float(np.count_nonzero(self.are_hits(np.flatnonzero(self.is_reported))))
 
     def are_hits(self, rows: Index) -> NDArray[np.bool_]:
-        """Which of the arms `rows` (m,) are hits, by today's limit as it stands now."""
+        """Return which of the arms `rows` (m,) are hits, judged by the present limit."""
         rule, rating, reward = self.belief.settings.rule, self.rating[rows], self.reward[rows]
         return np.asarray(final_rewards(rule, rating, reward, self.hit_limit) >= HIT)
 
     @property
     def hit_limit(self) -> float | None:
-        """Rating that today's top share starts at, final once everything was scanned.
+        """Rating at which the scan's top share starts, final once everything was scanned.
 
-        None by rules that know no such limit, and before any rating.
+        None for rules without such a limit, and before any rating.
         """
         share = self.belief.settings.rule.expected_share
         if share is None:
@@ -407,23 +407,24 @@ class OpenScan:
         }
 
     def _note_expected_left(self) -> None:
-        # Needs the score of every arm: with thousands of them every few batches will do. Steps in
-        # between count with the last one noted.
+        # It takes the score of every arm: with thousands of arms, every few batches suffice. Those in
+        # between count with the last one recorded.
         every = 1 + len(self.arms) // _NOTE_ALL_UP_TO
         if (self._n_selects + 1) % every == 0:
             self._expected_left.append(self._expected_unseen())
 
     def _expected_unseen(self) -> float:
-        """Hits expected among what was not reported, by what is believed now."""
+        """Number of hits expected now among the arms that were not reported."""
         logit = self._means()[~self.is_reported].astype(np.float32)
         return float(expit(logit).sum(dtype=float))
 
     def _recall_evidence(self) -> list[list[float]]:
         """Return (expected, actual) numbers of hits, as `RecallModel.learn` takes them.
 
-        At some steps near the end of the scan: the hits that were expected in what remained, less
-        those still expected in what was left out; and the hits found after. A scan that ran to its
-        end leaves nothing out, and teaches by the same rule as one that was stopped.
+        Each pair belongs to a step near the end of the scan: the hits expected then among the arms
+        that remained, minus those still expected among the arms that were left out; and the hits
+        found after it. A complete scan leaves nothing out and follows the same rule as a stopped
+        one.
         """
         if not self.is_judged:
             return []  # nothing was scanned, or every evaluation failed

@@ -29,7 +29,7 @@ _DRAWS = 4
 # learned, a draw of two hundred weights moves the scores by more than the seed weights do, and the
 # first scans would follow it rather than them.
 _MOST_NOISE = 0.3
-# The shared weights of a young scan learn again when so many times as many were reported.
+# The shared weights of a young scan learn again when the reports have grown by this factor.
 _MORE = 1.3
 
 
@@ -39,10 +39,10 @@ class SharedScores:
     Parameters
     ----------
     belief : Belief
-        As it stands; what it learns later does not reach this scan.
+        As it is now; what it learns later does not reach this scan.
     context : array, shape (n, n_columns)
     scale : float
-        Of the draws; 0 = there are none.
+        Scale of the draws; 0 = there are none.
 
     Attributes
     ----------
@@ -96,12 +96,12 @@ class SharedScores:
         return np.asarray(self._draws[self._turn % len(self._draws)])
 
     def learn(self, rows: Index, rewards: Array) -> None:
-        """Learn the shared weights anew from all that was reported, and score all arms.
+        """Learn the shared weights again from everything reported, and score all arms.
 
         Parameters
         ----------
         rows, rewards : array, shape (k,)
-            Every arm that was reported, and what it is worth as far as is known now.
+            Every arm that was reported, and its reward as judged now.
         """
         self.posterior = laplace_update(
             self._base, self.features(rows), rewards, start=self.posterior.mean
