@@ -1,4 +1,4 @@
-"""One BLAS thread while the ranker works: its matrices are too small to be worth waking others.
+"""One BLAS thread while the ranker works: its matrices are too small for several.
 
 On two cores that a scanner keeps busy, one Cholesky factor, triangular solve and product of 300
 columns took 446 ms with OpenBLAS's default of two threads, which spin for each other, and 7 ms with

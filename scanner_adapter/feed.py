@@ -1,4 +1,4 @@
-"""For scanners that own their loop: one hook for the order, one for the results."""
+"""Connect scanners that own their loop: one hook for the order, one for the results."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class ResultFeed:
 
     Notes
     -----
-    Thread-safe. A call from the scanner returns after appending to a list; the one that fills a
-    batch also learns from it, while the others go on. Nothing is ever raised into the scanner's
-    callback: what cannot be used (an unknown symbol, a row that cannot be read, a result after
+    Thread-safe. A call from the scanner only stores the result; the call that completes a batch
+    also learns from it, while the others go on. Nothing is ever raised into the scanner's callback:
+    a result that cannot be used (an unknown symbol, a row that cannot be read, a result after
     `close`) is counted in `problems` and logged once per kind.
 
     Examples
@@ -61,7 +61,7 @@ class ResultFeed:
     """
 
     def __init__(self, ranker: SymbolRanker, *, batch_size: int = 50) -> None:
-        # By what it does: a wrapped ranker serves as well.
+        # Not by its class: a wrapped ranker serves as well.
         if isinstance(ranker, type) or not callable(getattr(ranker, "start_scan", None)):
             raise refusal(ranker, "ranker", "a SymbolRanker")
         as_count(batch_size, "batch_size")
@@ -164,7 +164,7 @@ class ResultFeed:
                 self._note("a result could not be read", symbol, error)
                 self._arrived[symbol] = Outcome.failed(error)
             self._has_results = True
-            if self._arrived[symbol].may_pass:  # it is offered again, and its next result counts
+            if self._arrived[symbol].may_pass:  # it is offered again: its next result counts
                 self._seen.discard(symbol)
             is_full = len(self._arrived) >= self._batch_size
         if is_full:

@@ -1,4 +1,4 @@
-"""Several rulesets on one fetch: one order that serves them all, and each learns from its results.
+"""Several rulesets in one scan: one order serves them all, and each learns from its own results.
 
 Scanners look for many patterns in the same download. Scanned one after the other, each ruleset
 would fetch everything again; here one evaluation of a symbol reports to all.
@@ -41,8 +41,8 @@ class RankerGroup:
     rankers : mapping of name to SymbolRanker
         The names are those under which results are reported.
     weights : mapping of name to float, optional
-        What a hit of each ruleset is worth beside the others; 1 where not given, 0 = it learns, and
-        does not count in the order.
+        Value of a hit of each ruleset relative to the others; 1 where not given, 0 = the ruleset
+        learns but does not count in the order.
 
     Raises
     ------
@@ -144,8 +144,9 @@ class GroupScan:
     def next_batch(self, k: int | None = None) -> Batch:
         """Choose up to `k` symbols whose results are worth most to all rulesets together.
 
-        That is the sum of the probabilities of a hit, weighted, over the rulesets that prioritise
-        (mode on) and have not stopped; with the share of random symbols of the boldest of them.
+        Symbols are ordered by the weighted sum of their probabilities of a hit, over the rulesets
+        that prioritise (mode on) and have not stopped. The share of random symbols is the largest
+        of theirs.
         """
         k = self.batch_size if k is None else as_count(k, "k")
         if self.stop_asked is not None:
@@ -280,7 +281,7 @@ class GroupScan:
 
     @property
     def summary(self) -> ScanSummary:
-        """The same for all together: their hits, and no recall of its own."""
+        """What it did for all rulesets together: all hits, without an estimate of recall."""
         one = self._first.summary
         n_hits = math.fsum(scan.n_hits for scan in self.scans.values())
         return replace(one, mode="group", n_hits=n_hits, estimate=None, overhead_s=self.overhead_s)
@@ -370,7 +371,7 @@ class GroupScan:
         return Outcome(rating=float(sum(outcome.is_signal == 1.0 for outcome in read.values())))
 
     def listen(self) -> None:
-        """Hear operators between batches."""
+        """Poll for operators' requests between batches."""
         for scan in self.scans.values():
             scan.listen()
 

@@ -1,7 +1,7 @@
-"""JSON in and out: dataclasses by their annotations, numbers that JSON has, files written whole.
+"""JSON in and out: dataclasses by their annotations, finite numbers, files written atomically.
 
-`from_json` is a dozen lines instead of a validation library: the core install has none, and the
-notes of a scan need no more than text, numbers, lists, mappings and dataclasses of these.
+`from_json` is short and spares the core install a validation library: the notes of a scan are
+text, numbers, lists, mappings and dataclasses of these.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _hints = cache(get_type_hints)
 def from_json(kind: type[T], value: object, where: str) -> T:
     """Return parsed JSON as an instance of the dataclass `kind`.
 
-    Keys that `kind` does not know are passed over, so that a newer writer may say more; a field
-    with a default may be absent.
+    Unknown keys are ignored, so that a newer writer may add some; a field with a default may be
+    absent.
 
     Raises
     ------
@@ -82,9 +82,9 @@ def finite(value: Any) -> Any:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a file to write beside `path`; it takes that name at the end, or goes on an error.
+    """Yield a path beside `path` to write to; the file replaces `path` when the block ends.
 
-    Readers never see a half of it, and a failure leaves the old file.
+    Readers never see a half-written file, and an error leaves the old one.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""What a ranker knows: hits of its scans, its symbols, and how prioritised scans compare."""
+"""Questions that a ranker answers: hits of its scans, its symbols, and whether ranking pays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a bars file to a scan: the bars up to a day, and each symbol's own rows of them."""
+"""Bars of a scan that a command starts: those up to its day, and the rows of each symbol."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def find_market_data() -> Path | None:
 
 
 def scannable(bars: Bars, as_of: str | None, now: datetime) -> tuple[Bars, tuple[str, ...]]:
-    """Return the bars of the symbols to scan, as far as a scan may see them, and what was left out.
+    """Return the bars of the symbols to scan, up to the scan's day, and notes of what was left out.
 
-    Scanned are the symbols whose last bar is at most three of their own trading days old: who has
-    no bar today, or not yet, is scanned; who was delisted is not.
+    Symbols are scanned if their last bar is at most three of their own trading days old: a symbol
+    without a bar today is scanned, one that was delisted is not.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def scannable(bars: Bars, as_of: str | None, now: datetime) -> tuple[Bars, tuple
     InvalidBarsError
         When `as_of` is no date.
     InvalidInputError
-        When it is no day of the bars, or no symbol has a bar of late.
+        When it is not a day of the bars, or no symbol has a recent bar.
     """
     day = None
     if as_of is not None:
@@ -83,11 +83,10 @@ def scannable(bars: Bars, as_of: str | None, now: datetime) -> tuple[Bars, tuple
 
 
 class BarsBySymbol:
-    """Hands out one symbol's bars as the frame that a scanner expects.
+    """Returns one symbol's bars as the frame that a scanner expects.
 
-    Why not a dict of frames: 1,500 of them take 0.3 s to build, and many scans stop before they
-    need them all. Safe to read from several threads; the frames are new, so a scanner may write
-    into its own.
+    A dict of 1,500 frames would take 0.3 s to build, and many scans stop before they need them all.
+    It can be read from several threads; each frame is new, so that a scanner may write into it.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The context of a scan: what is known of each symbol before it is scanned, as named columns.
 
-Four factor scores (whose weights the learner starts from), the sub-scores behind them, and the
-scanner's own last row of each symbol. Market facts come from `features`, history from the track
-record that the ranker keeps; here they meet.
+Its columns are four factor scores (whose weights the learner starts from), the sub-scores behind
+them, and the scanner's own last row of each symbol. Market facts come from `features`, history from
+the track record that the ranker keeps; here they are joined.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ CROSSED = (
     "row.rating",
 )
 FACTOR_COLUMNS = tuple(f"factor.{name}" for name in FACTORS)
-# Own trading days by which a symbol's last bar may be late: a long weekend of a slow vendor.
+# Trading days of its own by which a symbol's last bar may be late: a long weekend, a slow vendor.
 MAX_AGE = 3
-# Symbols brought into shape at a time: a million rows of 50 columns of 8 bytes would be 400 MB
-# for each intermediate array.
+# Symbols processed at a time: with a million rows of 50 columns of 8 bytes, each intermediate array
+# would take 400 MB.
 _CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class MarketFacts:
-    """What the market says of each symbol of a scan, before its history is added.
+    """Market facts of each symbol of a scan, without its history.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ class MarketFacts:
     loading_names : tuple of str, length q
         Each `block.name`, such as `sector.Energy`.
     as_of : str or None
-        Last day of bars that went in; None for a ready-made context.
+        Last day of bars that was used; None for a ready-made context.
     coverage : Coverage or None
-        What the bars know of the symbols; None without bars.
+        How many symbols the bars cover; None without bars.
     """
 
     names: tuple[str, ...]
@@ -103,7 +103,7 @@ class MarketFacts:
         return np.where(sectors.any(axis=1), sectors.argmax(axis=1), -1)
 
     def only(self, names: Container[str]) -> MarketFacts:
-        """Return the same without the sub-scores that are not among `names`."""
+        """Return these facts with only those sub-scores that are among `names`."""
         kept = [name in names for name in self.names]
         if all(kept):
             return self
@@ -113,7 +113,7 @@ class MarketFacts:
 
 
 class ScanInputs(TypedDict, total=False):
-    """What a scan may be given about its symbols; the keywords that `market_facts` explains."""
+    """What a scan may be given about its symbols; see `market_facts` for each keyword."""
 
     bars: Bars | pd.DataFrame | None
     quotes: object | None
@@ -158,11 +158,11 @@ def market_facts(
     bars : Bars or DataFrame, optional
         Days after `as_of` are not read. Symbols without bars are unknown.
     quotes : Quotes, or what `Quotes.read` takes, optional
-        What the market shows now, beside `bars`: today's bar is made from them. Those that are
-        stale, or of a closed market, are left out, counted and said.
+        The present state of the market, in addition to `bars`: today's bar is made from it. Quotes
+        that are stale, or of a closed market, are left out, counted and logged.
     as_of : date, optional
         Last day that may be seen; by default the latest one, not after the clock, on which at
-        least half of the symbols have a bar. A bar whose session goes on is set aside.
+        least half of the symbols have a bar. Bars of unfinished sessions are set aside.
         With quotes, the day before that of the session.
     context : DataFrame indexed by symbol, or (names, array in the order of `symbols`), optional
         Ready-made sub-scores instead of bars.
@@ -180,7 +180,7 @@ def market_facts(
     InvalidBarsError
         From `features`, for bars that cannot be used.
     InvalidQuotesError
-        For quotes in a shape that nothing reads.
+        For quotes in a shape that cannot be read.
     """
     if bars is not None and context is not None:
         raise InvalidContextError("give either bars or a ready-made context, not both")
@@ -341,7 +341,7 @@ def _loadings(past: Bars, day: object, sectors: Mapping[str, str] | None) -> Col
 def _today(
     past: Bars, quotes: object, now: datetime | None, events: Events | None
 ) -> TodayScores | None:
-    """Return today's sub-scores, None where no quote can be used; says what was left out."""
+    """Return today's sub-scores, None where no quote can be used; logs what was left out."""
     moment = datetime.now(UTC) if now is None else now
     if not isinstance(quotes, Quotes):
         quotes = Quotes.read(quotes, time=moment, session=Session.of_days(past.dates))

@@ -24,7 +24,7 @@ _N_EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What the bars know of a scan's symbols.
+    """How many of a scan's symbols the bars cover.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ class Coverage:
     unmatched : tuple of str
         Up to three of them.
     reason : str or None
-        How the bars spell them, where they do.
+        How the bars spell them, if they have them under another spelling.
     notes : tuple of str
-        What else was left out or set aside.
+        Other bars that were left out or set aside.
     """
 
     as_of: str
@@ -54,7 +54,7 @@ class Coverage:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every symbol is known to its last day, and nothing was left out."""
+        """Whether every symbol is known up to its last day, and nothing was left out."""
         return self.n_known == self.n_symbols and not self.n_late and not self.notes
 
     def __str__(self) -> str:
@@ -99,9 +99,9 @@ def latest_day(bars: Bars, now: datetime) -> np.datetime64:
 def seen_bars(
     bars: Bars, as_of: np.datetime64 | None, now: datetime
 ) -> tuple[Bars, tuple[str, ...]]:
-    """Return the bars that a scan at `now` may see, without those of unfinished sessions.
+    """Return the bars that a scan at `now` may use, without those of unfinished sessions.
 
-    A bar of today holds a part of the day: read as a whole one it would be a quiet day.
+    Today's bar holds a part of the day: taken for a whole one, it would show a quiet day.
     """
     day = latest_day(bars, now) if as_of is None else as_of
     known = bars.until(day)

@@ -1,7 +1,7 @@
 """Arrays that take long to compute, kept on disk under a fingerprint of everything they depend on.
 
-Plain `.npy` files: they are memory-mapped when read, so that several processes that replay the
-same data share one copy. A file that cannot be read is computed again; nothing else depends on it.
+The arrays are plain `.npy` files, memory-mapped when read, so that several processes that replay
+the same data share one copy. An array that cannot be read is computed again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def cache_folder() -> Path:
 def fingerprint(parts: Iterable[bytes | str | NDArray[np.generic]]) -> str:
     """Hash of the inputs, of the source of `features` and of the libraries it computes with.
 
-    The source is part of it, because a panel must never outlive the code that made it.
+    The source is included so that no array outlives the code that made it.
     """
     digest = hashlib.sha256(_code())  # in hardware on most machines, twice as fast as others
     for part in parts:
@@ -98,9 +98,9 @@ class DiskCache:
         return np.asarray(array)
 
     def write(self, name: str, array: NDArray[np.generic]) -> None:
-        """Keep the array, and drop the data sets that were not used for longest.
+        """Keep the array, and drop the data sets that have not been used for longest.
 
-        A full or read-only disk costs the next replay some time and is no reason to fail this one.
+        A full or read-only disk is logged, not raised: the next replay takes longer, that is all.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""From files of events to tables: the columns of each show which kind it is."""
+"""Read files of events; the columns of each file show its kind."""
 
 from __future__ import annotations
 
@@ -34,10 +34,9 @@ def read_events(
     Raises
     ------
     InvalidInputError
-        For a file that cannot be read, whose columns are of no kind or of two, or two files of
-        one kind.
+        For a file that cannot be read, whose columns fit no kind or two, or two files of one kind.
     InvalidEventsError
-        For rows that are no events.
+        For rows that are not events.
     """
     found: dict[str, tuple[Path, pd.DataFrame]] = {}
     for file in files:

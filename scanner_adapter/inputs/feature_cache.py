@@ -1,8 +1,8 @@
-"""Features of bars that were seen before: kept in memory, and on disk for the next process.
+"""Cache of features computed from bars: in memory, and on disk for the next process.
 
 Several rulesets scan one universe, workers share a scan, and a scanner that starts every five
-minutes reads the same bars all day. What bars say depends on them alone, so it is kept under their
-fingerprint.
+minutes reads the same bars all day. Features depend on their inputs alone, so they are kept under
+the inputs' fingerprint.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from scanner_adapter.inputs.disk_cache import DiskCache, cache_folder, fingerpri
 Columns = tuple[tuple[str, ...], NDArray[np.float32]]  # names, and values (n_symbols, n_columns)
 
 _KEEP = 8
-# Larger ones are computed again: those of a million symbols take 300 MB.
+# Larger arrays are not kept: those of a million symbols take 300 MB.
 _MOST_BYTES = 32 << 20
-# Below so many symbols a file is not worth its place: features take a tenth of a second.
+# With fewer symbols no file is written: their features take a tenth of a second.
 _LEAST_ON_DISK = 1_000
 
 _kept: OrderedDict[str, Columns] = OrderedDict()
@@ -32,12 +32,12 @@ _lock = threading.Lock()
 
 
 def kept(key: str, compute: Callable[[], Columns]) -> Columns:
-    """Return what `compute` returned for the same key, here or in another process before.
+    """Return what `compute` returned for the same key before, here or in another process.
 
     Parameters
     ----------
     key : str
-        Of everything that the values depend on, see `key_of`.
+        Fingerprint of everything that the values depend on, see `key_of`.
     """
     with _lock:
         if key in _kept:

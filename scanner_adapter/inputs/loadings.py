@@ -1,8 +1,8 @@
 """A scan's similarity loadings as the journal keeps them: half precision, groups by number.
 
-Loadings are directions along which a scan learns today's pattern: eleven bits say as much as
-twenty-four. A scan rounds them before it uses them, so that what the journal keeps is what was
-used. Sectors are one number instead of a column each. Together about 20 bytes a symbol.
+Loadings are directions along which a scan learns today's pattern: eleven bits are as good as
+twenty-four. A scan rounds them before it uses them, so that the journal keeps what was used.
+Sectors are stored as one number instead of a column each. Together that is about 20 bytes a symbol.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class LoadingCodec:
         self._dense = np.column_stack([empty, *dense]).astype(np.float16)
 
     def header(self) -> dict[str, Any]:
-        """Return what the open entry says of them."""
+        """Return the loadings' part of the open entry's header."""
         return {"loadings": list(self._names), "groups": self._sizes}
 
     def rows(self, places: NDArray[np.intp]) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""The outcomes of a report, column by column: read once for belief, journal and view."""
+"""The outcomes of a report as columns, for belief, journal and live view."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def read_report(
     Raises
     ------
     InvalidOutcomeError
-        For an outcome that cannot be read, naming its symbol, and for what is no report.
+        For an outcome that cannot be read, naming its symbol, and for anything but a report.
     """
     if isinstance(rows, OutcomeTable):
         return rows

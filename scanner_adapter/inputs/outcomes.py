@@ -1,4 +1,4 @@
-"""What a scanner said of one symbol, in one shape, whatever shape the scanner uses."""
+"""A scanner's result for one symbol, in one shape whatever the scanner returns."""
 
 from __future__ import annotations
 
@@ -105,14 +105,14 @@ TECHNIC_ROWS = RowMap(rating="TechRating", signal="Signal", alpha="AlphaScore")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the scanner said of one symbol.
+    """A scanner's result for one symbol.
 
     Parameters
     ----------
     rating : float
-        On the scanner's own scale, NaN = it gives none.
+        On the scanner's own scale, NaN = none.
     signal : str, optional
-        Such as "Long" or "Avoid".
+        Word such as "Long" or "Avoid".
     alpha : float, optional
         A second score, kept as one more numeric column.
     columns : mapping of str to float
@@ -122,10 +122,10 @@ class Outcome:
     is_hit : bool, optional
         Whether the scanner signals this symbol, where more than the word in `signal` says so.
     bars : DataFrame, optional
-        Daily bars of the symbol that the evaluation fetched. What the next scan's features need of
-        them is kept beside the store, so that its order rests on bars without anybody giving any.
+        Daily bars of the symbol that the evaluation fetched. The part that the next scan's features
+        need is kept beside the store, so that scans can be ranked by bars that nobody passes in.
     is_final : bool
-        Of an error: trying again would not help, as with a result that cannot be read.
+        Of an error: evaluating again would not help, for example if a result cannot be read.
 
     Examples
     --------
@@ -169,8 +169,8 @@ class Outcome:
         Parameters
         ----------
         is_final : bool, optional
-            Whether the symbol need not be tried again: by default an exception may pass (the
-            network), a text and a result that cannot be read will not.
+            Whether evaluating again would not help. By default that is so for a text and for a
+            result that cannot be read, but not for an exception (the network, perhaps).
         """
         as_kind(error, "error", BaseException | str, "an exception or a text")
         if is_final is None:
@@ -370,7 +370,7 @@ def _fields(
 
 
 def _signal(value: object, name: str, symbol: str) -> tuple[str | None, bool | None]:
-    """Return the word of a signal, and whether it is one where that is no matter of words."""
+    """Return the word of a signal, and whether it is high-value, None = the word decides."""
     if is_missing(value):
         return None, None
     if (flag := as_flag(value)) is not None:
@@ -392,7 +392,7 @@ def _signal(value: object, name: str, symbol: str) -> tuple[str | None, bool | N
 
 
 def _judged_by(rule: HitIf, value: object, symbol: str, row_map: RowMap | None) -> Outcome:
-    """Ask the user's function; what can be read of the result beside it is kept."""
+    """Return the verdict of the user's function, with whatever else of the result can be read."""
     if isinstance(value, Outcome) and (value.error is not None or value.is_hit is not None):
         return value  # read before
     try:
@@ -429,7 +429,7 @@ def _by_words(outcome: Outcome, value: object, rule: Signal) -> Outcome:
 def _rated_by_signal(
     outcome: Outcome, value: object, symbol: str, row_map: RowMap | None
 ) -> Outcome:
-    """Where ratings are judged and the scanner has none at all, a signal is worth 1, another 0."""
+    """Rate by the signal, 1 or 0, where ratings are judged and the scanner gives none."""
     if isinstance(value, Outcome) or (row_map is not None and row_map.rating is not None):
         return outcome
     row = as_row(value)
@@ -456,7 +456,7 @@ def _number(value: object, name: str, symbol: str) -> float:
 
 
 def _is_one_number(value: pd.Series[Any]) -> bool:
-    """Whether a Series is the last entry of a column, and no row."""
+    """Whether a Series is the last entry of a column rather than a row."""
     return value.size == 1 and not isinstance(value.index[0], str)
 
 

@@ -1,6 +1,6 @@
 """Single values as scanners write them: numbers with units, words for yes and no, rows of any kind.
 
-What a value means is decided here once, whatever part of a result it came in.
+What a value means is decided here once, whichever part of a result holds it.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def as_flag(value: object) -> bool | None:
 
 
 def as_number(value: object) -> float | None:
-    """Return a number, of whatever type and also as text; NaN = missing, None = it is no number.
+    """Return a number of any type, also written as text; NaN = missing, None = not a number.
 
     A unit behind the number is dropped; k, M, B and T multiply. Text in brackets is negative, as
     accountants write it.
@@ -165,7 +165,7 @@ def _number_of_text(text: str) -> float | None:
 
 
 def as_text(value: object) -> str | None:
-    """Return a text, or the one behind a member of an enumeration; None = it is none."""
+    """Return a text, or that of a member of an enumeration; None = neither."""
     if isinstance(value, Enum):
         return value.value if isinstance(value.value, str) else value.name
     return str(value) if isinstance(value, str) else None
@@ -174,7 +174,7 @@ def as_text(value: object) -> str | None:
 def as_row(value: object) -> Mapping[Any, Any] | None:
     """Return a mapping, a record object, a Series or a frame of one row as a mapping.
 
-    None = it is none of these: also a frame of several rows, of which nobody knows which counts.
+    None = none of these. A frame of several rows is none either: it is not known which one counts.
     """
     if isinstance(value, Mapping):
         return value
@@ -196,7 +196,7 @@ def as_row(value: object) -> Mapping[Any, Any] | None:
 
 
 def conditions(value: object) -> list[str] | None:
-    """Return the conditions met that a list, tuple or set names; None = it is none of names.
+    """Return the conditions that a list, tuple or set names as met; None = it holds no names.
 
     Examples
     --------

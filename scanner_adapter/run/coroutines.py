@@ -43,10 +43,10 @@ async def run_scan_async(
 ) -> ScanSummary:
     """Scan symbols with `fn`, `concurrency` at a time, and close the scan.
 
-    Parameters are those of `executor.run_scan`. Choosing and learning run in the
-    event loop, some milliseconds per batch. Unlike a thread, a coroutine that times out is
-    cancelled and gives its place back; so is everything under way when the scan stops. Cancelling
-    the task that awaits this closes the scan, and keeps what was learned.
+    The parameters are those of `executor.run_scan`. Choosing and learning run in the event loop
+    and take some milliseconds per batch. Unlike a thread, a coroutine that times out is cancelled
+    and frees its place, and so is every running evaluation when the scan stops. Cancelling the
+    task that awaits this function closes the scan and keeps what was learned.
     """
     check_run(fn, timeout_s=timeout_s, retries=retries)
     as_count(concurrency, "concurrency")
@@ -85,7 +85,8 @@ async def run_scan_async(
                 done, _ = await asyncio.wait(
                     tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
                 )
-                # In the order of starting: one at a time must mean the same batches every time.
+                # In the order in which they were started, so that with one evaluation at a time the
+                # batches are the same every time.
                 for task in [task for task in tasks if task in done]:
                     del tasks[task]
                     pipeline.finish(*task.result())

@@ -33,7 +33,7 @@ __all__ = ["OnProgress", "OnResult", "Prefetch", "Progress", "ScanFunction", "ru
 
 ScanFunction = Callable[[str], object]
 
-# How often evaluations under a timeout are looked at: a timeout is late by at most this.
+# Seconds between two checks of evaluations with a timeout: a timeout is late by at most this.
 _TICK_S = 0.05
 
 
@@ -64,11 +64,11 @@ def run_scan(
         cannot be read, is recorded as that symbol's error; the scan goes on. For processes it must
         be importable by name, as for any process pool.
     executor : Executor, optional
-        Threads, processes, loky, or a dask client's `get_executor()`; by default one evaluation
-        after the other in this thread. It stays open.
+        Threads, processes, loky, or a dask client's `get_executor()`; by default symbols are
+        evaluated one after the other in this thread. It is not shut down.
     batch_size : int, optional
         Symbols chosen at a time; by default 50 with one worker, and adaptive with several: as
-        small as overhead allows, so that the scan learns as often as it pays.
+        small as overhead allows, so that the scan learns often.
     until : StopRule, optional
         Asked after every report.
     on_result : callable, optional
@@ -80,30 +80,31 @@ def run_scan(
     on_progress : callable, optional
         Called with a `Progress` after every report.
     workers : int, optional
-        Evaluations at a time, where the executor does not say (dask): by default its own number,
-        else the number of processors.
+        Evaluations at a time, for executors without a known number of workers (dask). By default
+        the executor's own number, else the number of processors.
     timeout_s : float, optional
-        Seconds from the start of an evaluation after which it is given up (needs an executor). A
-        thread cannot be killed: it stays occupied until `fn` returns, and when all threads are,
-        the scan stops and says so.
+        Seconds after which an evaluation is given up (needs an executor). A thread cannot be
+        killed: it stays occupied until `fn` returns. When all threads are occupied so, the scan
+        stops with that reason.
     retries : int
-        How often a failed evaluation is tried again before its failure is the outcome.
+        How often a failed evaluation is repeated before the failure becomes the outcome.
     prefetch : callable, optional
         Called with the symbols of the next batch, in a thread, while the current batch is
         evaluated; so the next batch is chosen one batch earlier.
     refresh : callable, optional
         Called without arguments, in a thread of its own, every `every_s` seconds; returns fresh
-        quotes in any shape that `SymbolRanker.start_scan` takes. What remains is ranked by them.
+        quotes in any shape that `SymbolRanker.start_scan` takes. The symbols that remain are ranked
+        by them.
     every_s : float
     errors : TooManyErrors or None
-        When to give up because the data vendor answers no more, and how long to wait where an
-        error says when to ask again; None = go on whatever fails. One in `until` counts instead.
+        When to give up because the data vendor no longer answers, and how long to wait where an
+        error says when to ask again; None = never give up. One in `until` replaces it.
 
     Notes
     -----
-    Stopping, Ctrl-C included, cancels what was not started, waits for what was (at most
-    `timeout_s`), reports it, and closes the scan: what was learned is kept. KeyboardInterrupt is
-    raised again after that.
+    Stopping, by Ctrl-C too, cancels evaluations that have not started, waits for those that have
+    (at most `timeout_s`), reports them and closes the scan, so that what was learned is kept.
+    KeyboardInterrupt is then raised again.
     """
     check_run(fn, timeout_s=timeout_s, retries=retries)
     if executor is not None:
@@ -179,7 +180,7 @@ class Evaluations:
     Parameters
     ----------
     executor : Executor or None
-        None = each symbol is evaluated when its result is taken, in the taker's thread.
+        None = each symbol is evaluated when its result is taken, in the calling thread.
     fn : callable
     n_workers : int
     timeout_s : float or None
@@ -212,7 +213,7 @@ class Evaluations:
         self._running_since: dict[str, float] = {}
         self._n_tries: dict[str, int] = {}
         self._stuck: set[Future[object]] = set()
-        self._suspects: list[str] = []  # what was evaluated when a worker of the pool died
+        self._suspects: list[str] = []  # symbols being evaluated when a worker of the pool died
 
     @property
     def n_stuck(self) -> int:
@@ -294,7 +295,7 @@ class Evaluations:
         future.add_done_callback(lambda done: self._done.put((symbol, done)))
 
     def _broken(self, error: BrokenExecutor) -> BrokenExecutor:
-        """Return the error of a pool whose process died, with the symbols that it may have been."""
+        """Return the error of a pool whose process died, naming the symbols in question."""
         named = ", ".join(self._suspects) or "a symbol of an earlier scan"
         return type(error)(f"a worker of the pool died while it evaluated {named}: {error}")
 
@@ -304,7 +305,7 @@ class Evaluations:
 
     def _may_retry(self, symbol: str) -> bool:
         n_tries = self._n_tries.pop(symbol, 0) + 1
-        if n_tries > self._retries:  # it is its outcome; offered again, it starts anew
+        if n_tries > self._retries:  # the failure is the outcome
             return False
         self._n_tries[symbol] = n_tries
         return True

@@ -18,11 +18,11 @@ log = logging.getLogger("scanrank")
 
 
 class Prefetcher:
-    """Holds one batch back until its data were asked for.
+    """Holds one batch back until its data have been fetched.
 
-    Fetching everything up front would hide all gain in time to the first result; fetching batch
-    by batch would leave the workers waiting. So one batch is chosen ahead, and fetched while the
-    one before it is evaluated. A fetch that fails is logged: the scanner will ask for itself.
+    Fetching everything up front would delay the first result; fetching batch by batch would leave
+    the workers waiting. So one batch is chosen ahead, and fetched while the one before it is
+    evaluated. A fetch that fails is logged: the scanner then fetches for itself.
 
     Parameters
     ----------
@@ -79,19 +79,19 @@ class Prefetcher:
 
 
 class Refresher:
-    """Calls for quotes in a thread of its own while a scan runs, and hands them to it.
+    """Fetches quotes in a thread of its own while a scan runs, and hands them to the scan.
 
-    A vendor that does not answer, or answers with what cannot be read, is logged: the scan goes
-    on with what it knew, and asks again when it is time.
+    A fetch that fails, or returns what cannot be read, is logged: the scan goes on with the quotes
+    it has, and fetches again when it is time.
 
     Parameters
     ----------
     scan : RunnableScan
     fetch : callable or None
         Takes nothing, returns quotes in any shape that `SymbolRanker.start_scan` takes, or None
-        for none this time. None = the scan knows what it knew at its start.
+        for none this time. None instead of a function = nothing is fetched.
     every_s : float
-        Seconds from one answer to the next question.
+        Seconds from the end of one fetch to the start of the next.
     """
 
     def __init__(self, scan: RunnableScan, fetch: Refresh | None, every_s: float) -> None:
@@ -113,7 +113,7 @@ class Refresher:
                     log.warning("the quotes of a running scan were not refreshed: %s", error)
 
     def __enter__(self) -> Refresher:
-        """Start to ask."""
+        """Start fetching."""
         if self._fetch is not None:
             self._thread = threading.Thread(
                 target=self._run, args=(self._fetch,), name="scanrank-refresh", daemon=True
@@ -122,5 +122,5 @@ class Refresher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ask no more; a question under way is not waited for, and its answer not used."""
+        """Stop fetching; a fetch in progress is not waited for, and its result is not used."""
         self._is_over.set()

@@ -2,10 +2,10 @@
 
 The same for threads, processes and coroutines, which drive it:
 
-1. `next_symbols()` is asked whenever a result came in. While enough symbols are in flight it says
-   nothing; then it reports what has arrived, asks the stop rule and chooses the next batch,
-   while the last symbols of the one before are still being evaluated (the ranker counts them as
-   handed out, so that they cannot be chosen again);
+1. `next_symbols()` is called whenever a result has come in. It returns nothing while enough symbols
+   are in flight. Otherwise it reports what has arrived, asks the stop rule and chooses the next
+   batch, while the last symbols of the batch before are still being evaluated (the ranker counts
+   them as handed out, so that they cannot be chosen again);
 2. `finish(symbol, outcome)` takes each result;
 3. `end()` reports the rest.
 
@@ -40,12 +40,12 @@ FIRST_BATCH = 50
 # An adaptive batch is as large as it takes for choosing and learning to cost this share of the
 # time that its evaluation takes.
 OVERHEAD_SHARE = 0.004
-# But never more than this share of the universe: the scan is to learn while it runs.
+# But at most this share of the universe, so that the scan learns while it runs.
 LARGEST_SHARE = 0.1
 
 
 def check_run(fn: object, *, timeout_s: float | None, retries: int) -> None:
-    """Refuse what no run can use.
+    """Check the arguments that every run takes.
 
     Raises
     ------
@@ -141,7 +141,7 @@ class Pipeline:
         return self.is_ending and not self.in_flight
 
     def next_symbols(self) -> tuple[str, ...]:
-        """Return symbols to start now; none while enough are in flight, or at the end."""
+        """Return symbols to start now; none while enough are in flight and at the end."""
         return self.choose() if len(self.in_flight) <= self.lead else ()
 
     def choose(self) -> tuple[str, ...]:
@@ -188,9 +188,9 @@ class Pipeline:
             self._on_result(symbol, outcome)
 
     def ask(self) -> None:
-        """Report what has arrived and stop now, where that cannot wait for the batch to end.
+        """Report what has arrived, where stopping cannot wait for the end of the batch.
 
-        That is when a time budget is spent, an operator asks, or errors come in a row.
+        That is when a time budget is spent, an operator asks to stop, or errors come in a row.
         """
         if not self.is_ending and (
             seconds_left(self._until, self.scan) <= 0.0
@@ -220,7 +220,7 @@ class Pipeline:
         self.in_flight -= symbols
 
     def abort(self, under_way: set[str]) -> None:
-        """Call nobody back any more; only results of `under_way` are still to come."""
+        """End the run without further callbacks; only results of `under_way` are still to come."""
         self.is_ending = self.is_stopped = True
         self._on_result = self._on_hit = self._on_progress = None
         self.in_flight &= under_way
@@ -275,7 +275,7 @@ class Pipeline:
         return isinstance(rule, TooManyErrors) and not is_asked
 
     def _adapt(self, overhead_s: float) -> None:
-        """Let the next batch be as large as this one's overhead is worth."""
+        """Set the size of the next batch from the overhead of this one."""
         if self._n_finished == 0:
             return
         per_symbol = (time.monotonic() - self._first_started) / self._n_finished

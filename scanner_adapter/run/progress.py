@@ -1,4 +1,4 @@
-"""How far a scan is: for a callback, a progress bar or a log."""
+"""Progress of a scan, for a callback, a progress bar or a log."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from scanner_adapter.run.protocol import DEFAULT_TARGET, ScanView
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a scan is.
+    """Progress of a scan.
 
     Parameters
     ----------
     done, total : int
         Symbols evaluated, and in the universe.
     n_hits : float
-        High-value results so far; NaN where nothing judges them.
+        High-value results so far; NaN where results are not judged.
     stage : str
         "scanning", then "done".
     message : str
-        The same for people.
+        The progress in one line of text.
     details : mapping of str to float
         `seconds`, `symbols_per_second`, `recall` (estimated), `target_recall`, and `eta_s`: seconds
         to the target recall, which comes long before the end. NaN = unknown.
@@ -48,7 +48,7 @@ OnProgress = Callable[[Progress], None]
 
 
 def progress_of(scan: ScanView, *, stage: str, target: float | None) -> Progress:
-    """Return how far `scan` is; costs a prediction of what remains, about a millisecond."""
+    """Return the progress of `scan`; predicting what remains takes about a millisecond."""
     target = DEFAULT_TARGET if target is None else target
     seconds = time.monotonic() - scan.started
     rate = scan.n_scanned / seconds if seconds > 0 else 0.0

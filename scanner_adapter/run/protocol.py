@@ -1,4 +1,4 @@
-"""What stop rules, progress and runs ask of a scan: they need to know nothing else of it."""
+"""The interface of a scan that stop rules, progress and runs rely on."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from scanner_adapter.inputs.context import ScanInputs
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.ledger import ErrorStreak
 
-# Aimed at where no stop rule names a recall.
+# Recall to report progress towards where no stop rule names one.
 DEFAULT_TARGET = 0.95
 
 
 class ScanView(Protocol):
-    """A scan as it stands: what stop rules and progress look at."""
+    """The state of a scan, as stop rules and progress read it."""
 
     @property
     def mode(self) -> str:
-        """On, shadow or off."""
+        """The mode: on, shadow or off."""
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ class ScanView(Protocol):
 
     @property
     def started(self) -> float:
-        """By the monotonic clock."""
+        """When the scan was started, by the monotonic clock."""
 
     @property
     def n_scanned(self) -> int:
@@ -45,7 +45,7 @@ class ScanView(Protocol):
 
     @property
     def error_streak(self) -> ErrorStreak:
-        """The latest results, as far as all are errors of one kind."""
+        """The latest results, as long as all are errors of one kind."""
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
         """Share of the high-value results that was found."""
@@ -58,7 +58,7 @@ class ScanView(Protocol):
 
 
 class RunnableScan(ScanView, Protocol):
-    """A scan as a run drives it: asked for batches, given outcomes, closed."""
+    """A scan that a run asks for batches, reports outcomes to, and closes."""
 
     stopped: str | None
     batch_size: int
@@ -102,7 +102,7 @@ class RunnableScan(ScanView, Protocol):
         """The latest symbol whose evaluation worked."""
 
     def tried_again(self, error: str | None) -> None:
-        """Note what a further try of `last_good` gave."""
+        """Record the error of another evaluation of `last_good`, None if it worked."""
 
     def read(self, symbol: str, result: object) -> Outcome:
         """Read what the scanner returned."""

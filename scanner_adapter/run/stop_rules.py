@@ -120,21 +120,21 @@ class DiminishingReturns:
 
 @dataclass(frozen=True, slots=True)
 class TooManyErrors:
-    """Stop when the data vendor answers no more; on by default in `run` and `arun`.
+    """Stop when the data vendor no longer answers; on by default in `run` and `arun`.
 
     That is when many evaluations in a row end in one kind of error, and a symbol that worked before
-    fails too, so that delisted symbols at the tail stop nothing: `run` and `arun` try the
-    latest one that worked again. Where none has worked in this scan, and in a loop of one's own,
-    half of the failed ones must have been evaluated in earlier scans. What failed is offered again
-    when the scan is resumed by its `scan_id`.
+    fails too, so that delisted symbols at the end of a scan stop nothing: `run` and `arun` evaluate
+    the latest symbol that worked again. Where none has worked in this scan, and in a loop of one's
+    own, half of the failed symbols must have worked in earlier scans. Symbols that failed are
+    offered again when the scan is resumed by its `scan_id`.
 
     Parameters
     ----------
     in_a_row : int
-        Errors of one kind without a result in between. Results that cannot be read are none.
+        Errors of one kind without a result in between. Results that cannot be read do not count.
     longest_pause_s : float
         Where an error says when to ask again (429 with Retry-After, the rate-limit errors of
-        yfinance and ccxt), `run` and `arun` wait so long at most, and try that symbol again, once.
+        yfinance and ccxt), `run` and `arun` wait at most this long and try that symbol once more.
         0 = never.
     """
 
@@ -198,7 +198,7 @@ class AllOf(_Several):
 
 
 def check_stop_rule(rule: object, name: str) -> None:
-    """Refuse what is no stop rule.
+    """Refuse anything but a stop rule.
 
     Raises
     ------
@@ -215,7 +215,7 @@ def stop_rule_from_text(text: str) -> StopRule:
     Raises
     ------
     InvalidInputError
-        For what names none; the message lists those there are.
+        For text that names no rule; the message lists the rules.
 
     Examples
     --------
@@ -288,5 +288,5 @@ def _single(rule: StopRule | None) -> Iterator[StopRule | None]:
         yield rule
 
 
-# What `run` and `arun` use where no other is given: frozen, and so one for all.
+# The default of `run` and `arun`.
 DEFAULT_ERRORS = TooManyErrors()
