@@ -407,8 +407,8 @@ class OpenScan:
         }
 
     def _note_expected_left(self) -> None:
-        # It takes the score of every arm: with thousands of arms every few batches suffice, and those
-        # in between count with the last one recorded.
+        # It takes the score of every arm. With thousands of arms every few batches suffice;
+        # those in between count with the last one recorded.
         every = 1 + len(self.arms) // _NOTE_ALL_UP_TO
         if (self._n_selects + 1) % every == 0:
             self._expected_left.append(self._expected_unseen())
