@@ -11,7 +11,7 @@ looked at.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -23,8 +23,11 @@ from bandit.evaluation.intervals import bootstrap_interval
 from bandit.rewards import Threshold
 from benchmarks import _data
 from features.inputs.tables import FIELDS
-from scanner_adapter.settings import Settings
-from scanner_adapter.symbol_ranker import SymbolRanker
+from features.similarity import Loadings
+from scanner_adapter.replay import Configuration, Order, Ranked, ReplayScan
+from scanner_adapter.replay.intraday import Spells, look
+from scanner_adapter.replay.logs.logged_outcomes import LoggedOutcomes
+from scanner_adapter.replay.orders import InTurns
 
 EVERY = timedelta(minutes=5)
 N_SCANS, PER_HALF_HOUR = 78, 6
@@ -41,24 +44,36 @@ class Day:
     opens : datetime
         UTC.
     symbols : tuple of str
+    places : array of int, shape (n,)
+        Of the symbols among those of the market data.
     context : (names, array of shape (n, n_sub))
         The evening's sub-scores.
-    who, since, until : array, shape (n_hits,)
-        The symbol of each hit, and the scans from which on, and before which, it is one.
+    hits : Spells
+        By place in `symbols`.
     """
 
     opens: datetime
     symbols: tuple[str, ...]
+    places: NDArray[np.intp]
     context: tuple[tuple[str, ...], NDArray[np.float32]]
-    who: NDArray[np.intp]
-    since: NDArray[np.intp]
-    until: NDArray[np.intp]
+    hits: Spells
 
-    def is_hit(self, scan: int) -> NDArray[np.bool_]:
-        """Which symbols are hits at a scan, (n,)."""
-        now = np.zeros(len(self.symbols), bool)
-        now[self.who[(self.since <= scan) & (scan < self.until)]] = True
-        return now
+    def scans(self) -> Sequence[ReplayScan]:
+        """What a scanner would see at each scan."""
+        n, hits = len(self.symbols), self.hits
+        signal, no_loadings = np.full(n, -1, np.int8), Loadings((), np.empty((n, 0), np.float32))
+        scans = []
+        for scan in range(N_SCANS):
+            is_hit = np.zeros(n, bool)
+            is_hit[hits.who[(hits.since <= scan) & (scan < hits.until)]] = True
+            rating = is_hit.astype(float)
+            scans.append(
+                ReplayScan(
+                    self.opens + scan * EVERY, self.symbols, self.places, *self.context,
+                    no_loadings, rating, is_hit, LoggedOutcomes(rating, signal, (), {}),
+                )
+            )  # fmt: skip
+        return scans
 
 
 def make_day(row: int, half_life: float, seed: int) -> Day:
@@ -82,72 +97,26 @@ def make_day(row: int, half_life: float, seed: int) -> Day:
     start = np.concatenate(since)
     ends = start + 1 + np.floor(rng.exponential(lasting, start.size)).astype(np.intp)
     opens = datetime.fromisoformat(f"{bars.dates[row]}T14:30").replace(tzinfo=UTC)
-    context = contexts.names, np.asarray(contexts.sub_scores[row - 1, at])
-    return Day(opens, tuple(symbols), context, np.concatenate(who), start, ends)
+    known = np.array([not name.startswith("historical.") for name in contexts.names])
+    names = tuple(np.array(contexts.names)[known].tolist())
+    context = names, np.asarray(contexts.sub_scores[row - 1, at][:, known])
+    return Day(opens, tuple(symbols), at, context, Spells(np.concatenate(who), start, ends))
 
 
-Looks = Callable[[Day, int, int], NDArray[np.intp]]
-"""Chooses the places to look at in a scan of a day: (day, scan, number of looks)."""
-
-
-class Rule:
-    """Orders that need no learning: by when a symbol was last looked at, last hits first."""
-
-    def __init__(self, *, hits_first: bool) -> None:
-        self._hits_first = hits_first
-        self._looked: dict[str, int] = {}
-        self._was_hit: dict[str, bool] = {}
-        self._now = 0
-
-    def __call__(self, day: Day, scan: int, k: int) -> NDArray[np.intp]:
-        """See `Looks`."""
-        self._now += 1
-        looked = np.array([self._looked.get(symbol, 0) for symbol in day.symbols])
-        hit = np.array([self._was_hit.get(symbol, False) for symbol in day.symbols])
-        order = np.lexsort((looked, ~hit if self._hits_first else np.zeros(hit.size)))[:k]
-        is_hit = day.is_hit(scan)
-        for place in order.tolist():
-            symbol = day.symbols[place]
-            self._looked[symbol], self._was_hit[symbol] = self._now, bool(is_hit[place])
-        return order
-
-
-class Learned:
-    """The ranker, with or without knowing how long hits last."""
-
-    def __init__(self, seed: int, settings: Settings, hits_last: timedelta | None) -> None:
-        self._ranker = SymbolRanker.open(
-            "memory://", ruleset="day", rewards=Threshold(0.5), seed=seed, settings=settings
-        )
-        self._hits_last = hits_last
-
-    def __call__(self, day: Day, scan: int, k: int) -> NDArray[np.intp]:
-        """See `Looks`."""
-        is_hit = day.is_hit(scan)
-        names = [name for name in day.context[0] if not name.startswith("historical.")]
-        at = [day.context[0].index(name) for name in names]
-        place = {symbol: i for i, symbol in enumerate(day.symbols)}
-        with self._ranker.start_scan(
-            day.symbols, context=(names, day.context[1][:, at]), now=day.opens + scan * EVERY,
-            hits_last=self._hits_last,
-        ) as live:  # fmt: skip
-            batch = live.next_batch(k)
-            live.report({symbol: float(is_hit[place[symbol]]) for symbol in batch})
-        return np.array([place[symbol] for symbol in batch])
-
-
-def play(day: Day, looks: Looks, budget: float) -> tuple[float, float]:
+def play(day: Day, order: Order, budget: float) -> tuple[float, float]:
     """Return the share of the day's hits that were found, and the minutes that took in the mean."""
-    n = len(day.symbols)
-    seen = np.zeros((N_SCANS, n), bool)
-    for scan in range(N_SCANS):
-        seen[scan, looks(day, scan, round(budget * n))] = True
-    waits = []
-    for who, since, until in zip(day.who, day.since, day.until, strict=True):
-        found = np.flatnonzero(seen[since:until, who])
-        waits.append(found[0] if found.size else np.nan)
-    minutes = EVERY / timedelta(minutes=1) * np.array(waits, float)
-    return float((~np.isnan(minutes)).mean()), float(np.nanmean(minutes))
+    is_seen = look(order, day.scans(), budget, len(_data.contexts().bars.symbols))
+    minutes = np.arange(N_SCANS) * np.float64(EVERY / timedelta(minutes=1))
+    waits = day.hits.minutes_to_found(is_seen[:, day.places], minutes)
+    return float((~np.isnan(waits)).mean()), float(np.nanmean(waits))
+
+
+def ranked(
+    name: str, seed: int, hits_last: timedelta | None, settings: dict[str, float] | None = None
+) -> Order:
+    """The ranker, with or without knowing how long hits last."""
+    ranker = Configuration(seed=seed, settings=settings or {}).open(Threshold(0.5))
+    return Ranked(ranker, name=name, batch_size=10**6, further={"hits_last": hits_last})
 
 
 def main() -> None:
@@ -164,15 +133,18 @@ def main() -> None:
     rows = range(last - chosen.days, last)
     for half_life in chosen.half_lives:
         days = [make_day(row, half_life, chosen.seed) for row in rows]
-        orders: dict[str, Looks] = {
-            "scanrank": Learned(chosen.seed, Settings(), timedelta(minutes=half_life)),
-            "greedy": Learned(chosen.seed, Settings(exploration=0.0, random_share=0.0), None),
-            "last hits first": Rule(hits_first=True),
-            "round robin": Rule(hits_first=False),
-        }
+        n_symbols = len(_data.contexts().bars.symbols)
+        orders = (
+            ranked("scanrank", chosen.seed, timedelta(minutes=half_life)),
+            ranked("greedy", chosen.seed, None, {"exploration": 0.0, "random_share": 0.0}),
+            InTurns(n_symbols, hits_first=True),
+            InTurns(n_symbols),
+        )
         results = {
-            name: np.array([play(day, looks, chosen.budget) for day in days])[chosen.warm_up :]
-            for name, looks in orders.items()
+            order.name: np.array([play(day, order, chosen.budget) for day in days])[
+                chosen.warm_up :
+            ]
+            for order in orders
         }
         measured = len(days) - chosen.warm_up
         print(f"hits with a half-life of {half_life:g} minutes · {measured} days to {chosen.to}")

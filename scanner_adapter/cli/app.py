@@ -22,12 +22,16 @@ from scanner_adapter.cli import store as cli_store
 from scanner_adapter.cli import tune as cli_tune
 from scanner_adapter.cli.config import defaults_of, read_config, where_from
 from scanner_adapter.cli.options import (
+    Again,
     AnyRuleset,
     BarsFile,
     Budget,
     EventFiles,
+    Every,
     FirstScan,
+    Group,
     HitRule,
+    HitsLast,
     KnownAt,
     LastScan,
     LogFile,
@@ -35,18 +39,22 @@ from scanner_adapter.cli.options import (
     NotifyUrls,
     PageUrl,
     RatingsFile,
+    RuleName,
     RulesetName,
     SameDay,
     SectorsFile,
+    SeenWithin,
     SkipBadRows,
     StoreUrl,
     Top,
+    Until,
     Warmup,
     Zone,
     given_options,
     hit_rule,
     names_of,
     reading,
+    span_of,
 )
 from scanner_adapter.cli.output.help import Commands
 from scanner_adapter.errors import AdapterError
@@ -283,15 +291,11 @@ def replay(
     top: Top = None,
     hit: HitRule = None,
     budget: Budget = None,
-    until: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="RULE",
-            help="Compare stop rules instead of orders; once for each: recall:0.95 (or with its "
-            "confidence recall:0.95,0.8), symbols:500, hits:20, quiet:300 (that many without a "
-            "hit).",
-        ),
-    ] = None,
+    until: Until = None,
+    every: Every = None,
+    scanner: RuleName = None,
+    hits_last: HitsLast = None,
+    seen_within: SeenWithin = None,
     same_day: SameDay = False,
     known_at: KnownAt = None,
     minute_bars: MinuteBars = None,
@@ -321,20 +325,8 @@ def replay(
         float,
         typer.Option("--evaluation", metavar="SECONDS", help="Median evaluation time in seconds."),
     ] = 0.1,
-    by: Annotated[
-        str | None,
-        typer.Option(
-            metavar="GROUP", help="Break the figures down by market 'regime' or by 'sector'."
-        ),
-    ] = None,
-    again: Annotated[
-        bool,
-        typer.Option(
-            "--again",
-            help="Repeat the choices of a journal's scans and check that they are identical, bit "
-            "for bit; stopped scans need the --bars they saw.",
-        ),
-    ] = False,
+    by: Group = None,
+    again: Again = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the tables as JSON.")
     ] = None,
@@ -354,13 +346,22 @@ def replay(
     is_as_logged = run_replay(
         ReplayRequest(
             files=LogFiles(
-                log, bars, ratings, sectors, tuple(events or ()), reading(skip_bad_rows, tz)
+                log,
+                bars,
+                ratings,
+                sectors,
+                tuple(events or ()),
+                reading(skip_bad_rows, tz),
+                scanner,
             ),
             from_=from_,
             to=to,
             rule=hit_rule(top, hit),
             budget=budget,
             until=tuple(until or ()),
+            every=span_of(every, "--every"),
+            hits_last=span_of(hits_last, "--hits-last"),
+            seen_within=span_of(seen_within, "--seen-within"),
             same_day=same_day,
             known_at=known_at,
             minute_bars=minute_bars,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,9 +118,112 @@ HitRule = Annotated[
         help="Instead of --top: 'top:0.05', 'signal' or 'rating:NUMBER'.",
     ),
 ]
+
+
+def share_of(text: object) -> float:
+    """Return a share that is given as 2% or 0.02.
+
+    Raises
+    ------
+    InvalidInputError
+        For anything else.
+
+    Examples
+    --------
+    >>> share_of("2%"), share_of("0.02")
+    (0.02, 0.02)
+    """
+    given = str(text).strip()
+    try:
+        return float(given.removesuffix("%")) / (100.0 if given.endswith("%") else 1.0)
+    except ValueError as err:
+        raise typer.BadParameter(f"{given!r} is no share; expected 25% or 0.25") from err
+
+
+def span_of(text: str | None, option: str) -> timedelta | None:
+    """Return a time that is given as 90s, 5min, 2h or 1d; None for None.
+
+    Raises
+    ------
+    InvalidInputError
+        For anything else, naming the option.
+
+    Examples
+    --------
+    >>> str(span_of("5min", "--every"))
+    '0:05:00'
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|h|d)", text.strip())
+    units = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
+    span = timedelta(**{units[found[2]]: float(found[1])}) if found else timedelta(0)
+    if not span:
+        raise InvalidInputError(
+            f"{option} is {text!r}; expected a time such as 90s, 5min, 2h or 1d"
+        )
+    return span
+
+
 Budget = Annotated[
     float | None,
-    typer.Option(metavar="SHARE", help="Stop each scan at this share of the symbols."),
+    typer.Option(
+        metavar="SHARE",
+        parser=share_of,
+        help="Stop each scan at this share of the symbols: 25% or 0.25.",
+    ),
+]
+Group = Annotated[
+    str | None,
+    typer.Option(metavar="GROUP", help="Break the figures down by market 'regime' or by 'sector'."),
+]
+Again = Annotated[
+    bool,
+    typer.Option(
+        "--again",
+        help="Repeat the choices of a journal's scans and check that they are identical, bit "
+        "for bit; stopped scans need the --bars they saw.",
+    ),
+]
+Until = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RULE",
+        help="Compare stop rules instead of orders; once for each: recall:0.95 (or with its "
+        "confidence recall:0.95,0.8), symbols:500, hits:20, quiet:300 (that many without a "
+        "hit).",
+    ),
+]
+Every = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Many scans a day, so far apart (5min, 1h), each of which sees --budget: which hits "
+        "are found while they last? Of a log whose scans have times of day, or with --scanner.",
+    ),
+]
+RuleName = Annotated[
+    str | None,
+    typer.Option(
+        "--scanner",
+        metavar="NAME",
+        help="Instead of --ratings, with --every: a built-in scanner over today's bar as it "
+        "stands, from --minute-bars or simulated from the daily bars.",
+    ),
+]
+HitsLast = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="With --every: half of the hits are gone after so long (1h), as in start_scan.",
+    ),
+]
+SeenWithin = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="With --every: every symbol is looked at once in this time (1d), as in start_scan.",
+    ),
 ]
 SameDay = Annotated[
     bool,
@@ -139,8 +244,8 @@ MinuteBars = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="One-minute bars as the source of --known-at's quotes; by default they are simulated "
-        "from the daily bars.",
+        help="One-minute bars as the source of what --known-at and --scanner see of a day; by "
+        "default it is simulated from the daily bars.",
     ),
 ]
 Warmup = Annotated[
@@ -148,8 +253,9 @@ Warmup = Annotated[
     typer.Option(
         metavar="N",
         min=0,
-        help="Scans at the start that are learned from but not measured. Default: 60; 30 for the "
-        "bundled log.",
+        help="Scans at the start that are learned from but not measured; with --every, days. "
+        "Default: 60; 30 for the bundled log; a quarter of a short journal, and of the days, up to "
+        "10.",
     ),
 ]
 

@@ -3,54 +3,67 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from features.inputs.sessions import Session
-from features.inputs.tables import read_table
 from scanner_adapter.cli.options import refuse_idle
 from scanner_adapter.jsonio import write_whole
-from scanner_adapter.replay import Configuration, replay
+from scanner_adapter.replay import Configuration, Ranked, replay
 from scanner_adapter.replay.breakdown import By, breakdown, breakdown_table
+from scanner_adapter.replay.intraday import replay_intraday
 from scanner_adapter.replay.journals.off_policy import judge_stopped, judgement_table
 from scanner_adapter.replay.journals.reproduce import again_table, replay_again
-from scanner_adapter.replay.logs.known_at import KnownAtLog, MinuteQuotes, QuotesOf
+from scanner_adapter.replay.logs.known_at import KnownAtLog
 from scanner_adapter.replay.logs.scans import ReplayLog
+from scanner_adapter.replay.orders import InTurns
 from scanner_adapter.replay.pace import Pace
 from scanner_adapter.replay.pictures.page import page
 from scanner_adapter.replay.pictures.pictures import check_installed, write_pictures
-from scanner_adapter.replay.read import LogFiles
+from scanner_adapter.replay.read import LogFiles, quotes_from
 from scanner_adapter.replay.run import ORDERS, describe
 from scanner_adapter.replay.stopping import stop_rows, stop_table, stopped_orders
 from scanner_adapter.run.stop_rules import stop_rule_from_text
 from scanner_adapter.settings import Settings
 
 # Which options each kind of answer uses; every other one is refused.
-_AGAIN = {"log", "bars", "sectors", "events", "again", "json_file"}
-_STOPPED = {
-    "log", "bars", "ratings", "sectors", "events", "from_", "to", "top", "hit", "warmup",
-    "json_file",
-}  # fmt: skip
+_MARKET = {"bars", "sectors", "events", "skip_bad_rows", "tz"}
+_AGAIN = _MARKET | {"log", "again", "json_file"}
+_STOPPED = _MARKET | {"log", "ratings", "from_", "to", "top", "hit", "warmup", "json_file"}
 _REPLAYED = {
     "log", "from_", "to", "top", "hit", "budget", "until", "settings", "batch_size", "warmup",
     "seed", "workers", "delay_batches", "delay_s", "evaluation_s", "by", "json_file", "report",
 }  # fmt: skip
+# With --every, whatever the log; and what of it, by its kind.
+_EVERY = {
+    "every", "hits_last", "seen_within", "from_", "to", "top", "hit", "budget", "settings",
+    "warmup", "seed", "json_file",
+}  # fmt: skip
+_EVERY_OF = {
+    "bars": _MARKET | {"ratings"},
+    "rule": _MARKET | {"scanner", "minute_bars"},
+    "journal": {"log"},
+    "recorded": {"log"},
+    "bundled": {"log"},
+}
+# Days of a rule that are asked for, where nothing else is: some minutes of work.
+_DAYS = 40
 _HEEDED = {
     "stopped journal": (
         _STOPPED, "every scan of this journal was stopped, so that recall is estimated from it "
         "and no order is run",
     ),
     "bars": (
-        {
-            *_REPLAYED, "bars", "ratings", "sectors", "events", "same_day", "known_at",
-            "minute_bars",
-        },
+        _MARKET | _REPLAYED | {"ratings", "same_day", "known_at", "minute_bars"},
         "bars and ratings are replayed",
     ),
     "journal": (
@@ -71,6 +84,9 @@ class ReplayRequest:
     rule: RewardRule | None
     budget: float | None
     until: tuple[str, ...]
+    every: timedelta | None
+    hits_last: timedelta | None
+    seen_within: timedelta | None
     same_day: bool
     known_at: str | None
     minute_bars: Path | None
@@ -105,6 +121,20 @@ def run_replay(request: ReplayRequest) -> bool:
         refuse_idle(request.given, idle, "--again makes the choices of a journal again, as it is")
         return _play_again(request, console)
     kind = request.files.kind
+    if request.every is not None and kind in _EVERY_OF:
+        idle = request.given.keys() - _EVERY - _EVERY_OF[kind]
+        refuse_idle(request.given, idle, "--every replays days of many scans")
+        _play_days(request, request.every, console)
+        return True
+    refuse_idle(
+        request.given, () if request.every else {"hits_last", "seen_within"},
+        "it is for many scans a day, which --every replays",
+    )  # fmt: skip
+    if kind == "rule":
+        raise InvalidInputError(
+            f"--scanner {request.files.scanner} has no effect without --every: which scans of a "
+            "day? Give it, or give the scanner's --ratings"
+        )
     heeded, why = _HEEDED[kind]
     refuse_idle(request.given, request.given.keys() - heeded, why)
     _refuse_idle_pairs(request, kind)
@@ -120,17 +150,7 @@ def run_replay(request: ReplayRequest) -> bool:
     configuration = Configuration(seed=request.seed, settings=settings.arguments())
     batch_size = request.batch_size or settings.batch_size
     orders = stopped_orders(log, configuration, rules, batch_size, request.pace) or ORDERS
-    errors = Console(stderr=True)
-    with Progress(
-        TextColumn("replaying"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=errors,
-        transient=True,
-        disable=not errors.is_terminal,
-    ) as progress:
-        task = progress.add_task("", total=None)
+    with _progress() as progress:
         report = replay(
             log,
             configuration=configuration,
@@ -143,7 +163,7 @@ def run_replay(request: ReplayRequest) -> bool:
             same_day=request.same_day,
             pace=request.pace,
             watch=request.report_folder is not None,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=progress,
         )
     console.print(stop_table(report, rules) if rules else report.table())
     if not rules and (verdict := report.no_gain) is not None:
@@ -162,17 +182,67 @@ def run_replay(request: ReplayRequest) -> bool:
 
 
 def _known_at(request: ReplayRequest, log: ReplayLog, times: str, console: Console) -> KnownAtLog:
-    quotes_of: QuotesOf | None = None
-    if request.minute_bars is not None:
-        session = Session.of_days(log.contexts.bars.dates)
-        quotes_of = MinuteQuotes(read_table(request.minute_bars), session)
+    session = Session.of_days(log.contexts.bars.dates)
+    quotes_of, said = quotes_from(request.minute_bars, session)
     known = KnownAtLog.of(log, times, quotes_of=quotes_of)
-    console.print(
-        f"Quotes of {', '.join(known.times)} ({known.session.tz}), "
-        + ("from the minute bars." if quotes_of else "made of the daily bars: a path from open to "
-        "close between low and high, and the volume that is usually in by then.")
-    )  # fmt: skip
+    console.print(f"Quotes of {', '.join(known.times)} ({session.tz}), {said}.")
     return known
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal; yields what is called with (done, total)."""
+    errors = Console(stderr=True)
+    with Progress(
+        TextColumn("replaying"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    ) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _play_days(request: ReplayRequest, every: timedelta, console: Console) -> None:
+    if request.budget is None:
+        raise InvalidInputError(
+            "--every needs --budget, the share of the symbols that each scan sees, such as 2%"
+        )
+    log, said = request.files.read_days(request.rule, every=every, minute_bars=request.minute_bars)
+    log = log.between(request.from_, request.to)
+    if request.files.scanner is not None and request.from_ is None:
+        log = replace(log, days=log.days[-_DAYS:])
+    console.print(f"A scan every {every / timedelta(minutes=1):g} minutes: {said}.")
+    settings = Settings.of(request.settings).arguments()
+    rule = log.rule
+    ages = {"hits_last": request.hits_last, "seen_within": request.seen_within}
+    live = Configuration(seed=request.seed, settings=settings)
+    greedy = Configuration(
+        seed=request.seed, settings={**settings, "exploration": 0.0, "random_share": 0.0}
+    )
+    warmup = min(10, log.days.size // 4) if request.warmup is None else request.warmup
+    n = len(log.symbols)
+    orders = (
+        Ranked(live.open(rule, keeps_journal=False), further=ages),
+        Ranked(greedy.open(rule, keeps_journal=False), name="greedy"),
+        InTurns(n, hits_first=True),
+        InTurns(n),
+    )
+    with _progress() as progress:
+        report = replay_intraday(
+            log, orders, budget=request.budget, warmup=warmup, progress=progress
+        )
+    console.print(report.table())
+    if request.hits_last is None and report.lasted.size:
+        console.print(
+            f"--hits-last {np.median(report.lasted):g}min makes scanrank look where something new "
+            "may be."
+        )
+    if request.json_file is not None:
+        write_whole(request.json_file, json.dumps(report.rows, indent=2, allow_nan=False) + "\n")
 
 
 def _refuse_idle_pairs(request: ReplayRequest, kind: str) -> None:
@@ -195,7 +265,7 @@ def _refuse_idle_pairs(request: ReplayRequest, kind: str) -> None:
         )
     if request.known_at is not None and request.same_day:
         raise InvalidInputError("--known-at and --same-day contradict each other; give one of them")
-    needs_bars = [name for name in ("sectors", "events") if name in given]
+    needs_bars = [name for name in given if name in _MARKET - {"bars"}]
     if kind == "stopped journal" and needs_bars and request.files.bars is None:
         raise InvalidInputError(f"{given[needs_bars[0]]} has no effect without --bars; add them")
     is_shown = request.by == "sector" or request.report_folder is not None

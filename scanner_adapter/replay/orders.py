@@ -1,4 +1,4 @@
-"""The orders that every replay is compared with: random, file order, composite, last, oracle."""
+"""The orders that replays are compared with, which learn nothing or only what was seen last."""
 
 from __future__ import annotations
 
@@ -106,3 +106,26 @@ class Oracle:
     def visit(self, scan: ReplayScan, n_visits: int) -> NDArray[np.intp]:
         """See `Order.visit`."""
         return np.lexsort((-scan.rating, ~scan.hits))[:n_visits]
+
+
+class InTurns:
+    """What was looked at longest ago comes first, over all scans: round robin.
+
+    With `hits_first`, symbols that were hits when they were last looked at come before all others.
+    """
+
+    def __init__(self, n_symbols: int, *, hits_first: bool = False) -> None:
+        self.name = "last hits first" if hits_first else "round robin"
+        self._hits_first = hits_first
+        self._visited = np.zeros(n_symbols, np.intp)  # number of the scan; 0 = never
+        self._was_hit = np.zeros(n_symbols, bool)
+        self._number = 0
+
+    def visit(self, scan: ReplayScan, n_visits: int) -> NDArray[np.intp]:
+        """See `Order.visit`."""
+        self._number += 1
+        goes_first = self._was_hit[scan.places] & self._hits_first
+        order = np.lexsort((self._visited[scan.places], ~goes_first))[:n_visits]
+        self._visited[scan.places[order]] = self._number
+        self._was_hit[scan.places[order]] = scan.hits[order]
+        return order

@@ -67,6 +67,8 @@ class Ranked:
         before it.
     watch : Recorder, optional
         Notes weights and recall estimates.
+    further : mapping, optional
+        What `start_scan` takes beside what the log knows, such as `hits_last`.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Ranked:
         until: StopRule | None = None,
         pace: Pace | None = None,
         watch: Recorder | None = None,
+        further: Mapping[str, Any] | None = None,
     ) -> None:
         self.ranker = ranker
         self.name = name
@@ -85,6 +88,7 @@ class Ranked:
         self.until = until
         self.pace = None if pace == Pace() else pace
         self.watch = watch
+        self.further = further or {}
         self.fell_back = False  # in the latest scan, another order stood in for the ranker's own
         self._lengths = np.random.default_rng(0)  # of evaluations, whatever the ranker's seed
 
@@ -93,7 +97,7 @@ class Ranked:
         place = {symbol: i for i, symbol in enumerate(scan.symbols)}
         if self.watch is not None:
             self.watch.start()
-        with self.ranker.start_scan(scan.symbols, **scan.inputs()) as live:
+        with self.ranker.start_scan(scan.symbols, **scan.inputs(), **self.further) as live:
             if self.pace is None:
                 visited = self._batch_by_batch(live, scan, place, n_visits)
             else:

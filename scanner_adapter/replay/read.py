@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import RewardRule, TopShare
+from bandit.rewards import RewardRule, Signal, TopShare
 from bandit.stores import Entry
 from features.inputs.bars import Bars
-from features.inputs.tables import Reading
+from features.inputs.sessions import Session
+from features.inputs.tables import Reading, read_table
 from scanner_adapter.inputs.context import market_facts
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.replay.journals.journal_scan import (
@@ -29,7 +31,12 @@ from scanner_adapter.replay.journals.journal_scan import (
     recorded_log,
 )
 from scanner_adapter.replay.logs.bundled import WARMUP, bundled_log
+from scanner_adapter.replay.logs.contexts import Contexts
+from scanner_adapter.replay.logs.known_at import BridgeQuotes, MinuteQuotes, QuotesOf
+from scanner_adapter.replay.logs.moments import DayLog, rated_days, recorded_days, rule_days
+from scanner_adapter.replay.logs.recorded import RecordedLog
 from scanner_adapter.replay.logs.scans import Log, ReplayLog
+from scanner_adapter.scanners.rules import RULES
 from scanner_adapter.state.parquet import is_journal, is_parquet, read_journal
 
 BUNDLED = "bundled"
@@ -53,6 +60,8 @@ class LogFiles:
         See `read_events`; with `bars` only.
     reading : Reading
         What happens to bad rows of bars, ratings and events, and the market's zone.
+    scanner : str, optional
+        Instead of ratings: a built-in rule, a key of `RULES`.
 
     Raises
     ------
@@ -66,6 +75,7 @@ class LogFiles:
     sectors: Path | None = None
     events: Sequence[Path] = ()
     reading: Reading = field(default_factory=Reading)
+    scanner: str | None = None
 
     def __post_init__(self) -> None:
         if self.events and self.bars is None:
@@ -73,7 +83,9 @@ class LogFiles:
                 f"--events {self.events[0]} needs --bars: a log without bars brings the features "
                 "that its scans had"
             )
-        if self.ratings is not None:
+        if self.scanner is not None:
+            self._check_scanner(self.scanner)
+        elif self.ratings is not None:
             if self.log is not None:
                 raise InvalidInputError(
                     f"--log {self.log} and --ratings are two logs; give one of them"
@@ -88,7 +100,7 @@ class LogFiles:
                 "--ratings is missing; give --bars and --ratings together, or neither for the "
                 "log that comes with scanrank"
             )
-        if self.log in (None, BUNDLED) and self.ratings is None:
+        if self.log in (None, BUNDLED) and self.ratings is None and self.scanner is None:
             if self.bars is not None:
                 raise InvalidInputError(
                     f"--log {self.log} and --bars are two logs; give one of them"
@@ -105,9 +117,25 @@ class LogFiles:
                     f"--log {self.log} is no Parquet file; expected a journal's export"
                 )
 
+    def _check_scanner(self, name: str) -> None:
+        if name not in RULES:
+            raise InvalidInputError(
+                f"--scanner is {name!r}; expected a built-in one: {', '.join(RULES)}. Log what "
+                "yours says at several times a day, and give that as --ratings"
+            )
+        for option, value in (("--log", self.log), ("--ratings", self.ratings)):
+            if value is not None:
+                raise InvalidInputError(
+                    f"{option} {value} and --scanner {name} are two logs; give one of them"
+                )
+        if self.bars is None:
+            raise InvalidInputError(f"--scanner {name} needs --bars, over which it runs; add them")
+
     @property
     def kind(self) -> str:
-        """What is replayed: "bars", "bundled", "recorded", "journal" or "stopped journal"."""
+        """What is replayed: "rule", "bars", "bundled", "recorded", "journal", "stopped journal"."""
+        if self.scanner is not None:
+            return "rule"
         if self.entries is not None and not any(scan.is_complete for scan in self.scans):
             return "stopped journal"
         if self.ratings is not None:
@@ -173,6 +201,37 @@ class LogFiles:
             return bundled_log(judged), WARMUP
         return bundled_log(judged, path=Path(str(self.log))), WARMUP
 
+    def read_days(
+        self, rule: RewardRule | None, *, every: timedelta, minute_bars: Path | None
+    ) -> tuple[DayLog, str]:
+        """Return the log as days of many scans, and what those are, in a sentence.
+
+        Raises
+        ------
+        InvalidInputError
+            For a log with one scan a day, of which nothing is known at other times.
+        """
+        events, sectors = read_events(self.events, **self.reading), self.sector_of()
+        if self.scanner is not None and self.bars is not None:
+            known = Contexts.compute(
+                Bars.read(self.bars, **self.reading), events=events, sectors=sectors
+            )
+            quotes_of, said = quotes_from(minute_bars, Session.of_days(known.bars.dates))
+            days = rule_days(
+                self.scanner, known, rule or Signal(), every=every, quotes_of=quotes_of
+            )
+            return days, f"{self.scanner} over today's bar as it stands, {said}"
+        if self.kind == "bars" and self.bars is not None and self.ratings is not None:
+            timed = ReplayLog.read(
+                self.bars, self.ratings, rule=self.rule(rule), events=events, sectors=sectors,
+                is_timed=True, **self.reading,
+            )  # fmt: skip
+            return rated_days(timed, every=every, tz=self.reading.get("tz")), "the times of the log"
+        log = self.read(rule)[0]
+        if not isinstance(log, RecordedLog):
+            raise AssertionError(f"a {self.kind} log has no recorded scans")
+        return recorded_days(log, every=every), "the times of the log"
+
     def facts_of(self) -> FactsOf | None:
         """Facts of scans that were stopped, from the bars; None without bars."""
         if self.bars is None:
@@ -203,3 +262,13 @@ class LogFiles:
             )
         known = table.dropna(subset=["symbol", "sector"])
         return dict(zip(known["symbol"], known["sector"], strict=True))
+
+
+def quotes_from(minute_bars: Path | None, session: Session) -> tuple[QuotesOf, str]:
+    """Return what shows a day up to a moment, and what that is made of, in words."""
+    if minute_bars is not None:
+        return MinuteQuotes(read_table(minute_bars), session), "from the minute bars"
+    return BridgeQuotes(), (
+        "made of the daily bars: a path from open to close between low and high, and the volume "
+        "that is usually in by then"
+    )

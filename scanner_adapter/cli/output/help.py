@@ -20,6 +20,7 @@ EXAMPLES = {
         "scanrank replay",
         "scanrank replay --bars bars.parquet --ratings ratings.parquet --report pictures",
         "scanrank replay --until recall:0.95 --until symbols:200",
+        "scanrank replay --bars bars.parquet --scanner breakout --every 1h --budget 20%",
     ),
     "scan": (
         "scanrank scan --bars bars.parquet --scanner breakout --as-of last --until-recall 0.95",

@@ -25,6 +25,7 @@ from features.inputs.days import read_stamps
 from features.inputs.layouts import tidy
 from features.inputs.quotes import Quotes
 from features.inputs.sessions import Session
+from features.inputs.tables import FIELDS
 from features.today import today_scores
 from scanner_adapter.replay.logs.scans import ReplayLog, ReplayScan
 
@@ -82,7 +83,7 @@ class KnownAtLog(ReplayLog):
         if same_day:
             raise InvalidInputError("known_at and same_day contradict each other; give one of them")
         for number, day in enumerate(days):
-            yield self._known(self._scan(int(day), int(day) - 1), int(day), number)
+            yield self._known(self.scan(int(day), int(day) - 1), int(day), number)
 
     def _known(self, scan: ReplayScan, day: int, number: int) -> ReplayScan:
         bars = self.contexts.bars
@@ -176,11 +177,44 @@ class MinuteQuotes:
         days = read_stamps(table["date"], tz=session.tz).days
         parts = table.groupby(days.astype(str), sort=False)
         self._parts: dict[str, pd.DataFrame] = {str(day): part for day, part in parts}
+        self._none = table.iloc[:0]
+        self._of_day: tuple[str, Quotes] | None = None
 
     def __call__(self, bars: Bars, row: int, now: datetime) -> Quotes:
         """See `QuotesOf`; a day of which there are no bars has no quotes."""
-        part = self._parts.get(str(bars.dates[row]))
-        if part is None:
-            none, never = np.empty(0), np.empty(0, "M8[us]")
-            return Quotes((), never, none, none, none, none, none, none, self._session)
-        return Quotes.read(part, time=now, session=self._session)
+        day = str(bars.dates[row])
+        if self._of_day is None or self._of_day[0] != day:
+            self._of_day = day, self._read(day)
+        known = self._of_day[1]
+        names = np.array(known.symbols, object)
+        begins = np.flatnonzero(np.append(True, names[1:] != names[:-1])[: names.size])
+        if not begins.size:
+            return known
+        n_over = np.add.reduceat((known.time <= self._session.wall(now)).astype(np.intp), begins)
+        return known.take((begins + n_over - 1)[n_over > 0])
+
+    def _read(self, day: str) -> Quotes:
+        """Return a quote at the end of each bar of a day: its moments then cost one reading."""
+        part = self._parts.get(day, self._none)
+        start = read_stamps(part["date"], tz=self._session.tz).wall
+        steps = np.diff(np.unique(start[~np.isnat(start)]))
+        end = start + (steps.min() if steps.size else np.timedelta64(1, "m"))
+        numbers = part[[*FIELDS]].apply(pd.to_numeric, errors="coerce").astype(np.float64)
+        numbers = numbers.where((numbers > 0) & (numbers < np.inf)).assign(
+            symbol=part["symbol"].astype(str).str.strip(), time=end
+        )
+        in_session = (self._session.time_done(start) < 1.0) & (self._session.time_done(end) > 0.0)
+        table = numbers[in_session & numbers["close"].notna()].sort_values(["symbol", "time"])
+        table = table.fillna({"high": table["close"], "low": table["close"], "volume": 0.0})
+        by = table.groupby("symbol")
+        last, open_, high, low, volume = (
+            values.to_numpy(np.float64)
+            for values in (
+                table["close"], by["open"].transform("first"), by["high"].cummax(),
+                by["low"].cummin(), by["volume"].cumsum(),
+            )
+        )  # fmt: skip
+        time, unknown = table["time"].to_numpy("M8[us]"), np.full(len(table), np.nan)
+        return Quotes(
+            tuple(table["symbol"]), time, last, open_, high, low, volume, unknown, self._session
+        )

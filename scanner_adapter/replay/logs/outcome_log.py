@@ -36,8 +36,8 @@ class OutcomeLog:
 
     Attributes
     ----------
-    dates : ndarray of datetime64[D], shape (n_days,)
-        Trading days of the bars, increasing.
+    dates : ndarray of datetime64, shape (n_days,)
+        Trading days of the bars, increasing; or the times of scans, of which a day has many.
     symbols : tuple of str, length n_symbols
     rating : ndarray of float64
         NaN where the scanner has no row for the symbol on that day.
@@ -68,6 +68,7 @@ class OutcomeLog:
         *,
         tz: str | None = None,
         on_bad: OnBad = "raise",
+        is_timed: bool = False,
     ) -> OutcomeLog:
         """Align a tidy frame (date, symbol, rating, optional signal, numeric columns) with bars.
 
@@ -81,6 +82,9 @@ class OutcomeLog:
             Zone of the market, to which stamps in UTC and epochs are taken.
         on_bad : "raise" or "skip"
             Whether a row that cannot be read is an error, or is left out and logged.
+        is_timed : bool
+            Whether the rows of the result are the distinct times of the frame, as the market's
+            clocks show them, instead of `dates`: for a scanner that runs many times a day.
 
         Raises
         ------
@@ -102,19 +106,21 @@ class OutcomeLog:
             )
         _check_ruleset(frame)
         table = Rows(frame.reset_index(drop=True), "ratings", InvalidInputError, on_bad)
-        day = _inside(table, dates, tz)
+        time = _inside(table, dates, tz)
         places = _places(table, symbols)
         ratings = _ratings(table)
         for note in table.notes:
             log.warning("ratings: %s", note)
         good = table.good
-        frame, day, places, ratings = table.table[good], day[good], places[good], ratings[good]
-        rows = np.searchsorted(dates, day)
-        if (off := dates[rows] != day).any():
+        frame, time, places, ratings = table.table[good], time[good], places[good], ratings[good]
+        day = time.astype("datetime64[D]")
+        if (off := ~np.isin(day, dates)).any():
             raise InvalidInputError(
                 f"ratings of {np.unique(day[off])[0]} have no bars on that day "
                 f"({np.unique(day[off]).size} such days); replay them with bars of all their days"
             )
+        dates = np.unique(time) if is_timed else dates
+        rows = np.searchsorted(dates, time if is_timed else day)
         cell = rows * len(symbols) + places
         order = np.argsort(cell, kind="stable")
         twice = np.flatnonzero(np.diff(cell[order]) == 0)
@@ -122,7 +128,7 @@ class OutcomeLog:
             row, place = divmod(int(cell[order][twice[0]]), len(symbols))
             raise InvalidInputError(
                 f"ratings hold {symbols[place]} on {dates[row]} twice; expected one row per "
-                "symbol and day"
+                f"symbol and {'time' if is_timed else 'day'}"
             )
         shape = (len(dates), len(symbols))
         rating = np.full(shape, np.nan)
@@ -148,9 +154,12 @@ class OutcomeLog:
         *,
         tz: str | None = None,
         on_bad: OnBad = "raise",
+        is_timed: bool = False,
     ) -> OutcomeLog:
         """Read a file of ratings, or an exported journal; see `from_frame`."""
-        return cls.from_frame(read_ratings(path), dates, symbols, tz=tz, on_bad=on_bad)
+        return cls.from_frame(
+            read_ratings(path), dates, symbols, tz=tz, on_bad=on_bad, is_timed=is_timed
+        )
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -246,8 +255,9 @@ def _check_ruleset(frame: pd.DataFrame) -> None:
 
 
 def _inside(table: Rows, dates: NDArray[np.datetime64], tz: str | None) -> NDArray[np.datetime64]:
-    """Return the day of each row, and leave those before the first and after the last bar out."""
-    day = table.stamps(tz=tz).days
+    """Return the time of each row, and leave those before the first and after the last bar out."""
+    time = table.stamps(tz=tz).wall
+    day = time.astype("datetime64[D]")
     tomorrow = np.datetime64("today", "D") + 1  # where the user is, it may be a day later
     table.refuse(
         "a day that is still to come",
@@ -264,7 +274,7 @@ def _inside(table: Rows, dates: NDArray[np.datetime64], tz: str | None) -> NDArr
             "days"
         )
     table.good &= inside
-    return day
+    return time
 
 
 def _places(table: Rows, symbols: Sequence[str]) -> NDArray[np.intp]:

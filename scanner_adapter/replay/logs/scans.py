@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bandit.rewards import RewardRule, TopShare
 from features.inputs.bars import Bars
 from features.inputs.events import Events
+from features.inputs.sessions import Session
 from features.inputs.tables import OnBad
 from features.similarity import Loadings
 from scanner_adapter.inputs.outcome_table import OutcomeTable
@@ -153,6 +154,7 @@ class ReplayLog:
         cached: bool = True,
         on_bad: OnBad = "raise",
         tz: str | None = None,
+        is_timed: bool = False,
     ) -> ReplayLog:
         """Read bars and a scanner's ratings, `.parquet` or `.csv`.
 
@@ -166,9 +168,14 @@ class ReplayLog:
             See `Contexts.compute`.
         on_bad, tz
             See `Bars.from_frame`.
+        is_timed : bool
+            Whether each time of day in the ratings is a scan; see `OutcomeLog.from_frame`.
         """
         known = Bars.read(bars, on_bad=on_bad, tz=tz)
-        outcomes = OutcomeLog.read(ratings, known.dates, known.symbols, on_bad=on_bad, tz=tz)
+        outcomes = OutcomeLog.read(
+            ratings, known.dates, known.symbols, on_bad=on_bad, is_timed=is_timed,
+            tz=tz or Session.of_days(known.dates).tz if is_timed else tz,
+        )  # fmt: skip
         contexts = Contexts.compute(known, events=events, sectors=sectors, cached=cached)
         return cls(outcomes, contexts, rule or TopShare())
 
@@ -223,13 +230,17 @@ class ReplayLog:
             the trading day before.
         """
         for day in days:
-            yield self._scan(int(day), int(day) - (not same_day))
+            yield self.scan(int(day), int(day) - (not same_day))
 
-    def _scan(self, day: int, known: int) -> ReplayScan:
+    def scan(self, day: int, known: int, loadings: Loadings | None = None) -> ReplayScan:
+        """Return the scan of one row of the outcomes; `known`: row of the bars that it knows.
+
+        `loadings` of that row need not be read again where they are given.
+        """
         log, contexts = self.outcomes, self.contexts
         places = np.flatnonzero(~np.isnan(log.rating[day]))
         rating = log.rating[day, places]
-        loadings = contexts.loadings(known)
+        loadings = contexts.loadings(known) if loadings is None else loadings
         columns = {name: values[day, places] for name, values in log.columns.items()}
         return ReplayScan(
             now=datetime.combine(log.dates[day].item(), _SCAN_TIME),

@@ -58,11 +58,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "signal": np.where(signal.ravel(), "Long", "Avoid"),
         }
     ).to_parquet(folder / "ratings.parquet")
+    hours = np.arange(N_SCANS) % 15
+    timed = days[np.arange(N_SCANS) // 15].astype("datetime64[m]") + 570 + 20 * hours
+    pd.DataFrame(
+        {
+            "date": np.repeat(timed.astype("datetime64[s]"), N_SYMBOLS),
+            "symbol": list(bars.symbols) * N_SCANS,
+            "rating": rating.ravel(),
+            "signal": np.where(signal.ravel(), "Long", "Avoid"),
+        }
+    ).to_parquet(folder / "timed.parquet")
+    last = frame[frame["date"] == frame["date"].max()]
+    pd.concat(
+        [last.assign(date=last["date"] + pd.Timedelta(hours=hour)) for hour in (10, 12, 14)]
+    ).to_parquet(folder / "minutes.parquet")
     sectors = ["odd", "even"] * (N_SYMBOLS // 2)
     pd.DataFrame({"symbol": bars.symbols, "sector": sectors}).to_csv(folder / "sectors.csv")
     pd.DataFrame(
         {"symbol": bars.symbols, "date": days[5].astype("datetime64[s]"), "count": 3}
     ).to_csv(folder / "events.csv", index=False)
+    (folder / "greedy.toml").write_text("format = 1\nexploration = 0.0\nrandom_share = 0.0\n")
     (folder / "settings.toml").write_text("format = 1\nbatch_size = 7\n")
     shares = {
         "complete": [1.0] * 30,
@@ -115,6 +130,34 @@ COMMANDS = {
     "stopped, bars": ("replay", "--log", "stopped.parquet", "--bars", "bars.parquet"),
     "stopped ratings": ("replay", "--ratings", "stopped.parquet", "--bars", "bars.parquet"),
     "again": ("replay", "--log", "complete.parquet", "--again"),
+    "rule": (
+        "replay",
+        "--bars",
+        "bars.parquet",
+        "--scanner",
+        "squeeze",
+        "--every",
+        "2h",
+        "--budget",
+        "20%",
+        "--from",
+        "2022-05-10",
+        "--warmup",
+        "1",
+    ),
+    "timed": (
+        "replay",
+        "--bars",
+        "bars.parquet",
+        "--ratings",
+        "timed.parquet",
+        "--every",
+        "20min",
+        "--budget",
+        "20%",
+        "--warmup",
+        "1",
+    ),
     "factors": ("factors", "report", "--bars", "bars.parquet", "--ratings", "ratings.parquet"),
     "factors journal": ("factors", "report", "--log", "complete.parquet"),
 }
@@ -145,6 +188,13 @@ REPLAYED = PACE | {
     "--report pictures": True,
     "--again": False,
 }
+# What one of several kinds of days of many scans takes.
+AT_ONCE = dict.fromkeys([*PACE, "--until symbols:20", "--batch-size 5", "--same-day"], False) | {
+    "--known-at 10:00": False, "--by regime": False, "--report pictures": False, "--again": False,
+    "--hit rating:1": True, "--top 0.2": True, "--budget 0.4": True,
+    "--warmup 2": True, "--hits-last 1h": True, "--seen-within 3h": True, "--hits-last 1": False,
+    "--json out.json": True, "--settings greedy.toml": True,
+}  # fmt: skip
 NOT_REPLAYED = dict.fromkeys(
     [
         *PACE, "--budget 0.3", "--until symbols:20",
@@ -157,21 +207,35 @@ TABLE: dict[str, dict[str, bool]] = {
     "bars": REPLAYED
     | {"--from 2022-05-02": True, "--to 2022-05-10": True, "--same-day": True}
     | {"--known-at 10:00": True, "--known-at noon": False, "--known-at open --same-day": False}
-    | {"--minute-bars bars.parquet": False}
+    | {"--minute-bars bars.parquet": False, "--hits-last 1h": False, "--seen-within 1h": False}
+    | {"--every 5min --budget 2%": False, "--every 5min": False, "--scanner squeeze": False}
     | {"--sectors sectors.csv --by sector": True, "--events events.csv": True},
     "bundled": REPLAYED
     | {"--known-at 10:00": False, "--to 2020-01-03": True, "--by regime": True, "--by sector": True}
     | {"--same-day": False, "--sectors sectors.csv": False, "--events events.csv": False},
     "journal": REPLAYED
+    | {"--every 5min --budget 10%": False}
     | {"--again": True, "--sectors sectors.csv --by sector": True, "--sectors sectors.csv": False}
     | {"--bars bars.parquet": False, "--same-day": False, "--events events.csv": False},
     "stopped": NOT_REPLAYED
     | {"--hit rating:1": True, "--hit signal": True, "--top 0.2": True}
     | {"--from 2022-04-15": True, "--to 2022-05-10": True, "--warmup 10": True}
     | {"--json out.json": True, "--again": True}
-    | {"--sectors sectors.csv": False, "--events events.csv": False},
+    | {"--sectors sectors.csv": False, "--events events.csv": False, "--skip-bad-rows": False},
     "stopped, bars": NOT_REPLAYED | {"--hit rating:1": True, "--warmup 10": True},
     "stopped ratings": NOT_REPLAYED | {"--hit rating:1": True, "--warmup 10": True},
+    "rule": AT_ONCE
+    | {"--from 2022-05-16": True, "--minute-bars minutes.parquet": True, "--every 1h": True}
+    | {"--scanner breakout": True, "--scanner mine:rate": False, "--every 5": False}
+    | {"--ratings ratings.parquet": False, "--log complete.parquet": False},
+    "timed": AT_ONCE
+    | {
+        "--to 2022-03-22": True,
+        "--seed 3": True,
+        "--every 1h": True,
+        "--minute-bars minutes.parquet": False,
+    }
+    | {"--scanner squeeze": False},
     "again": {option: False for option in REPLAYED if option not in ("--again", "--json out.json")}
     | {"--json out.json": True, "--from 2022-05-02": False, "--by sector": False},
     "factors": {
@@ -275,3 +339,15 @@ def test_of_a_mixed_log_the_complete_scans_count(
     assert "20 scans" in said
     if command[0] == "factors":
         assert run.out.startswith("10 scans")
+
+
+def test_bad_rows_of_bars_are_skipped_where_that_is_asked_for(
+    scanrank: Cli, folder: Path, tmp_path: Path
+) -> None:
+    frame = pd.read_parquet(folder / "bars.parquet")
+    frame.loc[frame.index[5], "high"] = -1.0
+    frame.to_parquet(tmp_path / "bars.parquet")
+    for kind in ("bars", "rule"):
+        assert scanrank(*COMMANDS[kind]).code == 2
+        run = scanrank(*COMMANDS[kind], "--skip-bad-rows", "--tz", "America/New_York")
+        assert run.code == 0, run.err

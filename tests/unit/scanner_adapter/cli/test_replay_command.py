@@ -178,3 +178,66 @@ class TestJournals:
         run = replay("--log", tmp_path / "j.parquet", "--warmup", 1, "--by", "sector")
         assert run.code == 0, run.err
         assert "Real Estate" in run.out
+
+
+class TestManyScansADay:
+    def test_a_scanner_over_made_days(self, replay: Cli, tmp_path: Path) -> None:
+        frame = simulate(n_symbols=40, n_days=80, seed=1).bars
+        frame.assign(symbol=frame["symbol"].astype(str)).to_parquet(tmp_path / "bars.parquet")
+        asked = ("--bars", "bars.parquet", "--scanner", "squeeze", "--from", "2022-04-18")
+        run = replay(*asked, "--every", "2h", "--budget", "10%", "--json", "r.json", "--warmup", 1)
+        assert run.code == 0, run.err
+        said = " ".join(run.out.split())
+        assert (
+            "A scan every 120 minutes: squeeze over today's bar as it stands, made of the" in said
+        )
+        assert "4 scans a day, each of 10% of 40 symbols" in said
+        assert "--hits-last" in said
+        rows = json.loads((tmp_path / "r.json").read_text())
+        names = ["scanrank", "greedy", "last hits first", "round robin"]
+        assert [row["order"] for row in rows] == names
+        shown = {row["order"]: f"{row['found_while_they_last']:.3f}" for row in rows}
+        for name, share in shown.items():
+            assert f"{name} {share}" in said
+        # Four symbols of forty, four times a day: round robin is through on the third day.
+        assert 48 <= rows[3]["oldest_look_hours"] < 96
+        assert max(map(len, run.out.splitlines())) <= 80
+        plain = replay(*asked, "--every", "2h", "--budget", "0.1", "--warmup", 1)
+        assert plain.out == run.out
+        known = replay(
+            *asked, "--every", "2h", "--budget", "0.1", "--warmup", 1, "--hits-last", "2h"
+        )
+        assert "look where something new may be" not in known.out
+
+    def test_a_journal_of_many_scans_a_day_says_when_they_were(
+        self, replay: Cli, tmp_path: Path
+    ) -> None:
+        symbols = tuple(f"S{j:02d}" for j in range(20))
+        with SymbolRanker.open("memory://", ruleset="day", seed=1) as ranker:
+            for day in (4, 5, 6):
+                for number in range(6):
+                    now = pd.Timestamp(f"2024-03-0{day} 15:00", tz="UTC")
+                    with ranker.start_scan(
+                        symbols, now=now + number * timedelta(minutes=5)
+                    ) as scan:
+                        for batch in scan.batches(20):
+                            scan.report({s: float((symbols.index(s) + number) % 20) for s in batch})
+            export_journal(ranker.store, "day", tmp_path / "journal.parquet")
+        options = ("--log", "journal.parquet", "--budget", "20%", "--warmup", 1)
+        run = replay(*options, "--every", "5min")
+        assert run.code == 0, run.err
+        said = " ".join(run.out.split())
+        assert "A scan every 5 minutes: the times of the log." in said
+        assert "6 scans a day, each of 20% of 20 symbols" in said
+        thinned = replay(*options, "--every", "10min")
+        assert "3 scans a day" in " ".join(thinned.out.split())
+
+    def test_one_scan_a_day_and_no_budget_are_refused_in_one_line(self, replay: Cli) -> None:
+        run = replay("--every", "5min", "--budget", "2%")
+        assert (run.code, run.out) == (2, "")
+        assert "120 scans on 120 days, one a day" in run.err
+        assert "--scanner" in run.err
+        assert "--budget" in replay("--every", "5min").err
+        assert "such as 90s, 5min" in replay("--every", "often", "--budget", "2%").err
+        assert "--every" in replay("--seen-within", "1h").err
+        assert replay("--budget", "many").code == 2
