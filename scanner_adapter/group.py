@@ -153,7 +153,7 @@ class GroupScan:
             return Batch(self._first.n_batches, (), np.empty(0, bool), np.empty(0))
         choice = self._choose(k)
         if choice.arms.size == 0:
-            again = [scan.failed_again(k) for scan in self.scans.values()]
+            again = [scan.retry_failed(k) for scan in self.scans.values()]
             symbols = tuple(dict.fromkeys(chain.from_iterable(again)))[:k]
             n = len(symbols)
             return Batch(self._first.n_batches, symbols, np.zeros(n, bool), np.ones(n))
@@ -347,10 +347,10 @@ class GroupScan:
         """The latest symbol whose evaluation worked."""
         return self._first.last_good
 
-    def tried_again(self, error: str | None) -> None:
+    def record_retry(self, error: str | None) -> None:
         """Note what a further try of `last_good` gave."""
         for scan in self.scans.values():
-            scan.tried_again(error)
+            scan.record_retry(error)
 
     def read(self, symbol: str, result: object) -> Outcome:
         """Read the result of one evaluation for every ruleset, as `report` does.

@@ -145,7 +145,7 @@ class Ledger:
             self._next = min(self._next, int(places.min()))
         return places
 
-    def failed_again(self, k: int) -> tuple[str, ...]:
+    def retry_failed(self, k: int) -> tuple[str, ...]:
         """Hand out up to `k` symbols that failed, once; they keep their batch and propensity."""
         places = np.flatnonzero(self.may_retry)[:k]
         self.may_retry[places] = False

@@ -64,9 +64,9 @@ def choose_mode(mode: str, rollout: float | None, rng: np.random.Generator) -> M
     >>> choose_mode("on", 0.0, np.random.default_rng(0))
     ModeChoice(mode='shadow', rollout=0.0)
     """
-    said = os.environ.get(MODE_VARIABLE)
-    if said:
-        return ModeChoice(check_mode(said, f"the environment variable {MODE_VARIABLE}"))
+    forced = os.environ.get(MODE_VARIABLE)
+    if forced:
+        return ModeChoice(check_mode(forced, f"the environment variable {MODE_VARIABLE}"))
     known = check_mode(mode)
     if rollout is None or known != "on":
         return ModeChoice(known)
@@ -117,7 +117,7 @@ def as_bars(bars: Bars | pd.DataFrame | None) -> Bars | None:
     return bars if bars is None or isinstance(bars, Bars) else Bars.from_frame(bars)
 
 
-def surviving(store: Store) -> Store:
+def with_spool(store: Store) -> Store:
     """Return a store whose appends wait on disk while its server is away."""
     if store.address == "memory://":
         return store

@@ -35,7 +35,7 @@ from scanner_adapter.options import (
     choose_mode,
     clean_universe,
     refuse_misaligned,
-    surviving,
+    with_spool,
 )
 
 # What a scan needs is imported when the first one opens: scipy and the features take as long to
@@ -173,7 +173,7 @@ class SymbolRanker(KnownRanker):
         # Before a store is opened, which may make a file.
         check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
         belief = chosen.ranker_settings(rewards)
-        store = surviving(store_from_url(url)) if isinstance(url, str) else as_store(url, "url")
+        store = with_spool(store_from_url(url)) if isinstance(url, str) else as_store(url, "url")
         try:
             return cls(
                 store, ruleset=ruleset, settings=belief, mode=mode,
@@ -282,6 +282,7 @@ class SymbolRanker(KnownRanker):
             For an empty universe, or inputs that do not fit, be it to each other
             or to the scan that is joined; nothing is stored.
         """
+        from scanner_adapter.scan.abandoned import close_abandoned_scans, opened_by
         from scanner_adapter.scan.early import WAITS_UP_TO, EarlyBatches
         from scanner_adapter.scan.opened import (
             Ages,
@@ -292,7 +293,6 @@ class SymbolRanker(KnownRanker):
             open_from_facts,
         )
         from scanner_adapter.scan.scan import Scan
-        from scanner_adapter.scan.settling import opened_by, settle_left_scans
         from scanner_adapter.scan.worker import WorkerLeases
 
         started, began = time.monotonic(), time.thread_time()
@@ -332,7 +332,7 @@ class SymbolRanker(KnownRanker):
                 if opened is not None and origin is None:
                     choice = mode_of(opened, scan_id, choice)
             opening: Opened | EarlyBatches | None = None
-            failure, leases, again = None, None, None
+            failure, leases, reread = None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
                     "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
@@ -363,8 +363,8 @@ class SymbolRanker(KnownRanker):
                 try:
                     self.learned.refresh()
                     inputs.update(self._with_kept_bars(inputs, scan_time))
-                    again = partial(self._facts_again, names, inputs)
-                    settle_left_scans(self.learned, scan_id)
+                    reread = partial(self._reread_facts, names, inputs)
+                    close_abandoned_scans(self.learned, scan_id)
                     scan_rng = self._rng.spawn(1)[0] if origin is None else origin.rng()
                     n_before = None if origin is None else origin.before_features
                     may_overlap = (
@@ -376,7 +376,7 @@ class SymbolRanker(KnownRanker):
                         belief = self.learned.belief
                         opening = EarlyBatches(
                             read, open_with, rng=scan_rng, n_batches=n_before,
-                            promise=history_of(belief, belief.view(names, now=scan_time)),
+                            history=history_of(belief, belief.view(names, now=scan_time)),
                             random_share=belief.settings.random_share * belief.coverage.quota,
                         )  # fmt: skip
                     else:
@@ -394,7 +394,7 @@ class SymbolRanker(KnownRanker):
                 scan_time=scan_time, started=started, overhead_s=time.thread_time() - began,
                 lock=self._lock, row_map=self.row_map, rule=self.learned.settings.rule,
                 failure=failure, compare=self.compare, leases=leases, batch_size=self.batch_size,
-                bars=self.kept_bars, facts_again=again, coverage=coverage,
+                bars=self.kept_bars, reread_facts=reread, coverage=coverage,
             )  # fmt: skip
             if known_id is not None and isinstance(opening, Opened):
                 scan.read_back()
@@ -472,7 +472,7 @@ class SymbolRanker(KnownRanker):
         met.update(name for name, gone in zip(facts.names, is_unknown, strict=True) if not gone)
         return facts.only(met)
 
-    def _facts_again(
+    def _reread_facts(
         self, names: tuple[str, ...], given: ScanInputs, now: datetime | None,
         **inputs: Unpack[ScanInputs],
     ) -> MarketFacts:  # fmt: skip

@@ -176,7 +176,7 @@ class Pipeline:
         self.in_flight.discard(symbol)
         if symbol == self._probe:
             self._probe = None
-            self.scan.tried_again(outcome.error)
+            self.scan.record_retry(outcome.error)
             self._n_failed = 0
             self._report()
             return

@@ -101,7 +101,7 @@ class RunnableScan(ScanView, Protocol):
     def last_good(self) -> str | None:
         """The latest symbol whose evaluation worked."""
 
-    def tried_again(self, error: str | None) -> None:
+    def record_retry(self, error: str | None) -> None:
         """Record the error of another evaluation of `last_good`, None if it worked."""
 
     def read(self, symbol: str, result: object) -> Outcome:

@@ -38,7 +38,7 @@ class EarlyBatches:
         Returns the market's facts; called in a thread of its own.
     open_with : callable
         Takes the facts and the number of batches before them; opens the scan.
-    promise : array, shape (n,)
+    history : array, shape (n,)
         What history says of each symbol, NaN = nothing; the highest come first.
     random_share : float
     rng : Generator
@@ -53,16 +53,16 @@ class EarlyBatches:
         read: Callable[[], MarketFacts],
         open_with: Callable[[MarketFacts, int], Opened],
         *,
-        promise: NDArray[np.floating],
+        history: NDArray[np.floating],
         random_share: float,
         rng: np.random.Generator,
         n_batches: int | None = None,
     ) -> None:
         self.cpu_s = 0.0  # of the thread
         self._open_with = open_with
-        self._scores = np.nan_to_num(promise, nan=-np.inf)
+        self._scores = np.nan_to_num(history, nan=-np.inf)
         # Where nothing was seen before, all are drawn at random, and say so.
-        self._random_share = random_share if np.isfinite(promise).any() else 1.0
+        self._random_share = random_share if np.isfinite(history).any() else 1.0
         self._rng = rng
         self._n_batches = n_batches
         self._ends = time.monotonic() + LONGEST_S
@@ -82,7 +82,7 @@ class EarlyBatches:
             self.cpu_s = time.thread_time() - began
             self._facts.set_result(facts)
 
-    def is_over(self, n_batches: int) -> bool:
+    def is_due(self, n_batches: int) -> bool:
         """Whether the features are to enter now, after `n_batches`."""
         if self._n_batches is not None:
             return n_batches >= self._n_batches

@@ -52,7 +52,7 @@ class KnownScan:
     @property
     def awaits_features(self) -> bool:
         """Whether features are still computed, so that batches are small and not ranked by them."""
-        return self._session.is_early
+        return self._session.awaits_features
 
     @property
     def failure(self) -> str | None:

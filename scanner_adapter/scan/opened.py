@@ -37,7 +37,7 @@ class Opened:
     Parameters
     ----------
     open_scan : OpenScan
-    kept : LoadingCodec or None
+    codec : LoadingCodec or None
         What the journal keeps of the similarity loadings.
     worked_before : array of bool, shape (n,)
         Evaluated in an earlier scan.
@@ -46,7 +46,7 @@ class Opened:
     """
 
     open_scan: OpenScan
-    kept: LoadingCodec | None
+    codec: LoadingCodec | None
     worked_before: NDArray[np.bool_]
     coverage: tuple[str | None, bool]
 
@@ -83,7 +83,7 @@ class Ages:
         """Logarithm of each symbol's chance of something new (n,); None where that is no matter."""
         return None if self.hits_last is None else something_new(view.age_days, self.hits_last)
 
-    def aged(self, view: TrackView) -> TrackView:
+    def discounted(self, view: TrackView) -> TrackView:
         """Return records in which the last look counts for less with every half-life of a hit.
 
         Of the scanner's last rows the learner does not see the age: they are unknown.
@@ -136,12 +136,12 @@ def open_from_facts(
         met = np.flatnonzero((~np.isnan(facts.values)).any(axis=0)).tolist()
         theirs = market_names(opened["columns"])
         facts = facts.only({*theirs, *(facts.names[i] for i in met)})
-    kept = None
+    codec = None
     if learned.keeps_journal:
-        kept = LoadingCodec(facts.loading_names, facts.loadings)
+        codec = LoadingCodec(facts.loading_names, facts.loadings)
     view = learned.belief.view(names, now=scan_time, groups=facts.groups)
     due = ages.due(view, scan_time - learned.belief.time)
-    columns, values = scan_context(learned.belief, facts, ages.aged(view))
+    columns, values = scan_context(learned.belief, facts, ages.discounted(view))
     if mode is not None:
         header = {
             "scan_time": scan_time,
@@ -155,8 +155,8 @@ def open_from_facts(
             "seen_within": ages.seen_within,
             "by": None if by is None else dict(by),
         }
-        if kept is not None:
-            header |= opening_header(rng, learned.settings, names, facts, kept)
+        if codec is not None:
+            header |= opening_header(rng, learned.settings, names, facts, codec)
         if opened is not None:
             check_joins(scan_id, opened, header)
         warn_if_out_of_order(learned, facts.as_of, scan_time)
@@ -172,7 +172,7 @@ def open_from_facts(
         rivals=dict(zip(RIVALS, rival_values(learned.belief, view), strict=True)),
     )  # fmt: skip
     coverage = log_coverage(facts.coverage if logs_coverage else None, dropped)
-    return Opened(open_scan, kept, view.n_scans > 0, coverage)
+    return Opened(open_scan, codec, view.n_scans > 0, coverage)
 
 
 def rival_values(belief: Belief, view: TrackView) -> tuple[NDArray[np.float64], ...]:

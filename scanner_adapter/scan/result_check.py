@@ -18,8 +18,8 @@ from scanner_adapter.inputs.values import meaning
 FIRST = 50
 # Ratings without a hit that are worth a word.
 _ENOUGH_RATINGS = 100
-_MOST_WORDS = 3
-_MOST_LETTERS = 300
+_MAX_SIGNALS = 3
+_MAX_CHARS = 300
 
 
 class ResultCheck:
@@ -48,7 +48,7 @@ class ResultCheck:
         self._knows_hits = knows_hits
         self._by_rating = needs_rating(rule)
         self._by_signal = isinstance(rule, HitIf | Signal)  # another one is the user's own
-        self._words: Counter[str] = Counter()  # of the first results, unknown ones only
+        self._unknown: Counter[str] = Counter()  # of the first results, unknown ones only
         self._n_failed = self._n_failed_first = 0
         self._first_error = ""
         self._lowest, self._highest = math.inf, -math.inf
@@ -69,7 +69,7 @@ class ResultCheck:
             for row in range(min(n_first, len(table.symbols))):
                 outcome = table.outcome(row)
                 if outcome.signal is not None and meaning(outcome.signal) is None:
-                    self._words[outcome.signal] += 1
+                    self._unknown[outcome.signal] += 1
         judged = self._judged(table)
         self.n += len(table.symbols)
         self.n_judged += judged.size
@@ -105,10 +105,10 @@ class ResultCheck:
         """
         if self.n == 0 or (self.n < FIRST and not is_over):
             return None
-        text = self._errors() or self._unjudged() or self._words_unknown() or self._alike(is_over)
+        text = self._errors() or self._unjudged() or self._unknown_signals() or self._alike(is_over)
         if text is None and is_over:
-            text = self._foreign_scale() or self._no_gain(n_left, hits_left)
-        return None if text is None else text[:_MOST_LETTERS]
+            text = self._scale_mismatch() or self._no_gain(n_left, hits_left)
+        return None if text is None else text[:_MAX_CHARS]
 
     def _errors(self) -> str | None:
         first = min(self.n, FIRST)
@@ -138,10 +138,10 @@ class ResultCheck:
             "rewards=TopShare(0.05)"
         )
 
-    def _words_unknown(self) -> str | None:
-        if self._highest > 0.0 or not self._words:
+    def _unknown_signals(self) -> str | None:
+        if self._highest > 0.0 or not self._unknown:
             return None
-        common = self._words.most_common(_MOST_WORDS)
+        common = self._unknown.most_common(_MAX_SIGNALS)
         met = ", ".join(f"{word!r} ({n} times)" for word, n in common)
         return (
             f"no signal of the first {min(self.n, FIRST)} results was understood, met {met}: all "
@@ -170,7 +170,7 @@ class ResultCheck:
             return None
         return no_gain((self._n_hits + hits_left) / (self.n_judged + n_left))
 
-    def _foreign_scale(self) -> str | None:
+    def _scale_mismatch(self) -> str | None:
         # An earlier prioritiser compared ratings that end at 26 with 70, and never learned.
         rule = self._rule
         if not isinstance(rule, Threshold) or self.n_judged < _ENOUGH_RATINGS:

@@ -74,7 +74,7 @@ log = logging.getLogger("scanrank")
 _SCANS: WeakSet[Scan] = WeakSet()
 
 
-class FactsAgain(Protocol):
+class FactsReader(Protocol):
     """Reads a scan's inputs again, with some of them replaced."""
 
     def __call__(self, now: datetime | None, **inputs: Unpack[ScanInputs]) -> MarketFacts:
@@ -110,7 +110,7 @@ class Scan(KnownScan):
         batch_size: int = 50,
         coverage: tuple[str | None, bool] = (None, False),
         bars: KeptBars,
-        facts_again: FactsAgain | None = None,
+        reread_facts: FactsReader | None = None,
     ) -> None:
         self.scan_id = scan_id
         self.batch_size = batch_size  # where the loop names none
@@ -124,7 +124,7 @@ class Scan(KnownScan):
         self.stopped: str | None = None
         self._lock = lock
         self._compare = compare
-        self._facts_again = facts_again
+        self._reread_facts = reread_facts
         self._leases = leases
         self._ledger = Ledger(symbols, started)
         self._bars = bars
@@ -183,17 +183,17 @@ class Scan(KnownScan):
             self._check_open("ask for a batch")
             ledger, session, leases = self._ledger, self._session, self._leases
             with self._timed():
-                session.enter_if_ready()
-                self._operators.poll(None if session.is_early else session.queue)
+                session.use_features_if_ready()
+                self._operators.poll(None if session.awaits_features else session.queue)
                 if self.stop_asked is not None:
                     if self.stopped is None and not ledger.is_handed_out.all():
                         self.stopped = self.stop_asked
                     return Batch(ledger.n_batches, (), np.empty(0, bool), np.empty(0))
-                if session.is_early and self.mode == "on":
+                if session.awaits_features and self.mode == "on":
                     k = min(k, self._operators.view.workers or os.cpu_count() or 1)
                 if leases is None:
                     choice = session.choose(k)
-                    if choice.arms.size == 0 and (again := ledger.failed_again(k)):
+                    if choice.arms.size == 0 and (again := ledger.retry_failed(k)):
                         places = ledger.places(again)
                         chances = ledger.is_random[places], ledger.propensity[places]
                         return Batch(ledger.n_batches, again, *chances)
@@ -289,10 +289,10 @@ class Scan(KnownScan):
         if now is not None:
             time_of(now)  # refuses what is no moment
         with self._lock:
-            if self._facts_again is None or self._session.open_scan is None:
+            if self._reread_facts is None or self._session.open_scan is None:
                 return  # the given order stands: mode off, or a failure
         # Not under the lock: evaluations go on meanwhile.
-        facts = self._facts_again(now, **inputs)
+        facts = self._reread_facts(now, **inputs)
         with self._lock:
             if self._summary is None:
                 with self._timed():
@@ -326,7 +326,7 @@ class Scan(KnownScan):
         if target is not None:
             view.target = as_number(target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
 
-    def tried_again(self, error: str | None) -> None:
+    def record_retry(self, error: str | None) -> None:
         """Note that `last_good` was evaluated once more during a streak of errors."""
         with self._lock:
             if error is None:
@@ -357,7 +357,7 @@ class Scan(KnownScan):
                 comparison = None
                 with self._timed():
                     with suppress(*CALLERS_ERRORS):  # said in `failure`; the scan is over
-                        self._session.enter()
+                        self._session.use_features()
                     self._warn()
                     status, self._is_done = save_scan(
                         self._session, self._ledger, self._leases, self.rollout
@@ -426,10 +426,10 @@ class Scan(KnownScan):
             n = len(known)
             self.admit(Choice(np.array(known, np.intp), np.zeros(n, bool), np.ones(n)))
 
-    def failed_again(self, k: int) -> tuple[str, ...]:
+    def retry_failed(self, k: int) -> tuple[str, ...]:
         """Hand out up to `k` symbols that failed, once more."""
         with self._lock:
-            return self._ledger.failed_again(k)
+            return self._ledger.retry_failed(k)
 
     def _save_bars(self) -> None:
         """Keep the bars that came with the results for the next scan."""

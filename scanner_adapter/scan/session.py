@@ -102,7 +102,7 @@ class ScanSession:
         self.early_by_start: Places | None = None
         self._ledger = ledger
         self._queue: PriorityQueue | None = None
-        self._kept: LoadingCodec | None = None
+        self._codec: LoadingCodec | None = None
         self._early = opened if isinstance(opened, EarlyBatches) else None
         if isinstance(opened, Opened):
             self._begin(opened)
@@ -116,35 +116,35 @@ class ScanSession:
 
     def _begin(self, opened: Opened) -> None:
         self.current = open_scan = opened.open_scan
-        self._queue, self._kept = PriorityQueue(open_scan), opened.kept
+        self._queue, self._codec = PriorityQueue(open_scan), opened.codec
         self.coverage, self._ledger.worked_before = opened.coverage, opened.worked_before
         if self.mode == "shadow" or open_scan.fallback:
             by_score = np.argsort(-open_scan.expected_scores, kind="stable")
             self.early_by_start = by_score[: self.n_early]
 
     @property
-    def is_early(self) -> bool:
+    def awaits_features(self) -> bool:
         """Whether features are still computed."""
         return self._early is not None
 
     @property
     def open_scan(self) -> OpenScan | None:
         """What ranks the symbols; waits for the features."""
-        self.enter()
+        self.use_features()
         return self.current
 
     @property
     def queue(self) -> PriorityQueue | None:
         """What waits, by `open_scan`."""
-        self.enter()
+        self.use_features()
         return self._queue
 
-    def enter_if_ready(self) -> None:
+    def use_features_if_ready(self) -> None:
         """Let the features in where they are there."""
-        if self._early is not None and self._early.is_over(self._ledger.n_batches):
-            self.enter()
+        if self._early is not None and self._early.is_due(self._ledger.n_batches):
+            self.use_features()
 
-    def enter(self) -> None:
+    def use_features(self) -> None:
         """Let the features in, and learn what was reported before.
 
         Raises
@@ -177,7 +177,7 @@ class ScanSession:
     def choose(self, k: int) -> Choice:
         """Choose up to `k` places."""
         if self._early is not None and self._ledger.is_handed_out.all():
-            self.enter()
+            self.use_features()
         early, queue, open_scan = self._early, self._queue, self.current
         if self.mode == "on":
             try:
@@ -199,7 +199,7 @@ class ScanSession:
         """
         self.read_others(leases)
         ledger = self._ledger
-        held, free = leases.look(ledger.place)
+        held, free = leases.poll(ledger.place)
         places = ledger.put_back(ledger.places(free))
         if (open_scan := self.open_scan) is not None:
             if places.size:
@@ -253,8 +253,8 @@ class ScanSession:
         AdapterError, InvalidInputError
             What the caller did wrong; anything else that fails is ours, and the ranking falls back.
         """
-        self.enter_if_ready()
-        open_scan = self.current  # while features are computed, `enter` learns it later
+        self.use_features_if_ready()
+        open_scan = self.current  # while features are computed, `use_features` learns it later
         if open_scan is None or self.learned is None:
             return
         kept = np.flatnonzero(~self._may_pass(table))
@@ -319,8 +319,8 @@ class ScanSession:
             "is_refreshed": self._was_refreshed,
             "is_late": self._is_over,
         }
-        if self._kept is not None:
-            arrays |= self._kept.rows(places)
+        if self._codec is not None:
+            arrays |= self._codec.rows(places)
         self._reporting = table.symbols, places
         learned.append(
             Entry("", "report", self.scan_id, header, arrays, table.symbols), self.on_entry
@@ -368,7 +368,7 @@ class ScanSession:
         worker = str(entry.header.get("session"))
         if self._leases is not None:
             self._leases.pacing.record(worker, entry.position, len(entry.arms))
-            self._leases.notice(entry.header.get("worker"))
+            self._leases.record_holder(entry.header.get("worker"))
         ledger, open_scan = self._ledger, self.current
         symbols, places = self._reporting
         if entry.arms is not symbols:  # not the whole of what is reported here just now

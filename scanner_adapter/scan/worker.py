@@ -114,7 +114,7 @@ class WorkerLeases:
         self.settle(known)
         return known
 
-    def look(self, symbols: Container[str]) -> tuple[list[str], list[str]]:
+    def poll(self, symbols: Container[str]) -> tuple[list[str], list[str]]:
         """See what other workers hold now.
 
         Without it every worker would draw the same best symbols and be refused most of them: 8
@@ -166,7 +166,7 @@ class WorkerLeases:
             log.warning("%s Symbols of %s stay leased until they run out.", err, self.name)
             return False
 
-    def notice(self, holder: object) -> None:
+    def record_holder(self, holder: object) -> None:
         """Remember which process reports, in case a later one uses the same name."""
         if isinstance(holder, str) and holder.startswith(self._prefix):
             self._latest = max(self._latest, holder)
@@ -187,7 +187,7 @@ class WorkerLeases:
             When a later process works under this name.
         """
         for holder in sorted(set(claims.values())):
-            self.notice(holder)
+            self.record_holder(holder)
             if holder.startswith(self._prefix) and holder < self.worker:
                 symbols = sorted(symbol for symbol, worker in claims.items() if worker == holder)
                 log.info(

@@ -69,7 +69,7 @@ class Comparison:
     def __str__(self) -> str:
         """Say it in a few lines."""
         lines = [
-            f"{name}: {_words(group)}"
+            f"{name}: {_in_words(group)}"
             for name, group in (("prioritised", self.prioritised), ("given order", self.control))
             if group.n
         ]
@@ -199,7 +199,7 @@ def _early(scans: list[Mapping[str, Any]], name: str = "found_early") -> NDArray
     return np.array(values, np.float64)
 
 
-def _words(interval: Interval) -> str:
+def _in_words(interval: Interval) -> str:
     low, high = f"{interval.low:.1f}", f"{interval.high:.1f}"
     return (
         f"{interval.mean:.1f} hits per scan in the first {EARLY_SHARE:.0%} of symbols "

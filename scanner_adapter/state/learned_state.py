@@ -38,7 +38,7 @@ _AWAY = (StoreUnavailableError, StoreRefusedError)
 _MOST_LOADS = 5  # in a row, while the journal changes under our hands
 
 
-class _Held(NamedTuple):
+class _Retained(NamedTuple):
     """The state of a fold whose journal the store may have lost since."""
 
     state: tuple[dict[str, Any], dict[str, NDArray[Any]]]
@@ -73,7 +73,7 @@ class LearnedState:
         self._generation: str
         self._born: str  # generation of the journal that the belief began with
         self._snapshot_version: int
-        self._held: _Held | None = None  # of the time before reports went to the spool
+        self._retained: _Retained | None = None  # of the time before reports went to the spool
         self._is_behind = False
         self._fold_since = START  # position from which on these settings were used
         self._warnings: list[str] = []  # what happened to what was learned, until it is logged
@@ -103,7 +103,7 @@ class LearnedState:
                 f"store {self.store.address}: the journal of {self.ruleset} changed {_MOST_LOADS} "
                 "times while it was read; try again."
             )
-        self._is_behind, self._held = False, None
+        self._is_behind, self._retained = False, None
 
     def _load(self) -> None:
         generation = self.store.generation(self.ruleset)
@@ -180,7 +180,7 @@ class LearnedState:
             self._recover()
         except _AWAY as err:
             log.warning("%s The scan goes on with what is known here.", err)
-            self._go_behind()
+            self._mark_behind()
             return False
         return True
 
@@ -192,20 +192,21 @@ class LearnedState:
         of this one. Two that differ and began in the same journal cannot be merged: the larger
         stays, the entries that processes keep come back, and the rest is said to be lost.
         """
-        held = self._held or self._hold()
+        retained = self._retained or self._retain()
         self.load()
         mine = self._folded.size
-        seen = Seen.restored(held.state[0]["seen"], held.state[1], "what is held in memory")
-        position = self._base_of(held, seen) if held.size > mine else None
+        seen = Seen.restored(
+            retained.state[0]["seen"], retained.state[1], "what is retained in memory"
+        )
+        position = self._base_of(retained, seen) if retained.size > mine else None
         if position is None:
             if not self._folded.seen.covers(seen):
                 self._warn(
-                    f"the store lost what was learned of {self.ruleset} from {held.size[0]} scans; "
-                    f"{mine[0]} scans are known now"
+                    f"the store lost what was learned of {self.ruleset} from {retained.size[0]} "
+                    f"scans; {mine[0]} scans are known now"
                 )
             return
-        header, arrays = held.state
-        header["fold_since"] = held.position  # a fold from zero is not possible any more
+        header["fold_since"] = retained.position  # a fold from zero is not possible any more
         is_saved = self.store.save_snapshot(
             self.ruleset, header=header, arrays=arrays, position=position,
             expected_version=self._snapshot_version,
@@ -213,33 +214,33 @@ class LearnedState:
         if is_saved:
             self.store.renew_generation(self.ruleset)
             self._warn(
-                f"the store had lost what was learned of {self.ruleset}: {held.size[0]} scans were "
-                "saved again from memory"
+                f"the store had lost what was learned of {self.ruleset}: {retained.size[0]} scans "
+                "were saved again from memory"
             )
         self.load()
 
-    def _base_of(self, held: _Held, seen: Seen) -> str | None:
-        """Return the position from which on the journal is not yet in what was held, None: unknown.
+    def _base_of(self, retained: _Retained, seen: Seen) -> str | None:
+        """Return the position up to which `retained` contains the journal; None if unknown.
 
-        `held` is more than the store gave back just now.
+        Only called when `retained` holds more than the store has just returned.
         """
         snapshot = self.store.load_snapshot(self.ruleset)
         if snapshot is not None:
             theirs = JournalFold.of_snapshot(self.ruleset, self.settings, snapshot).seen
             if seen.covers(theirs):
                 return snapshot.position
-            if held.born == self._born:
+            if retained.born == self._born:
                 return None
         is_whole = self.store.stats(self.ruleset).trimmed_position == START
         return START if is_whole else None
 
-    def _hold(self) -> _Held:
-        return _Held(self._state(), self._folded.size, self._born, self.position)
+    def _retain(self) -> _Retained:
+        return _Retained(self._state(), self._folded.size, self._born, self.position)
 
-    def _go_behind(self) -> None:
+    def _mark_behind(self) -> None:
         if not self._is_behind:
             # What is folded from here on stands elsewhere in the journal, or not at all.
-            self._held, self._is_behind = self._hold(), True
+            self._retained, self._is_behind = self._retain(), True
 
     def _warn(self, message: str) -> None:
         log.warning("%s", message)
@@ -331,13 +332,13 @@ class LearnedState:
         entry = Entry(receipt.position or "", entry.kind, scan_id, header, arrays, arms)
         if not self.keeps_journal:
             self.belief.fold(entry.kind, header, arms, arrays, scan_id=scan_id)
-            self._has_folded(entry, listener)
+            self._advance(entry, listener)
             return receipt
         if self._generation == "" and receipt.previous == START and not self._is_behind:
             self._generation = self._born = receipt.generation  # its first entry
         if receipt.is_spooled or receipt.generation != self._generation:
             # What stands in the journal is another fold than this one: made when the scan is over.
-            self._go_behind()
+            self._mark_behind()
         elif receipt.position is None and not np.any(receipt.accepted):
             # Nothing of ours was new: whoever was first stands in the journal.
             self.refresh(listener)
@@ -347,15 +348,15 @@ class LearnedState:
                 self.catch_up(listener)
                 return receipt
             except JournalChangedError:
-                self._go_behind()
+                self._mark_behind()
             except _AWAY as err:
                 log.warning("%s What other workers reported is read later.", err)
-                self._go_behind()
+                self._mark_behind()
         self._folded.add(entry, is_checked=True)
-        self._has_folded(entry, listener)
+        self._advance(entry, listener)
         return receipt
 
-    def _has_folded(self, entry: Entry, listener: Listener | None) -> None:
+    def _advance(self, entry: Entry, listener: Listener | None) -> None:
         if not self._is_behind:
             self.position = entry.position
         if listener is not None:

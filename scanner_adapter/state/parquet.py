@@ -250,7 +250,7 @@ def _table(entry: Entry) -> pa.Table:
     for name, dtype in {**_NUMBERS, **_LISTS}.items():
         array = entry.arrays.get(name)
         columns[name] = pa.nulls(n, _SCHEMA.field(name).type) if array is None else _column(
-            name, _exactly(array, dtype, f"{name} of journal entry {entry.position}")
+            name, _cast_exactly(array, dtype, f"{name} of journal entry {entry.position}")
         )  # fmt: skip
     return pa.table(columns, schema=_SCHEMA)
 
@@ -262,7 +262,7 @@ def _column(name: str, array: NDArray[Any]) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, pa.array(array.ravel(), from_pandas=False))
 
 
-def _exactly(array: NDArray[Any], dtype: type, what: str) -> NDArray[Any]:
+def _cast_exactly(array: NDArray[Any], dtype: type, what: str) -> NDArray[Any]:
     if not np.can_cast(array.dtype, dtype, "safe"):
         raise InvalidInputError(f"{what} is {array.dtype}; format {FORMAT} holds {dtype.__name__}")
     return np.asarray(array, dtype)

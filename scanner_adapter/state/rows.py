@@ -72,7 +72,7 @@ def outcome_of(entry: Entry, row: int) -> Outcome:
     return Outcome(rating=rating, signal=signal, alpha=columns.pop("alpha", None), columns=columns)
 
 
-def outcome_again(entry: Entry, row: int) -> Outcome:
+def outcome_for_replay(entry: Entry, row: int) -> Outcome:
     """Return an outcome so that reporting it again writes the very same row.
 
     Columns keep their order, unknown numbers included: the order in which a journal first names

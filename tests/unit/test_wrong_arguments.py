@@ -79,8 +79,8 @@ NOT_CALLED = {
     "StopRule",
     # Called by `run` and by a group, with what a scan handed out; see `RunnableScan`.
     "Scan.admit",
-    "Scan.failed_again",
-    "Scan.tried_again",
+    "Scan.retry_failed",
+    "Scan.record_retry",
     # Every argument goes to `SymbolRanker` and `Scan`, which check it.
     "GroupScan",
     "GroupScan.are_hits",
@@ -94,7 +94,7 @@ NOT_CALLED = {
     "GroupScan.run",
     "GroupScan.show",
     "GroupScan.symbols_to_recall",
-    "GroupScan.tried_again",
+    "GroupScan.record_retry",
     "RankerGroup",
     "RankerGroup.start_scan",
     "ResultFeed.map",

@@ -27,7 +27,7 @@ from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logs.recorded import RecordedLog, RecordedScan
 from scanner_adapter.state.fold import rule_from_fingerprint
 from scanner_adapter.state.provenance import Provenance, digest, market_names
-from scanner_adapter.state.rows import outcome_again
+from scanner_adapter.state.rows import outcome_for_replay
 
 # Gives the market facts of these symbols as of a day, as `start_scan` computed them live.
 FactsOf = Callable[[Sequence[str], str], MarketFacts]
@@ -205,7 +205,7 @@ class JournalScan:
     def outcomes(self) -> dict[str, Outcome]:
         """Outcomes by symbol, in the order of reporting, as they were reported."""
         return {
-            arm: outcome_again(entry, i)
+            arm: outcome_for_replay(entry, i)
             for entry in self.reports
             for i, arm in enumerate(entry.arms)
         }

@@ -29,7 +29,7 @@ from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.replay.journals.journal_scan import FactsOf, JournalScan, journal_scans
 from scanner_adapter.state.fold import rule_from_fingerprint, settings_from_fingerprint
 from scanner_adapter.state.provenance import Provenance
-from scanner_adapter.state.rows import outcome_again
+from scanner_adapter.state.rows import outcome_for_replay
 from scanner_adapter.symbol_ranker import SymbolRanker
 
 _RULESET = "replay"
@@ -202,7 +202,7 @@ def _play(
         strange = [arm for arm in entry.arms if arm not in chosen]
         if strange:
             return f"up to batch {live.n_batches}, {len(strange)} other symbols ({strange[0]} ...)"
-        live.report({arm: outcome_again(entry, i) for i, arm in enumerate(entry.arms)})
+        live.report({arm: outcome_for_replay(entry, i) for i, arm in enumerate(entry.arms)})
     if scan.closed is not None:
         live.close()
     return None

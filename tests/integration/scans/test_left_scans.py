@@ -129,6 +129,6 @@ def test_a_scan_of_another_machine_is_learned_after_a_day(
         ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW).close()
         assert closed(store)["left"] is False
         later = time.time() + 90_000
-        monkeypatch.setattr("scanner_adapter.scan.settling.time.time", lambda: later)
+        monkeypatch.setattr("scanner_adapter.scan.abandoned.time.time", lambda: later)
         ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW).close()
         assert closed(store)["left"] is True

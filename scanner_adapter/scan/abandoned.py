@@ -37,20 +37,20 @@ def opened_by(*, is_shared: bool, lease_s: float) -> dict[str, Any]:
     }
 
 
-def settle_left_scans(learned: LearnedState, scan_id: str) -> list[str]:
+def close_abandoned_scans(learned: LearnedState, scan_id: str) -> list[str]:
     """End the scans that nobody will close, all but `scan_id`; return their ids.
 
     A store that is away is passed over: the scan after this one looks again.
     """
     if not learned.keeps_journal:  # a replay's scans are all closed
         return []
-    settled = []
+    closed = []
     try:
         for info in learned.store.list_scans(learned.ruleset, _LATEST):
             if info.is_closed or info.scan_id == scan_id:
                 continue
             opened = _opening(learned, info)
-            if opened is None or not _is_left(learned, info, opened):
+            if opened is None or not _is_abandoned(learned, info, opened):
                 continue
             learned.append(Entry(
                 "", "close", info.scan_id,
@@ -64,14 +64,14 @@ def settle_left_scans(learned: LearnedState, scan_id: str) -> list[str]:
                 },
                 {}, (),
             ))  # fmt: skip
-            settled.append(info.scan_id)
+            closed.append(info.scan_id)
             log.warning(
                 "scan %s was never closed; its %d of %d symbols are learned from now",
                 info.scan_id, info.n_reported, opened.header["n_symbols"],
             )  # fmt: skip
     except StoreError as err:
-        log.debug("scans that were left are settled later: %s", err)
-    return settled
+        log.debug("scans that were left are closed later: %s", err)
+    return closed
 
 
 def _opening(learned: LearnedState, info: ScanInfo) -> Entry | None:
@@ -86,7 +86,7 @@ def _opening(learned: LearnedState, info: ScanInfo) -> Entry | None:
     return None
 
 
-def _is_left(learned: LearnedState, info: ScanInfo, opened: Entry) -> bool:
+def _is_abandoned(learned: LearnedState, info: ScanInfo, opened: Entry) -> bool:
     by = opened.header.get("by")
     if not isinstance(by, dict):  # whoever opened it said nothing of itself
         by = {}
