@@ -195,9 +195,8 @@ class LearnedState:
         retained = self._retained or self._retain()
         self.load()
         mine = self._folded.size
-        seen = Seen.restored(
-            retained.state[0]["seen"], retained.state[1], "what is retained in memory"
-        )
+        header, arrays = retained.state
+        seen = Seen.restored(header["seen"], arrays, "the state held in memory")
         position = self._base_of(retained, seen) if retained.size > mine else None
         if position is None:
             if not self._folded.seen.covers(seen):
