@@ -11,15 +11,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    sleep_using_event,
-    stop_after_attempt,
-)
-
 # Errors of libraries that mean "too many requests" and name no time, by the names of their classes
 # (none of the libraries is imported): yfinance's and ccxt's.
 _RATE_LIMITED = frozenset({"YFRateLimitError", "RateLimitExceeded", "DDoSProtection"})
@@ -108,11 +99,17 @@ class Patient:
 
     def __call__(self, symbol: str) -> Any:
         """Evaluate a symbol."""
-        patience = self._patience
-        sleep = sleep_using_event(patience.is_over)
-        value = Retrying(sleep=sleep, **self._how(patience))(self._fn, symbol)
-        patience.is_vain = False
-        return value
+        is_last = False
+        while True:
+            try:
+                value = self._fn(symbol)
+            except Exception as error:
+                pause_s = self._pause_s(error, is_last=is_last)
+            else:
+                self._patience.is_vain = False
+                return value
+            self._patience.is_over.wait(pause_s)
+            is_last = True
 
     def wake(self) -> None:
         """Let nobody wait any more, and those who do try now."""
@@ -125,32 +122,19 @@ class Patient:
 
     @property
     def _patience(self) -> _Patience:
-        return _PATIENCE.setdefault(self._run, _Patience())
+        known = _PATIENCE.get(self._run)
+        return known or _PATIENCE.setdefault(self._run, _Patience())
 
-    def _how(self, patience: _Patience) -> dict[str, Any]:
-        """Return what tenacity needs: when to wait, how long, and for how many tries."""
-
-        def may_wait(error: BaseException) -> bool:
-            pause = retry_after_s(error)
-            return (
-                pause is not None
-                and pause <= self._longest_s
-                and not patience.is_vain
-                and not patience.is_over.is_set()
-            )
-
-        def after(state: RetryCallState) -> None:
-            if state.attempt_number > 1:
-                patience.is_vain = True
-
-        def wait(state: RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome is not None else None
-            return (retry_after_s(error) if error is not None else None) or 0.0
-
-        return {
-            "retry": retry_if_exception(may_wait), "wait": wait, "stop": stop_after_attempt(2),
-            "after": after, "reraise": True,
-        }  # fmt: skip
+    def _pause_s(self, error: Exception, *, is_last: bool) -> float:
+        """Return how long to wait before the second try; raise the error where it stands."""
+        pause_s, patience = retry_after_s(error), self._patience
+        is_waiting = not patience.is_vain and not patience.is_over.is_set()
+        if pause_s is None or pause_s > self._longest_s or not is_waiting:
+            raise error
+        if is_last:
+            patience.is_vain = True
+            raise error
+        return pause_s
 
 
 class PatientAsync(Patient):
@@ -161,9 +145,14 @@ class PatientAsync(Patient):
 
     async def __call__(self, symbol: str) -> Any:
         """Evaluate a symbol."""
-        patience = self._patience
-        value: Any = await AsyncRetrying(sleep=asyncio.sleep, **self._how(patience))(
-            self._fn, symbol
-        )
-        patience.is_vain = False
-        return value
+        is_last = False
+        while True:
+            try:
+                value = await self._fn(symbol)
+            except Exception as error:
+                pause_s = self._pause_s(error, is_last=is_last)
+            else:
+                self._patience.is_vain = False
+                return value
+            await asyncio.sleep(pause_s)
+            is_last = True
