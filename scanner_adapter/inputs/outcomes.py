@@ -234,8 +234,12 @@ class Outcome:
         >>> Outcome.of(None, rule=Signal(none_is_no=True)).is_signal
         0.0
         """
-        if type(value) is float and value == value and not isinstance(rule, Signal | HitIf):
-            return cls(rating=_number(value, "rating", symbol))  # nearly always
+        if not isinstance(rule, Signal | HitIf):  # nearly always, and what was read before
+            if type(value) is float and value == value:
+                return cls(rating=_number(value, "rating", symbol))
+            if type(value) is cls and value.rating == value.rating:
+                _number(value.rating, "rating", symbol)
+                return value
         check_text(symbol, "symbol", "the symbol that the result is of")
         if row_map is not None:
             as_kind(row_map, "row_map", RowMap, "a RowMap")

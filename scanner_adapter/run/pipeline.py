@@ -42,6 +42,9 @@ FIRST_BATCH = 50
 OVERHEAD_SHARE = 0.004
 # But at most this share of the universe, so that the scan learns while it runs.
 LARGEST_SHARE = 0.1
+# What opening a scan of thousands of symbols with its features takes, and learning what was
+# reported before, while workers are busy: they have so much to do when it begins.
+ENTERING_S = 0.1
 
 
 def check_run(fn: object, *, timeout_s: float | None, retries: int) -> None:
@@ -130,10 +133,17 @@ class Pipeline:
         ranker learns and chooses.
         """
         if self.scan.awaits_features:  # what is handed out now was not ranked by them
-            return self.n_workers if self._n_finished else self.n_workers - 1
+            if not self._n_finished:
+                return self.n_workers - 1
+            ahead = ENTERING_S / max(self._s_per_symbol, 1e-6)
+            return self.n_workers + int(min(ahead, FIRST_BATCH))
         if self.n_workers > 1:
             return self.n_workers + self._batch_size // 4
         return 1 + self._batch_size // 4 if self._overlaps else 0
+
+    @property
+    def _s_per_symbol(self) -> float:
+        return (time.monotonic() - self._first_started) / self._n_finished
 
     @property
     def is_over(self) -> bool:
@@ -201,8 +211,10 @@ class Pipeline:
 
     def probe(self) -> tuple[str, ...]:
         """Return a symbol that worked before, to be tried again now; none while errors are few."""
+        if self._errors is None or self.is_ending or self._probe is not None or not self._n_failed:
+            return ()
         streak, good = self.scan.error_streak, self.scan.last_good
-        if self._errors is None or self.is_ending or self._probe is not None or good is None:
+        if good is None:
             return ()
         if streak.n < self._errors.in_a_row or streak.is_confirmed:
             return ()
@@ -278,8 +290,7 @@ class Pipeline:
         """Set the size of the next batch from the overhead of this one."""
         if self._n_finished == 0:
             return
-        per_symbol = (time.monotonic() - self._first_started) / self._n_finished
-        wanted = overhead_s / (OVERHEAD_SHARE * per_symbol)
+        wanted = overhead_s / (OVERHEAD_SHARE * self._s_per_symbol)
         largest = max(FIRST_BATCH, LARGEST_SHARE * len(self.scan.symbols))
         # At most doubled at a time: the first batches teach most, and one slow learning step
         # must not make a huge batch.

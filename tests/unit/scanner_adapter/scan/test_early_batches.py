@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from scanner_adapter import SymbolRanker
 from scanner_adapter.inputs import context
 from scanner_adapter.replay.journals.reproduce import replay_again
 from scanner_adapter.run.stop_rules import RecallReached
+from scanner_adapter.scan.early import EarlyBatches
 
 N = 60
 SYMBOLS = tuple(f"S{j:02d}" for j in range(N))
@@ -253,3 +255,32 @@ def test_a_run_has_one_symbol_a_worker_until_features_are_there(
     assert n_asked == [3]
     assert summary.failure is None
     assert summary.n_scanned > 10
+
+
+def test_workers_have_something_to_do_while_features_enter(
+    ranker: SymbolRanker, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers begin ten evaluations of 20 ms in 100 ms; were two queued, they would wait."""
+    began: list[float] = []
+    entering: list[float] = []
+    opens = EarlyBatches.open
+
+    def slowly(early: EarlyBatches, n_batches: int) -> Any:
+        entering.append(time.monotonic())
+        time.sleep(0.1)
+        entering.append(time.monotonic())
+        return opens(early, n_batches)
+
+    def evaluate(symbol: str) -> float:
+        began.append(time.monotonic())
+        time.sleep(0.02)
+        if len(began) == 12:
+            gate.set()
+        return RATING[symbol]
+
+    monkeypatch.setattr(EarlyBatches, "open", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        summary = start(ranker).run(evaluate, executor=pool)
+    assert summary.n_scanned == N
+    start_s, end_s = entering
+    assert sum(start_s + 0.03 < at < end_s for at in began) >= 3
