@@ -40,10 +40,12 @@ def nearest_levels(b: Block) -> tuple[Array, Array]:
     close = lag(b.close, 0, m)
     support, resistance = np.full_like(close, -np.inf), np.full_like(close, np.inf)
     for prices in pivots(b, n_rows):
-        for age in range(LEVEL_AGE):
-            price = lag(prices, age, m)
-            # fmax and fmin pass over NaN, which means "no pivot here"
-            np.fmax(support, np.where(price <= close, price, np.nan), out=support)
-            np.fmin(resistance, np.where(price > close, price, np.nan), out=resistance)
+        for day in range(m):
+            price = prices[day : day + LEVEL_AGE]
+            is_below = price <= close[day]  # neither, where NaN says that there is no pivot
+            below = np.where(is_below, price, -np.inf).max(axis=0)
+            above = np.where(price > close[day], price, np.inf).min(axis=0)
+            np.maximum(support[day], below, out=support[day])
+            np.minimum(resistance[day], above, out=resistance[day])
     known = ~np.isnan(lag(b.close, LEVEL_AGE // 2, m))
     return np.where(known, support, np.nan), np.where(known, resistance, np.nan)

@@ -27,6 +27,13 @@ def lag(x: Array, n: int, m: int) -> Array:
 
 def _combine(op: Callable[[Array, Array], Array], x: Array, window: int, m: int) -> Array:
     """Reduce `window` rows ending at each of the last `m` rows by doubling: log2(window) passes."""
+    if m == 1:  # the same tree, without the branches of other rows
+        span = 1 << (window.bit_length() - 1)
+        y = x[len(x) - span :]
+        while len(y) > 1:
+            y = op(y[1::2], y[::2])
+        rest = window - span
+        return op(y, _combine(op, x[: len(x) - span], rest, 1)) if rest else y
     y = x[len(x) - m - window + 1 :]
     span = 1
     while 2 * span <= window:
