@@ -134,7 +134,9 @@ class Peer:
     def _context(self, scan: ReplayScan, now: float, row_names: Sequence[str]) -> Array:
         n = len(scan.symbols)
         facts = MarketFacts(scan.sub_score_names, scan.sub_scores, np.empty((n, 0), np.float32), ())
-        _, values = scan_context(self._memory, facts, self._memory.view(scan.symbols, now=now))
+        _, values = scan_context(
+            self._memory, facts, self._memory.track.view(scan.symbols, now=now)
+        )
         if not self._memory.track.columns:  # before the first report, so that the width is constant
             values = np.column_stack([values, np.full((n, len(row_names)), np.nan)])
         if not self._loadings:

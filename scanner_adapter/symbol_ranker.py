@@ -376,7 +376,7 @@ class SymbolRanker(KnownRanker):
                         belief = self.learned.belief
                         opening = EarlyBatches(
                             read, open_with, rng=scan_rng, n_batches=n_before,
-                            history=history_of(belief, belief.view(names, now=scan_time)),
+                            history=history_of(belief, belief.track.view(names, now=scan_time)),
                             random_share=belief.settings.random_share * belief.coverage.quota,
                         )  # fmt: skip
                     else:

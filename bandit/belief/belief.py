@@ -30,7 +30,7 @@ from bandit.belief.pattern import learned_variances
 from bandit.belief.pending import MOST_ARMS, MOST_SCANS, PendingScan, Report
 from bandit.belief.recall import Coverage, RecallModel
 from bandit.belief.standing import Judged, Standing
-from bandit.belief.track_record import TrackRecord, TrackView
+from bandit.belief.track_record import TrackRecord
 from bandit.belief.weights import WeightPosterior, laplace_update, learn_prior_precision
 from bandit.checks import as_kind, as_number, as_texts
 from bandit.errors import IncompatibleStateError, InvalidInputError
@@ -143,14 +143,6 @@ class Belief:
         self.cells = CellWeights.empty(self.layout.n_cells)
         self.posterior = WeightPosterior.from_prior(*self._prior())
 
-    # -- scan --------------------------------------------------------------------------------
-
-    def view(
-        self, arms: Sequence[str], *, now: float, groups: NDArray[np.intp] | None = None
-    ) -> TrackView:
-        """Return what the arms have shown so far, for the caller's historical sub-scores."""
-        return self.track.view(arms, now=now, groups=groups)
-
     # -- fold --------------------------------------------------------------------------------
 
     def fold(
@@ -239,10 +231,9 @@ class Belief:
         self.pattern_variances = learned_variances(
             self.pattern_variances, header.get("pattern", {})
         )
-        self.recall, self.coverage = copy(self.recall), copy(self.coverage)
-        self.recall.learn(header.get("recall", ()))
+        self.recall = self.recall.learn(header.get("recall", ()))
         if header.get("n_total"):
-            self.coverage.learn(header["n_scanned"], header["n_total"])
+            self.coverage = self.coverage.learn(header["n_scanned"], header["n_total"])
         if header.get("judged"):
             self.standing = self.standing.learn(Judged.from_json(header["judged"]))
         self.n_scans += 1

@@ -81,9 +81,9 @@ class RecallEstimate:
         )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RecallModel:
-    """Learned bias and spread of the number of hits expected in what remains.
+    """Learned bias and spread of the hits expected in what remains; never changed in place.
 
     Parameters
     ----------
@@ -125,8 +125,8 @@ class RecallModel:
         """v: squared coefficient of variation beyond counting noise."""
         return max(self.excess / self.weight, 0.0)
 
-    def learn(self, evidence: Sequence[Sequence[float]]) -> None:
-        """Learn from a finished scan.
+    def learn(self, evidence: Sequence[Sequence[float]]) -> RecallModel:
+        """Return the model after one more finished scan.
 
         Parameters
         ----------
@@ -135,18 +135,22 @@ class RecallModel:
             scanned after them.
         """
         if not evidence:
-            return
+            return self
         expected, actual = np.asarray(evidence, np.float64).T
         # By the model before this scan; in the middle of the distribution function's step.
         place = (self._reached(actual, expected) + self._reached(actual - 1.0, expected)) / 2.0
         counts = np.bincount(np.minimum(place * _BINS, _BINS - 1).astype(np.intp), minlength=_BINS)
-        self.places = tuple((_FORGET * np.array(self.places) + counts / actual.size).tolist())
-        self.actual = _FORGET * self.actual + float(actual.mean())
-        self.expected = _FORGET * self.expected + float(expected.mean())
-        mean = self.bias * expected
+        all_actual = _FORGET * self.actual + float(actual.mean())
+        all_expected = _FORGET * self.expected + float(expected.mean())
+        mean = all_actual / all_expected * expected
         # In the negative binomial, E[(A - m)^2 - m] = v m^2.
-        self.excess = _FORGET * self.excess + float(((actual - mean) ** 2 - mean).mean())
-        self.weight = _FORGET * self.weight + float((mean**2).mean())
+        return RecallModel(
+            all_actual,
+            all_expected,
+            _FORGET * self.excess + float(((actual - mean) ** 2 - mean).mean()),
+            _FORGET * self.weight + float((mean**2).mean()),
+            tuple((_FORGET * np.array(self.places) + counts / actual.size).tolist()),
+        )
 
     def level(self, confidence: float) -> float:
         """Level of the distribution below which truths fell with probability `confidence`.
@@ -194,21 +198,19 @@ class RecallModel:
         confidence: float,
     ) -> RecallEstimate:
         """Estimate recall from the hits so far and the probabilities of what remains."""
-        expected = float(probability.sum())
-        n = probability.size
+        expected, n = float(probability.sum()), float(probability.size)
         most = self.quantile(expected, self.level(confidence), n)
         fewest = self.quantile(expected, self.level(1.0 - confidence), n)
-        left = min(self.bias * expected, float(probability.size))
+        left = min(self.bias * expected, n)
         # The mean of few hits can lie outside these quantiles; the interval must contain it.
         fewest = min(fewest, left)
-        most = min(max(most, left), float(probability.size))
-        found = n_hits
+        most = min(max(most, left), n)
         return RecallEstimate(
-            hits_found=found,
+            hits_found=n_hits,
             hits_expected_remaining=left,
-            recall=_share(found, left),
-            recall_low=_share(found, most),
-            recall_high=_share(found, fewest),
+            recall=_share(n_hits, left),
+            recall_low=_share(n_hits, most),
+            recall_high=_share(n_hits, fewest),
             confidence=confidence,
             remaining_low=fewest,
             remaining_high=most,
@@ -220,9 +222,9 @@ def _share(found: float, left: float) -> float:
     return 1.0 if found + left <= 0.0 else found / (found + left)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Coverage:
-    """Running mean of the share of the universe that a scan leaves out.
+    """Running mean of the share of the universe that a scan leaves out; never changed in place.
 
     Parameters
     ----------
@@ -238,8 +240,8 @@ class Coverage:
     left_out: float = 0.0
     weight: float = 0.0
 
-    def learn(self, n_scanned: int, n_total: int) -> None:
-        """Learn from a finished scan.
+    def learn(self, n_scanned: int, n_total: int) -> Coverage:
+        """Return the mean after one more finished scan.
 
         Raises
         ------
@@ -248,8 +250,8 @@ class Coverage:
         """
         if not 0 <= n_scanned <= n_total:
             raise InvalidInputError(f"{n_scanned} of {n_total} symbols scanned; expected 0 to all")
-        self.left_out = _KEEP * self.left_out + 1.0 - n_scanned / n_total
-        self.weight = _KEEP * self.weight + 1.0
+        left_out = _KEEP * self.left_out + 1.0 - n_scanned / n_total
+        return Coverage(left_out, _KEEP * self.weight + 1.0)
 
     @property
     def expected_left_out(self) -> float:
@@ -260,8 +262,7 @@ class Coverage:
         >>> coverage = Coverage()
         >>> coverage.expected_left_out
         1.0
-        >>> coverage.learn(25, 100)
-        >>> coverage.expected_left_out
+        >>> coverage.learn(25, 100).expected_left_out
         0.875
         """
         # As if one scan that saw nothing had come before: a prior that explores.
@@ -279,11 +280,9 @@ class Coverage:
         >>> coverage = Coverage()
         >>> coverage.quota
         1.0
-        >>> coverage.learn(100, 100)
-        >>> coverage.quota
+        >>> coverage.learn(100, 100).quota
         0.25
-        >>> coverage.learn(60, 100)
-        >>> coverage.quota
+        >>> coverage.learn(100, 100).learn(60, 100).quota
         1.0
         """
         if self.weight == 0.0:

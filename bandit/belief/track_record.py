@@ -106,10 +106,6 @@ class TrackRecord:
         self._values = np.empty((0, len(_FIELDS)), np.float32)
         self._rows = np.empty((0, 0), np.float16)
 
-    def __len__(self) -> int:
-        """Return the number of arms that ever reported."""
-        return len(self.arms)
-
     @property
     def arms(self) -> tuple[str, ...]:
         """Every arm that ever reported, in order of first appearance."""

@@ -59,7 +59,7 @@ def _known(store: Store, ruleset: str, symbol: str) -> dict[str, object]:
         return {}
     folded = FoldedBelief(store, ruleset, stats)
     # By the clock of the scans: one of last year's bars was not scanned a year ago.
-    view = folded.belief.view([symbol], now=history.latest)
+    view = folded.belief.track.view([symbol], now=history.latest)
     columns = ["scan_id", "as_of", "reported_at", "rating", "is_hit", "is_error", "is_random"]
     # The latest result of a scan counts: only an error is reported again.
     table = pd.concat(frames)[columns].drop_duplicates("scan_id", keep="last")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,24 +14,6 @@ from scanner_adapter.inputs.context import MAX_AGE
 from scanner_adapter.inputs.coverage import bar_ages, seen_bars
 
 COLUMNS = ("open", "high", "low", "close", "volume")
-
-
-def find_market_data() -> Path | None:
-    """Return the folder of real market data: `$SCANRANK_DATA`, else `../shared/data`, else None.
-
-    Raises
-    ------
-    InvalidInputError
-        When `SCANRANK_DATA` is set and holds no `ohlcv.parquet`: a wrong path must not silently
-        turn into a simulated market.
-    """
-    named = os.environ.get("SCANRANK_DATA")
-    folder = Path(named) if named else Path("../shared/data")
-    if (folder / "ohlcv.parquet").is_file():
-        return folder
-    if named:
-        raise InvalidInputError(f"SCANRANK_DATA is {named}, where there is no ohlcv.parquet")
-    return None
 
 
 def scannable(bars: Bars, as_of: str | None, now: datetime) -> tuple[Bars, tuple[str, ...]]:

@@ -139,7 +139,7 @@ def open_from_facts(
     codec = None
     if learned.keeps_journal:
         codec = LoadingCodec(facts.loading_names, facts.loadings)
-    view = learned.belief.view(names, now=scan_time, groups=facts.groups)
+    view = learned.belief.track.view(names, now=scan_time, groups=facts.groups)
     due = ages.due(view, scan_time - learned.belief.time)
     columns, values = scan_context(learned.belief, facts, ages.discounted(view))
     if mode is not None:

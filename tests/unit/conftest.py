@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from scanner_adapter.inputs.bars import find_market_data
-
 
 @pytest.fixture(scope="session")
 def market_data() -> Path:
     """The folder of real bars and ratings; without it a laptop skips and CI fails."""
-    folder = find_market_data()
-    if folder is None:
-        reason = "real market data is absent: point SCANRANK_DATA at its folder"
-        if os.environ.get("SCANRANK_REQUIRE_DATA") == "1":
+    named = os.environ.get("SCANRANK_DATA")
+    folder = Path(named or "../shared/data")
+    if not (folder / "ohlcv.parquet").is_file():
+        reason = f"no ohlcv.parquet in {folder}: point SCANRANK_DATA at the real market data"
+        # A wrong path must not silently skip tests.
+        if named or os.environ.get("SCANRANK_REQUIRE_DATA") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
     return folder.resolve()

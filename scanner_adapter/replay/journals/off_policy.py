@@ -350,7 +350,7 @@ def _beliefs(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The composite, and the expected reward of every symbol before the scan began."""
     now = float(scan.opened["scan_time"])
-    view = belief.view(symbols, now=now, groups=facts.groups)
+    view = belief.track.view(symbols, now=now, groups=facts.groups)
     columns, values = scan_context(belief, facts, view)
     open_scan = OpenScan(
         belief,

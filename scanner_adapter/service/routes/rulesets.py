@@ -156,7 +156,7 @@ def _read_symbol(store: Store, beliefs: Beliefs, ruleset: str, symbol: str) -> S
 
 
 def _track(folded: FoldedBelief, symbol: str, now: float) -> Track:
-    view = folded.belief.view([symbol], now=now / SECONDS_PER_DAY)
+    view = folded.belief.track.view([symbol], now=now / SECONDS_PER_DAY)
     return Track(
         last_reward=finite_or_none(view.last_reward[0]),
         age_days=finite_or_none(view.age_days[0]),

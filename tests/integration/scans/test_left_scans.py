@@ -72,13 +72,13 @@ def test_resuming_a_scan_that_was_settled_adds_to_it(store: Store) -> None:
         assert closed(store)["left"] is True
         again = ranker.start_scan(SYMBOLS, worker="w2", **settings)
         assert again.n_scanned == 100
-        known = ranker.learned.belief.view(SYMBOLS, now=NOW.timestamp() / 86_400)
+        known = ranker.learned.belief.track.view(SYMBOLS, now=NOW.timestamp() / 86_400)
         assert (known.n_scans > 0).sum() == 100
         while again.n_scanned < len(SYMBOLS):
             report(again, 300)
         again.close()
         assert again.n_scanned == 300
-        known = ranker.learned.belief.view(SYMBOLS, now=NOW.timestamp() / 86_400)
+        known = ranker.learned.belief.track.view(SYMBOLS, now=NOW.timestamp() / 86_400)
         assert (known.n_scans > 0).sum() == 300, "what came later is learned too"
         with ranker_on(store) as other:
             assert other.learned.belief.n_reports == 300

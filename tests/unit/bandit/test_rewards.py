@@ -171,7 +171,7 @@ class TestRecall:
         """Half of what was promised comes, exactly, in 300 scans: the bias goes to 1/2."""
         model = RecallModel()
         for _ in range(300):
-            model.learn([(10.0, 5.0)])
+            model = model.learn([(10.0, 5.0)])
         assert model.bias == pytest.approx(0.5, abs=0.01)
         assert model.spread == 0.0
 
@@ -189,7 +189,7 @@ class TestRecall:
             return float(rng.negative_binomial(1.0 / v, 1.0 / (1.0 + v * m)))
 
         for _ in range(400):
-            model.learn([(20.0, truth())])
+            model = model.learn([(20.0, truth())])
         covered = np.mean([truth() <= model.quantile(20.0, 0.9) for _ in range(1_000)])
         assert covered == pytest.approx(0.9, abs=0.05)
 
@@ -205,7 +205,7 @@ class TestRecall:
             if i >= 400:
                 covered.append(truth <= model.quantile(30.0, model.level(confidence)))
                 plain.append(truth <= model.quantile(30.0, confidence))
-            model.learn([(30.0, truth)])
+            model = model.learn([(30.0, truth)])
         assert np.mean(covered) == pytest.approx(confidence, abs=0.03)
         assert abs(np.mean(covered) - confidence) <= abs(np.mean(plain) - confidence) + 0.01
 
@@ -213,16 +213,16 @@ class TestRecall:
         model = RecallModel()
         before = model.level(0.9)
         for _ in range(30):
-            model.learn([(5.0, 5.0), (5.0, 5.0)])
+            model = model.learn([(5.0, 5.0), (5.0, 5.0)])
         calm = model.level(0.9)
         for _ in range(30):
-            model.learn([(5.0, 5.0), (5.0, 40.0)])
+            model = model.learn([(5.0, 5.0), (5.0, 40.0)])
         assert calm < before < model.level(0.9) <= 0.995
         assert model.level(1.0 - 1e-9) == 0.995
 
     def test_state_comes_back(self) -> None:
         model = RecallModel()
-        model.learn([(10.0, 7.0), (3.0, 4.0)])
+        model = model.learn([(10.0, 7.0), (3.0, 4.0)])
         assert RecallModel.restored(model.state()) == model
 
     def test_interval_and_estimate_are_in_order(self) -> None:

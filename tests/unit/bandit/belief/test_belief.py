@@ -198,7 +198,7 @@ class TestState:
         blob = (GOLDEN / "ranker-state-format-1.bin").read_bytes()
         snapshot = decode_snapshot(blob, where="golden")
         ranker = Belief.from_state(settings(), snapshot.header, snapshot.arrays)
-        assert (ranker.n_scans, ranker.n_reports, len(ranker.track)) == (4, 120, 76)
+        assert (ranker.n_scans, ranker.n_reports, len(ranker.track.arms)) == (4, 120, 76)
         assert ranker.limit == 3.5
         np.testing.assert_allclose(
             ranker.posterior.mean[:3], [-1.187348, -0.012462, -0.281538], atol=1e-6

@@ -52,7 +52,7 @@ def assert_same_state(one: Belief, other: Belief) -> None:
 
 def last_rewards(belief: Belief, seed: int) -> list[float]:
     arms = [f"{seed}.{i}" for i in range(K)]
-    return belief.view(arms, now=100.0).last_reward.tolist()
+    return belief.track.view(arms, now=100.0).last_reward.tolist()
 
 
 def test_reports_move_nothing_until_their_scan_is_over() -> None:
@@ -95,7 +95,7 @@ def test_what_comes_after_that_is_added() -> None:
     for entry in (opened("one"), reported("one", 1), opened("later", 102.0), reported("one", 2)):
         belief.fold(**entry)
     belief.fold(**closed("one", hit_limit=30.0))
-    assert len(belief.track) == 2 * K
+    assert len(belief.track.arms) == 2 * K
     assert belief.n_scans == 1
 
 
@@ -159,10 +159,10 @@ def test_tables_with_other_columns_keep_their_places() -> None:
     belief.fold(**reported("one", 2, arrays={"rows": np.empty((K, 0), np.float32)}))
     belief.fold(**reported("one", 1, row_columns=["gap"], arrays={"rows": rows + 5}))
     belief.fold(**closed("one", hit_limit=30.0))
-    seen = belief.view([f"1.{i}" for i in range(3)], now=100.0)
+    seen = belief.track.view([f"1.{i}" for i in range(3)], now=100.0)
     np.testing.assert_allclose(np.sinh(seen.rows[:, 0].astype(float)), [5, 6, 7], rtol=0.01)
     np.testing.assert_allclose(seen.n_scans, 2.0)
-    assert belief.view(["2.39"], now=100.0).last_reward.tolist() == [1.0]
+    assert belief.track.view(["2.39"], now=100.0).last_reward.tolist() == [1.0]
 
 
 def test_scans_that_never_end_make_room() -> None:

@@ -12,7 +12,7 @@ import pytest
 from bandit.errors import InvalidInputError
 from features.inputs.bars import Bars
 from scanner_adapter.demo.simulator import simulate
-from scanner_adapter.inputs.bars import BarsBySymbol, find_market_data
+from scanner_adapter.inputs.bars import BarsBySymbol
 from scanner_adapter.scanners.registry import SCANNERS, rule_hits, scanner_from_name
 from scanner_adapter.scanners.rules import RULES
 
@@ -187,14 +187,3 @@ def test_scanner_from_name_imports_the_users_function(
 def test_an_unknown_scanner_is_one_clear_error(name: str, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         scanner_from_name(name)
-
-
-def test_a_wrong_data_folder_is_an_error_and_not_a_simulated_market(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SCANRANK_DATA", str(tmp_path))
-    with pytest.raises(InvalidInputError, match=r"SCANRANK_DATA is .* no ohlcv\.parquet"):
-        find_market_data()
-    monkeypatch.delenv("SCANRANK_DATA")
-    monkeypatch.chdir(tmp_path)
-    assert find_market_data() is None

@@ -88,13 +88,13 @@ def test_nothing_is_forgotten_backwards_and_newer_results_stand(ranker: SymbolRa
 
     for _ in range(2):  # the second brings the columns of the first one's rows
         whole(ranker.start_scan(BARS.symbols, now=evening(TUESDAY)), 1.0)
-    known, newest = information(), learned.belief.view(BARS.symbols, now=at)
+    known, newest = information(), learned.belief.track.view(BARS.symbols, now=at)
     scan = ranker.start_scan(BARS.symbols, now=evening(MONDAY))
     assert information() == known
-    before = learned.belief.view(BARS.symbols, now=at - 1.0)
+    before = learned.belief.track.view(BARS.symbols, now=at - 1.0)
     np.testing.assert_array_equal(before.age_days, np.zeros(12))  # no negative age
     whole(scan, 0.0)
-    after = learned.belief.view(BARS.symbols, now=at)
+    after = learned.belief.track.view(BARS.symbols, now=at)
     np.testing.assert_array_equal(after.last_reward, newest.last_reward)
     np.testing.assert_array_equal(after.age_days, np.zeros(12))
     known = information()
