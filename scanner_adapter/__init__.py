@@ -1,4 +1,4 @@
-"""Where a real scanner meets the learner: open a `SymbolRanker`, start scans, report outcomes."""
+"""Connects a scanner to the learner: open a `SymbolRanker`, start scans, report outcomes."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 check_bandit_is_ours()
 
-# Where each public name lives. It is imported when it is first asked for, so that the command line
-# and a program that needs one part of the package do not wait for all of it.
+# Module of each public name. Names are imported on first access, so that the command line and
+# programs that need one part of the package do not wait for all of it.
 _NAMES = {
     "bandit.rewards": ("HitIf", "RewardRule", "Signal", "Threshold", "TopShare"),
     "scanner_adapter.errors": (
@@ -76,7 +76,7 @@ _NAMES = {
 }
 _MODULE = {name: module for module, names in _NAMES.items() for name in names}
 
-if not TYPE_CHECKING:  # a checker reads the imports above, and no list that is computed
+if not TYPE_CHECKING:  # type checkers read the imports above, not a computed list
     __all__ = sorted(_MODULE)
 
 

@@ -1,4 +1,4 @@
-"""What a scan hands out and what it says of itself afterwards."""
+"""`Batch` and `ScanSummary`: what a scan hands out, and what it reports at its end."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ SECONDS_PER_DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Symbols handed out together, best first; the random ones stand last.
+    """Symbols handed out together, best first, followed by the random ones.
 
     Parameters
     ----------
     batch_id : int
-        1, 2, ... within the scan.
+        Number of the batch within the scan, from 1.
     symbols : tuple of str, length k
     is_random : array of bool, shape (k,)
-        Drawn by the uniform quota.
+        Whether the uniform quota drew the symbol.
     propensity : array, shape (k,)
-        Probability of being in this batch, known when it was chosen.
+        Probability of being in this batch, in (0, 1], recorded when it was chosen.
     """
 
     batch_id: int
@@ -39,7 +39,7 @@ class Batch:
     propensity: NDArray[np.float64]
 
     def __len__(self) -> int:
-        """Return the number of symbols; an empty batch is false and means the end."""
+        """Return the number of symbols; an empty batch is falsy and means the end."""
         return len(self.symbols)
 
     def __iter__(self) -> Iterator[str]:
@@ -53,36 +53,35 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ScanSummary:
-    """What a scan did.
+    """Results of a scan; `print` it for a report.
 
     Parameters
     ----------
     scan_id, mode : str
     n_symbols, n_scanned, n_errors : int
-        Size of the universe, symbols reported, and failed ones among them.
+        Size of the universe, number of symbols reported, and number of those that failed.
     first_error : str or None
-        What the first failed evaluation said.
+        Message of the first failed evaluation.
     n_hits : float
-        High-value results found; NaN where nothing judges them (mode off, or a failure).
+        High-value results found; NaN if they cannot be judged (mode off, or a failure).
     estimate : RecallEstimate or None
-        Recall at the end; None in mode off and after a failure.
+        Estimated recall at the end; None in mode off and after a failure.
     seconds, overhead_s : float
-        Since the scan was started, and the processor time of the calling threads in scanrank.
+        Wall time since the start, and processor time that the calling threads spent in scanrank.
     stopped : str or None
-        Why it stopped early, None when everything was scanned.
+        Why the scan stopped early; None if everything was scanned.
     n_scans_learned : int
-        Finished scans behind the belief, this one included.
+        Finished scans that the belief has learned from, including this one.
     store_status : str
-        "saved", or what happened to the store.
+        "saved", or what went wrong with the store.
     failure : str or None
-        What broke in scanrank itself, so that the rest came in the given order.
+        Error in scanrank itself, after which the rest came in the given order.
     warning : str or None
-        What is wrong with the results, as when most cannot be read or all are errors, and the way
-        out.
+        Problem with the results and how to fix it, for example if most cannot be read.
     coverage : str or None
-        How many symbols the bars know, to which day, and why not the others; None without bars.
+        How many symbols have bars, up to which day, and why others have none; None without bars.
     comparison : Comparison or None
-        With `rollout`: prioritised against control scans so far, this one included.
+        With `rollout`: prioritised against control scans so far, including this one.
     """
 
     scan_id: str
@@ -124,7 +123,7 @@ class ScanSummary:
 
 
 def time_of(now: datetime | None) -> float:
-    """Return `now`, or the clock, in days since the epoch."""
+    """Return `now`, by default the current time, in days since the epoch (UTC)."""
     time_now = datetime.now(UTC) if now is None else now
     as_kind(time_now, "now", datetime, "a datetime with a timezone, or None for the clock")
     if time_now.tzinfo is None:
@@ -133,5 +132,5 @@ def time_of(now: datetime | None) -> float:
 
 
 def day_of(days: float) -> str:
-    """Return the UTC day, YYYY-MM-DD, of days since the epoch; "" for a time that never was."""
+    """Return the UTC day, YYYY-MM-DD, of a time in days since the epoch; "" if not finite."""
     return str(np.datetime64(math.floor(days), "D")) if math.isfinite(days) else ""

@@ -7,24 +7,24 @@ from features.errors import FeatureError
 
 
 class AdapterError(Exception):
-    """Root of the errors of this package; catching it catches them all."""
+    """Root of this package's errors."""
 
 
 class InvalidOutcomeError(AdapterError, ValueError):
-    """An outcome cannot be read; nothing of the report was used. The message says what fits."""
+    """An outcome cannot be read. Nothing of the report was used; the message says what fits."""
 
 
 class ScanStateError(AdapterError, RuntimeError):
-    """A call came at the wrong time: after the scan ended, or for a symbol not handed out."""
+    """A call is not possible now, for example because the scan has ended."""
 
 
 class InvalidContextError(AdapterError, ValueError):
-    """Context, symbols or settings do not fit together; the message says how to mend them."""
+    """Context, symbols and settings do not match; the message says how to fix it."""
 
 
 class InvalidNoteError(AdapterError, ValueError):
-    """A scan's status or control note cannot be read; the message names the field."""
+    """A scan's stored status or control cannot be read; the message names the field."""
 
 
-# What the caller did wrong; everything else that fails in here is ours, and must not stop a scan.
+# Errors of the caller. Any other exception is a fault of scanrank and must not stop a scan.
 CALLERS_ERRORS = (AdapterError, FeatureError, InvalidInputError)

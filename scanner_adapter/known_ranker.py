@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class KnownRanker:
-    """The part of a `SymbolRanker` that answers questions and changes nothing."""
+    """Read-only part of a `SymbolRanker`."""
 
     store: Store
     ruleset: str
@@ -35,12 +35,12 @@ class KnownRanker:
 
     @property
     def n_scans(self) -> int:
-        """Finished scans behind the belief."""
+        """Finished scans that the belief has learned from."""
         return self.learned.belief.n_scans
 
     @cached_property
     def kept_bars(self) -> KeptBars:
-        """Bars that came with results, for the scans to come."""
+        """Bars that came with results, kept for later scans."""
         from scanner_adapter.state.kept_bars import KeptBars
 
         return KeptBars.beside(self.store.address, self.ruleset)
@@ -48,17 +48,17 @@ class KnownRanker:
     def hits(self, scan_id: str) -> tuple[str, ...]:
         """Return the high-value symbols of a scan, in order of reporting, from the journal.
 
-        For scans that start where another one ended: `symbols=ranker.hits(scan_id)`.
+        A second scan can start from the hits of a first one: `symbols=ranker.hits(scan_id)`.
 
         Parameters
         ----------
         scan_id : str
-            A scan of this ruleset, by any process; what was reported so far, if it is still open.
+            A scan of this ruleset, run by any process. If it is still open, its hits so far.
 
         Raises
         ------
         InvalidInputError
-            For a scan that the journal does not hold.
+            If the journal does not hold the scan.
         StoreError
         """
         with self._lock:
@@ -73,7 +73,7 @@ class KnownRanker:
         for entry in entries:
             if entry.kind != "report":
                 continue
-            if limits:  # a top share: which rating it starts at is known at the end
+            if limits:  # a top share, whose lowest rating is known only at the end
                 is_hit = np.asarray(entry.arrays["rating"]) >= limits[-1]
             else:
                 is_hit = np.asarray(entry.arrays["reward"]) >= 0.5
@@ -81,18 +81,18 @@ class KnownRanker:
         return tuple(dict.fromkeys(hits))
 
     def compare(self) -> Comparison:
-        """Compare prioritised scans with those in the given order, see `Comparison`."""
+        """Compare prioritised scans with scans in the given order, see `Comparison`."""
         with self._lock:
             self._scans.catch_up()
             return self._scans.comparison()
 
     def to_frame(self, *, now: datetime | None = None) -> pd.DataFrame:
-        """Return the track record of every symbol that was ever reported, the best first.
+        """Return the track record of every symbol ever reported, best first.
 
         Parameters
         ----------
         now : datetime, optional
-            For which records are aged, with its timezone; by default the clock.
+            Time to which records are decayed, with a timezone; by default the current time.
 
         Returns
         -------

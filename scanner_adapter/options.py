@@ -1,4 +1,4 @@
-"""What a ranker and its scans are opened with, checked: mode, store, symbols, bars."""
+"""Checks of what a ranker and its scans are opened with: mode, store, symbols, bars."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Mode = Literal["on", "shadow", "off"]
 MODES: tuple[Mode, ...] = ("on", "shadow", "off")
 
-# Lets an operator switch a deployed scanner without touching its code; it beats `mode=`.
+# Lets an operator switch a deployed scanner without changing its code; overrides `mode=`.
 MODE_VARIABLE = "SCANRANK_MODE"
 
 
@@ -36,7 +36,7 @@ class ModeChoice:
     ----------
     mode : "on", "shadow" or "off"
     rollout : float or None
-        Probability with which the scan was prioritised; None where nothing was drawn.
+        Probability with which the scan was prioritised; None if the mode was not drawn.
     """
 
     mode: Mode
@@ -49,10 +49,10 @@ def choose_mode(mode: str, rollout: float | None, rng: np.random.Generator) -> M
     Parameters
     ----------
     mode : str
-        As the ranker was opened; the environment variable SCANRANK_MODE beats it.
+        Mode of the ranker; the environment variable SCANRANK_MODE takes precedence.
     rollout : float, optional
         With mode on, the share of scans that are prioritised; the others run in shadow, as the
-        control group. Drawn per scan, so that the two groups differ in nothing else.
+        control group. Drawn per scan, so that the groups do not differ in anything else.
 
     Raises
     ------
@@ -75,12 +75,12 @@ def choose_mode(mode: str, rollout: float | None, rng: np.random.Generator) -> M
 
 
 def check_mode(mode: str, name: str = "mode") -> Mode:
-    """Return `mode` if it is one."""
+    """Return `mode` if it is valid."""
     return cast("Mode", as_one_of(mode, name, MODES))
 
 
 def check_rollout(rollout: float | None) -> float | None:
-    """Return `rollout` if it is a share."""
+    """Return `rollout` if it is None or in [0, 1]."""
     if rollout is None:
         return None
     return as_number(
@@ -91,7 +91,7 @@ def check_rollout(rollout: float | None) -> float | None:
 def check_options(
     ruleset: str, *, mode: str, rollout: float | None, row_map: RowMap | None, seed: int | None
 ) -> None:
-    """Refuse options of a ranker that do not fit, before anything is opened."""
+    """Refuse invalid options of a ranker before anything is opened."""
     check_name("ruleset", ruleset)
     check_mode(mode)
     check_rollout(rollout)
@@ -104,31 +104,31 @@ def check_options(
 
 
 def as_store(store: Store, name: str) -> Store:
-    """Return a store, or refuse what is none."""
+    """Return `store` if it is a store."""
     if isinstance(store, type) or not callable(getattr(store, "append_report", None)):
         raise refusal(store, name, "the address of a store, such as 'redis://host', or a store")
     return store
 
 
 def as_bars(bars: Bars | pd.DataFrame | None) -> Bars | None:
-    """Return bars brought into shape, once for a scan and all its refreshes."""
+    """Return bars as `Bars`; converted once for a scan and all its refreshes."""
     from features.inputs.bars import Bars
 
     return bars if bars is None or isinstance(bars, Bars) else Bars.from_frame(bars)
 
 
 def with_spool(store: Store) -> Store:
-    """Return a store whose appends wait on disk while its server is away."""
+    """Return the store with a spool: appends wait on disk during an outage."""
     if store.address == "memory://":
         return store
-    # Imported here: memory:// runs on platforms without file locks.
+    # Imported here because memory:// also works on platforms without file locks.
     from bandit.stores.spool.store import SpoolingStore
 
     return SpoolingStore(cast("SealedStore", store))
 
 
 def refuse_misaligned(dropped: str | None, context: object, loadings: object) -> None:
-    """Refuse arrays in the order of symbols some of which were dropped."""
+    """Refuse arrays that are aligned with the symbols if some symbols were dropped."""
     if dropped is not None and (isinstance(context, tuple) or loadings is not None):
         raise InvalidContextError(
             f"{dropped}, and context or loadings are in the order of the symbols as they were "
@@ -137,14 +137,14 @@ def refuse_misaligned(dropped: str | None, context: object, loadings: object) ->
 
 
 def clean_universe(symbols: object) -> tuple[tuple[str, ...], str | None]:
-    """Return each symbol once, and a note of what was dropped, None if nothing was.
+    """Return each symbol once, and a text that says what was dropped (None if nothing was).
 
-    Dropped are missing and blank entries and repetitions; the first of each symbol stays.
+    Missing, blank and repeated entries are dropped; the first of each symbol stays.
 
     Raises
     ------
     InvalidInputError
-        For what is no list of texts.
+        If `symbols` is not a list of strings.
     """
     if isinstance(symbols, str) or not hasattr(symbols, "__iter__"):
         return as_arms(symbols), None
@@ -152,7 +152,7 @@ def clean_universe(symbols: object) -> tuple[tuple[str, ...], str | None]:
     named = [each for each in given if not _is_blank(each)]
     try:
         once = list(dict.fromkeys(named))
-    except TypeError:  # something that cannot be a symbol: refused by name
+    except TypeError:  # unhashable, so not a symbol: `as_arms` refuses it by name
         return as_arms(given), None
     n_blank, n_twice = len(given) - len(named), len(named) - len(once)
     parts = [
@@ -163,6 +163,6 @@ def clean_universe(symbols: object) -> tuple[tuple[str, ...], str | None]:
 
 
 def _is_blank(entry: object) -> bool:
-    # NaN is what pandas has for an empty cell.
+    # pandas reads an empty cell as NaN.
     is_nan = isinstance(entry, float) and math.isnan(entry)
     return entry is None or is_nan or (isinstance(entry, str) and not entry.strip())

@@ -1,4 +1,4 @@
-"""`SymbolRanker`: the door to everything. Open it on a store, start scans on it."""
+"""`SymbolRanker`, the main entry point: open it on a store, then start scans with it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from scanner_adapter.options import (
     with_spool,
 )
 
-# What a scan needs is imported when the first one opens: scipy and the features take as long to
-# import as numpy and pandas together, and many a program imports this class long before.
+# Imported when the first scan starts: scipy and the features take as long to import as numpy and
+# pandas together, and many programs import this class long before they scan.
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
@@ -63,7 +63,7 @@ log = logging.getLogger("scanrank")
 
 
 class SymbolRanker(KnownRanker):
-    """Learns which symbols of one scanner pay, and orders its scans. Make it with `open`.
+    """Learns which symbols are worth scanning first, and orders scans. Created with `open`.
 
     Examples
     --------
@@ -98,7 +98,7 @@ class SymbolRanker(KnownRanker):
         self.similarity = as_flag(similarity, "similarity")
         self._lock = threading.RLock()
         self._rng = np.random.default_rng(seed)
-        import scanner_adapter.scan.scan  # noqa: F401  so that the first scan starts at once
+        import scanner_adapter.scan.scan  # noqa: F401  the first scan need not wait for it
         from bandit.belief.belief import BeliefSettings
         from scanner_adapter.state.comparison import ScanLog
         from scanner_adapter.state.learned_state import LearnedState
@@ -122,42 +122,44 @@ class SymbolRanker(KnownRanker):
         settings: Settings | str | Path | None = None,
         **further: Any,
     ) -> SymbolRanker:
-        """Open what was learned for `ruleset`, or start with nothing.
+        """Open the learned state of `ruleset`, or start a new one.
 
         Parameters
         ----------
         url : str or Store
-            Address of the store, see `bandit.stores.store_from_url`. Or a store, used as it is: to
-            let reports wait on disk, wrap it in `bandit.stores.spool`. The ranker
-            closes it.
+            Store URL, see `bandit.stores.store_from_url`. A store object is used as it is; wrap it
+            in `bandit.stores.spool` if reports should wait on disk during an outage. The ranker
+            closes the store.
         ruleset : str
-            Name of the scanner configuration; each is learned for itself.
+            Name of the scanner configuration. Each ruleset has its own learned state.
         rewards : RewardRule, optional
-            What counts as high-value; by default the best 5 % of ratings of a scan.
+            What counts as high-value; by default the best 5 % of a scan's ratings.
         weights : mapping of factor to weight, optional
-            Where learning starts: historical 0.40, market 0.30, fundamental 0.20, technical 0.10.
+            Prior weights; by default historical 0.40, market 0.30, fundamental 0.20, technical
+            0.10.
         mode : "on", "shadow" or "off"
-            on prioritises; shadow keeps the given order but learns; off does neither. The
-            environment variable SCANRANK_MODE beats it.
+            "on" prioritises, "shadow" keeps the given order but learns, "off" does neither. The
+            environment variable SCANRANK_MODE takes precedence.
         rollout : float, optional
-            Share of scans that are prioritised; the others keep the given order and learn, as
-            the control group that `compare` measures against.
+            Share of scans to prioritise, in [0, 1]. The others keep the given order and learn;
+            they are the control group of `compare`.
         row_map : RowMap, optional
-            Where the scanner's rows keep rating, signal and alpha, if not under the usual names.
+            Names of rating, signal and alpha in the scanner's rows, where they are not the usual
+            ones.
         seed : int, optional
             Makes the batches reproducible.
         settings : Settings or path, optional
-            What `scanrank tune` wrote, see `scanner_adapter.settings`; default settings if None.
+            Settings, or a file written by `scanrank tune`; see `scanner_adapter.settings`.
         **further
-            Single fields of `Settings`; they beat those of `settings`.
+            Individual fields of `Settings`; they take precedence over `settings`.
 
         Raises
         ------
         InvalidInputError, InvalidContextError
-            For settings that do not fit.
+            For invalid settings.
         StoreError
-            When the store cannot be reached or read. Once open, a store that goes away never
-            stops a scan: reports wait on disk, see `bandit.stores.spool.store`.
+            When the store cannot be reached or read. After opening, a store outage never stops a
+            scan: reports wait on disk, see `bandit.stores.spool.store`.
         """
         from scanner_adapter.settings import Settings
 
@@ -170,7 +172,7 @@ class SymbolRanker(KnownRanker):
         if weights is not None:
             further["weights"] = weights
         chosen = replace(Settings.of(settings), **further)
-        # Before a store is opened, which may make a file.
+        # Checked before the store is opened, which may create a file.
         check_options(ruleset, mode=mode, rollout=rollout, row_map=row_map, seed=seed)
         belief = chosen.ranker_settings(rewards)
         store = with_spool(store_from_url(url)) if isinstance(url, str) else as_store(url, "url")
@@ -186,7 +188,7 @@ class SymbolRanker(KnownRanker):
 
     @property
     def mode(self) -> Mode:
-        """Mode of the scans to come; setting it between scans loses nothing."""
+        """Mode of future scans; changing it between scans loses no learned state."""
         return self._mode
 
     @mode.setter
@@ -216,71 +218,70 @@ class SymbolRanker(KnownRanker):
         seen_within: timedelta | None = None,
         origin: Provenance | None = None,
     ) -> Scan:
-        """Start a scan over `symbols`; with bars of many of them, features come a moment later.
+        """Start a scan over `symbols`, or resume or join one by its `scan_id`.
 
         Parameters
         ----------
         symbols : sequence of str
             The universe, in the scanner's own order. Repeated, blank and missing symbols are
-            dropped, counted and said.
+            dropped, and their number is logged.
         bars : Bars or DataFrame, optional
-            Market history; by default the bars that came with earlier results (`Outcome.bars`).
-            Without any, only the track record and the scanner's own numbers order the symbols.
+            Daily market history; by default the bars that came with earlier results
+            (`Outcome.bars`). Without bars, symbols are ordered by their track record and by the
+            scanner's own numbers only.
         quotes : Quotes, or what `features.inputs.quotes.Quotes.read` takes, optional
-            What the whole market shows just now, beside `bars`: last prices and volume so far, as
-            vendors give them in one call. The order then knows today too; see also
-            `Scan.refresh`.
+            Current last prices and volumes of the whole market, as vendors return them in one
+            call. They add today to the history in `bars`; see also `Scan.refresh`.
         events : Events, optional
             Earnings, rating changes and news.
         as_of : date, optional
-            Last day of `bars` that may be seen; by default the latest one, not after `now`, on
-            which at least half of the symbols have a bar. Bars of a session that goes on are set
-            aside. A day before that of an earlier scan of the ruleset is warned of: the track
-            record knows what came later.
+            Last day of `bars` to use; by default the latest day, not after `now`, on which at
+            least half of the symbols have a bar. Bars of an unfinished session are ignored. A day
+            before that of an earlier scan logs a warning: the track record knows the future.
         sectors : mapping of symbol to sector, optional
         context : DataFrame or (names, array), optional
-            Ready-made sub-scores instead of `bars`.
+            Precomputed sub-scores, shape (n, n_features), instead of `bars`.
         loadings : Loadings, optional
-            Ready-made similarity loadings.
+            Precomputed similarity loadings.
         max_age : int
-            Own trading days by which a symbol's last bar may be late, and still counts.
+            Maximum age of a symbol's last bar, in trading days of its own.
         now : datetime, optional
-            When the scan runs, with its timezone; by default the clock.
+            Time of the scan, with a timezone; by default the current time.
         scan_id : str, optional
-            By default a new one. The id of an interrupted scan continues it: what was reported
-            counts, and is not handed out again. Who continues or joins a scan must have its reward
-            rule, settings, symbols in their order and sub-scores; its mode is that of the opening.
+            By default a new one. The id of an interrupted scan resumes it: reported symbols count
+            and are not handed out again. To resume or join a scan, its reward rule, settings,
+            symbols (in the same order) and sub-scores are required; its mode stays the same.
         shared : bool
             Whether other workers scan the same universe under the same `scan_id` at the same
             time. Each batch is then claimed in the store, and every worker learns from all
             reports.
         worker : str, optional
-            This worker's name in a shared scan, by default a new one. One that restarts under its
-            old name has its symbols back at once.
+            This worker's name in a shared scan, by default a new one. A worker that restarts under
+            its old name gets its claims back at once.
         lease_s : float
-            In a shared scan, after how long the symbols of a worker that died are scanned by
-            others. A worker that lives keeps its own, however long it takes.
+            In a shared scan, seconds after which the claims of a dead worker expire. A running
+            worker renews its leases, however long an evaluation takes.
         overlap : bool
-            Whether batches may be handed out while bars are read and features are computed, in
-            a universe of more than 1,000 symbols: random ones and history's best, at most one
-            a worker. Which batch is the first with features then depends on timing; the journal
-            says. False waits, as do exploration 0 and a given `scan_id`. What is wrong with the
-            bars is raised when their features are due.
+            In a universe of more than 1,000 symbols: whether small batches, at most one symbol per
+            worker, are handed out while bars are read and features computed. They hold random
+            symbols and those with the best history. Which batch is the first with features then
+            depends on timing; the journal records it. The scan waits with False, exploration 0 or
+            a given `scan_id`. Invalid bars raise when the features are needed.
         hits_last : timedelta, optional
-            For many scans a day that each see a part: the half-life of a hit. A symbol that was
-            looked at just now can bring nothing new, and its chance grows back with the time.
+            Half-life of a hit, for many scans a day that each cover a part of the universe. A
+            symbol that was just scanned cannot yield anything new; its chance recovers with time.
         seen_within : timedelta, optional
-            Every symbol is looked at once in this time, by the clock, nights included: those
-            whose time is up come first in each scan, as few as an even pace allows. Kept as long
-            as scans have room for them.
+            Period in which every symbol is to be scanned at least once, by the clock, nights
+            included. Overdue symbols come first, as few per scan as an even pace allows. It holds
+            as long as the scans have capacity for it.
         origin : Provenance, optional
-            Mode and random numbers of a scan in a journal, to make its choices again.
+            Mode and random state of a journaled scan, to reproduce its choices.
 
         Raises
         ------
         InvalidInputError, InvalidContextError, InvalidBarsError
-            For an empty universe, or inputs that do not fit, be it to each other
-            or to the scan that is joined; nothing is stored.
+            For an empty universe, or inputs that are invalid, or do not match each other or the
+            scan to join. Nothing is stored.
         """
         from scanner_adapter.scan.abandoned import close_abandoned_scans, opened_by
         from scanner_adapter.scan.early import WAITS_UP_TO, EarlyBatches
@@ -312,15 +313,13 @@ class SymbolRanker(KnownRanker):
             from scanner_adapter.state.provenance import Provenance
 
             as_kind(origin, "origin", Provenance, "a Provenance")
-        # Never from the seeded generator: a second process with the same seed would meet the
-        # first one's scan in the journal, where the first outcome of a (scan, symbol) wins.
+        # Not from the seeded generator: a second process with the same seed would get the same
+        # id, and the journal keeps only the first outcome of a (scan, symbol).
         known_id, scan_id = scan_id, scan_id or uuid.uuid4().hex
         if shared and known_id is None:
-            raise InvalidInputError(
-                "a shared scan needs the scan_id under which its workers meet; give all the same"
-            )
+            raise InvalidInputError("a shared scan needs a scan_id; give every worker the same one")
         with self._lock:
-            # By a known id the mode is drawn alike in every worker, and after a restart.
+            # Seeded with the id, every worker draws the same mode, also after a restart.
             rng = self._rng if known_id is None else np.random.default_rng(list(known_id.encode()))
             if origin is None:
                 choice = choose_mode(self.mode, self.rollout, rng)
@@ -349,7 +348,7 @@ class SymbolRanker(KnownRanker):
                 }  # fmt: skip
 
                 def read() -> MarketFacts:
-                    inputs["bars"] = as_bars(inputs["bars"])  # once for all refreshes too
+                    inputs["bars"] = as_bars(inputs["bars"])  # converted once, also for refreshes
                     return self._facts(names, now, **inputs)
 
                 def open_with(facts: MarketFacts, n_before: int) -> Opened:
@@ -385,9 +384,8 @@ class SymbolRanker(KnownRanker):
                     raise
                 except Exception as error:
                     failure = error
-            coverage: tuple[str | None, bool] = (dropped, False)
-            if choice.mode == "off" or failure is not None:
-                coverage = log_coverage(None, dropped)
+            has_features = choice.mode != "off" and failure is None  # they log the coverage
+            coverage = (dropped, False) if has_features else log_coverage(None, dropped)
             scan = Scan(
                 scan_id=scan_id, mode=choice, symbols=names,
                 learned=None if choice.mode == "off" else self.learned, opened=opening,
@@ -404,10 +402,11 @@ class SymbolRanker(KnownRanker):
     def order(
         self, symbols: Sequence[str], *, now: datetime | None = None, **inputs: Unpack[ScanInputs]
     ) -> tuple[str, ...]:
-        """Return `symbols` in order of promise, for loops that only want an order.
+        """Return `symbols`, the most promising first, for loops that only need an order.
 
-        Nothing is learned or stored. Takes `bars`, `quotes`, `events`, `as_of`, `sectors`,
-        `context`, `loadings` and `now` as `start_scan` does.
+        Nothing is learned or stored; if scanrank itself fails, the given order is returned. Takes
+        `now`, `bars`, `quotes`, `events`, `as_of`, `sectors`, `context`, `loadings` and `max_age`
+        as `start_scan` does, and raises the same errors.
         """
         from scanner_adapter.scan.opened import open_from_facts
 
@@ -434,16 +433,16 @@ class SymbolRanker(KnownRanker):
             return tuple(names[place] for place in np.concatenate(chosen))
 
     def spawn_rng(self) -> np.random.Generator:
-        """Return further random numbers from the ranker's seed."""
+        """Return a new generator, spawned from the ranker's seed."""
         with self._lock:
             return self._rng.spawn(1)[0]
 
     def prioritized(self, symbols: Sequence[str], **inputs: Unpack[ScanInputs]) -> Iterator[str]:
-        """Iterate over `order(symbols, ...)`: the drop-in for a loop over symbols."""
+        """Iterate over `order(symbols, ...)`, a drop-in for a loop over symbols."""
         return iter(self.order(symbols, **inputs))
 
     def _with_kept_bars(self, inputs: ScanInputs, scan_time: float) -> ScanInputs:
-        """Return inputs with the bars that earlier results brought, where none are given."""
+        """Return the inputs, with bars from earlier results where none are given."""
         from features.inputs.days import as_day
 
         if any(inputs.get(name) is not None for name in ("bars", "context")):
@@ -457,9 +456,9 @@ class SymbolRanker(KnownRanker):
     def _facts(
         self, names: tuple[str, ...], now: datetime | None, **inputs: Unpack[ScanInputs]
     ) -> MarketFacts:
-        """Return market facts without the sub-scores that nobody has had yet.
+        """Return market facts, without sub-scores that have never had a value.
 
-        Where no events are given, a tenth of the columns would be unknown for ever.
+        If no events are given, a tenth of the columns would always be unknown.
         """
         from scanner_adapter.inputs.context import market_facts
 
@@ -467,7 +466,7 @@ class SymbolRanker(KnownRanker):
         if not self.similarity:
             facts = replace(facts, loadings=facts.loadings[:, :0], loading_names=())
         met = set(self.learned.belief.columns)
-        is_unknown = np.isnan(facts.values[0])  # nearly always, the first symbol decides
+        is_unknown = np.isnan(facts.values[0])  # the first symbol nearly always decides
         is_unknown[is_unknown] = np.isnan(facts.values[:, is_unknown]).all(axis=0)
         met.update(name for name, gone in zip(facts.names, is_unknown, strict=True) if not gone)
         return facts.only(met)
@@ -476,7 +475,7 @@ class SymbolRanker(KnownRanker):
         self, names: tuple[str, ...], given: ScanInputs, now: datetime | None,
         **inputs: Unpack[ScanInputs],
     ) -> MarketFacts:  # fmt: skip
-        """Return market facts with some inputs replaced; quotes of before are not used again."""
+        """Return market facts with some inputs replaced; earlier quotes are never reused."""
         merged: ScanInputs = {**given, "quotes": None, **inputs}
         return self._facts(names, now, **merged)
 
