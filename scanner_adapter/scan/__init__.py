@@ -1,1 +1,1 @@
-"""One scan: batches handed out, outcomes taken in, learned from and closed. Start in `scan`."""
+"""One scan: hand out batches, learn from outcomes, close. Start reading in `scan`."""

@@ -1,4 +1,4 @@
-"""The end of a scan: what it leaves in the journal, and the snapshot of the belief."""
+"""Closes a scan: the close entry in the journal, and the snapshot of the belief."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scanner_adapter.scan.worker import WorkerLeases
 
 log = logging.getLogger("scanrank")
 
-# A stopped scan's close entry names what was left, at some 7 bytes a symbol, up to so many.
+# A stopped scan's close entry lists at most this many remaining symbols (about 7 bytes each).
 _MOST_LEFT = 20_000
 
 
@@ -24,12 +24,13 @@ def save_scan(
     Returns
     -------
     status : str
-        "saved", or what happened to the store.
+        "saved", or what went wrong with the store.
     is_done : bool
-        Whether the scan is over: no other worker goes on with it.
+        Whether the scan is over: no other worker continues it.
     """
     learned = session.learned
-    # First of all: two that ask before they give back what they hold each see the other's.
+    # Release the leases first: otherwise two workers that end together each see the other's
+    # leases, and neither closes the scan.
     is_last = leases is None or leases.leave()
     if learned is None or (open_scan := session.open_scan) is None:
         return "nothing to save", leases is None
@@ -40,7 +41,7 @@ def save_scan(
         before = learned.belief.standing.fallback
         header = _close_header(session, ledger, rollout)
         is_closed = is_last
-        if is_last:  # False where another worker has closed it
+        if is_last:
             entry = Entry("", "close", session.scan_id, header, {}, ())
             closed = learned.append(entry, session.on_entry)
             is_closed = leases is None or bool(closed.accepted.all())
@@ -57,7 +58,7 @@ def save_scan(
 
 
 def _close_header(session: ScanSession, ledger: Ledger, rollout: float | None) -> dict[str, Any]:
-    """What the close entry says; `scanner_adapter.state.comparison` reads what was found early."""
+    """Return the header of the close entry; `state.comparison` reads the early hits from it."""
     left, open_scan = session.left, session.open_scan
     judged = session.judged()
     hits, by_start = session.are_hits(ledger.order), session.early_by_start
@@ -80,7 +81,7 @@ def _close_header(session: ScanSession, ledger: Ledger, rollout: float | None) -
 
 
 def _log_fallback(ruleset: str, before: str, now: str) -> None:
-    """Say once when the order changes hands."""
+    """Log once when the ranker falls back to another order, or returns to its own."""
     if now and now != before:
         log.warning(
             "ruleset %s: in the latest scans the ranker's own order found fewer hits early than %s "

@@ -1,19 +1,20 @@
 """A scan in progress, as the scanner sees it: ask for a batch, scan it, report it.
 
-1. `next_batch(k)`  the ranker draws and hands out the k most promising symbols that remain,
-                    a few of them at random;
-2. the scanner evaluates them, in whatever way it does;
+1. `next_batch(k)`  the ranker draws from the posterior and hands out the k most promising symbols
+                    that remain, a few of them at random;
+2. the scanner evaluates them;
 3. `report(rows)`   the outcomes become rewards and are journaled in the store; the belief and
-                    today's pattern move before the next batch;
-4. leaving the `with` block closes the scan: what it taught as a whole is learned, and the
-   belief is snapshotted. Stopping early is normal.
+                    today's pattern are updated before the next batch;
+4. leaving the `with` block closes the scan: the belief learns from the scan as a whole and is
+   written to a snapshot. Stopping early is normal.
 
-If scanrank itself breaks anywhere on the way, the scan goes on in the given order with one
-warning: a scanner never fails because of its prioritiser.
+If scanrank itself fails at any point, the scan continues in the given order and logs one warning:
+a scanner never fails because of its prioritiser.
 
-What it is made of: `ledger` (what was handed out and came back), `session` (the belief's part:
-choosing and learning), `known` (what can be asked), `claims` (several workers), `live.operators`
-(who looks and steers) and `closing` (the end).
+Modules: `opened` (opening), `early` (batches before the features are computed), `session`
+(choosing, claiming, journaling and learning), `worker` and `pacing` (leases and batch sizes in a
+shared scan), `known` (queries), `result_check` (warnings about results), `closing` (the end) and
+`abandoned` (scans that nobody closed). Outside this room: `ledger` and `live.operators`.
 """
 
 from __future__ import annotations
@@ -23,13 +24,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from types import TracebackType
@@ -67,27 +62,26 @@ from scanner_adapter.state.learned_state import LearnedState
 
 __all__ = ["Batch", "Scan", "ScanSummary"]
 
-
 log = logging.getLogger("scanrank")
 
-# Of this process: what one ruleset's scan handed out, another's may report.
+# All scans of this process: a symbol handed out by one ruleset's scan may be reported to another.
 _SCANS: WeakSet[Scan] = WeakSet()
 
 
 class FactsReader(Protocol):
-    """Reads a scan's inputs again, with some of them replaced."""
+    """Computes a scan's market facts again, with some inputs replaced."""
 
     def __call__(self, now: datetime | None, **inputs: Unpack[ScanInputs]) -> MarketFacts:
-        """Return what the market says now."""
+        """Return the market facts as of `now`."""
 
 
 class Scan(KnownScan):
-    """One scan; made by `SymbolRanker.start_scan`, used as a context manager.
+    """One scan, created by `SymbolRanker.start_scan` and used as a context manager.
 
     Notes
     -----
-    Thread-safe: calls wait for one another. `run` spreads evaluations over an executor, `arun`
-    over coroutines, and `ResultFeed` serves scanners that own their loop.
+    Thread-safe: calls are serialised. `run` runs evaluations on an executor, `arun` as coroutines;
+    `ResultFeed` serves scanners that have a loop of their own.
     """
 
     def __init__(
@@ -113,7 +107,7 @@ class Scan(KnownScan):
         reread_facts: FactsReader | None = None,
     ) -> None:
         self.scan_id = scan_id
-        self.batch_size = batch_size  # where the loop names none
+        self.batch_size = batch_size  # default of `next_batch`
         self.mode: str = mode.mode
         self.rollout = mode.rollout
         self.symbols = symbols
@@ -144,26 +138,28 @@ class Scan(KnownScan):
         self._ended = math.inf  # by the monotonic clock
         _SCANS.add(self)
         self._is_ending = False
-        self._is_done = False  # not yet, or by this worker only
+        self._is_done = False  # closed, and no other worker continues it
         self.overhead_s = overhead_s
 
     # -- the loop ----------------------------------------------------------------------------
 
     def next_batch(self, k: int | None = None) -> Batch:
-        """Choose up to `k` symbols to scan next; an empty (false) batch means the end.
+        """Choose up to `k` symbols to scan next; an empty (falsy) batch means the end.
 
-        When everything was handed out, symbols whose evaluation failed come once more.
+        Once everything was handed out, symbols whose evaluation failed are handed out again. In a
+        shared scan the call waits while other workers hold all remaining symbols; a batch is then
+        empty before the end only if this worker still has outcomes to report.
 
-        Without `k` as many as the settings say, 50 by default. While features are still computed
-        (`awaits_features`), at most one for each worker.
-
-        In a shared scan it waits while all that is left is being scanned by other workers, and is
-        empty before the end only while outcomes of this worker's own are still to be reported.
+        Parameters
+        ----------
+        k : int, optional
+            By default the `batch_size` of the settings, 50. While features are being computed
+            (`awaits_features`), a batch has at most one symbol per worker.
 
         Raises
         ------
         InvalidInputError
-            For a `k` that is not a whole number of at least 1.
+            If `k` is not a whole number of at least 1.
         ScanStateError
             After the scan has ended.
         """
@@ -208,42 +204,38 @@ class Scan(KnownScan):
             yield batch
 
     async def abatches(self, k: int | None = None) -> AsyncIterator[Batch]:
-        """Iterate over batches with `async for`; choosing one takes milliseconds."""
+        """Iterate over batches with `async for`; choosing one blocks for milliseconds."""
         while batch := self.next_batch(k):
             yield batch
 
     def read(self, symbol: str, result: object) -> Outcome:
-        """Read what the scanner returned for `symbol`, as `report` does.
+        """Convert what the scanner returned for `symbol` to an outcome, as `report` does.
 
         Raises
         ------
         InvalidOutcomeError
-            For a result that cannot be read.
+            If the result cannot be read.
         """
         return Outcome.of(result, symbol=symbol, row_map=self.row_map, rule=self.rule)
 
     def report(self, rows: Mapping[str, object] | pd.DataFrame | OutcomeTable) -> None:
-        """Report the outcomes of symbols that were handed out.
+        """Report outcomes of symbols that were handed out, and learn from them.
 
+        The first outcome of a symbol counts; reporting it again changes nothing. Only an error is
+        replaced by a later outcome.
         Parameters
         ----------
         rows : mapping of symbol to outcome, DataFrame or OutcomeTable
-            An outcome is whatever `Outcome.of` reads: a number, a row, an exception. A DataFrame
-            has a column `symbol`, or the symbols as index.
+            An outcome is anything `Outcome.of` reads: a number, a row, an exception. A DataFrame
+            has a column `symbol`, or the symbols as its index.
 
         Raises
         ------
         InvalidOutcomeError
-            For an outcome that cannot be read, or a symbol that is not part of the scan or was
-            not handed out, neither by this scan nor by one of another ruleset in this process;
-            nothing of the report is used.
+            If an outcome cannot be read, or a symbol is not part of the scan or was not handed out
+            by any scan of this process. Nothing of the report is used.
         ScanStateError
             After the scan has ended.
-
-        Notes
-        -----
-        The first outcome of a symbol counts, and reporting it again changes nothing; only an error
-        is replaced by what comes later.
         """
         with self._lock:
             self._check_open("report outcomes")
@@ -265,33 +257,33 @@ class Scan(KnownScan):
                 self._operators.publish()
 
     def refresh(self, *, now: datetime | None = None, **inputs: Unpack[ScanInputs]) -> None:
-        """Rank what remains anew, by what the market shows now.
+        """Re-rank the remaining symbols by current market data.
 
-        For scans that take long: `scan.refresh(quotes=snapshot)` every few minutes; `run` does so
-        by itself, given `refresh=`. What was handed out is learned from as it was chosen.
+        For long scans: `scan.refresh(quotes=snapshot)` every few minutes, or `run(refresh=...)`.
+        Symbols already handed out are learned with the features that they were chosen by.
 
         Parameters
         ----------
         now : datetime, optional
-            The moment as of which quotes count; by default the clock.
+            Time of the quotes, with a timezone; by default the current time.
         **inputs
-            `quotes`, or whatever else `SymbolRanker.start_scan` takes of the market; what is not
-            named stays as it was.
+            `quotes`, or other market inputs of `SymbolRanker.start_scan`; inputs that are not
+            given stay as they were.
 
         Raises
         ------
         InvalidContextError, InvalidQuotesError, InvalidBarsError
-            For inputs that do not fit; the scan goes on with what it knew.
+            For invalid inputs; the scan continues with its previous ones.
         ScanStateError
             After the scan has ended.
         """
         self._check_open("refresh it")
         if now is not None:
-            time_of(now)  # refuses what is no moment
+            time_of(now)  # raises unless it is a time with a timezone
         with self._lock:
             if self._reread_facts is None or self._session.open_scan is None:
-                return  # the given order stands: mode off, or a failure
-        # Not under the lock: evaluations go on meanwhile.
+                return  # mode off, or a failure: the given order stays
+        # Outside the lock, so that evaluations continue.
         facts = self._reread_facts(now, **inputs)
         with self._lock:
             if self._summary is None:
@@ -306,28 +298,28 @@ class Scan(KnownScan):
 
     @property
     def _known(self) -> str | None:
-        """What the bars know of the symbols, where that is not everything."""
+        """Coverage of the symbols by bars, if it is incomplete."""
         line, is_partial = self._session.coverage
         return line if is_partial else None
 
     @property
     def stop_asked(self) -> str | None:
-        """Why the scan is to end at an operator's request; None to go on."""
+        """Reason of an operator's request to stop; None if there is none."""
         return self._operators.stop_asked
 
     def listen(self) -> None:
-        """Poll for operators' requests between batches too; a loop of its own need not call it."""
+        """Poll for operators' requests between batches too; `next_batch` and `report` do so."""
         self._operators.listen()
 
     def show(self, *, workers: int, target: float | None) -> None:
-        """Publish with the status how many evaluate at a time, and which recall is aimed at."""
+        """Set the number of concurrent evaluations and the target recall that the status shows."""
         view = self._operators.view
         view.workers = as_count(workers, "workers")
         if target is not None:
             view.target = as_number(target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
 
     def record_retry(self, error: str | None) -> None:
-        """Note that `last_good` was evaluated once more during a streak of errors."""
+        """Record the result of evaluating `last_good` again during a streak of errors."""
         with self._lock:
             if error is None:
                 self._ledger.streak = ErrorStreak()
@@ -337,26 +329,30 @@ class Scan(KnownScan):
     def status(self) -> LiveStatus:
         """Return the scan as the live page, the API and `scanrank watch` show it.
 
-        Costs a few milliseconds at most; what takes longer is renewed less often.
+        Takes a few milliseconds at most; expensive parts are updated less often.
         """
         return LiveStatus.from_json(self._status())
 
     @property
     def summary(self) -> ScanSummary:
-        """What the scan did; complete once it has ended."""
+        """Summary of the scan so far; final once the scan has ended."""
         return self._summary or self._summarise("scan is still open")
 
     # -- ending ------------------------------------------------------------------------------
 
     def close(self) -> ScanSummary:
-        """End the scan: learn what it taught as a whole and snapshot the belief."""
+        """End the scan: learn from it as a whole, and write a snapshot of the belief.
+
+        A second call returns the same summary. A failure to save is logged, not raised; see
+        `ScanSummary.store_status`.
+        """
         is_first = False
         with self._lock:
             if self._summary is None:
                 self._is_ending = True
                 comparison = None
                 with self._timed():
-                    with suppress(*CALLERS_ERRORS):  # said in `failure`; the scan is over
+                    with suppress(*CALLERS_ERRORS):  # recorded in `failure`
                         self._session.use_features()
                     self._warn()
                     status, self._is_done = save_scan(
@@ -373,7 +369,7 @@ class Scan(KnownScan):
                 is_first = True
             summary = self._summary
         if is_first:
-            # Not under the lock: the thread that publishes may be waiting for it.
+            # Outside the lock, which the publishing thread may be waiting for.
             self._operators.close(has_last=self._is_done)
         return summary
 
@@ -387,7 +383,7 @@ class Scan(KnownScan):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the scan; what was reported is kept even when the loop raised."""
+        """Close the scan; reported outcomes are kept even if the loop raised."""
         if error is not None and self.stopped is None:
             self.stopped = f"{type(error).__name__}: {error}".removesuffix(": ")
         self.close()
@@ -395,12 +391,12 @@ class Scan(KnownScan):
     # -- inside ------------------------------------------------------------------------------
 
     def read_back(self) -> None:
-        """Take in what the journal holds of this scan already, as after an interruption."""
+        """Restore this scan's outcomes from the journal, to resume it."""
         with self._lock:
             self._session.read_back()
 
     def admit(self, choice: Choice) -> None:
-        """Let places be scanned that were chosen elsewhere, as by a `RankerGroup`."""
+        """Hand out places that were chosen elsewhere, for example by a `RankerGroup`."""
         with self._lock, self._timed():
             self._check_open("take symbols")
             open_scan = self._session.open_scan
@@ -410,13 +406,13 @@ class Scan(KnownScan):
             self._ledger.is_steered_elsewhere = True
 
     def _admit_others(self, symbols: Sequence[str]) -> None:
-        """Admit symbols that a scan of another ruleset handed out: one fetch serves both."""
+        """Admit symbols handed out by a scan of another ruleset, so that one fetch serves both."""
         ledger = self._ledger
         places = [ledger.place[symbol] for symbol in symbols if symbol in ledger.place]
         early = [place for place in places if not ledger.is_handed_out[place]]
         if not early or self._leases is not None:
             return
-        # Those that were open at some time while this one was.
+        # Scans that were open at some time since this one started.
         others = [s._ledger for s in _SCANS if s is not self and s._ended > self.started]
         known = [
             place for place in early
@@ -427,25 +423,25 @@ class Scan(KnownScan):
             self.admit(Choice(np.array(known, np.intp), np.zeros(n, bool), np.ones(n)))
 
     def retry_failed(self, k: int) -> tuple[str, ...]:
-        """Hand out up to `k` symbols that failed, once more."""
+        """Hand out up to `k` failed symbols a second time."""
         with self._lock:
             return self._ledger.retry_failed(k)
 
     def _save_bars(self) -> None:
-        """Keep the bars that came with the results for the next scan."""
+        """Save the bars that came with the results, for the next scan."""
         try:
             self._bars.save()
         except Exception as error:
             log.warning("bars of scan %s are not kept: %s", self.scan_id, error)
 
     def _warn(self) -> None:
-        """Log the warning about the results once."""
+        """Log the warning about the results, once."""
         if self._warned is None and (warning := self._results_warning()) is not None:
             self._warned = warning
             log.warning("scan %s: %s", self.scan_id, warning)
 
     def _status(self) -> dict[str, Any]:
-        """What is published, as `scanner_adapter.live.status.LiveStatus` reads it."""
+        """Return the status to publish, as `scanner_adapter.live.status.LiveStatus` reads it."""
         with self._lock, one_blas_thread():
             return self._operators.view.build(
                 open_scan := self._session.current,
@@ -488,11 +484,11 @@ class Scan(KnownScan):
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        # Processor time, not the clock: waiting for the interpreter, which the scanner's threads
-        # hold, costs the scan nothing.
+        # Processor time, not wall time: while it waits for the interpreter lock, the scanner's own
+        # threads run.
         start = time.thread_time()
         try:
-            # Off mode multiplies nothing: it must not cost what switching threads costs.
+            # Mode off multiplies no matrices, so it need not pay for switching the limit.
             with one_blas_thread() if self._session.learned is not None else nullcontext():
                 yield
         finally:
