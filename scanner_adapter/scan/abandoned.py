@@ -1,8 +1,8 @@
-"""Scans that nobody closed: the next scan of their ruleset ends them, and what they found counts.
+"""Closes abandoned scans when the next scan of their ruleset starts, so that their outcomes count.
 
-A worker that is killed, and the last of several that lost the store as it left, close nothing. When
-the next scan starts, a shared scan ends here once none of its leases runs, any other one once the
-process that opened it is gone, and both after a day. One that is resumed later adds to it.
+A scan stays open if its worker is killed, or if its last worker loses the store as it leaves. A
+shared scan is abandoned once it has no lease and no recent report. Any other scan is abandoned
+once the process that opened it has ended, or after a day. Resuming a closed scan adds to it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from scanner_adapter.state.learned_state import LearnedState
 
 log = logging.getLogger("scanrank")
 
-# Of a ruleset's newest scans so many are looked at; older ones were, when the next ones started.
+# Newest scans of a ruleset to check; older ones were checked when later scans started.
 _LATEST = 20
 _LONGEST_S = 86_400.0
-# A worker holds nothing between a report and its next batch: so long nobody takes it for gone.
+# A worker has no claims between a report and its next batch: not abandoned for this long.
 _BETWEEN_BATCHES_S = 2.0
 
 
 def opened_by(*, is_shared: bool, lease_s: float) -> dict[str, Any]:
-    """Return what the open entry says of who runs the scan."""
+    """Return the owner of a scan, as the open entry records it."""
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -38,11 +38,11 @@ def opened_by(*, is_shared: bool, lease_s: float) -> dict[str, Any]:
 
 
 def close_abandoned_scans(learned: LearnedState, scan_id: str) -> list[str]:
-    """End the scans that nobody will close, all but `scan_id`; return their ids.
+    """Close abandoned scans other than `scan_id`; return their ids.
 
-    A store that is away is passed over: the scan after this one looks again.
+    If the store is unavailable, the next scan tries again.
     """
-    if not learned.keeps_journal:  # a replay's scans are all closed
+    if not learned.keeps_journal:  # a replay closes all its scans
         return []
     closed = []
     try:
@@ -75,7 +75,7 @@ def close_abandoned_scans(learned: LearnedState, scan_id: str) -> list[str]:
 
 
 def _opening(learned: LearnedState, info: ScanInfo) -> Entry | None:
-    """Return the entry that opened a scan; None where retention has deleted it."""
+    """Return the open entry of a scan; None if retention has deleted it."""
     started = position_key(info.started)
     before = f"{started[0]}-{started[1] - 1}" if started[1] else f"{max(started[0] - 1, 0)}-0"
     for entry in learned.store.read(learned.ruleset, after=before):
@@ -88,7 +88,7 @@ def _opening(learned: LearnedState, info: ScanInfo) -> Entry | None:
 
 def _is_abandoned(learned: LearnedState, info: ScanInfo, opened: Entry) -> bool:
     by = opened.header.get("by")
-    if not isinstance(by, dict):  # whoever opened it said nothing of itself
+    if not isinstance(by, dict):  # the open entry has no owner
         by = {}
     if by.get("lease_s") is None:
         age_s = time.time() - position_key(info.started)[0] / 1000.0
@@ -104,13 +104,13 @@ def _is_abandoned(learned: LearnedState, info: ScanInfo, opened: Entry) -> bool:
 
 
 def _is_gone(by: dict[str, Any]) -> bool:
-    """Whether the process that opened a scan has surely ended; of another machine nobody knows."""
+    """Whether the process that opened a scan has certainly ended; False for other machines."""
     if by.get("host") != socket.gethostname() or sys.platform == "win32":
-        return False  # there, asking about a process would end it
+        return False  # on Windows, os.kill would end the process
     try:
         os.kill(int(by["pid"]), 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # another user's process has the number now, or still
+    except PermissionError:  # the id belongs to a process of another user
         return False
     return False

@@ -1,9 +1,9 @@
-"""The first batches of a scan whose features are still computed: random symbols, history's best.
+"""Batches handed out while features are being computed: random symbols, and the best by history.
 
-Reading bars and computing features runs in a thread, beside the first evaluations. What is reported
-meanwhile is learned, and journaled, once the features are there: with everything known of it, as if
-it had been known from the start. The journal's opening says after how many batches that was, so
-that a replay lets them in at the same one.
+Bars are read and features computed in a thread, beside the first evaluations. Outcomes reported
+meanwhile are journaled and learned when the features are ready, with full contexts, as if these had
+been known from the start. The open entry records after how many batches that was, so that a replay
+switches at the same batch.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.scan.opened import Opened
 
-# Universes of so many symbols wait: their features take a tenth of a second at most, and the same
-# seed makes the same batches.
+# Universes up to this many symbols wait for their features: they take 0.1 s at most, and the same
+# seed then gives the same batches.
 WAITS_UP_TO = 1_000
-# After so many seconds batches wait for the features, however long they take: what was reported
-# without them is not journaled yet, and a process that dies takes it along.
+# Seconds after which batches wait for the features: outcomes reported before are not journaled
+# yet, and would be lost if the process died.
 LONGEST_S = 5.0
 
 
 class EarlyBatches:
-    """What is handed out before the features are there.
+    """Chooses batches until the features are computed.
 
     Parameters
     ----------
     read : callable
-        Returns the market's facts; called in a thread of its own.
+        Returns the market facts; called in a thread of its own.
     open_with : callable
-        Takes the facts and the number of batches before them; opens the scan.
+        Opens the scan; takes the facts and the number of batches handed out before.
     history : array, shape (n,)
-        What history says of each symbol, NaN = nothing; the highest come first.
+        Latest result of each symbol, NaN if none; the highest come first.
     random_share : float
     rng : Generator
         The scan's own.
     n_batches : int, optional
-        Let the features in after so many batches, as in the scan that is replayed; by default as
-        soon as they are there, and wait for them after `LONGEST_S`.
+        Use the features after exactly this many batches, as in the scan that is replayed. By
+        default as soon as they are ready, and after `LONGEST_S` by waiting for them.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class EarlyBatches:
         self.cpu_s = 0.0  # of the thread
         self._open_with = open_with
         self._scores = np.nan_to_num(history, nan=-np.inf)
-        # Where nothing was seen before, all are drawn at random, and say so.
+        # Without any history all symbols are drawn at random, and marked as random.
         self._random_share = random_share if np.isfinite(history).any() else 1.0
         self._rng = rng
         self._n_batches = n_batches
@@ -83,13 +83,13 @@ class EarlyBatches:
             self._facts.set_result(facts)
 
     def is_due(self, n_batches: int) -> bool:
-        """Whether the features are to enter now, after `n_batches`."""
+        """Whether to use the features now, after `n_batches` batches."""
         if self._n_batches is not None:
             return n_batches >= self._n_batches
         return self._facts.done() or time.monotonic() >= self._ends
 
     def choose(self, is_free: NDArray[np.bool_], k: int) -> Choice:
-        """Choose up to k of the places that are free, shape (n,)."""
+        """Choose up to `k` of the free places; `is_free` has shape (n,)."""
         free = np.flatnonzero(is_free)
         k = min(k, free.size)
         scores = self._scores.take(free)
@@ -99,5 +99,5 @@ class EarlyBatches:
         return mixed(best, at_random, n_free=free.size, quota=quota)
 
     def open(self, n_batches: int) -> Opened:
-        """Open the scan with the features, for which it waits."""
+        """Wait for the features and open the scan with them."""
         return self._open_with(self._facts.result(), n_batches)

@@ -1,4 +1,4 @@
-"""Opening a scan with all that is known of its symbols, and announcing it in the journal."""
+"""Opens a scan with everything known about its symbols, and journals the opening."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ log = logging.getLogger("scanrank")
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A scan that was opened with all that is known of its symbols.
+    """A scan that was opened with everything known about its symbols.
 
     Parameters
     ----------
     open_scan : OpenScan
     codec : LoadingCodec or None
-        What the journal keeps of the similarity loadings.
+        Similarity loadings in the form that is journaled; None without a journal.
     worked_before : array of bool, shape (n,)
-        Evaluated in an earlier scan.
+        Whether the symbol was evaluated in an earlier scan.
     coverage : (str or None, bool)
-        What the bars know of the symbols, and whether that is not everything.
+        Coverage of the symbols by bars, and whether it is incomplete.
     """
 
     open_scan: OpenScan
@@ -53,14 +53,14 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """How a scan of many a day looks at the time since a symbol was last looked at.
+    """How the time since a symbol's last scan counts, for many scans a day.
 
     Parameters
     ----------
     hits_last : float or None
-        Half-life of a hit, days: what was looked at just now brings nothing new.
+        Half-life of a hit in days: a symbol that was just scanned yields nothing new.
     seen_within : float or None
-        Days within which every symbol is looked at once.
+        Days within which every symbol is to be scanned once.
     """
 
     hits_last: float | None = None
@@ -68,7 +68,7 @@ class Ages:
 
     @classmethod
     def of(cls, hits_last: timedelta | None, seen_within: timedelta | None) -> Ages:
-        """Read what a caller gave."""
+        """Check and convert the arguments of `SymbolRanker.start_scan`."""
         for name, value in (("hits_last", hits_last), ("seen_within", seen_within)):
             wanted = "a timedelta above zero"
             if value is not None and as_kind(value, name, timedelta, wanted) <= timedelta(0):
@@ -80,13 +80,13 @@ class Ages:
         )
 
     def offset(self, view: TrackView) -> NDArray[np.float64] | None:
-        """Logarithm of each symbol's chance of something new (n,); None where that is no matter."""
+        """Return the log of each symbol's chance of a new hit (n,); None without a half-life."""
         return None if self.hits_last is None else something_new(view.age_days, self.hits_last)
 
     def discounted(self, view: TrackView) -> TrackView:
-        """Return records in which the last look counts for less with every half-life of a hit.
+        """Return records in which the last reward is discounted by its age, in half-lives of a hit.
 
-        Of the scanner's last rows the learner does not see the age: they are unknown.
+        The scanner's last rows become unknown, because the learner does not see their age.
         """
         if self.hits_last is None:
             return view
@@ -95,7 +95,7 @@ class Ages:
         return replace(view, last_reward=last, rows=np.full_like(view.rows, np.nan))
 
     def due(self, view: TrackView, gap: float) -> list[int]:
-        """Places that this scan is to look at first; `gap` days after the last scan."""
+        """Return the overdue places, to be scanned first; `gap` is the days since the last scan."""
         if self.seen_within is None:
             return []
         return list(map(int, due_now(view.age_days, self.seen_within, gap)))
@@ -108,31 +108,31 @@ def open_from_facts(
     mode: ModeChoice | None = None, opened: Mapping[str, Any] | None = None,
     by: Mapping[str, Any] | None = None, n_before: int = 0, ages: Ages = Ages(),
 ) -> Opened:  # fmt: skip
-    """Open a scan; with a mode, announce it in the journal, or join the one that is `opened`.
+    """Open a scan; given a mode, journal the opening or join the scan with header `opened`.
 
     Parameters
     ----------
     learned : LearnedState
     facts : MarketFacts
-        In the order of `names`, as all arrays here.
+        Aligned with `names`, like all arrays here.
     scan_time : float
         Days since the epoch.
     rng : Generator
         The scan's own.
     dropped : str or None
-        What was wrong with the symbols.
+        Which symbols were dropped.
     logs_coverage : bool
-        Whether to say what the bars know of them.
+        Whether to log the coverage of the symbols by bars.
     n_before : int
-        Batches that were handed out before.
+        Batches handed out before the features were computed.
     ages : Ages
 
     Raises
     ------
     InvalidContextError
-        If it cannot be joined, see `provenance.disagreement`.
+        If the scan cannot be joined, see `provenance.disagreement`.
     """
-    if opened is not None:  # sub-scores that nobody has had are none of the scan's
+    if opened is not None:  # keep its sub-scores, and those that have a value here
         met = np.flatnonzero((~np.isnan(facts.values)).any(axis=0)).tolist()
         theirs = market_names(opened["columns"])
         facts = facts.only({*theirs, *(facts.names[i] for i in met)})
@@ -176,7 +176,7 @@ def open_from_facts(
 
 
 def rival_values(belief: Belief, view: TrackView) -> tuple[NDArray[np.float64], ...]:
-    """Return by what the orders of `bandit.belief.standing.RIVALS` go: last rating, last result."""
+    """Return the sort keys of `bandit.belief.standing.RIVALS`, each (n,): last rating, reward."""
     columns = belief.track.columns
     rating = np.full(view.last_reward.size, np.nan)
     if "rating" in columns:
@@ -185,16 +185,16 @@ def rival_values(belief: Belief, view: TrackView) -> tuple[NDArray[np.float64], 
 
 
 def history_of(belief: Belief, view: TrackView) -> NDArray[np.float64]:
-    """Return what each symbol's latest result was like, (n,): its rating, or else its reward."""
+    """Return each symbol's latest rating (n,); rewards if there are no ratings at all."""
     rating, reward = rival_values(belief, view)
     return reward if np.isnan(rating).all() else rating
 
 
 def warn_if_out_of_order(learned: LearnedState, as_of: str | None, scan_time: float) -> None:
-    """Say so when a scan comes before one that was learned from: its order knows the future.
+    """Log a warning if a later scan was already learned: the order then knows the future.
 
-    The belief takes no harm: forgetting waits for a later time than it has seen, and by `now` an
-    outcome of the past replaces none that came after it.
+    The belief is not damaged: it forgets only as time moves past the latest it has seen, and an
+    older outcome never replaces a newer one.
     """
     this, newest = as_of, learned.as_of
     if this is None or newest is None or this >= newest:
@@ -208,7 +208,7 @@ def warn_if_out_of_order(learned: LearnedState, as_of: str | None, scan_time: fl
 
 
 def log_coverage(coverage: Coverage | None, dropped: str | None) -> tuple[str | None, bool]:
-    """Log in one line what a scan knows of its symbols; return it, and whether it is a warning."""
+    """Log the coverage of a scan's symbols once; return the line, and whether it is a warning."""
     if coverage is not None and dropped is not None:
         coverage = replace(coverage, notes=(*coverage.notes, dropped))
     line = dropped if coverage is None else str(coverage)
@@ -219,7 +219,7 @@ def log_coverage(coverage: Coverage | None, dropped: str | None) -> tuple[str | 
 
 
 def mode_of(opened: Mapping[str, Any], scan_id: str, mine: ModeChoice) -> ModeChoice:
-    """Return the mode of the scan that is joined: a scan has one."""
+    """Return the mode of the scan to join, which takes precedence over this worker's own."""
     theirs = ModeChoice(check_mode(opened["mode"]), opened.get("rollout"))
     if theirs.mode != mine.mode:
         log.warning(
@@ -230,12 +230,12 @@ def mode_of(opened: Mapping[str, Any], scan_id: str, mine: ModeChoice) -> ModeCh
 
 
 def check_joins(scan_id: str, opened: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
-    """Refuse to join a scan that rests on something else, and say what may differ and does.
+    """Refuse to join a scan with other rules or symbols; log differences that are allowed.
 
     Parameters
     ----------
     opened, mine : mapping
-        Headers of the open entry: of the scan, and as this worker would have written it.
+        Header of the scan's open entry, and the header that this worker would have written.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""How fast each worker of a shared scan goes, as the journal shows: what is a fair next batch?
+"""Batch sizes in a shared scan, from the pace of each worker as the journal shows it.
 
-Batches are alike while much is left. Near the end that would leave the slowest worker with a whole
-batch while all others wait, so the last batches shrink: each worker takes its share, by pace, of
-half of what is still free (factoring; half, because paces are estimates).
+Batches have equal sizes while much is left. Near the end that would leave the slowest worker with a
+whole batch while all others wait, so the last batches shrink: each worker takes its share, by pace,
+of half of what is still free (factoring; half, because paces are estimates).
 
 References
 ----------
@@ -17,26 +17,26 @@ from collections import deque
 
 from bandit.stores.names import position_key
 
-# Reports of a worker that its pace is taken from: it follows a worker that slows down.
+# Latest reports of a worker from which its pace is estimated; few, to follow changes.
 _RECENT = 6
-# A worker has left when it is silent for so many times the longest interval seen among all.
+# A worker has left once it is silent for this many times the longest mean report interval.
 _PATIENCE = 4.0
-# A last batch is no smaller than this share of an ordinary one: each costs a claim, a report, and a
+# Smallest last batch as a share of an ordinary one: each batch costs a claim, a report, and a
 # learning step in every worker.
 _LEAST_SHARE = 0.125
 
 
 class Pacing:
-    """Reports of the workers of one scan.
+    """Paces of the workers of one scan, from their reports.
 
     Notes
     -----
-    Times are those of journal positions, which one clock gives: the server's.
+    Times are those of journal positions, which come from one clock: the server's.
 
     Examples
     --------
-    Two workers report 10 symbols each, one twice as often; 90 are left, and 10 of them are the
-    other's batch:
+    Two workers report 10 symbols at a time, one twice as often; 90 are left, 10 of them in the
+    other worker's batch:
 
     >>> pace = Pacing()
     >>> for ms in (1000, 2000, 3000):
@@ -54,7 +54,7 @@ class Pacing:
 
     def record(self, worker: str, position: str, n: int) -> None:
         """Record a report of `n` symbols; recording it again changes nothing."""
-        if not position:  # it waits in the spool
+        if not position:  # the entry waits in the spool
             return
         key = position_key(position)
         if key > self._last.get(worker, (0, 0)):
@@ -63,15 +63,15 @@ class Pacing:
             self._reports.setdefault(worker, deque(maxlen=_RECENT)).append((key[0], n))
 
     def batch(self, worker: str, k: int, *, n_left: int) -> int:
-        """Return how many symbols `worker` should take now, 1 to `k`.
+        """Return the size of the next batch of `worker`, 1 to `k`.
 
         Parameters
         ----------
         k : int
-            An ordinary batch.
+            Size of an ordinary batch.
         n_left : int
-            Symbols without an outcome, those that other workers hold included and those of its
-            own not.
+            Symbols without an outcome, including those that other workers hold and excluding the
+            worker's own.
         """
         others = [name for name in self._working() if name != worker]
         if not others:
@@ -88,7 +88,7 @@ class Pacing:
         return max(min(k, max(math.ceil(share * free), least)), 1)
 
     def _working(self) -> list[str]:
-        """Workers that still report."""
+        """Return the workers that still report."""
         if not self._reports:
             return []
         longest = max(
@@ -99,10 +99,10 @@ class Pacing:
         return [name for name, times in self._reports.items() if times[-1][0] >= since]
 
     def _rate(self, worker: str) -> float | None:
-        """Symbols a millisecond; None where nothing is known.
+        """Return a worker's symbols per millisecond; None if unknown.
 
-        A worker with one report is taken to have started with the others: too slow for one that
-        joined late, which a smaller first batch harms little.
+        A worker with one report is assumed to have started with the others. That underestimates
+        one that joined late, at the small cost of a smaller first batch.
         """
         times = list(self._reports.get(worker, ()))
         if len(times) == 1:

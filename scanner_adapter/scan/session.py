@@ -1,7 +1,7 @@
-"""What the belief does in one scan: it chooses, learns from the journal, and falls back if broken.
+"""`ScanSession`, the belief in one scan: chooses, journals, learns, and falls back on a failure.
 
-Every report goes to the journal first and is learned from it, so that this worker's outcomes,
-those of others, and those from before a restart all take the same way in (`on_entry`).
+Every report is journaled first and learned from the journal, so that outcomes of this worker, of
+other workers and from before a restart take the same path (`on_entry`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ log = logging.getLogger("scanrank")
 
 
 class ScanSession:
-    """The order of one scan, drawn from the belief; the given one where nothing ranks (any more).
+    """The order of one scan: drawn from the belief, or the given order if nothing ranks.
 
     Parameters
     ----------
@@ -48,29 +48,29 @@ class ScanSession:
     learned : LearnedState or None
         None in mode off.
     opened : Opened or EarlyBatches or None
-        None in mode off, and where the scan could not be opened.
+        None in mode off, and if the scan could not be opened.
     scan_time : float
         Days since the epoch.
     leases : WorkerLeases or None
-        This worker's part in a shared scan.
+        This worker's leases in a shared scan.
 
     Attributes
     ----------
     failure : str or None
-        What broke; from then on `open_scan` and `queue` are None.
+        Error in scanrank itself; afterwards `open_scan` and `queue` are None.
     current : OpenScan or None
-        What ranks the symbols now; None while features are still computed, too.
+        What ranks the symbols now; also None while features are being computed.
     coverage : (str or None, bool)
-        What the bars know of the symbols, and whether that is not everything.
+        Coverage of the symbols by bars, and whether it is incomplete.
     early_cpu_s : float
-        Processor seconds that features took beside the first evaluations.
+        Processor seconds of the thread that computed features beside the first evaluations.
     session_id : str
-        Tells own journal entries from those of others.
+        Distinguishes own journal entries from those of others.
     n_early : int
-        Symbols in the first share of the universe that `scanner_adapter.state.comparison` looks at.
+        Symbols in the early share of the universe, see `scanner_adapter.state.comparison`.
     early_by_start : array of int or None
-        The places that the ranker's own order of the start would have scanned so early, where
-        another order scans: in shadow, and while the ranker falls back.
+        The first `n_early` places in the ranker's own order at the start, if the scan uses
+        another order: in shadow, and while the ranker falls back.
 
     Notes
     -----
@@ -109,7 +109,7 @@ class ScanSession:
         self._leases = leases
         self._was_steered = False
         self._was_refreshed = False
-        self._is_over = False  # closed already: what is reported now adds to what was learned
+        self._is_over = False  # already closed; later reports are journaled as late
         self._reporting: tuple[tuple[str, ...], Places] = (), np.empty(0, np.intp)
 
     # -- opening -----------------------------------------------------------------------------
@@ -124,33 +124,33 @@ class ScanSession:
 
     @property
     def awaits_features(self) -> bool:
-        """Whether features are still computed."""
+        """Whether features are still being computed."""
         return self._early is not None
 
     @property
     def open_scan(self) -> OpenScan | None:
-        """What ranks the symbols; waits for the features."""
+        """The open scan, which ranks the symbols; waits for the features."""
         self.use_features()
         return self.current
 
     @property
     def queue(self) -> PriorityQueue | None:
-        """What waits, by `open_scan`."""
+        """The queue over `open_scan`; waits for the features."""
         self.use_features()
         return self._queue
 
     def use_features_if_ready(self) -> None:
-        """Let the features in where they are there."""
+        """Rank by the features if they are due."""
         if self._early is not None and self._early.is_due(self._ledger.n_batches):
             self.use_features()
 
     def use_features(self) -> None:
-        """Let the features in, and learn what was reported before.
+        """Wait for the features, rank by them, and learn what was reported before.
 
         Raises
         ------
         AdapterError, FeatureError, InvalidInputError
-            What the caller gave cannot be used; the rest comes in the given order.
+            For invalid inputs of the caller; the rest comes in the given order.
         """
         early, self._early = self._early, None
         if early is None:
@@ -185,17 +185,17 @@ class ScanSession:
                     return early.choose(~self._ledger.is_handed_out, k)
                 if queue is not None and open_scan is not None:
                     self._was_steered |= queue.is_steered
-                    asks = queue.is_steered or open_scan.due
-                    return queue.select(k) if asks else open_scan.select(k)
+                    uses_queue = queue.is_steered or open_scan.due
+                    return queue.select(k) if uses_queue else open_scan.select(k)
             except Exception as error:
                 self.fall_back(error)
         return self._ledger.given_order(k)
 
     def choose_and_claim(self, leases: WorkerLeases, k: int) -> Choice:
-        """Choose up to `k` places of a shared scan: promising, and held by no other worker.
+        """Choose and claim up to `k` places of a shared scan that no other worker holds.
 
-        What others hold does not remain until it is free again, so that propensities are those of
-        the choice among the symbols that were free.
+        Claims of others are taken out of the open scan until they are free again, so that
+        propensities are those of a choice among the free symbols.
         """
         self.read_others(leases)
         ledger = self._ledger
@@ -224,7 +224,7 @@ class ScanSession:
         )
 
     def refresh(self, facts: MarketFacts) -> None:
-        """Rank what remains by what the market says now."""
+        """Re-rank the remaining symbols by new market facts."""
         open_scan = self.open_scan
         if open_scan is None or self.learned is None:
             return
@@ -235,7 +235,7 @@ class ScanSession:
             self.fall_back(error)
 
     def fall_back(self, error: BaseException) -> None:
-        """Go on in the given order: scanrank itself is broken."""
+        """Continue in the given order after an error in scanrank itself."""
         self.failure = f"{type(error).__name__}: {error}"
         self.current = self._queue = self._early = None
         log.warning(
@@ -251,10 +251,10 @@ class ScanSession:
         Raises
         ------
         AdapterError, InvalidInputError
-            What the caller did wrong; anything else that fails is ours, and the ranking falls back.
+            For errors of the caller; after any other error the session falls back.
         """
         self.use_features_if_ready()
-        open_scan = self.current  # while features are computed, `use_features` learns it later
+        open_scan = self.current  # None while features are computed: `use_features` learns it later
         if open_scan is None or self.learned is None:
             return
         kept = np.flatnonzero(~self._may_pass(table))
@@ -271,9 +271,9 @@ class ScanSession:
             self.fall_back(error)
 
     def _may_pass(self, table: OutcomeTable) -> NDArray[np.bool_]:
-        """Which outcomes (k,) are errors that a second try may mend: not journaled until the end.
+        """Return which outcomes (k,) are errors worth a retry: they are journaled at the end.
 
-        In a shared scan they are, so that no other worker has the symbol.
+        In a shared scan none is, so that no other worker scans the symbol again.
         """
         may_pass = table.is_failed.copy()
         if self._leases is not None:
@@ -283,7 +283,7 @@ class ScanSession:
         return may_pass
 
     def journal_failures(self, learned: LearnedState, open_scan: OpenScan) -> None:
-        """Journal the errors of a scan that has seen everything: they are final now."""
+        """Journal the remaining errors of a complete scan, which are now final."""
         ledger = self._ledger
         places = np.flatnonzero(ledger.may_pass & ~open_scan.is_reported)
         if places.size and ledger.is_reported.all():
@@ -313,7 +313,7 @@ class ScanSession:
             "hit_limit": open_scan.hit_limit,
             "session": self.session_id,
             "worker": None if self._leases is None else self._leases.worker,
-            # For replays: which batches were chosen before this report, and at whose request.
+            # For replays: the batches chosen before this report, and whether operators steered.
             "handed_out": None if is_elsewhere else ledger.sizes,
             "is_steered": self._was_steered,
             "is_refreshed": self._was_refreshed,
@@ -328,9 +328,9 @@ class ScanSession:
         ledger.sizes = []
 
     def read_others(self, leases: WorkerLeases) -> None:
-        """Take in what other workers reported since the last batch."""
+        """Learn what other workers reported since the last batch."""
         try:
-            if self.current is None or self.learned is None:  # after a failure nothing is folded
+            if self.current is None or self.learned is None:  # nothing is folded after a failure
                 self._ledger.leave_out(leases.reported(self._ledger.place))
                 return
             is_behind = self.learned.is_behind
@@ -342,7 +342,7 @@ class ScanSession:
             self.fall_back(error)
 
     def read_back(self) -> None:
-        """Take in what the journal holds of this scan already, as after an interruption."""
+        """Restore this scan's outcomes from the journal, to resume it."""
         if self.learned is None:
             return
         try:
@@ -353,13 +353,13 @@ class ScanSession:
 
     @property
     def left(self) -> list[str]:
-        """Symbols of which the journal holds no outcome."""
+        """Symbols without an outcome in the journal."""
         open_scan = self.current
         is_left = ~self._ledger.is_reported if open_scan is None else ~open_scan.is_reported
         return [self._ledger.symbols[place] for place in np.flatnonzero(is_left).tolist()]
 
     def on_entry(self, entry: Entry) -> None:
-        """Let the scan learn from an entry of its own, by this worker or another; once."""
+        """Learn from a journal entry of this scan, by any worker; repeats are ignored."""
         if entry.scan_id != self.scan_id:
             return
         self._is_over |= entry.kind == "close"
@@ -371,7 +371,7 @@ class ScanSession:
             self._leases.record_holder(entry.header.get("worker"))
         ledger, open_scan = self._ledger, self.current
         symbols, places = self._reporting
-        if entry.arms is not symbols:  # not the whole of what is reported here just now
+        if entry.arms is not symbols:  # not exactly the report that is being journaled here
             places = np.array(list(map(ledger.place.get, entry.arms, repeat(-1))), np.intp)
         is_new = places >= 0
         if worker != self.session_id:
@@ -401,7 +401,7 @@ class ScanSession:
     # -- judging -----------------------------------------------------------------------------
 
     def judged(self) -> Judged | None:
-        """How the own order did beside others in this scan; None where it is not known."""
+        """Early hits of the ranker's own order and of its rivals; None if they are unknown."""
         open_scan, ledger = self.current, self._ledger
         if open_scan is None or self._was_steered or ledger.n_reported < self.n_early:
             return None
@@ -411,7 +411,7 @@ class ScanSession:
         n, order = len(ledger.symbols), ledger.order
         is_whole = ledger.n_reported == n
         if not is_whole and (self._leases is not None or self.mode != "on"):
-            return None  # with what probability others chose is not known here
+            return None  # the inclusion probabilities are not known
         hit, weight = np.zeros(n), np.ones(n)
         hit[order] = self.are_hits(order)
         if not is_whole:
@@ -423,7 +423,7 @@ class ScanSession:
         theirs = [np.argsort(-np.nan_to_num(v, nan=-np.inf), kind="stable") for v in rivals]
         tops = [each[: self.n_early] for each in theirs]
         return Judged(
-            # What was visited is known without weights.
+            # Visited symbols are all known, so they need no inverse-propensity weights.
             own=float((hit if visited else hit * weight)[first].sum()),
             random=float(EARLY_SHARE * (hit * weight).sum()),
             rivals=tuple(float((hit * weight)[top].sum()) for top in tops),
@@ -432,19 +432,19 @@ class ScanSession:
 
     @property
     def n_hits(self) -> float:
-        """High-value results so far; NaN where nothing judges them."""
+        """High-value results so far; NaN if nothing judges them."""
         return self.current.n_hits if self.current is not None else math.nan
 
     def are_hits(self, places: Places) -> NDArray[np.bool_]:
-        """Whether the outcomes of `places` (k,) are high-value, as far as is known now."""
+        """Whether the outcomes of `places` (k,) are high-value, as judged now."""
         if self.current is None:
             return np.zeros(places.size, bool)
         return self.current.are_hits(places)
 
     def n_to_recall(self, target: float) -> int:
-        """Symbols still to be scanned, best first, until the recall is expected to be `target`.
+        """Number of symbols still to scan, best first, until the expected recall is `target`.
 
-        0 when it is reached already, all that remain where nothing ranks them.
+        0 if it is already reached; all that remain if nothing ranks them.
         """
         open_scan = self.current
         if open_scan is None:
@@ -455,7 +455,7 @@ class ScanSession:
         if estimate.hits_found >= wanted:
             return 0
         probability = np.sort(open_scan.predict(left).probability)[::-1]
-        # The estimate has learned by how much the probabilities are off in all.
+        # The recall estimate has learned the overall bias of the probabilities.
         scale = estimate.hits_expected_remaining / max(float(probability.sum()), 1e-12)
         found = estimate.hits_found + scale * np.cumsum(probability)
         return min(int(np.searchsorted(found, wanted)) + 1, left.size)

@@ -1,8 +1,8 @@
-"""One worker's part in an open scan that several processes share.
+"""One worker's leases in a scan that several processes share.
 
-Every worker ranks the whole universe by what all have reported so far, and claims in the store what
-it is about to scan. A claim is a lease: a heartbeat renews it while the worker lives, and when the
-worker dies its symbols are free again after at most `lease_s`.
+Every worker ranks the whole universe by what all workers have reported so far, and claims in the
+store what it is about to scan. A claim is a lease: a heartbeat renews it while the worker runs. If
+the worker dies, its leases expire after at most `lease_s` seconds and its symbols are free again.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from scanner_adapter.scan.pacing import Pacing
 log = logging.getLogger("scanrank")
 
 _AWAY = (StoreUnavailableError, StoreRefusedError)
-# Names in the store have 64 characters; 17 of them distinguish processes.
+# Names in the store have at most 64 characters; 17 of them distinguish processes.
 _LONGEST_NAME = 46
-# A store that is away gets this long to come back before symbols are scanned without a claim.
+# Seconds to retry an unavailable store before symbols are scanned without a claim.
 _PATIENCE_S = 5.0
 _RETRY_S = 0.2
-# Between two looks at symbols that others hold, when there is nothing else to do.
+# Seconds between two polls of other workers' claims when there is nothing else to scan.
 _IDLE_S = 0.05
 
 
 class WorkerLeases:
-    """What one worker holds of a shared scan, and what it was refused.
+    """Symbols that one worker of a shared scan has claimed, and those it was refused.
 
     Parameters
     ----------
     store : Store
     ruleset, scan_id, worker : str
-        The worker's name is its own among those of the scan; one that comes back under its old
-        name gets its symbols back at once. Of two processes under one name the later one has it.
+        The worker's name must be unique within the scan. A worker that restarts under its old name
+        gets its claims back at once; of two processes with one name, the later one takes over.
     lease_s : float
-        How long the symbols of a dead worker stay its own.
+        Seconds until the claims of a dead worker expire.
 
     Notes
     -----
@@ -52,8 +52,8 @@ class WorkerLeases:
         self, store: Store, ruleset: str, scan_id: str, worker: str, lease_s: float
     ) -> None:
         self.name = worker
-        # In the store each process holds its symbols under a name of its own, which shows the
-        # later of two apart: both would be given the same symbols otherwise.
+        # Each process claims under a name of its own that contains its start time. Otherwise two
+        # processes with one name would be given the same symbols.
         known = worker if len(worker) <= _LONGEST_NAME else _shortened(worker)
         self._prefix = f"{known}."
         self.worker = self._latest = f"{self._prefix}{time.time_ns():016x}"
@@ -62,7 +62,7 @@ class WorkerLeases:
         self._scan_id = scan_id
         self._lease_s = lease_s
         self._held: set[str] = set()
-        self._refused: set[str] = set()  # held by others when we looked last
+        self._refused: set[str] = set()  # held by others at the last poll
         self.pacing = Pacing()
         self._lock = threading.Lock()  # of `_held`, which the heartbeat reads
         self._is_over = threading.Event()
@@ -73,21 +73,21 @@ class WorkerLeases:
 
     @property
     def holds_some(self) -> bool:
-        """Whether symbols that this worker claimed have no outcome yet."""
+        """Whether this worker has claimed symbols without an outcome."""
         return bool(self._held)
 
     @property
     def n_held(self) -> int:
-        """Symbols that this worker claimed and that have no outcome yet."""
+        """Number of symbols that this worker has claimed and that have no outcome."""
         return len(self._held)
 
     @property
     def waits_for_others(self) -> bool:
-        """Whether symbols are left that others hold."""
+        """Whether other workers hold remaining symbols."""
         return bool(self._refused)
 
     def claim(self, symbols: Sequence[str]) -> set[str]:
-        """Claim what is free of `symbols`; the rest is remembered as refused."""
+        """Claim the free ones of `symbols` and return them; the others count as refused."""
         if self._heartbeat.ident is None:
             self._heartbeat.start()
         mine = set(self._claim(symbols))
@@ -97,14 +97,14 @@ class WorkerLeases:
         return mine
 
     def settle(self, symbols: Iterable[str]) -> None:
-        """Forget symbols that have an outcome, whoever reported it."""
+        """Drop symbols that have an outcome, from any worker."""
         for symbol in symbols:
             self._refused.discard(symbol)
         with self._lock:
             self._held.difference_update(symbols)
 
     def reported(self, symbols: Container[str]) -> list[str]:
-        """Return those of `symbols` that have an outcome in the store, and settle them.
+        """Return those of `symbols` with an outcome in the store, and settle them.
 
         Raises
         ------
@@ -115,21 +115,21 @@ class WorkerLeases:
         return known
 
     def poll(self, symbols: Container[str]) -> tuple[list[str], list[str]]:
-        """See what other workers hold now.
+        """Poll the claims of other workers.
 
         Without it every worker would draw the same best symbols and be refused most of them: 8
-        workers asked 13 times for a batch of 25.
+        workers needed 13 requests for a batch of 25.
 
         Returns
         -------
         held, free : list of str
-            Those of `symbols` that others hold, and those that they held when we looked last and
-            do not any more.
+            Those of `symbols` that others hold, and those that others held at the last poll and
+            have released since.
 
         Raises
         ------
         ScanStateError
-            When a later process works under this name.
+            If a later process uses this worker's name.
         """
         try:
             claims = self._store.claims(self._ruleset, self._scan_id)
@@ -143,17 +143,17 @@ class WorkerLeases:
         return held, free
 
     def pause(self) -> None:
-        """Wait a moment for others to report, or for their leases to run out."""
+        """Sleep briefly, for others to report or their leases to expire."""
         time.sleep(_IDLE_S)
 
     def leave(self) -> bool:
-        """Stop the heartbeat and give back what was not scanned.
+        """Stop the heartbeat and release the claims that were not scanned.
 
         Returns
         -------
         bool
-            Whether nobody holds any symbol of the scan now: this worker was the last one. False
-            where the store is away and nobody knows.
+            Whether this worker was the last one: nobody holds a symbol of the scan any more. False
+            if the store is unavailable.
         """
         self._is_over.set()
         if self._heartbeat.ident is not None:
@@ -167,7 +167,7 @@ class WorkerLeases:
             return False
 
     def record_holder(self, holder: object) -> None:
-        """Remember which process reports, in case a later one uses the same name."""
+        """Record the process behind a claim or report, to detect a later one with this name."""
         if isinstance(holder, str) and holder.startswith(self._prefix):
             self._latest = max(self._latest, holder)
 
@@ -179,12 +179,12 @@ class WorkerLeases:
             )
 
     def _without_predecessors(self, claims: dict[str, str]) -> dict[str, str]:
-        """Take back what an earlier process under this name holds; what is left is of others.
+        """Release the claims of earlier processes with this name; return the other claims.
 
         Raises
         ------
         ScanStateError
-            When a later process works under this name.
+            If a later process uses this worker's name.
         """
         for holder in sorted(set(claims.values())):
             self.record_holder(holder)
@@ -236,7 +236,8 @@ class WorkerLeases:
                 log.debug("leases of %s not renewed: %s", self.name, err)
                 continue
             if len(kept) < len(held):
-                # Too late, as after a laptop's sleep: others have them. Whoever reports first wins.
+                # Renewed too late, for example after a laptop slept: others have the symbols, and
+                # the first outcome counts.
                 log.info("worker %s lost %d leases", self.name, len(held) - len(kept))
 
 
