@@ -107,18 +107,16 @@ def earnings_reaction(bars: Bars, table: EventTable) -> tuple[Array, NDArray[np.
     when = np.zeros(len(column), np.int64)
     # Packed to the top: row k of a symbol is its bar k, whatever days it missed.
     order = np.argsort(~bars.mask, axis=0, kind="stable")
-    log_close = np.log(np.take_along_axis(bars.close, order, axis=0))
+    close = np.take_along_axis(bars.close, order, axis=0)
     n_before = np.concatenate([np.zeros((1, len(bars.symbols)), np.intp), bars.mask.cumsum(axis=0)])
     row = np.searchsorted(bars.dates, table.day.astype("datetime64[D]"))
     bar = n_before[row, np.maximum(column, 0)]
     inside = (column >= 0) & (bar >= 21) & (bar < n_before[-1, np.maximum(column, 0)])
     bar, column = bar[inside], column[inside]
-
-    def change(age: int) -> Array:
-        return np.asarray(log_close[bar - age, column] - log_close[bar - age - 1, column])
-
-    usual = sum((np.abs(change(age)) for age in range(1, 21)), np.zeros(len(bar))) / 20.0
-    found[inside] = change(0) / np.where(usual > 0, usual, np.nan)
+    level = np.log(close[bar - np.arange(22)[:, None], column])
+    change = level[:-1] - level[1:]  # of that bar, and of the 20 before
+    usual = np.abs(change[1:]).sum(axis=0) / 20.0
+    found[inside] = change[0] / np.where(usual > 0, usual, np.nan)
     when[inside] = bars.dates[order[bar, column]].astype(np.int64)
     return found, when
 
