@@ -1,4 +1,4 @@
-"""What was handed out of a scan's universe and what came back: places and counts, no belief."""
+"""`Ledger`: what a scan has handed out and what was reported; places and counts, no belief."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Places = NDArray[np.intp]
 
 @dataclass(slots=True)
 class ErrorStreak:
-    """The latest results of a scan, as far as all are errors of one kind.
+    """A run of errors of one kind that ends with the latest result of a scan.
 
     Parameters
     ----------
     kind : str
-        Name of the exception; "" where the latest result is no error.
+        Name of the exception; "" if the latest result is not an error.
     n, n_worked_before : int
-        Errors, and those among them of symbols that were evaluated in an earlier scan.
+        Number of errors, and of those among them whose symbol worked in an earlier scan.
     example : str
-        Symbol and text of the latest one.
+        Symbol and message of the latest error.
     is_confirmed : bool
-        A symbol that had worked in this scan was tried again, and failed too.
+        Whether a symbol that had worked in this scan was evaluated again, and failed too.
     """
 
     kind: str = ""
@@ -43,43 +43,43 @@ class ErrorStreak:
 
 
 class Ledger:
-    """The books of one scan.
+    """Records what one scan hands out and what is reported.
 
     Parameters
     ----------
     symbols : tuple of str, length n
         The universe; a symbol's *place* is its position here.
     started : float
-        When the scan was started, by the monotonic clock.
+        Start of the scan by the monotonic clock, seconds.
 
     Attributes
     ----------
     place : dict of str to int
     is_handed_out, is_reported, is_random : array of bool, shape (n,)
-        Handed out here or reported by anybody; reported; drawn by the uniform quota.
+        Handed out here or reported by any worker; reported; drawn by the uniform quota.
     may_pass : array of bool, shape (n,)
-        Reported with an error that may pass: another outcome of the symbol replaces it.
+        Reported with a transient error, which a later outcome replaces.
     may_retry : array of bool, shape (n,)
-        Failed, and worth a second try that was not made yet.
+        Failed with a transient error, and not retried yet.
     propensity, batch_of : array, shape (n,)
-        Of what was handed out here: probability of being in its batch, and the batch's number.
+        For symbols handed out here: probability of being in their batch, and its number.
     n_batches, n_reported, n_errors : int
-        `n_reported` counts failures too.
+        `n_reported` includes failures.
     first_error : str or None
-        What the first failed evaluation said.
+        Message of the first failed evaluation.
     worked_before : array of bool, shape (n,)
         Evaluated in an earlier scan.
     last_good : str or None
-        The latest symbol whose evaluation worked here.
+        The latest symbol evaluated without an error here.
     streak : ErrorStreak
     n_here : int
-        Reported since the scan was opened in this process.
+        Number reported since the scan was opened in this process.
     sizes : list of int
         Sizes of the batches since the last report.
 
     Notes
     -----
-    Not thread-safe: used under the scan's lock. Arrays are read by others, written here only.
+    Not thread-safe: used under the scan's lock. Other modules read the arrays and never write them.
     """
 
     def __init__(self, symbols: tuple[str, ...], started: float) -> None:
@@ -99,22 +99,22 @@ class Ledger:
         self.worked_before = np.zeros(n, bool)
         self.last_good: str | None = None
         self.streak = ErrorStreak()
-        self.is_steered_elsewhere = False  # symbols were chosen by no draw of this scan
+        self.is_steered_elsewhere = False  # some symbols were not chosen by this scan
         self.sizes: list[int] = []
         self.started = started
         self.opened_at = time.time()
-        self._next = 0  # the first place that was not looked at in the given order
+        self._next = 0  # next place to consider in the given order
         self._order = np.empty(n, np.intp)
         self._elapsed_s = np.empty(n)
         self._at = np.empty(n)
         self._reports: list[OutcomeTable] = []
-        self._report_of = np.empty(n, np.intp)  # which one holds a place's outcome, and where
+        self._report_of = np.empty(n, np.intp)  # report and row of each place's outcome
         self._row_of = np.empty(n, np.intp)
 
     # -- handing out -------------------------------------------------------------------------
 
     def given_order(self, k: int) -> Choice:
-        """Choose the next `k` in the order in which the scanner gave them."""
+        """Choose the next `k` places in the scanner's own order."""
         places: list[int] = []
         while len(places) < k and self._next < len(self.symbols):
             if not self.is_handed_out[self._next]:
@@ -123,7 +123,7 @@ class Ledger:
         return Choice(np.array(places, np.intp), np.zeros(len(places), bool), np.ones(len(places)))
 
     def hand_out(self, choice: Choice, *, is_counted: bool) -> tuple[str, ...]:
-        """Enter a batch, which may be empty; return its symbols."""
+        """Record a batch, which may be empty; return its symbols."""
         places = choice.arms
         self.n_batches += is_counted
         self.is_handed_out[places] = True
@@ -139,25 +139,25 @@ class Ledger:
         return place is not None and bool(self.is_handed_out[place])
 
     def put_back(self, places: Places) -> Places:
-        """Let places that others held be chosen again; return those that were free to be."""
+        """Make places that others held available again; return those not handed out."""
         places = places[~self.is_handed_out[places]]
         if places.size:
             self._next = min(self._next, int(places.min()))
         return places
 
     def retry_failed(self, k: int) -> tuple[str, ...]:
-        """Hand out up to `k` symbols that failed, once; they keep their batch and propensity."""
+        """Hand out up to `k` failed symbols a second time; they keep batch and propensity."""
         places = np.flatnonzero(self.may_retry)[:k]
         self.may_retry[places] = False
         self._is_retried[places] = True
         return tuple(self.symbols[place] for place in places.tolist())
 
     def is_open(self, places: Places) -> NDArray[np.bool_]:
-        """Whether an outcome of `places` (k,) would count: none came yet, or an error only."""
+        """Whether an outcome of `places` (k,) would count: none yet, or a transient error."""
         return ~self.is_reported[places] | self.may_pass[places]
 
     def leave_out(self, symbols: Iterable[str]) -> None:
-        """Never hand these out: others have scanned them."""
+        """Mark symbols that other workers have scanned, so that they are not handed out."""
         self.is_handed_out[self.places(symbols)] = True
 
     # -- what comes back ---------------------------------------------------------------------
@@ -168,7 +168,7 @@ class Ledger:
         Raises
         ------
         InvalidOutcomeError
-            For one that is not part of the scan, or was not handed out.
+            For a symbol that is not part of the scan, or was not handed out.
         """
         names = tuple(symbols)
         found = list(map(self.place.get, names))
@@ -193,14 +193,14 @@ class Ledger:
         at: float | None = None,
         is_random: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Keep the outcomes of `places` (k,); of a symbol, the first that does not pass stands.
+        """Record outcomes of `places` (k,); the first that is not a transient error counts.
 
         Parameters
         ----------
         at : float, optional
-            When they were reported, seconds since 1970; now by default.
+            Time of the report, seconds since the epoch; by default now.
         is_random : array of bool, shape (k,), optional
-            Of outcomes that another worker reported, which ones its uniform quota drew.
+            For outcomes from another worker: which of them its uniform quota drew.
         """
         rows = np.flatnonzero(self.is_open(places))
         failed = rows[table.is_failed[rows]]
@@ -235,7 +235,7 @@ class Ledger:
             rows = rows[rows > worked[-1]]
         for row in rows.tolist():
             outcome, symbol = table.outcome(row), table.symbols[row]
-            if outcome.is_final or outcome.error is None:  # the vendor has answered
+            if outcome.is_final or outcome.error is None:  # the data vendor did answer
                 self.streak = ErrorStreak()
                 continue
             kind = outcome.error.partition(":")[0]
@@ -254,16 +254,16 @@ class Ledger:
 
     @property
     def at(self) -> NDArray[np.float64]:
-        """When each was reported, seconds since 1970, in the same order."""
+        """Times of the reports, seconds since the epoch, in that order; shape (n_reported,)."""
         return self._at[: self.n_reported]
 
     @property
     def elapsed_s(self) -> NDArray[np.float64]:
-        """The same in seconds since the start of the scan."""
+        """Times of the reports, seconds since the start of the scan; shape (n_reported,)."""
         return self._elapsed_s[: self.n_reported]
 
     def outcome(self, place: int) -> Outcome:
-        """Return the outcome of a place that was reported."""
+        """Return the outcome of a reported place."""
         report = self._reports[int(self._report_of[place])]
         return report.outcome(int(self._row_of[place]))
 
@@ -272,12 +272,12 @@ class Ledger:
         return {self.symbols[place]: self.outcome(place) for place in self.order.tolist()}
 
     def place_of(self, symbol: str) -> int:
-        """Return the place of a symbol that a caller names.
+        """Return the place of a symbol given by the caller.
 
         Raises
         ------
         InvalidInputError
-            For one that is not part of the scan.
+            If the symbol is not part of the scan.
         """
         place = self.place.get(as_text(symbol, "symbol", "a symbol of the scan"))
         if place is None:

@@ -1,4 +1,4 @@
-"""What is known of a scan: results, judgements and estimates, to look at while it runs."""
+"""Read-only queries of a scan while it runs: results, hits, estimates and explanations."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from scanner_adapter.scan.session import ScanSession
 from scanner_adapter.scan.worker import WorkerLeases
 
 _COLUMNS = ("rating", "signal", "hit", "place", "tier", "score", "propensity", "reason")
-_SHOWN = 10  # rows of a scan in a notebook
-_POINTS = 60  # of its curve
+_SHOWN = 10  # rows shown in a notebook
+_POINTS = 60  # points of the curve shown there
 
 
 class KnownScan:
-    """The part of a `Scan` that answers questions and changes nothing."""
+    """Read-only part of a `Scan`."""
 
     scan_id: str
     mode: str
@@ -46,29 +46,29 @@ class KnownScan:
 
     @property
     def coverage(self) -> str | None:
-        """What the bars know of the symbols, in a line; None before features are there."""
+        """Coverage of the symbols by bars, in one line; None until features are computed."""
         return self._session.coverage[0]
 
     @property
     def awaits_features(self) -> bool:
-        """Whether features are still computed, so that batches are small and not ranked by them."""
+        """Whether features are still being computed: batches are small and not ranked by them."""
         return self._session.awaits_features
 
     @property
     def failure(self) -> str | None:
-        """What broke in scanrank itself, so that the rest comes in the given order."""
+        """Error in scanrank itself, after which the rest comes in the given order; else None."""
         return self._session.failure
 
     def estimate(self, confidence: float = 0.9) -> RecallEstimate:
-        """Estimate the share of the high-value results that was found.
+        """Estimate recall: the share of all high-value symbols that was found.
 
-        While features are still computed, and after a failure of scanrank itself, everything in it
-        is NaN, so that no stop rule holds.
+        All its values are NaN while features are being computed and after a failure of scanrank
+        itself, so that no stop rule triggers.
 
         Raises
         ------
         InvalidInputError
-            For a confidence outside (0, 1).
+            For a `confidence` outside (0, 1).
         ScanStateError
             In mode off, which keeps no belief.
         """
@@ -83,12 +83,12 @@ class KnownScan:
 
     @property
     def n_scanned(self) -> int:
-        """Symbols reported so far, failures included."""
+        """Number of symbols reported so far, including failures."""
         return self._ledger.n_reported
 
     @property
     def n_hits(self) -> float:
-        """High-value results so far; NaN where nothing judges them."""
+        """Number of high-value results so far; NaN if nothing judges them."""
         return self._session.n_hits
 
     @property
@@ -99,14 +99,14 @@ class KnownScan:
 
     @property
     def queue(self) -> PriorityQueue:
-        """What waits, and what the user asks for: pins, exclusions, boosts.
+        """The waiting symbols by score, with the user's pins, exclusions and boosts.
 
-        They count in mode on; shadow keeps the given order whatever is asked for.
+        Pins, exclusions and boosts take effect in mode on; shadow keeps the given order.
 
         Raises
         ------
         ScanStateError
-            In mode off, or after a failure: nothing ranks the symbols.
+            In mode off and after a failure, when nothing ranks the symbols.
         """
         with self._lock:
             queue = self._session.queue
@@ -125,7 +125,7 @@ class KnownScan:
         return bool(self._ledger.is_random[self._ledger.place_of(symbol)])
 
     def is_hit(self, symbol: str) -> bool:
-        """Whether the symbol's reported outcome is high-value, as far as is known now.
+        """Whether the symbol's reported outcome is high-value, as judged now.
 
         Raises
         ------
@@ -140,14 +140,14 @@ class KnownScan:
         Raises
         ------
         InvalidInputError
-            For one that is not part of the scan.
+            For a symbol that is not part of the scan.
         """
         names = as_texts(symbols)
         places = np.fromiter(map(self._ledger.place_of, names), np.intp, len(names))
         return self._session.are_hits(places)
 
     def propensity(self, symbol: str) -> float:
-        """Probability of being in its batch, known when that was chosen; NaN while it waits.
+        """Probability that the symbol was in its batch, recorded then; NaN while it waits.
 
         Raises
         ------
@@ -159,11 +159,11 @@ class KnownScan:
         return float(self._ledger.propensity[place]) if is_out else math.nan
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for each symbol, the best first, indexed by symbol.
+        """Return a table with a row per symbol, best first, indexed by symbol.
 
-        Columns: rating, signal and hit of a scanned symbol with its place in the order of
-        reporting; tier and score (percentile, 0 to 100) of one that waits; propensity of its
-        batch; and the reason: how it was chosen, or what its evaluation failed with.
+        Columns: rating, signal, hit and place (in the order of reporting) of scanned symbols; tier
+        and score (percentile, 0 to 100) of waiting ones; propensity of the batch; and reason: how
+        the symbol was chosen, or the error of its evaluation.
         """
         with self._lock:
             outcomes = self.outcomes
@@ -213,7 +213,7 @@ class KnownScan:
         )
 
     def explain(self, symbol: str) -> Explanation:
-        """Say why `symbol` stands where it does: each factor's part, prior and learned.
+        """Explain a symbol's score: the contribution of each factor, prior and learned.
 
         Raises
         ------
@@ -230,12 +230,12 @@ class KnownScan:
             return open_scan.explain(place, factor_of(open_scan.columns))
 
     def factor_weights(self, level: float = 0.9) -> dict[str, GroupWeight]:
-        """Return each factor's weight over this scan's symbols: seed, learned and its interval.
+        """Return each factor's weight over this scan's symbols: prior, learned, and its interval.
 
         Raises
         ------
         InvalidInputError
-            For a level outside (0, 1).
+            For a `level` outside (0, 1).
         ScanStateError
             In mode off, which keeps no belief.
         """
@@ -247,16 +247,15 @@ class KnownScan:
             return open_scan.group_weights(factor_of(open_scan.columns), level)
 
     def hits_in_last(self, n: int) -> int:
-        """High-value results among the latest `n` reported symbols."""
+        """Return the number of high-value results among the latest `n` reported symbols."""
         n = as_count(n, "n")
         with self._lock:
             return int(np.count_nonzero(self._session.are_hits(self._ledger.order[-n:])))
 
     def symbols_to_recall(self, target: float) -> int:
-        """Symbols still to be scanned until a share `target` of all hits is expected found.
+        """Return how many symbols to scan, best first, until the expected recall is `target`.
 
-        The most promising first; 0 when it is reached already, all that remain where nothing
-        ranks them.
+        0 if it is already reached; all that remain if nothing ranks them.
         """
         target = as_number(target, "target", "a recall in (0, 1]", above=0.0, most=1.0)
         with self._lock:
@@ -264,11 +263,11 @@ class KnownScan:
 
     @property
     def is_free(self) -> NDArray[np.bool_]:
-        """Which symbols were not handed out yet, shape (n,)."""
+        """Which symbols have not been handed out, shape (n,)."""
         return ~self._ledger.is_handed_out
 
     def expected(self, places: NDArray[np.intp]) -> tuple[NDArray[np.float64], float]:
-        """Return the probability of a hit of `places` (k,), and the share of random symbols."""
+        """Return the hit probabilities of `places` (k,), and the share of random symbols."""
         with self._lock:
             open_scan = self._session.open_scan
             if open_scan is None:
@@ -277,17 +276,17 @@ class KnownScan:
 
     @property
     def universe(self) -> Container[str]:
-        """The symbols of the scan, for asking whether one is among them."""
+        """The symbols of the scan, for membership tests."""
         return self._ledger.place
 
     @property
     def n_batches(self) -> int:
-        """Batches handed out so far."""
+        """Number of batches handed out so far."""
         return self._ledger.n_batches
 
     @property
     def warning(self) -> str | None:
-        """What is wrong with the results so far, or with the order."""
+        """Warning about the results so far, or about the order; None if there is none."""
         return self._results_warning() or self._order_warning()
 
     def _order_warning(self) -> str | None:
@@ -315,7 +314,7 @@ class KnownScan:
 
     @property
     def fallback(self) -> str:
-        """The order that stands in for the ranker's own, as "last rating first"; empty = none.
+        """The order used instead of the ranker's own, such as "last rating first"; "" if none.
 
         See `bandit.belief.standing`.
         """
@@ -323,10 +322,10 @@ class KnownScan:
 
     @property
     def weights_say_nothing(self) -> bool:
-        """Whether the latest scans' order was not surely better than a random one.
+        """Whether the order of the latest scans was not significantly better than a random one.
 
-        Then the results do not follow from what is known of the symbols, and learned weights and
-        their intervals are those of noise. False while fewer than four scans are known.
+        The results then do not depend on what is known about the symbols, and learned weights and
+        their intervals are noise. False until four scans are known.
         """
         open_scan = self._session.current
         return open_scan is not None and open_scan.belief.standing.says_nothing
@@ -338,21 +337,21 @@ class KnownScan:
 
     @property
     def awaits_others(self) -> bool:
-        """Whether an empty batch is not the end: symbols are left that other workers hold."""
+        """Whether other workers hold remaining symbols, so that an empty batch is not the end."""
         return self._leases is not None and self._leases.waits_for_others
 
     @property
     def error_streak(self) -> ErrorStreak:
-        """The latest results, as far as all are errors of one kind."""
+        """The run of errors of one kind that ends with the latest result."""
         with self._lock:
             return replace(self._ledger.streak)
 
     @property
     def last_good(self) -> str | None:
-        """The latest symbol whose evaluation worked."""
+        """The latest symbol that was evaluated without an error."""
         return self._ledger.last_good
 
     @property
     def publishing_s(self) -> float:
-        """Processor seconds spent on publishing the status, most of them beside the scan."""
+        """Processor seconds spent on publishing the status, mostly in a thread of its own."""
         return self._operators.cost_s

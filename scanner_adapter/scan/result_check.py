@@ -1,4 +1,4 @@
-"""Do a scan's results make sense? One warning when most cannot be read, or none can teach."""
+"""`ResultCheck`: warns once if most of a scan's results cannot be read or learned from."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.inputs.outcomes import needs_rating
 from scanner_adapter.inputs.values import meaning
 
-# Results after which a scan is judged; those of a smaller one, when it ends.
+# Results after which a scan is checked; a smaller scan is checked when it ends.
 FIRST = 50
-# Ratings without a hit that are worth a word.
+# Ratings without a hit after which a warning is due.
 _ENOUGH_RATINGS = 100
 _MAX_SIGNALS = 3
 _MAX_CHARS = 300
 
 
 class ResultCheck:
-    """Looks at the results of one scan as they are reported.
+    """Checks the results of one scan as they are reported.
 
     Parameters
     ----------
     rule : RewardRule
         What counts as high-value.
     knows_hits : bool
-        Whether an earlier scan had a high-value result: a scan without one is then nothing odd,
-        nor is one that begins with many.
+        Whether an earlier scan had a high-value result. A scan without one is then plausible, and
+        so is a scan that begins with many.
 
     Attributes
     ----------
     n, n_judged : int
-        Results seen, and those among them of which the rule can say whether they are high-value.
+        Number of results, and of those among them that the rule can judge.
 
     Notes
     -----
@@ -47,15 +47,15 @@ class ResultCheck:
         self._rule = rule
         self._knows_hits = knows_hits
         self._by_rating = needs_rating(rule)
-        self._by_signal = isinstance(rule, HitIf | Signal)  # another one is the user's own
-        self._unknown: Counter[str] = Counter()  # of the first results, unknown ones only
+        self._by_signal = isinstance(rule, HitIf | Signal)  # neither: a rule of the user
+        self._unknown: Counter[str] = Counter()  # unknown signals among the first results
         self._n_failed = self._n_failed_first = 0
         self._first_error = ""
         self._lowest, self._highest = math.inf, -math.inf
         self.n = self.n_judged = self._n_hits = 0
 
     def observe(self, table: OutcomeTable, *, n_again: int = 0) -> None:
-        """Look at the results of a report that are new; `n_again` of them replace errors."""
+        """Count the new results of a report; `n_again` of them replace errors."""
         self.n -= n_again
         self._n_failed -= n_again
         failed = np.flatnonzero(table.is_failed)
@@ -82,7 +82,7 @@ class ResultCheck:
             self._highest = max(self._highest, float(judged.max()))
 
     def _judged(self, table: OutcomeTable) -> NDArray[np.float64]:
-        """What the rule looks at, where it is known; of a rule of the user's own, its rewards."""
+        """Return the known values that the rule judges; for a rule of the user, its rewards."""
         if self._by_rating:
             values = table.rating
         elif self._by_signal:
@@ -92,16 +92,16 @@ class ResultCheck:
         return values[~np.isnan(values) & ~table.is_failed]
 
     def warning(self, *, is_over: bool, n_left: int = 0, hits_left: float = 0.0) -> str | None:
-        """Return what is wrong with the results so far, with an example and the way out.
+        """Return what is wrong with the results so far, with an example and a fix; None if nothing.
 
         Parameters
         ----------
         is_over : bool
-            Whether no more results will come: only then are a few of them judged, and a scan in
-            which nothing was high-value.
+            Whether no more results will come. Few results, and results without a hit, are judged
+            only then.
         n_left, hits_left : int, float
-            Symbols that were not scanned, and the hits expected among them: an order that pays
-            makes hits common among the results of a scan that was stopped.
+            Symbols not scanned, and expected hits among them. A good order makes hits too common
+            among the results of a stopped scan.
         """
         if self.n == 0 or (self.n < FIRST and not is_over):
             return None
@@ -149,12 +149,12 @@ class ResultCheck:
         )
 
     def _alike(self, is_over: bool) -> str | None:
-        """Nothing high-value is worth a word at the end only: most scanners signal rarely."""
+        """Results without a hit are reported only at the end: most scanners signal rarely."""
         if self.n_judged < FIRST or self._lowest != self._highest:
             return None
         is_no = self._highest == 0.0
         is_below = isinstance(self._rule, Threshold) and self._highest < self._rule.minimum
-        is_learned = self._by_signal and self._knows_hits  # a good order begins with hits alone
+        is_learned = self._by_signal and self._knows_hits  # a good order may begin with hits only
         if is_below or is_learned or (is_no and not is_over):
             return None
         value = f"{'rating' if self._by_rating else 'reward'} {self._highest:g}"
