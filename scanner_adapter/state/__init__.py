@@ -1,1 +1,1 @@
-"""The journal and what was learned from it: kept in step, checked, compared, exported."""
+"""The journal and the belief folded from it: loading, appending, checking, comparing, exporting."""

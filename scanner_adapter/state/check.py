@@ -1,4 +1,4 @@
-"""Is a ruleset's stored state whole? Read everything, fold the journal from zero, compare bits."""
+"""Checks a ruleset's stored state: reads everything, and compares the snapshot with a new fold."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bandit.stores.names import START, position_key
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.state.fold import JournalFold, settings_from_fingerprint
 
-_BESIDE_FOLD = ("settings", "fold_since", "born")  # beside the fold in a snapshot's header
+_BESIDE_FOLD = ("settings", "fold_since", "born")  # header fields that are not part of the fold
 
 
 class Fold(StrEnum):
-    """How the journal, folded from zero, compares with the snapshot."""
+    """Whether the journal, folded from the start, equals the snapshot."""
 
     EQUAL = "equal"
     DIFFERENT = "different"
@@ -28,18 +28,18 @@ class Fold(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found.
+    """Result of a check.
 
     Parameters
     ----------
     ruleset : str
     n_entries : int
-        Of the journal.
+        Number of journal entries.
     problems : tuple of Problem
-        What cannot be read.
+        Entries and snapshots that cannot be read.
     fold : Fold
     explanation : str
-        Why the two were not compared, where they differ, or up to where they agree.
+        Why the two were not compared, where they differ, or up to which position they agree.
     """
 
     ruleset: str
@@ -50,18 +50,18 @@ class Verdict:
 
     @property
     def is_sound(self) -> bool:
-        """Whether everything can be read, and nothing that was compared differs."""
+        """Whether everything can be read and no difference was found."""
         return not self.problems and self.fold is not Fold.DIFFERENT
 
 
 def check(store: Store, ruleset: str) -> Verdict:
     """Read and fold everything of a ruleset; compare its snapshot with a fold of its journal.
 
-    Scans may go on meanwhile: what is journaled after the snapshot is folded, and not compared.
+    Scans may run meanwhile: entries after the snapshot are folded but not compared.
     """
     problems = {problem.place: problem for problem in store.problems(ruleset)}
     stats = store.stats(ruleset)
-    fold, explanation = Fold.NOT_COMPARED, "first what cannot be read must go: see `repair`"
+    fold, explanation = Fold.NOT_COMPARED, "remove what cannot be read first, see `repair`"
     snapshot = None if "snapshot" in problems else store.load_snapshot(ruleset)
     settings = BeliefSettings()
     if snapshot is not None:
@@ -82,7 +82,7 @@ def check(store: Store, ruleset: str) -> Verdict:
 def _unfoldable(
     store: Store, ruleset: str, settings: BeliefSettings, known: frozenset[str]
 ) -> list[Problem]:
-    """Return the entries that can be read and mean nothing, going on after each."""
+    """Return the entries that can be read but not folded; each one is skipped."""
     found, fold, position = [], JournalFold(ruleset, settings), START
     while True:
         try:
@@ -134,11 +134,11 @@ def _compare(
     return Fold.EQUAL, f"bit for bit up to {snapshot.position}"
 
 
-@one_blas_thread()  # several sum in another order, and the last bits would differ
+@one_blas_thread()  # several threads sum in another order, which changes the last bits
 def fold_journal(
     store: Store, ruleset: str, settings: BeliefSettings, *, until: str | None = None
 ) -> JournalFold:
-    """Fold a ruleset's journal from its first entry up to a position, the end by default."""
+    """Fold a ruleset's journal from its first entry up to a position, by default the end."""
     fold = JournalFold(ruleset, settings)
     for entry in store.read(ruleset):
         if until is not None and position_key(entry.position) > position_key(until):
@@ -148,7 +148,7 @@ def fold_journal(
 
 
 def differences(fold: JournalFold, snapshot: Snapshot) -> list[str]:
-    """Return the names of what is not the same, bit for bit, in a fold and a snapshot."""
+    """Return the names of fields and arrays in which fold and snapshot differ, bit for bit."""
     header, arrays = fold.state()
     theirs: dict[str, Any] = {
         name: value for name, value in snapshot.header.items() if name not in _BESIDE_FOLD
@@ -167,12 +167,12 @@ def differences(fold: JournalFold, snapshot: Snapshot) -> list[str]:
 
 
 def repair(store: Store, verdict: Verdict, folder: Path) -> list[str]:
-    """Move what cannot be read to files, and make a snapshot that differs anew.
+    """Move what cannot be read to files, and rebuild a snapshot that does not match.
 
     Parameters
     ----------
     folder : path
-        Made if missing; a file per problem, which no later repair overwrites.
+        Created if missing. Each problem gets a file, which no later repair overwrites.
 
     Returns
     -------
@@ -182,12 +182,12 @@ def repair(store: Store, verdict: Verdict, folder: Path) -> list[str]:
     Raises
     ------
     InvalidInputError
-        Before anything is deleted, when the folder takes no files.
+        If the folder cannot be written; nothing is deleted then.
     """
     done = []
     for problem in verdict.problems:
         path = folder / f"{verdict.ruleset}.{problem.place.replace(' ', '.')}.bin"
-        # Opened before the store deletes: a full or missing disk must not cost the bytes.
+        # Opened before the store deletes, so that no bytes are lost to a full or missing disk.
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = path.open("xb")
@@ -211,11 +211,11 @@ def repair(store: Store, verdict: Verdict, folder: Path) -> list[str]:
         folded = fold_journal(store, verdict.ruleset, settings, until=snapshot.position)
         belief, arrays = folded.state()
         header |= belief
-        what = f"snapshot: made anew from the journal up to {snapshot.position}"
+        what = f"snapshot: rebuilt from the journal up to {snapshot.position}"
     elif any(_is_covered(problem, snapshot) for problem in verdict.problems):
-        # The snapshot learned from the entry while it could still be read, and keeps that.
+        # The snapshot learned from the entry while it was readable, and keeps what it learned.
         header["fold_since"] = snapshot.position
-        what = "snapshot: keeps what the removed entries taught"
+        what = "snapshot: keeps what was learned from the removed entries"
     else:
         return done
     is_saved = store.save_snapshot(

@@ -1,10 +1,10 @@
-"""Was prioritising worth it? Prioritised scans against those in the given order, from the journal.
+"""Compares prioritised scans with scans in the given order, from the journal.
 
-Each finished scan leaves in its close entry how many high-value results its first tenth of the
-universe brought, and the probability with which a rollout drew it to be prioritised. Scans of one
-probability differ in nothing but the draw, so they are compared among themselves
-(`bandit.evaluation.lift`): raising a rollout while hits become more common gains nothing. Without
-a rollout the groups ran at other times, on other markets, and the comparison says so.
+The close entry of a scan records how many hits were found in the first tenth of its universe, and
+the rollout probability with which it was prioritised. Scans of one probability differ only in the
+draw, so they are compared with each other (`bandit.evaluation.lift`); otherwise raising a rollout
+while hits become more common would look like a gain. Without a rollout the groups ran at different
+times, in different markets, and the comparison says so.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bandit.evaluation.lift import lift
 from bandit.stores import Store
 from bandit.stores.names import check_name
 
-# Results that come in this share of the universe count as early.
+# Hits found in this first share of the universe count as early.
 EARLY_SHARE = 0.1
 
 
@@ -35,24 +35,23 @@ class Comparison:
     ----------
     prioritised, control : Interval
         Mean per scan with its 95 % interval; scans of each rollout probability have the same
-        weight in both.
+        weight in both groups.
     lift, lift_low, lift_high : float
-        Ratio of the means and its 95 % interval; NaN while a group has no scan, infinite where
-        the control group found nothing.
+        Ratio of the means and its 95 % interval; NaN while a group has no scan, infinite if the
+        control group found nothing.
     is_randomised : bool
-        Whether a rollout drew which scans were prioritised. If not, the market of the days may
+        Whether a rollout drew which scans were prioritised. If not, different market days may
         explain the difference.
     rollouts : tuple of float
-        Probabilities with which scans were drawn, ascending; empty without a rollout.
+        Rollout probabilities, ascending; empty without a rollout.
     n_fallback : int
-        Prioritised scans that another order stood in for, because the ranker's own had fallen
-        behind; with any, no lift is claimed: it would be that of the other order.
+        Prioritised scans in a fallback order, used because the ranker's own order had found fewer
+        hits. If there are any, no lift is claimed: it would be that of the fallback order.
     n_left_out : int
         Finished scans that ended before a tenth of their universe was scanned.
     shadow : PairedDifference
-        What shadow scans would have found early in the ranker's order of their start, minus what
-        they did find early: the same scans, twice. Without learning inside the scan, so on the
-        cautious side.
+        Early hits of shadow scans in the ranker's order at their start, minus those they did find
+        early. Both are of the same scans. Conservative, as it ignores learning within the scan.
     """
 
     prioritised: Interval
@@ -67,7 +66,7 @@ class Comparison:
     shadow: PairedDifference
 
     def __str__(self) -> str:
-        """Say it in a few lines."""
+        """Return a report of a few lines."""
         lines = [
             f"{name}: {_in_words(group)}"
             for name, group in (("prioritised", self.prioritised), ("given order", self.control))
@@ -122,7 +121,7 @@ class Comparison:
 
 
 class ScanLog:
-    """Close entries of one ruleset, read once each.
+    """Close entries of one ruleset, each read once.
 
     Parameters
     ----------
@@ -133,16 +132,16 @@ class ScanLog:
     def __init__(self, store: Store, ruleset: str) -> None:
         self._store = store
         self._ruleset = ruleset
-        self.position = "0-0"  # of the journal, up to which it was read
+        self.position = "0-0"  # journal position up to which it was read
         self._scans: list[Mapping[str, Any]] = []
 
     def catch_up(self) -> None:
-        """Read what was written since.
+        """Read the entries written since the last call.
 
         Raises
         ------
         StoreError
-            When the journal cannot be read; what was read so far is kept.
+            If the journal cannot be read; entries read so far are kept.
         """
         for entry in self._store.read(self._ruleset, after=self.position):
             self.position = entry.position
@@ -183,9 +182,9 @@ def compare(store: Store, ruleset: str) -> Comparison:
     Raises
     ------
     InvalidInputError
-        For what is no store, or no name of a ruleset.
+        If `store` is not a store, or `ruleset` is not a valid name.
     StoreError
-        When the journal cannot be read.
+        If the journal cannot be read.
     """
     if isinstance(store, type) or not callable(getattr(store, "read", None)):
         raise refusal(store, "store", "a store, such as store_from_url('sqlite:///PATH')")

@@ -1,4 +1,4 @@
-"""Everything that was learned of a ruleset, taken from one store to another."""
+"""Copies a ruleset's journal and snapshot from one store to another."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from bandit.stores.names import START, position_key
 def append_all(
     store: Store, ruleset: str, entries: Iterable[Entry], scans: set[str]
 ) -> tuple[int, dict[str, str]]:
-    """Append entries to a ruleset that is empty, or holds a part of them already.
+    """Append entries to a ruleset that is empty or already holds a part of them.
 
     Parameters
     ----------
     scans : set of str
-        Those that the entries are of.
+        Ids of all scans among the entries.
 
     Returns
     -------
     n_new : int
     positions : dict of str to str
-        Where the entries that are new stand now, by their old positions.
+        New positions of the new entries, by their old positions.
 
     Raises
     ------
     InvalidInputError
-        When the ruleset holds other scans: two histories cannot be merged.
+        If the ruleset holds other scans: two histories cannot be merged.
     """
     for entry in store.read(ruleset):
         if entry.scan_id not in scans:
@@ -52,21 +52,22 @@ def append_all(
 
 
 def copy_ruleset(source: Store, target: Store, ruleset: str) -> int:
-    """Copy journal and snapshot of a ruleset into a store that has none of that name.
+    """Copy journal and snapshot of a ruleset into a store that has no such ruleset.
 
-    Interrupted, it can be called again. Notes of scans under way are left behind.
+    After an interruption it can be called again. Status and control of running scans are not
+    copied.
 
     Returns
     -------
     int
-        How many entries were copied.
+        Number of entries copied.
 
     Raises
     ------
     InvalidInputError
-        When the target has a ruleset of that name with other scans, or a snapshot of it.
+        If the target has a ruleset of that name with other scans, or a snapshot of it.
     StoreError
-        When the source cannot be read: repair it first.
+        If the source cannot be read: repair it first.
     """
     if target.load_snapshot(ruleset) is not None:
         raise InvalidInputError(
@@ -85,7 +86,7 @@ def copy_ruleset(source: Store, target: Store, ruleset: str) -> int:
         header = dict(snapshot.header)
         is_whole = source.stats(ruleset).trimmed_position == START
         if header.get("fold_since", START) != START or not is_whole:
-            # What came before is in the snapshot only, or was folded otherwise.
+            # Earlier entries are in the snapshot only, or were folded with other settings.
             header["fold_since"] = position if position != START else "0-1"
         target.save_snapshot(
             ruleset, header=header, arrays=snapshot.arrays, position=position, expected_version=0

@@ -1,10 +1,10 @@
-"""The one way from a journal to a belief: checked, each outcome once, entry by entry.
+"""`JournalFold`: folds a journal into a belief, entry by entry, each outcome once.
 
-A snapshot keeps the belief, the settings that it was folded with (`fingerprint`: whoever checks a
-store folds the journal as its scanners did, and knows the address only), and the outcomes that it
-knows (`Seen`). The store lets the first outcome of a symbol in a scan count once; a store that has
-lost entries has forgotten that too. Entries that are sent again then come a second time for a
-belief that had folded them, so outcomes are identified by scan and symbol, not by position.
+A snapshot keeps the belief, the settings it was folded with (`fingerprint`, so that a check that
+only knows the store's address folds the journal as its scanners did), and the outcomes it contains
+(`Seen`). The store accepts the first outcome of a symbol in a scan only, but a store that has lost
+entries has lost that memory too. Entries that are sent again then reach a belief that has already
+folded them, so outcomes are identified by scan and symbol, not by position.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from bandit.rewards import RewardRule, Signal, TopShare, rule_from_text, rule_te
 from bandit.stores import Entry, Snapshot
 from scanner_adapter.state.schema import check_entry, check_snapshot, refused
 
-# Scans that are known one by one. Twice as many as a process sends again after a loss.
+# Scans whose outcomes are remembered: twice as many as a process sends again after a loss.
 MOST_SCANS = 128
 
 _Bits = NDArray[np.bool_]
 
 
 class JournalFold:
-    """A belief, and what else is known of the journal that it was folded from.
+    """A belief, and what is known about the journal it was folded from.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ class JournalFold:
     ----------
     belief : Belief
     as_of : str or None
-        Newest day whose facts a scan saw, YYYY-MM-DD; None = none did.
+        Latest `as_of` day of any scan, YYYY-MM-DD; None if no scan had one.
     seen : Seen
-        The outcomes that it knows.
+        The outcomes it contains.
     """
 
     def __init__(self, ruleset: str, settings: BeliefSettings) -> None:
@@ -53,7 +53,7 @@ class JournalFold:
 
     @classmethod
     def of_snapshot(cls, ruleset: str, settings: BeliefSettings, snapshot: Snapshot) -> JournalFold:
-        """Go on from a snapshot.
+        """Continue from a snapshot.
 
         Raises
         ------
@@ -73,12 +73,12 @@ class JournalFold:
         return fold
 
     def add(self, entry: Entry, *, is_checked: bool = False) -> None:
-        """Fold what of an entry is not known yet.
+        """Fold the part of an entry that is new.
 
         Raises
         ------
         CorruptStateError
-            It means nothing; the belief is what it was.
+            If the entry is invalid; the belief is unchanged.
         """
         new = self.seen.new_part(entry)
         if new is None:
@@ -103,25 +103,25 @@ class JournalFold:
 
     @property
     def size(self) -> tuple[int, int]:
-        """How much it was made from: scans, and reported symbols."""
+        """Numbers of scans and of reported symbols that were folded."""
         return self.belief.n_scans, self.belief.n_reports
 
 
 class Seen:
-    """The outcomes of the latest scans: a bit a symbol, 84 kB for 128 scans of 5,277 symbols."""
+    """Outcomes of the latest scans, one bit per symbol: 84 kB for 128 scans of 5,277 symbols."""
 
     def __init__(self) -> None:
         self._place: dict[str, int] = {}
-        self._arms: dict[str, _Bits] = {}  # scan -> by place, as long as the latest place known
+        self._arms: dict[str, _Bits] = {}  # scan -> bits by place, all of one length
         self._events: dict[str, set[str]] = {}
 
     def new_part(self, entry: Entry) -> Entry | None:
-        """Return what of an entry is not known yet; None if all is."""
+        """Return the part of an entry that is new; None if nothing is."""
         if entry.scan_id not in self._arms:
             return entry
         if entry.kind != "report":
             return None if entry.kind in self._events[entry.scan_id] else entry
-        places = self._places(entry.arms)  # first: new symbols make room for themselves
+        places = self._places(entry.arms)  # first, because new symbols lengthen the bits
         is_new = ~self._arms[entry.scan_id][places]
         if is_new.all():
             return entry
@@ -135,14 +135,14 @@ class Seen:
         )
 
     def add(self, entry: Entry) -> None:
-        """Know an entry from now on."""
+        """Remember an entry."""
         places = self._places(entry.arms)
         self._bits(entry.scan_id)[places] = True
         if entry.kind != "report":
             self._events[entry.scan_id].add(entry.kind)
 
     def covers(self, other: Seen) -> bool:
-        """Whether all of the other's latest scan is known here."""
+        """Whether everything of the other's latest scan is contained here."""
         if not other._arms:
             return True
         scan = next(reversed(other._arms))
@@ -188,7 +188,7 @@ class Seen:
         Raises
         ------
         CorruptStateError
-            When the arrays do not fit together.
+            If the arrays do not match each other.
         """
         seen = cls()
         try:
@@ -217,10 +217,10 @@ def _padded(bits: _Bits, n: int) -> _Bits:
 
 
 def fingerprint(settings: BeliefSettings) -> dict[str, Any]:
-    """Return what the fold depends on, as JSON takes it.
+    """Return the settings that a fold depends on, as JSON.
 
-    Of the reward rule that is its expected share: rewards themselves stand in the journal. Its
-    name goes along for people.
+    Of the reward rule that is only its expected share, because rewards are in the journal. Its text
+    is included for readers.
     """
     return {
         "learning_version": LEARNING_VERSION,
@@ -235,7 +235,7 @@ def fingerprint(settings: BeliefSettings) -> dict[str, Any]:
 
 
 def settings_from_fingerprint(stored: Mapping[str, Any]) -> BeliefSettings:
-    """Return settings that fold a journal as those of a fingerprint do.
+    """Return settings that fold a journal in the same way as those of a fingerprint.
 
     Examples
     --------
@@ -246,7 +246,7 @@ def settings_from_fingerprint(stored: Mapping[str, Any]) -> BeliefSettings:
     share = stored["expected_share"]
     try:
         rule = rule_from_fingerprint(stored)
-    except InvalidInputError:  # a rule of the user's own: a fold needs its expected share only
+    except InvalidInputError:  # a rule of the user; a fold only needs its expected share
         rule = Signal() if share is None else TopShare(float(share))
     return BeliefSettings(
         seed_weights={str(name): float(weight) for name, weight in stored["seed_weights"].items()},
@@ -259,12 +259,12 @@ def settings_from_fingerprint(stored: Mapping[str, Any]) -> BeliefSettings:
 
 
 def rule_from_fingerprint(stored: Mapping[str, Any]) -> RewardRule:
-    """Return the reward rule that a fingerprint names.
+    """Return the reward rule of a fingerprint.
 
     Raises
     ------
     InvalidInputError
-        For a rule of the user's own, which cannot be made from its name.
+        For a rule of the user, which cannot be made from its text.
 
     Examples
     --------

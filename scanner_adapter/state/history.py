@@ -1,4 +1,4 @@
-"""The results of a ruleset's journal as rows: for a CSV file, and for what one symbol has shown."""
+"""Results in a ruleset's journal as table rows, for CSV files and for the history of a symbol."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _CHOICE = ("probability", "propensity", "is_random", "batch", "place")
 
 
 class History:
-    """The journal of one ruleset, read twice: first for what only the ends of scans know.
+    """Results of one ruleset; the journal is read twice, first for what only close entries hold.
 
     Raises
     ------
     InvalidInputError
-        When the journal holds no result.
+        If the journal holds no result.
     StoreError
     """
 
     def __init__(self, store: Store, ruleset: str) -> None:
         self._store, self._ruleset = store, ruleset
-        self._limits: dict[str, float] = {}  # rating from which a result of the scan is a hit
+        self._limits: dict[str, float] = {}  # lowest rating of a hit, by scan
         self._days: dict[str, str] = {}
-        names: dict[str, None] = {}  # of the scanner's own numbers, in order of appearance
+        names: dict[str, None] = {}  # names of the scanner's own numbers, in order of appearance
         n_reports = 0
         self.latest = 0.0  # time of the newest scan, days since 1970
         for entry in store.read(ruleset):
@@ -51,11 +51,11 @@ class History:
         self._names = [name for name in names if name != "rating"]
 
     def frames(self, symbol: str | None = None) -> Iterator[pd.DataFrame]:
-        """Yield the results of each report in order; those of one symbol where it is given.
+        """Yield a table of each report, in order; of one symbol only, if given.
 
-        Columns: scan_id, as_of, reported_at (UTC), symbol, rating, reward, is_hit (by the limit
-        that the scan ended with), is_error, the choice's probability, propensity, is_random, batch
-        and place, and the scanner's own numbers.
+        Columns: scan_id, as_of, reported_at (UTC), symbol, rating, reward, is_hit (by the limit at
+        the end of the scan), is_error, predicted probability, propensity, is_random, batch and
+        place of the choice, and the scanner's own numbers.
         """
         for entry in self._store.read(self._ruleset):
             if entry.kind == "report" and (symbol is None or symbol in entry.arms):
@@ -68,7 +68,7 @@ class History:
         limit = self._limits.get(entry.scan_id)
         seconds = entry.header.get("reported_at", entry.header["scan_time"] * 86_400)
         frame = pd.DataFrame({"symbol": entry.arms, "rating": rating, "reward": reward})
-        # A limit is noted under a top share only; by other rules the reward says it.
+        # Only a top share has a limit; under other rules the reward decides.
         frame["is_hit"] = final_rewards(TopShare(), rating, reward, limit) >= HIT
         frame["is_error"] = np.isnan(rating) & np.isnan(reward)
         for name in _CHOICE:
@@ -82,14 +82,14 @@ class History:
 
 
 def export_csv(store: Store, ruleset: str, path: Path) -> int:
-    """Write every result of a ruleset's journal as CSV; return how many there are.
+    """Write every result in a ruleset's journal as CSV; return their number.
 
     For spreadsheets: unlike the Parquet file it cannot be replayed or imported again.
 
     Raises
     ------
     InvalidInputError
-        When there is no result, or no such folder.
+        If there is no result, or no such folder.
     StoreError
     """
     history = History(store, ruleset)

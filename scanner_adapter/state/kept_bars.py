@@ -1,7 +1,7 @@
-"""Bars that a scanner handed over with its results, kept for the features of the next scan.
+"""`KeptBars`: bars that came with a scanner's results, kept for the features of the next scan.
 
-A scanner that fetches inside the evaluation has no bars before the scan. What it fetched today is
-what the next scan's order rests on, without anybody keeping it.
+A scanner that fetches bars inside the evaluation has none before the scan. The bars it fetched
+today are kept here automatically, and order the next scan.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ log = logging.getLogger("scanrank")
 
 # Two years: the longest window of a sub-score is a year of trading days.
 MAX_DAYS = 520
-# Rows that a file holds at most, 5,000 symbols over two years (some 100 MB in memory): with more
-# symbols it reaches less far back.
+# Rows of a file at most: 5,000 symbols over two years (some 100 MB in memory). With more symbols
+# the history is shorter.
 MAX_ROWS = 2_600_000
-# A symbol without a new bar for so many days is forgotten: delisted, or not scanned any more.
+# A symbol without a new bar for this many days is dropped: delisted, or no longer scanned.
 _FORGOTTEN_DAYS = 60
-# Closes of one day that differ by more were adjusted for a split or dividend in between.
+# Closes of one day that differ by a larger share were adjusted for a split or dividend in between.
 _SAME = 0.005
 
 
@@ -41,12 +41,12 @@ class KeptBars:
     Parameters
     ----------
     path : Path or None
-        Parquet file, None = in memory only.
+        Parquet file; None keeps the bars in memory only.
 
     Notes
     -----
-    Not thread-safe: used under the ranker's lock. The file is replaced as a whole; of two processes
-    that write at the same time the later one stands.
+    Not thread-safe: used under the ranker's lock. The file is replaced as a whole; if two processes
+    write at the same time, the later one wins.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -57,7 +57,7 @@ class KeptBars:
 
     @classmethod
     def beside(cls, address: str, ruleset: str) -> KeptBars:
-        """Keep bars beside the store at `address`: its file, else the user's state directory."""
+        """Return the bars kept beside the store's file, else in the user's state directory."""
         if address.startswith("memory://"):
             return cls(None)
         if address.startswith("sqlite://"):
@@ -68,18 +68,18 @@ class KeptBars:
         return cls(folder / f"{ruleset}.parquet")
 
     def add(self, symbol: str, frame: object) -> None:
-        """Take the bars of one symbol, in any layout that `Bars.from_frame` reads."""
+        """Add the bars of one symbol, in any layout that `Bars.from_frame` reads."""
         self._new[symbol] = frame.tail(MAX_DAYS) if isinstance(frame, pd.DataFrame) else frame
 
     def known_by(self, day: np.datetime64) -> Bars | None:
-        """Return the bars up to a day; None where there are none."""
+        """Return the bars up to a day; None if there are none."""
         bars = self._load()
         if bars is None or bars.dates[0] > day:
             return None
         return bars.until(day)
 
     def save(self) -> None:
-        """Put the bars that were added since the last time beside those kept before."""
+        """Merge the bars added since the last call into the kept ones, and write them."""
         new, self._new = self._new, {}
         if not new:
             return
@@ -109,7 +109,7 @@ class KeptBars:
 
 
 def _read(frames: Mapping[str, object]) -> list[Bars]:
-    """Read frames, those of one layout at once: one by one takes ten milliseconds each."""
+    """Read frames, those of one layout together: one by one takes ten milliseconds each."""
     alike: defaultdict[tuple[str, ...], dict[str, pd.DataFrame]] = defaultdict(dict)
     tables: list[dict[str, object]] = []
     for symbol, frame in frames.items():
@@ -122,11 +122,11 @@ def _read(frames: Mapping[str, object]) -> list[Bars]:
         table = pd.concat(group, names=["symbol", "date"])
         if isinstance(next(iter(group.values())).index, pd.DatetimeIndex):
             table = table.reset_index()
-        else:  # dates in a column, and numbers of rows
+        else:  # dates in a column, row numbers in the index
             table = table.reset_index(level=0).reset_index(drop=True)
         try:
             read.append(Bars.from_frame(table, on_bad="skip"))
-        except FeatureError:  # one of them spoils the rest
+        except FeatureError:  # one of them is invalid: read them one by one
             tables += [{symbol: frame} for symbol, frame in group.items()]
     for each in tables:
         try:
@@ -139,7 +139,7 @@ def _read(frames: Mapping[str, object]) -> list[Bars]:
 
 
 def _is_plain(frame: pd.DataFrame) -> bool:
-    """Whether a frame holds one symbol's bars, without its name, under or beside their dates."""
+    """Whether a frame holds one symbol's bars without its name, with dates as index or column."""
     names = {str(name).lower() for name in frame.columns}
     is_dated = isinstance(frame.index, pd.DatetimeIndex)
     return (
@@ -151,7 +151,7 @@ def _is_plain(frame: pd.DataFrame) -> bool:
 
 
 def _merged(old: Bars | None, new: Iterable[Bars]) -> Bars:
-    """Return the new bars of each symbol, with the older ones before them where both agree."""
+    """Return each symbol's new bars, preceded by the old ones if both agree where they meet."""
     tables = [_table(bars) for bars in new]
     if old is not None:
         latest = _table(old)
@@ -169,7 +169,7 @@ def _merged(old: Bars | None, new: Iterable[Bars]) -> Bars:
 
 
 def _bounded(bars: Bars) -> Bars:
-    """Return what is kept of bars: not too many days, and no symbol that has gone."""
+    """Return the bars to keep: a bounded number of days, without dropped symbols."""
     last = np.where(bars.mask, bars.dates[:, None], bars.dates[0]).max(axis=0)
     is_kept = last >= bars.dates[-1] - np.timedelta64(_FORGOTTEN_DAYS, "D")
     symbols = [symbol for symbol, kept in zip(bars.symbols, is_kept, strict=True) if kept]
@@ -191,7 +191,7 @@ def _table(bars: Bars) -> pd.DataFrame:
 
 
 def _aligned(table: pd.DataFrame) -> Bars:
-    """Return a table of `_table` as bars, to the bit: it was checked when it was read."""
+    """Return a table made by `_table` as the same bars, bit for bit, without checking it again."""
     dates, row = np.unique(table["date"].to_numpy("datetime64[D]"), return_inverse=True)
     column, symbols = pd.factorize(table["symbol"], sort=True)
     arrays = []

@@ -1,14 +1,14 @@
-"""The ranker's belief and its journal, kept in step.
+"""The ranker's belief, kept in step with its journal.
 
-The belief is a fold over the journal in journal order. Appending returns in the same round trip
-whether others wrote in between; if so, their entries and ours are read back and folded in order,
-so that every worker's belief is the fold of a prefix of the one journal, always.
+The belief is a fold over the journal in journal order. An append returns, in the same round trip,
+whether others wrote in between. If so, their entries and ours are read back and folded in order, so
+that every worker's belief is always the fold of a prefix of the same journal.
 
-A journal may lose entries that were folded already: its server came back with an older state, or
-was emptied. Then its generation is another one, for everybody. Each process sends again what it
-keeps (`bandit.stores.spool`), and loads anew; whoever holds more than the store gives back saves
-that for all. Outcomes are known by scan and symbol (`scanner_adapter.state.fold`), so that none
-counts twice, in whatever order processes notice.
+A journal may lose entries that were already folded: its server came back with an older state, or
+was emptied. Its generation then changes, for every process. Each process sends again what it keeps
+(`bandit.stores.spool`) and reloads; a process that holds more than the store returns saves it for
+all. Outcomes are identified by scan and symbol (`scanner_adapter.state.fold`), so that none counts
+twice, in whatever order processes notice the loss.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ log = logging.getLogger("scanrank")
 
 Listener = Callable[[Entry], None]
 
-# Scans that are looked through for one that is continued or joined.
+# Newest scans to search for one that is resumed or joined.
 _RECENT_SCANS = 20
 _AWAY = (StoreUnavailableError, StoreRefusedError)
-_MOST_LOADS = 5  # in a row, while the journal changes under our hands
+_MOST_LOADS = 5  # attempts to load a journal that changes while it is read
 
 
 class _Retained(NamedTuple):
-    """The state of a fold whose journal the store may have lost since."""
+    """State of a fold whose journal the store may have lost since."""
 
     state: tuple[dict[str, Any], dict[str, NDArray[Any]]]
     size: tuple[int, int]
@@ -59,24 +59,24 @@ class LearnedState:
     Raises
     ------
     StoreError
-        See `bandit.errors`; nothing was changed.
+        See `bandit.errors`; nothing is changed.
     """
 
     def __init__(self, store: Store, ruleset: str, settings: BeliefSettings) -> None:
         self.store = store
         self.ruleset = ruleset
         self.settings = settings
-        # Else only what is learned from is made of a report, and nothing to read it by later.
+        # If False, reports hold only what is learned from: nobody reads them later.
         self.keeps_journal = not isinstance(store, ForgetfulStore)
         self.position: str
         self._folded: JournalFold
         self._generation: str
-        self._born: str  # generation of the journal that the belief began with
+        self._born: str  # first generation of the journal that the belief was folded from
         self._snapshot_version: int
-        self._retained: _Retained | None = None  # of the time before reports went to the spool
+        self._retained: _Retained | None = None  # as of before reports went to the spool
         self._is_behind = False
-        self._fold_since = START  # position from which on these settings were used
-        self._warnings: list[str] = []  # what happened to what was learned, until it is logged
+        self._fold_since = START  # position since which the present settings are used
+        self._warnings: list[str] = []  # losses and recoveries, until `store_trouble` is called
         self._logged_status: object = getattr(store, "status", None)
         self.load()
 
@@ -87,11 +87,11 @@ class LearnedState:
 
     @property
     def as_of(self) -> str | None:
-        """Newest day whose facts a scan saw, YYYY-MM-DD; None = none did."""
+        """Latest `as_of` day of any scan, YYYY-MM-DD; None if no scan had one."""
         return self._folded.as_of
 
     def load(self) -> None:
-        """Start from the newest snapshot and fold the entries after it."""
+        """Load the newest snapshot and fold the entries after it."""
         for _ in range(_MOST_LOADS):
             try:
                 self._load()
@@ -124,8 +124,8 @@ class LearnedState:
                 for entry in entries:
                     fold.add(entry)
             except JournalChangedError:
-                # The journal begins after the snapshot: all of it is read, and what the snapshot
-                # knows of it is passed over.
+                # The journal was replaced since the snapshot: read all of it; entries that the
+                # snapshot already contains are skipped.
                 position, generation = START, self.store.generation(self.ruleset)
         self._folded, self.position, self._generation = fold, position, generation
         self._snapshot_version, self._born, self._fold_since = version, born, since
@@ -135,11 +135,11 @@ class LearnedState:
         ):
             fold.add(entry)
             self.position = entry.position
-        if self.position == START:  # nothing is left to read where retention has deleted all
+        if self.position == START:  # retention may have deleted all entries
             self.position = self.store.stats(self.ruleset).trimmed_position
 
     def _since(self, snapshot: Snapshot) -> str:
-        """Position from which on the journal was folded with the present settings."""
+        """Return the position since which the journal is folded with the present settings."""
         stored, now = snapshot.header.get("settings", {}), fingerprint(self.settings)
         if stored == now:
             return str(snapshot.header["fold_since"])
@@ -152,16 +152,16 @@ class LearnedState:
 
     @property
     def is_behind(self) -> bool:
-        """Whether the journal holds, or will hold, entries in another order than they were folded.
+        """Whether entries were folded in another order than the journal has, or will have.
 
-        The next `refresh` or `snapshot` folds anew.
+        The next `refresh` or `snapshot` folds from the last snapshot again.
         """
         return self._is_behind
 
     def refresh(self, listener: Listener | None = None) -> bool:
-        """Take in what others wrote; False while the store is away, when nothing changes.
+        """Fold what others wrote; return False, changing nothing, if the store is unavailable.
 
-        `listener` sees the entries since the last time; where the fold starts anew, it sees none.
+        `listener` is called with each new entry, but with none if the state is reloaded.
         """
         try:
             if self._is_behind:
@@ -185,12 +185,12 @@ class LearnedState:
         return True
 
     def _recover(self) -> None:
-        """Load anew; save what was held here for all, where it is more than the store gives back.
+        """Reload; if the state held here is larger than what the store returns, save it for all.
 
-        More is: more scans, then more symbols. A belief that another one descends from in the same
-        journal is continued from that one's position; one of another journal takes in all entries
-        of this one. Two that differ and began in the same journal cannot be merged: the larger
-        stays, the entries that processes keep come back, and the rest is said to be lost.
+        Larger means more scans, then more symbols. If the held state contains the stored snapshot,
+        it continues from the snapshot's position; if it comes from another journal, it takes in all
+        entries of this one. Two states that diverged in the same journal cannot be merged: the
+        stored one stays, entries that processes keep are sent again, and the loss is logged.
         """
         retained = self._retained or self._retain()
         self.load()
@@ -238,7 +238,7 @@ class LearnedState:
 
     def _mark_behind(self) -> None:
         if not self._is_behind:
-            # What is folded from here on stands elsewhere in the journal, or not at all.
+            # Entries folded from here on have another position in the journal, or none.
             self._retained, self._is_behind = self._retain(), True
 
     def _warn(self, message: str) -> None:
@@ -246,7 +246,7 @@ class LearnedState:
         self._warnings.append(message)
 
     def store_trouble(self) -> str | None:
-        """What happened to the store since the last call; None while all goes well."""
+        """Return what went wrong with the store since the last call; None if nothing did."""
         status, warnings = getattr(self.store, "status", None), self._warnings
         self._warnings = []
         if status is not None and (status != self._logged_status or status.is_away):
@@ -255,7 +255,7 @@ class LearnedState:
         return "; ".join(warnings) or None
 
     def entries_of(self, scan_id: str) -> Iterator[Entry]:
-        """Yield what the journal holds of a scan already; nothing is folded.
+        """Yield the entries of a scan in the journal, without folding them.
 
         Raises
         ------
@@ -273,9 +273,9 @@ class LearnedState:
                 yield entry
 
     def opening_of(self, scan_id: str) -> dict[str, Any] | None:
-        """Return the header with which a scan was opened; None where the journal has none.
+        """Return the header of a scan's open entry; None if the journal has none.
 
-        None, too, while the store is away.
+        Also None if the store is unavailable.
         """
         try:
             started = [
@@ -293,7 +293,7 @@ class LearnedState:
         return None
 
     def catch_up(self, listener: Listener | None = None) -> int:
-        """Fold the entries that others appended; return how many there were."""
+        """Fold the entries that others appended; return their number."""
         n = 0
         if self._generation == "" and self.position == START:
             self._generation = self._born = self.store.generation(self.ruleset)
@@ -310,8 +310,8 @@ class LearnedState:
     def append(self, entry: Entry, listener: Listener | None = None) -> Receipt:
         """Journal an entry, whose position is not known yet, and fold it.
 
-        `listener` sees every entry that is folded on the way. Of a report that others have made in
-        part, the new part counts.
+        `listener` is called with every entry folded on the way. If others have already reported
+        some symbols of a report, only the rest counts.
         """
         where, scan_id = self.ruleset, entry.scan_id
         header, arrays, arms = entry.header, entry.arrays, entry.arms
@@ -320,7 +320,7 @@ class LearnedState:
                 where, scan_id, entry.kind, header=header, arrays=arrays
             )
         else:
-            if self.keeps_journal:  # before it is there for ever
+            if self.keeps_journal:  # checked before it is stored for good
                 check_entry(entry, where)
             receipt = self.store.append_report(
                 where, scan_id, arms=arms, header=header, arrays=arrays
@@ -336,10 +336,10 @@ class LearnedState:
         if self._generation == "" and receipt.previous == START and not self._is_behind:
             self._generation = self._born = receipt.generation  # its first entry
         if receipt.is_spooled or receipt.generation != self._generation:
-            # What stands in the journal is another fold than this one: made when the scan is over.
+            # The journal will differ from this fold; the state is reloaded when the scan ends.
             self._mark_behind()
         elif receipt.position is None and not np.any(receipt.accepted):
-            # Nothing of ours was new: whoever was first stands in the journal.
+            # Others had already reported everything; the journal holds their outcomes.
             self.refresh(listener)
             return receipt
         elif receipt.previous != self.position and not self._is_behind:
@@ -362,9 +362,9 @@ class LearnedState:
             listener(entry)
 
     def snapshot(self) -> bool:
-        """Write the belief up to the present position; False when another was faster.
+        """Write a snapshot of the belief; return False if another worker's is as new.
 
-        A snapshot that another worker wrote earlier, of less of the journal, is replaced.
+        An older snapshot of another worker, of a shorter part of the journal, is replaced.
         """
         for _ in range(_MOST_LOADS):
             try:
@@ -375,8 +375,8 @@ class LearnedState:
 
     def _snapshot(self) -> bool:
         if self._is_behind:
-            # Reports went to the spool while the store was away: what others wrote meanwhile
-            # stands before them in the journal, so the fold starts again from the last snapshot.
+            # Reports went to the spool during an outage. Entries of others come before them in the
+            # journal, so the fold starts again from the last snapshot.
             self._recover()
         while not self._save():
             newest = self.store.load_snapshot(self.ruleset)

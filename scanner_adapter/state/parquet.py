@@ -1,16 +1,16 @@
-"""A ruleset's journal as a Parquet file: for analysts, for replays, and for moving house.
+"""A ruleset's journal as a Parquet file: for analysis, for replays, and to move to another store.
 
 One row per reported symbol, and one per opening or closing of a scan, in journal order:
 
     position, kind ("open", "report", "close"), scan_id, header (JSON)
     symbol, reward, rating, probability, propensity, is_random, is_signal    null in other kinds
     batch, place     number of its batch, place in the universe; null in scans of format 1
-    context, rows    lists; their names stand in the header as `columns` and `row_columns`
+    context, rows    lists; their names are `columns` and `row_columns` in the header
     group, loading   lists; see `scanner_adapter.inputs.loadings`
 
-Nothing is left out: imported into an empty ruleset, the journal folds to the same belief, bit for
-bit. Numbers are stored at least as precisely as the journal has them. Format 1 had no batch, place,
-group and loading; its files are read as before.
+The export is complete: imported into an empty ruleset, the journal folds to the same belief, bit
+for bit. Numbers have at least the precision of the journal. Format 1 had no batch, place, group and
+loading; its files can still be read.
 """
 
 from __future__ import annotations
@@ -61,16 +61,16 @@ _ENTRIES_AT_A_TIME = 128  # some 6,000 rows of 60 numbers: about 2 MB a row grou
 
 
 def export_journal(store: Store, ruleset: str, path: Path) -> int:
-    """Write a ruleset's journal to a Parquet file; return how many entries it has.
+    """Write a ruleset's journal to a Parquet file; return its number of entries.
 
-    The file appears under its name only when it is whole.
+    The file appears under its name only when it is complete.
 
     Raises
     ------
     InvalidInputError
-        When the journal is empty, or holds something that the format has no column for.
+        If the journal is empty, or holds an array that the format has no column for.
     StoreError
-        When the journal cannot be read.
+        If the journal cannot be read.
     """
     metadata = json.dumps({"format": FORMAT, "ruleset": ruleset}).encode()
     schema = _SCHEMA.with_metadata({_KEY: metadata})
@@ -82,7 +82,7 @@ def export_journal(store: Store, ruleset: str, path: Path) -> int:
             entries = store.read(ruleset)
             while page := list(islice(entries, _ENTRIES_AT_A_TIME)):
                 rows = pa.concat_tables([_table(entry) for entry in page])
-                writer.write_table(rows, row_group_size=len(rows))  # no entry is cut in two
+                writer.write_table(rows, row_group_size=len(rows))  # never splits an entry
                 n_entries += len(page)
         if n_entries == 0:
             raise InvalidInputError(
@@ -93,14 +93,14 @@ def export_journal(store: Store, ruleset: str, path: Path) -> int:
 
 
 def import_journal(store: Store, ruleset: str, path: Path) -> int:
-    """Append an exported journal to an empty ruleset; return how many entries were new.
+    """Append an exported journal to an empty ruleset; return the number of new entries.
 
-    Interrupted, it can be called again: what is there already is not appended twice.
+    After an interruption it can be called again: no entry is appended twice.
 
     Raises
     ------
     InvalidInputError
-        When the file is no export of ours, or the ruleset holds scans that the file does not: two
+        If the file is not a journal export, or the ruleset holds scans that the file does not: two
         histories cannot be merged.
     """
     scans = set()
@@ -139,7 +139,7 @@ def is_journal(path: Path) -> bool:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is one that Parquet can be read from, by its first bytes."""
+    """Whether a file is a Parquet file, by its first bytes."""
     with path.open("rb") as file:
         return file.read(4) == b"PAR1"
 
@@ -151,15 +151,15 @@ def logged_ratings(path: Path) -> pd.DataFrame:
     -------
     DataFrame
         date, symbol, rating, signal, is_complete and numeric columns. The journal keeps whether a
-        signal was high-value, not its word: it is "Long" or nothing. `is_complete` says whether
-        every symbol of that day's scans was scanned.
+        signal was high-value, not its text: "Long" or None. `is_complete` is whether every symbol
+        of that day's scans was scanned.
 
     Notes
     -----
-    A scan is of the day that it was given as `as_of`, else of the day of its time (UTC): an
-    evening scan in New York is already the next day in UTC, and belongs to the bars that it saw.
-    Of a symbol scanned twice on one day the first rating stands, as within a scan; failed
-    evaluations have none and are left out.
+    The date of a scan is its `as_of` day, else the UTC day of its time: an evening scan in New York
+    is already on the next day in UTC, but belongs to the bars that it used. If a symbol was scanned
+    twice on one day, the first rating counts, as within a scan. Failed evaluations have no rating
+    and are left out.
     """
     parts = []
     days: dict[str, Any] = {}  # datetime64
@@ -202,7 +202,7 @@ def logged_ratings(path: Path) -> pd.DataFrame:
     stopped: list[Any] = []
     for scan_id in days.keys() - whole.keys():
         day, rest = days[scan_id], left.get(scan_id)
-        # What one scan of a day left, another one may have scanned.
+        # Another scan of the day may have scanned the rest.
         is_covered = rest is not None and rest <= seen.get(day, set())
         if not is_covered and not reported.get(scan_id, set()) <= covered.get(day, set()):
             stopped.append(day)
@@ -213,7 +213,7 @@ def logged_ratings(path: Path) -> pd.DataFrame:
 
 
 def _open(path: Path) -> pq.ParquetFile:
-    """Open an exported journal, or refuse the file."""
+    """Open an exported journal; raise for any other file."""
     if not path.is_file():
         raise InvalidInputError(
             f"no file {path}; expected a journal from `scanrank journal export`"

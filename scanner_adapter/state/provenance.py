@@ -1,8 +1,8 @@
-"""What a scan rests on, beside the belief: noted in its open entry, for joiners and for replays.
+"""Provenance of a scan: seed, settings, symbols and facts, recorded in its open entry.
 
-With the contexts of its symbols, which stand in the reports, the same belief and this note make
-the same choices again, bit for bit (`scanner_adapter.replay.journals.journal_scan`). Whoever joins
-the scan, as a worker or to continue it, compares its own note with that of the opening.
+With the same belief and the contexts in its reports, a replay makes the same choices, bit for bit
+(`scanner_adapter.replay.journals.journal_scan`). A process that joins or resumes the scan compares
+its own provenance with the recorded one.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Provenance:
     ----------
     mode : "on" or "shadow"
     seed : str
-        Bit generator, entropy and spawn key of the scan's random numbers, as `seed_text` writes.
+        Bit generator, entropy and spawn key of the scan's random numbers, see `seed_text`.
     before_features : int
-        Batches that were handed out before the features were computed.
+        Batches handed out before the features were computed.
     """
 
     mode: Mode
@@ -47,16 +47,16 @@ class Provenance:
 
     @classmethod
     def of(cls, header: Mapping[str, Any]) -> Provenance:
-        """Read it from an open entry.
+        """Read the provenance from the header of an open entry.
 
         Raises
         ------
         InvalidInputError
-            For an entry without a seed.
+            If the entry has no seed.
         """
         if "seed" not in header:
             raise InvalidInputError(
-                "the scan's opening notes no seed, so its choices cannot be made again; what it "
+                "the scan's open entry has no seed, so its choices cannot be reproduced; what it "
                 "reported can be replayed in other orders"
             )
         n_before = int(header["before_features"])
@@ -118,7 +118,7 @@ def opening_header(
     facts: MarketFacts,
     kept: LoadingCodec,
 ) -> dict[str, Any]:
-    """Return what the open entry says of its rules, symbols and facts; about 1 kB a scan."""
+    """Return the provenance fields of the open entry, about 1 kB per scan."""
     return {
         "scanrank": version("scanrank"),
         "universe": _digest_of(symbols),
@@ -135,17 +135,17 @@ def opening_header(
 
 
 def disagreement(opened: Mapping[str, Any], mine: Mapping[str, Any]) -> str | None:
-    """Say in what a worker must not differ from the scan that it joins; None where it does not.
+    """Return a difference that keeps a worker from joining a scan; None if there is none.
 
     Parameters
     ----------
     opened, mine : mapping
-        Headers of the open entry: of the scan, and as this worker would have written it.
+        Header of the scan's open entry, and the header that this worker would have written.
 
     Notes
     -----
     Rule, settings, learning version, symbols with their order, and the names of the sub-scores
-    must be the same: results of two kinds are no scan. Exploration and the random share may
+    must be the same, or the results would not be comparable. Exploration and the random share may
     differ, because each propensity is logged with its choice. So may facts, the release of
     scanrank and the mode; see `SymbolRanker.start_scan`.
     """
@@ -169,7 +169,7 @@ def disagreement(opened: Mapping[str, Any], mine: Mapping[str, Any]) -> str | No
 
 
 def market_names(columns: Iterable[str]) -> tuple[str, ...]:
-    """Return the columns that come from the market's facts; the others are the ranker's own."""
+    """Return the columns computed from market facts; the others come from the ranker itself."""
     return tuple(
         name
         for name in columns
@@ -188,10 +188,10 @@ def digest(
     loading_names: Sequence[str],
     loadings: NDArray[np.float32],
 ) -> str:
-    """Fingerprint of everything the market said of a scan's symbols, in their order.
+    """Return a digest of all market facts of a scan's symbols, in their order.
 
-    A scan that was stopped keeps no context of what it did not reach. Computed again from bars, it
-    is the same if this is.
+    A stopped scan has no context of symbols it did not reach. If it is computed again from bars,
+    an equal digest shows that it is the same.
     """
     words = json.dumps([list(symbols), list(names), list(loading_names)]).encode()
     mark = hashlib.blake2b(words, digest_size=12)

@@ -1,4 +1,4 @@
-"""A report as the journal keeps it: one row per symbol, columns as arrays."""
+"""Converts outcomes to the arrays of a report entry, one row per symbol, and back."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def report_arrays(
     rewards: NDArray[np.float64],
     probability: NDArray[np.float64],
 ) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a report that are learned from; each has one row per symbol.
+    """Return the arrays of a report that the belief learns from, one row per symbol.
 
     Parameters
     ----------
     table : OutcomeTable
     places : array of int, shape (k,)
     context : array, shape (n, n_columns)
-        Of the whole universe.
+        Context of the whole universe.
     rewards, probability : array, shape (k,)
-        What the outcomes are worth, and what was expected of them.
+        Rewards of the outcomes, and the predicted probabilities of a hit.
     """
     return {
         "context": context.take(places, axis=0).astype(np.float32, copy=False),
         "reward": rewards.astype(np.float32),
-        # In full: rounded, a rating that is the limit itself would fall below it.
+        # Not rounded: a rating equal to the limit could fall below it.
         "rating": table.rating,
         "probability": probability.astype(np.float32),
         "rows": table.values.astype(np.float32),
@@ -46,7 +46,7 @@ def report_arrays(
 def choice_arrays(
     table: OutcomeTable, places: NDArray[np.intp], ledger: Ledger
 ) -> dict[str, NDArray[Any]]:
-    """Return the other arrays of a report's entry: what was said, and how it was chosen."""
+    """Return the other arrays of a report: signals, and how the symbols were chosen."""
     return {
         "propensity": ledger.propensity[places].astype(np.float32),
         "is_signal": table.is_signal.astype(np.float32),
@@ -57,10 +57,7 @@ def choice_arrays(
 
 
 def outcome_of(entry: Entry, row: int) -> Outcome:
-    """Return an outcome that stands in the journal, where a high-value signal is one and no word.
-
-    Neither are the words of an error kept.
-    """
+    """Return an outcome from the journal, which keeps no texts of signals and errors."""
     rating = float(entry.arrays["rating"][row])
     if math.isnan(rating) and math.isnan(entry.arrays["reward"][row]):
         return Outcome.failed("the evaluation failed, says the journal", is_final=False)
@@ -73,10 +70,10 @@ def outcome_of(entry: Entry, row: int) -> Outcome:
 
 
 def outcome_for_replay(entry: Entry, row: int) -> Outcome:
-    """Return an outcome so that reporting it again writes the very same row.
+    """Return an outcome from the journal that, reported again, gives exactly the same row.
 
-    Columns keep their order, unknown numbers included: the order in which a journal first names
-    them is the order of the belief's columns.
+    Columns keep their order, including unknown numbers, because the order in which a journal first
+    names them is the order of the belief's columns.
     """
     rating = float(entry.arrays["rating"][row])
     known = dict(zip(entry.header["row_columns"], entry.arrays["rows"][row].tolist(), strict=True))
@@ -89,5 +86,5 @@ def outcome_for_replay(entry: Entry, row: int) -> Outcome:
 
 
 def _counts(values: NDArray[np.intp]) -> NDArray[np.unsignedinteger]:
-    """Return whole numbers in two bytes each, or in four where they need it."""
+    """Return counts as 16-bit integers, or as 32-bit ones if they are too large."""
     return values.astype(np.uint16 if values.max(initial=0) <= 0xFFFF else np.uint32)

@@ -1,8 +1,8 @@
-"""What a journal entry and a snapshot must hold, checked between decoding and folding.
+"""Validates journal entries and snapshots after decoding, before they are folded.
 
-The codec says that the bytes are ours and whole; whoever can write to the store can still make an
-entry of ours that means nothing. Here every number, name and shape that a fold reads is looked at,
-so that such an entry is refused by its place and reason before anything is learned from it.
+The codec guarantees that bytes are complete and in our format, but whoever can write to the store
+can still write an invalid entry. Every number, name and shape that a fold reads is checked here, so
+that such an entry is refused with its position and reason before anything is learned from it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from bandit.errors import CorruptStateError
 from bandit.stores import Entry, Snapshot
 
 _LATEST_DAY = 1e6  # days since the epoch: the year 4707
-_MOST = 2**53  # of a count
-_LARGEST = 1e12  # of a learned number; squares of it are numbers in single precision still
+_MOST = 2**53  # largest count
+_LARGEST = 1e12  # largest learned number; its square is finite in single precision
 
 
 class _Header:
-    """A JSON header, and where it stands."""
+    """A JSON header, and its place for error messages."""
 
     def __init__(self, header: Mapping[str, Any], where: str) -> None:
         self.header, self.where = header, where
@@ -69,12 +69,12 @@ class _Header:
 
 
 def check_entry(entry: Entry, ruleset: str) -> None:
-    """Refuse an entry that cannot be folded.
+    """Raise if an entry cannot be folded.
 
     Raises
     ------
     CorruptStateError
-        Naming its position, the field and what was expected there.
+        Names the position, the field and what was expected.
     """
     where = f"journal {ruleset} entry {entry.position} ({entry.kind} of scan {entry.scan_id})"
     header = _Header(entry.header, where)
@@ -140,7 +140,7 @@ def _check_report(entry: Entry, where: str, n_columns: int, n_rows: int) -> None
 
 
 def check_snapshot(snapshot: Snapshot, ruleset: str) -> None:
-    """Refuse a snapshot whose header cannot be that of a belief; its arrays are checked restoring.
+    """Raise if the header of a snapshot is invalid; most arrays are checked when it is restored.
 
     Raises
     ------
@@ -176,17 +176,17 @@ def check_snapshot(snapshot: Snapshot, ruleset: str) -> None:
             is_float and (np.abs(array.astype(np.float64)) > _LARGEST).any()
         ):  # NaN, which is unknown, is not larger
             _refuse(where, f"`{name}` holds a number beyond {_LARGEST:g}")
-        # What was observed may be unknown (NaN); what was learned is a number.
+        # Observations may be unknown (NaN); learned numbers must be finite.
         if name.startswith(("prior_", "data_", "cell_")) and not (
             is_float and bool(np.isfinite(array).all())
         ):
-            _refuse(where, f"`{name}` holds something else than finite numbers")
+            _refuse(where, f"`{name}` holds numbers that are not finite")
         if name in ("prior_precision", "cell_precision") and (array < 0.0).any():
             _refuse(where, f"`{name}` is {array.min()} somewhere; expected 0 or more")
 
 
 def refused(where: str, err: Exception) -> CorruptStateError:
-    """Return the error for what passed the checks here and was refused all the same."""
+    """Return the error for an entry or snapshot that passed these checks but cannot be folded."""
     return CorruptStateError(
         f"{where}: it cannot be folded ({type(err).__name__}: {err}). It was not used; see "
         "`scanrank store repair`."

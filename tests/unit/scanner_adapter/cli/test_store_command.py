@@ -162,7 +162,7 @@ def test_a_snapshot_that_differs_by_one_bit_is_found_and_made_anew(
     assert "different (not the same: data_shift)" in out
     code, out, _ = scanrank("store", "repair", "--store", url)
     assert code == 0
-    assert "snapshot: made anew from the journal" in out
+    assert "snapshot: rebuilt from the journal" in out
     again = store.load_snapshot("rules")
     assert again is not None
     assert again.version == good.version + 2
