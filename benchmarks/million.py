@@ -164,7 +164,7 @@ def run(n: int, *, has_bars: bool = False) -> tuple[list[dict[str, Any]], dict[s
             n_scanned, n_hits = scan.n_scanned, scan.n_hits
         del scan, batch
         with SymbolRanker.open(server.url, ruleset="million", rewards=TopShare(TOP)) as ranker:
-            n_known = len(ranker.learned.belief.track)
+            n_known = len(ranker.learned.belief.track.arms)
         stages.end("open the ruleset anew from its snapshot")
         store = RedisStore(server.url)
         stats = store.stats("million")

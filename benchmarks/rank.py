@@ -172,7 +172,7 @@ def _reference(n: int, rng: np.random.Generator) -> Callable[[], None]:
 
 def _state_bytes(ranker: Belief) -> float:
     arrays = ranker.track.state().values()
-    return sum(array.nbytes for array in arrays) / max(len(ranker.track), 1)
+    return sum(array.nbytes for array in arrays) / max(len(ranker.track.arms), 1)
 
 
 if __name__ == "__main__":

@@ -188,11 +188,12 @@ def laplace_update(
         half = np.sqrt(weight)[:, None] * X
         data_precision = half.T @ half
         data_precision += posterior.data_precision
-        updated = replace(
-            posterior,
-            data_precision=data_precision,
-            data_shift=posterior.data_shift + (weight * (eta - offset) + rewards - p) @ X,
-            n_observed=posterior.n_observed + rewards.size,
+        updated = WeightPosterior(
+            posterior.prior_mean,
+            posterior.prior_precision,
+            data_precision,
+            posterior.data_shift + (weight * (eta - offset) + rewards - p) @ X,
+            posterior.n_observed + rewards.size,
         )
         move = X @ updated.mean + offset - eta
         size = float(np.abs(move).max(initial=0.0))

@@ -71,7 +71,8 @@ def mixed(best: Index, at_random: Index, *, n_free: int, quota: float) -> Choice
     place, drawn = np.nonzero(best == at_random[:, None])
     rank = np.full(k, k)
     rank[k - at_random.size + place] = drawn
-    ranks = np.delete(np.arange(k), drawn)[: k - at_random.size]
+    ranks = np.delete(np.arange(k), drawn) if drawn.size else np.arange(k)
+    ranks = ranks[: k - at_random.size]
     rank[: ranks.size] = ranks
     arms = np.concatenate([best[ranks], at_random])
     propensity = batch_propensity(rank, n_remaining=n_free, k=k, quota=quota)
