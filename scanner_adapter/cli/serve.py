@@ -65,12 +65,12 @@ def serve(
 ) -> None:  # fmt: skip
     """Show running scans in the browser and over HTTP, through the store alone."""
     try:
-        from scanner_adapter.service.launching.scanners_file import read_scanners
         from scanner_adapter.service.server import serve as serve_
         from scanner_adapter.service.settings import (
             READ_TOKEN_VARIABLE,
             ServiceSettings,
             check_hosts,
+            read_scanners,
             read_token,
         )
     except ModuleNotFoundError as err:

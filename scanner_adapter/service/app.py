@@ -17,22 +17,11 @@ from bandit.errors import InvalidInputError, StoreError
 from bandit.stores import Store
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.live.notify import Notifier
+from scanner_adapter.service import problems
 from scanner_adapter.service.context import Service
 from scanner_adapter.service.guard.guard import Guard
 from scanner_adapter.service.guard.headers import AnswerHeaders
-from scanner_adapter.service.problems import (
-    DEFECT,
-    INVALID,
-    MALFORMED,
-    METHOD,
-    NOT_FOUND,
-    STORE_UNREADABLE,
-    Kind,
-    ProblemError,
-    declare_problems,
-    of_store,
-    problem_response,
-)
+from scanner_adapter.service.problems import Kind, ProblemError, problem_response
 from scanner_adapter.service.routes import (
     events,
     login,
@@ -57,7 +46,7 @@ def create_app(settings: ServiceSettings, store: Store | None = None) -> FastAPI
     store : Store, optional
         One that is open already, as tests have it; by default that of the settings.
     """
-    service = Service.of(settings, store)
+    service = Service(settings, store)
     notifier = Notifier(settings.notify, "scanrank") if settings.notify else None
 
     @asynccontextmanager
@@ -80,7 +69,7 @@ def create_app(settings: ServiceSettings, store: Store | None = None) -> FastAPI
     )  # fmt: skip
     app.state.service = service
     describe = app.openapi
-    app.openapi = lambda: declare_problems(describe())  # type: ignore[method-assign]
+    app.openapi = lambda: problems.declare_problems(describe())  # type: ignore[method-assign]
     for module in (events, scans, rulesets, steering, scanners, operations, login, page):
         app.include_router(module.router)
     app.mount("/static", page.static_files(), name="static")
@@ -98,47 +87,39 @@ def create_app(settings: ServiceSettings, store: Store | None = None) -> FastAPI
 
 
 def _answer_errors(app: FastAPI) -> None:
-    def refuse(request: Request, problem: ProblemError) -> Response:
-        request.scope["scanrank.refusal"] = problem.kind.name
-        return problem_response(problem.kind, problem.detail, problem.headers)
+    async def answer(request: Request, error: Exception) -> Response:
+        return problem_response(_problem_of(request, error), request.scope)
 
-    @app.exception_handler(ProblemError)
-    async def of_problem(request: Request, error: ProblemError) -> Response:
-        return refuse(request, error)
-
-    @app.exception_handler(StoreError)
-    async def of_store_error(request: Request, error: StoreError) -> Response:
-        return refuse(request, of_store(error))
-
-    @app.exception_handler(InvalidNoteError)
-    async def of_note(request: Request, error: InvalidNoteError) -> Response:
-        return refuse(request, ProblemError(STORE_UNREADABLE, str(error)))
-
-    @app.exception_handler(InvalidInputError)
-    async def of_input(request: Request, error: InvalidInputError) -> Response:
-        return refuse(request, ProblemError(INVALID, str(error)))
-
-    @app.exception_handler(RequestValidationError)
-    async def of_validation(request: Request, error: RequestValidationError) -> Response:
-        return refuse(request, _invalid(error))
-
-    @app.exception_handler(HTTPException)
-    async def of_http(request: Request, error: HTTPException) -> Response:
-        kinds = {400: MALFORMED, 404: NOT_FOUND, 405: METHOD}
-        kind = kinds.get(error.status_code, Kind("http", error.status_code, str(error.detail)))
-        detail = f"{request.method} {request.url.path[:120]!r}: {error.detail}"
-        return refuse(request, ProblemError(kind, detail, error.headers))
-
-    @app.exception_handler(Exception)
-    async def of_defect(request: Request, error: Exception) -> Response:
-        # The traceback goes to the log, by the server; to the caller nothing of our insides.
-        detail = f"{type(error).__name__}; the log of the server has more"
-        return refuse(request, ProblemError(DEFECT, detail))
+    for kind in (
+        ProblemError, StoreError, InvalidNoteError, InvalidInputError, RequestValidationError,
+        HTTPException, Exception,
+    ):  # fmt: skip
+        app.add_exception_handler(kind, answer)
 
 
-def _invalid(error: RequestValidationError) -> ProblemError:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    kind = MALFORMED if first["type"] == "json_invalid" else INVALID
-    # Without the value met: it may be a token.
-    return ProblemError(kind, f"{where}: {first['msg']}")
+def _problem_of(request: Request, error: Exception) -> ProblemError:
+    match error:
+        case ProblemError():
+            return error
+        case StoreError():
+            return problems.of_store(error)
+        case InvalidNoteError():
+            return ProblemError(problems.STORE_UNREADABLE, str(error))
+        case InvalidInputError():
+            return ProblemError(problems.INVALID, str(error))
+        case RequestValidationError():
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            is_json = first["type"] != "json_invalid"
+            # The value itself is left out: it may be a token.
+            return ProblemError(
+                problems.INVALID if is_json else problems.MALFORMED, f"{where}: {first['msg']}"
+            )
+        case HTTPException(status_code=status):
+            kinds = {400: problems.MALFORMED, 404: problems.NOT_FOUND, 405: problems.METHOD}
+            kind = kinds.get(status, Kind("http", status, str(error.detail)))
+            detail = f"{request.method} {request.url.path[:120]!r}: {error.detail}"
+            return ProblemError(kind, detail, error.headers)
+    # The server logs the traceback; the caller learns nothing about our internals.
+    detail = f"{type(error).__name__}; the log of the server has more"
+    return ProblemError(problems.DEFECT, detail)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,8 +14,6 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
 
 from bandit.stores import RulesetStats
 from scanner_adapter.service.notes import seconds_of
@@ -33,68 +32,43 @@ class Metrics:
     """Counters of one server, in a registry of its own."""
 
     def __init__(self, access: StoreAccess) -> None:
+        self._access = access
         self.registry = CollectorRegistry()
-        own = self.registry
-        self.requests = Counter(
-            "scanrank_http_requests",
-            "Requests answered.",
-            ("route", "method", "status"),
-            registry=own,
+        counter = partial(Counter, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        self.requests = counter(
+            "scanrank_http_requests", "Requests answered.", ("route", "method", "status")
         )
-        self.seconds = Histogram(
+        self.seconds = histogram(
             "scanrank_http_request_seconds", "Time to answer; streams are left out.", ("route",),
-            buckets=_REQUEST_S, registry=own,
+            buckets=_REQUEST_S,
         )  # fmt: skip
-        self.refusals = Counter(
+        self.refusals = counter(
             "scanrank_refusals", "Requests refused, by the reason that the answer names.",
-            ("reason",), registry=own,
+            ("reason",),
         )  # fmt: skip
-        self.event_clients = Gauge("scanrank_event_clients", "Open event streams.", registry=own)
-        self.event_delay = Histogram(
+        self.event_clients = Gauge(
+            "scanrank_event_clients", "Open event streams.", registry=self.registry
+        )
+        self.event_delay = histogram(
             "scanrank_event_delay_seconds",
-            "From publishing in the store to the hand-over to the listeners.",
-            buckets=_DELAY_S, registry=own,
+            "From publishing in the store to the hand-over to the listeners.", buckets=_DELAY_S,
         )  # fmt: skip
-        self.started = Counter(
-            "scanrank_scans_started", "Scans started over HTTP.", ("scanner",), registry=own
+        self.started = counter("scanrank_scans_started", "Scans started over HTTP.", ("scanner",))
+        self.exits = counter(
+            "scanrank_scan_exits", "Ends of scans started over HTTP.", ("scanner", "code")
         )
-        self.exits = Counter(
-            "scanrank_scan_exits",
-            "Ends of scans started over HTTP.",
-            ("scanner", "code"),
-            registry=own,
-        )
-        self.registry.register(_StoreCollector(access))
 
     def text(self, rulesets: Iterable[tuple[str, RulesetStats]]) -> bytes:
         """Return everything in Prometheus' text format, with the sizes of `rulesets`."""
-        return generate_latest(self.registry) + generate_latest(_Rulesets(rulesets))
-
-
-class _StoreCollector:
-    def __init__(self, access: StoreAccess) -> None:
-        self._access = access
-
-    def collect(self) -> Iterator[Metric]:
+        scrape, rows = CollectorRegistry(), list(rulesets)  # of what is true now
         away = self._access.away_since
-        yield GaugeMetricFamily(
-            "scanrank_store_up", "Whether the store answers.", float(away is None)
-        )
-        yield GaugeMetricFamily(
-            "scanrank_store_away_seconds", "For how long it has not answered.",
-            0.0 if away is None else time.time() - away,
-        )  # fmt: skip
-        yield CounterMetricFamily(
-            "scanrank_store_outages", "Times it went away.", self._access.n_outages
-        )
-
-
-class _Rulesets(CollectorRegistry):
-    """A registry for one scrape: what was just read from the store."""
-
-    def __init__(self, rulesets: Iterable[tuple[str, RulesetStats]]) -> None:
-        super().__init__()
-        rows = list(rulesets)
+        Gauge("scanrank_store_up", "Whether the store answers.", registry=scrape).set(away is None)
+        Gauge(
+            "scanrank_store_away_seconds", "For how long it has not answered.", registry=scrape
+        ).set(0.0 if away is None else time.time() - away)
+        outages = Counter("scanrank_store_outages", "Times it went away.", registry=scrape)
+        outages.inc(self._access.n_outages)
         for name, text, value in (
             ("journal_entries", "Entries of the journal.", lambda s: s.n_entries),
             ("journal_bytes", "Memory of the journal.", lambda s: s.journal_bytes),
@@ -103,6 +77,7 @@ class _Rulesets(CollectorRegistry):
             ("scans", "Scans that the store remembers.", lambda s: s.n_scans),
             ("written_seconds", "Time of the last entry.", lambda s: seconds_of(s.last_position)),
         ):
-            gauge = Gauge(f"scanrank_ruleset_{name}", text, ("ruleset",), registry=self)
+            gauge = Gauge(f"scanrank_ruleset_{name}", text, ("ruleset",), registry=scrape)
             for ruleset, stats in rows:
                 gauge.labels(ruleset).set(value(stats))
+        return generate_latest(self.registry) + generate_latest(scrape)

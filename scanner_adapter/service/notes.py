@@ -6,16 +6,19 @@ note that does not fit counts as none, with a warning.
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bandit.stores import ScanInfo, Store
-from bandit.stores.names import position_key
+from bandit.stores.names import START, position_key
 from scanner_adapter.errors import InvalidNoteError
 from scanner_adapter.jsonio import finite_or_none
-from scanner_adapter.live.control import ScanControl
+from scanner_adapter.live.control import Change, ScanControl
 from scanner_adapter.live.status import LiveStatus
+from scanner_adapter.service.problems import REPLAYED, ProblemError
 from scanner_adapter.service.schemas import Scan, ScanBrief
 
 # How far back a scan without status is looked for.
@@ -30,10 +33,8 @@ def read_status(store: Store, ruleset: str, scan_id: str) -> LiveStatus | None:
 
 
 def _status(note: Mapping[str, Any], ruleset: str, scan_id: str) -> LiveStatus | None:
-    if not note:
-        return None
     try:
-        return LiveStatus.from_json(note)
+        return LiveStatus.from_json(note) if note else None
     except InvalidNoteError as err:
         log.warning("the status of scan %s of %s is not used: %s", scan_id, ruleset, err)
         return None
@@ -50,10 +51,8 @@ def control_of(note: Mapping[str, Any]) -> ScanControl:
 
 def find_scan(store: Store, ruleset: str, scan_id: str) -> ScanInfo | None:
     """Return what the store remembers of a scan, None if it is not among the latest."""
-    for info in store.list_scans(ruleset, RECENT_SCANS):
-        if info.scan_id == scan_id:
-            return info
-    return None
+    latest = store.list_scans(ruleset, RECENT_SCANS)
+    return next((info for info in latest if info.scan_id == scan_id), None)
 
 
 def scan_of(
@@ -72,17 +71,10 @@ def scan_of(
     """
     if status is None and info is None:
         return None
-    started_at, n_scanned, is_closed = 0.0, 0, False
-    if info is not None:
-        started_at, n_scanned = seconds_of(info.started), info.n_reported
-        is_closed = info.is_closed
-    if status is not None:
-        started_at, n_scanned = status.started_at, max(n_scanned, status.n_scanned)
-        is_closed = is_closed or status.state == "done"
+    known = _counts(info, status)
     return Scan(
-        ruleset=ruleset, scan_id=scan_id, started_at=started_at, n_scanned=n_scanned,
-        is_closed=is_closed, status=status, control=control_of(control),
-    )  # fmt: skip
+        ruleset=ruleset, scan_id=scan_id, status=status, control=control_of(control), **known
+    )
 
 
 def read_scans(store: Store, ruleset: str, limit: int) -> list[ScanBrief]:
@@ -108,22 +100,28 @@ def _briefs(store: Store, scans: Sequence[tuple[str, ScanInfo]]) -> list[ScanBri
 
 
 def _brief(info: ScanInfo, status: LiveStatus | None) -> ScanBrief:
-    if status is None:
-        return ScanBrief(
-            scan_id=info.scan_id, started_at=seconds_of(info.started), n_scanned=info.n_reported,
-            is_closed=info.is_closed, state="done" if info.is_closed else "unknown", mode=None,
-            n_symbols=None, n_hits=None, recall=None, stopped=None, updated_at=None,
-        )  # fmt: skip
-    is_closed = info.is_closed or status.state == "done"
+    known = _counts(info, status)
+    for name in ("mode", "n_symbols", "n_hits", "stopped", "updated_at"):
+        known[name] = getattr(status, name, None)  # None without a status
+    state = "unknown" if status is None else status.state
+    estimate = None if status is None else status.estimate
     return ScanBrief(
-        scan_id=info.scan_id, started_at=status.started_at,
-        n_scanned=max(info.n_reported, status.n_scanned), is_closed=is_closed,
-        state="done" if is_closed else status.state, mode=status.mode,
-        n_symbols=status.n_symbols, n_hits=status.n_hits,
-        recall=None if status.estimate is None else finite_or_none(status.estimate.recall),
-        stopped=status.stopped,
-        updated_at=status.updated_at,
-    )  # fmt: skip
+        scan_id=info.scan_id,
+        state="done" if known["is_closed"] else state,
+        recall=None if estimate is None else finite_or_none(estimate.recall),
+        **known,
+    )
+
+
+def _counts(info: ScanInfo | None, status: LiveStatus | None) -> dict[str, Any]:
+    """Return what the store and the scanner both know of a scan; one of them may be missing."""
+    n_scanned = [0 if info is None else info.n_reported, 0 if status is None else status.n_scanned]
+    started = seconds_of(START if info is None else info.started)
+    return {
+        "started_at": started if status is None else status.started_at,
+        "n_scanned": max(n_scanned),
+        "is_closed": bool((info and info.is_closed) or (status and status.state == "done")),
+    }
 
 
 def seconds_of(position: str) -> float:
@@ -135,3 +133,52 @@ def seconds_of(position: str) -> float:
     1700000000.25
     """
     return position_key(position)[0] / 1000
+
+
+def past(position: str) -> str:
+    """Return the position just before `position`, for reading the entry that stands there.
+
+    Examples
+    --------
+    >>> past("1700000000000-2"), past("1700000000000-0"), past(START)
+    ('1700000000000-1', '1699999999999-18446744073709551615', '0-0')
+    """
+    milliseconds, sequence = position_key(position)
+    if sequence:
+        return f"{milliseconds}-{sequence - 1}"
+    return f"{milliseconds - 1}-{2**64 - 1}" if milliseconds else START
+
+
+FIELD = "applied"  # of the control note: digest of a key -> who applied it
+KEPT = 64  # keys per scan
+
+
+def once(key: str | None, change: Change) -> Change:
+    """Return `change`, refusing when `key` was applied to this scan before, by any server.
+
+    The latest keys are written into the control note in the same step as the change itself, so
+    that no two servers can both find a key new.
+
+    Raises
+    ------
+    ProblemError
+        409, from the change; nothing is written then.
+    """
+    if key is None:
+        return change
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    mine = secrets.token_hex(4)  # `update_control` may ask again after its write arrived
+
+    def changed(note: dict[str, Any]) -> dict[str, Any]:
+        found = note.get(FIELD)
+        applied = found if isinstance(found, dict) else {}
+        if applied.get(digest) == mine:
+            return note
+        if digest in applied:
+            raise ProblemError(
+                REPLAYED, f"Idempotency-Key {key[:80]!r} was used before; nothing was changed"
+            )
+        latest = dict(list(applied.items())[-(KEPT - 1) :])
+        return {**change(note), FIELD: {**latest, digest: mine}}
+
+    return changed

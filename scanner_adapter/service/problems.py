@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
+from starlette.types import Scope
 
-from bandit.errors import (
-    StoreError,
-    StoreRefusedError,
-    StoreUnavailableError,
-)
+from bandit.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from scanner_adapter.service.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -60,25 +57,24 @@ class ProblemError(Exception):
         self.kind, self.detail, self.headers = kind, detail, dict(headers or {})
 
 
-def problem_response(kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the answer; its body is a `Problem`."""
-    problem = Problem(
-        type=f"/problems/{kind.name}", title=kind.title, status=kind.status, detail=detail
-    )
-    return Response(
-        json.dumps(problem.model_dump(), ensure_ascii=False).encode("utf-8", "replace"),
-        status_code=kind.status, headers=dict(headers or {}), media_type=MEDIA_TYPE,
-    )  # fmt: skip
+def problem_response(error: ProblemError, scope: Scope) -> Response:
+    """Return the answer to a request, whose body is a `Problem`; `/metrics` counts its kind."""
+    scope["scanrank.refusal"] = error.kind.name
+    problem = problem_of(error.kind, error.detail).model_dump()
+    body = json.dumps(problem, ensure_ascii=False).encode("utf-8", "replace")
+    return Response(body, error.kind.status, error.headers, MEDIA_TYPE)
+
+
+def problem_of(kind: Kind, detail: str) -> Problem:
+    """Return the body of an answer of this kind."""
+    name = f"/problems/{kind.name}"
+    return Problem(type=name, title=kind.title, status=kind.status, detail=detail)
 
 
 def of_store(error: StoreError) -> ProblemError:
     """Return the problem that a store's error is to a caller."""
-    if isinstance(error, StoreUnavailableError):
-        kind = STORE_AWAY
-    elif isinstance(error, StoreRefusedError):
-        kind = STORE_REFUSES
-    else:
-        kind = STORE_UNREADABLE
+    kinds = {StoreUnavailableError: STORE_AWAY, StoreRefusedError: STORE_REFUSES}
+    kind = next((k for e, k in kinds.items() if isinstance(error, e)), STORE_UNREADABLE)
     return ProblemError(kind, str(error), {"Retry-After": "1"})
 
 

@@ -7,20 +7,104 @@ last event and miss nothing.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import os
 import shlex
 import socket
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bandit.errors import InvalidInputError
 from scanner_adapter.service.app import create_app
+from scanner_adapter.service.guard import connections as bounds
 from scanner_adapter.service.guard.connections import CONNECTIONS, HEADER_BYTES, Connections
-from scanner_adapter.service.protocol import bounded_protocol
 from scanner_adapter.service.settings import ServiceSettings
+
+# The answer to a client that has to go, sent where no other answer is under way.
+_GOODBYE = {
+    408: b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+    503: (
+        b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n"
+        b"content-length: 0\r\n\r\n"
+    ),
+}
+
+
+def bounded_protocol(connections: Connections) -> type[asyncio.Protocol]:
+    """Return the class of a server's connections, which all count in `connections`.
+
+    It is uvicorn's, with bounds on the time and the size of headers.
+    """
+
+    class BoundedProtocol(H11Protocol):
+        """One connection."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.address = ""
+            self.is_known = False
+            self._is_let_in = False
+            self._timer: asyncio.TimerHandle | None = None  # runs while headers are awaited
+            self._served = self.app
+            self.app = self._serve
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.address = self.client[0] if self.client else ""
+            self._is_let_in = connections.opened(self)
+            if self._is_let_in:
+                self._await_headers(True)
+            else:
+                self._leave(503)
+
+        def data_received(self, data: bytes) -> None:
+            if self.transport.is_closing():
+                return
+            super().data_received(data)
+            self._await_headers(self.cycle is None or self.cycle.response_complete)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._await_headers(False)
+            if self._is_let_in:
+                self._is_let_in = False
+                connections.closed(self)
+            super().connection_lost(exc)
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self._is_let_in:
+                connections.waits(self)
+
+        def drop(self) -> None:
+            """See `Connection`."""
+            self.transport.abort()
+
+        async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+            connections.asks(self)
+            scope["scanrank.shown"] = lambda: connections.shown(self) if self._is_let_in else None
+            served: ASGIApp = self._served
+            await served(scope, receive, send)
+
+        def _await_headers(self, is_due: bool) -> None:
+            if is_due and self._timer is None:
+                self._timer = self.loop.call_later(bounds.HEADERS_S, self._leave, 408)
+            elif not is_due and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _leave(self, status: int) -> None:
+            if not self.transport.is_closing():
+                self.transport.write(_GOODBYE[status])
+                self.transport.close()
+
+    return BoundedProtocol
+
 
 IDLE_S = 30  # after which a connection without a request is closed
 log = logging.getLogger("scanrank.service")

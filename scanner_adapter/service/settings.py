@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from bandit.checks import as_number, refusal
 from bandit.errors import InvalidInputError
+from bandit.stores.names import check_name
+from scanner_adapter.errors import InvalidNoteError
+from scanner_adapter.jsonio import from_json
 
 TOKEN_VARIABLE = "SCANRANK_TOKEN"  # noqa: S105  (the name of the variable)
 READ_TOKEN_VARIABLE = "SCANRANK_READ_TOKEN"  # noqa: S105
@@ -20,23 +26,19 @@ _LEAST_DIFFERENT = 8  # characters of a token
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ConfiguredScanner:
-    """A scanner as the operator configured it.
+    """A scanner as the operator configured it: the options of `scanrank scan` that are given."""
 
-    Parameters
-    ----------
-    name, ruleset, scanner, bars, as_of : str
-    options : mapping of str to value
-        Further options of `scanrank scan`.
-    """
-
-    name: str
-    ruleset: str
     scanner: str
     bars: str
-    as_of: str
-    options: dict[str, str | int | float]
+    as_of: str = "last"
+    ruleset: str = ""  # by default the name; `read_scanners` fills it in
+    settings: str | None = None
+    hit: str | None = None
+    workers: int | None = None
+    until_recall: float | None = None
+    max_symbols: int | None = None
 
     def arguments(self, scan_id: str) -> list[str]:
         """Return the arguments of `scanrank` that start a scan, each a string of its own.
@@ -44,13 +46,10 @@ class ConfiguredScanner:
         The store's address is not among them: it may hold a password, and everybody on a machine
         sees the arguments of a process.
         """
-        pairs: dict[str, object] = {
-            "scanner": self.scanner, "bars": self.bars, "as-of": self.as_of,
-            "ruleset": self.ruleset, "scan-id": scan_id,
-            **{name.replace("_", "-"): value for name, value in self.options.items()},
-        }  # fmt: skip
+        given = {name.replace("_", "-"): value for name, value in vars(self).items()}
         # "--name=value": a value that starts with a dash stays a value.
-        return ["scan", *(f"--{name}={value}" for name, value in pairs.items())]
+        options = [f"--{name}={value}" for name, value in given.items() if value is not None]
+        return ["scan", *options, f"--scan-id={scan_id}"]
 
 
 @dataclass(frozen=True)
@@ -235,3 +234,67 @@ def check_hosts(names: Sequence[str]) -> tuple[str, ...]:
                 "scans.example.org"
             )
     return tuple(names)
+
+
+def read_scanners(path: Path) -> dict[str, ConfiguredScanner]:
+    """Read the file of scanners that may be started over HTTP, which only the operator writes::
+
+        [scanners.breakout]
+        scanner = "breakout"                 # or package.module:function
+        bars = "/data/bars.parquet"
+        as_of = "last"                       # day of the bars, or a date
+        ruleset = "breakout"                 # default: the name
+        hit = "signal"                       # further options of `scanrank scan`
+        workers = 4
+        until_recall = 0.95
+        max_symbols = 5000
+        settings = "breakout.toml"           # what `scanrank tune --out` wrote
+
+    A request names a scanner and nothing else: no path, number or option comes from outside.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming the file, the scanner and the option that does not fit.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as err:  # nested too deep, too
+        raise InvalidInputError(f"scanners file {path} cannot be read: {err}") from err
+    tables = content.pop("scanners", None)
+    if content or not isinstance(tables, dict) or not tables:
+        raise InvalidInputError(
+            f"scanners file {path}: expected tables [scanners.NAME] and nothing else, met "
+            f"{', '.join(content) or 'none'}"
+        )
+    return {name: _scanner(path, name, table) for name, table in tables.items()}
+
+
+def _scanner(path: Path, name: str, table: Any) -> ConfiguredScanner:
+    where = f"scanners file {path}, [scanners.{name}]"
+    check_name("scanner", name)
+    if not isinstance(table, dict):
+        raise InvalidInputError(f"{where}: expected a table")
+    known = [each.name for each in fields(ConfiguredScanner)]
+    if unknown := [option for option in table if option not in known]:
+        raise InvalidInputError(
+            f"{where}: option {unknown[0]!r} is unknown; known are {', '.join(known)}"
+        )
+    for option in ("scanner", "bars"):
+        if not table.get(option):
+            raise InvalidInputError(f"{where}: {option} is missing")
+    plain = {key: str(value) if isinstance(value, date) else value for key, value in table.items()}
+    try:
+        found = from_json(ConfiguredScanner, plain, where)
+    except InvalidNoteError as err:
+        raise InvalidInputError(str(err)) from err
+
+    def resolved(file: str) -> str:  # relative to this one, wherever the server was started
+        return str((path.absolute().parent / file).resolve())
+
+    return replace(
+        found,
+        ruleset=check_name("ruleset", found.ruleset or name),
+        bars=resolved(found.bars),
+        settings=None if found.settings is None else resolved(found.settings),
+    )

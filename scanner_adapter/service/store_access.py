@@ -12,12 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TypeVar
 
 from bandit.errors import StoreUnavailableError
 from bandit.stores import Store, store_from_url
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 8  # a question takes well under a millisecond
@@ -54,35 +53,25 @@ class StoreAccess:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="scanrank-store")
         self._slow_pool = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="scanrank-slow")
 
-    async def call(
-        self, function: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Return ``function(store, *args)``, run in a thread.
+    async def call(self, ask: Callable[[Store], T]) -> T:
+        """Return ``ask(store)``, run in a thread.
 
         Raises
         ------
         StoreError
             As the store raised it.
         """
-        return await asyncio.get_running_loop().run_in_executor(
-            self._pool, lambda: self._ask(function, *args, **kwargs)
-        )
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, ask)
 
-    async def call_slow(
-        self, function: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """`call` for what may take seconds; it waits behind others of its kind only."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._slow_pool, lambda: self._ask(function, *args, **kwargs)
-        )
+    async def call_slow(self, ask: Callable[[Store], T]) -> T:
+        """Do as `call` does, for what may take seconds; it waits behind its own kind only."""
+        return await asyncio.get_running_loop().run_in_executor(self._slow_pool, self._ask, ask)
 
-    def _ask(
-        self, function: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    def _ask(self, ask: Callable[[Store], T]) -> T:
         if self.away_since is not None and time.monotonic() - self._failed_at < RETRY_S:
             raise StoreUnavailableError(self._last_error)
         try:
-            answer = function(self._opened(), *args, **kwargs)
+            answer = ask(self._opened())
         except StoreUnavailableError as err:
             self._went_away(str(err))
             raise
@@ -104,14 +93,12 @@ class StoreAccess:
                 log.warning("%s", reason)
 
     def _answered(self) -> None:
-        if self.away_since is not None:
-            with self._lock:
-                if self.away_since is not None:
-                    log.warning("the store answers again after %.1f s", self._away_s())
-                self.away_since = None
-
-    def _away_s(self) -> float:
-        return time.time() - (self.away_since or time.time())
+        if self.away_since is None:
+            return
+        with self._lock:
+            since, self.away_since = self.away_since, None
+        if since is not None:
+            log.warning("the store answers again after %.1f s", time.time() - since)
 
     def close(self) -> None:
         """Wait for the questions that run, and release the store."""

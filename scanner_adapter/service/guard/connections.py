@@ -14,9 +14,9 @@ whoever asks at once gets an answer, however many others hold their line.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 HEADERS_S = 10.0
 HEADER_BYTES = 16 * 2**10  # of a request's line and headers
@@ -108,7 +108,7 @@ class Connections:
         if self._unknown[connection.address] <= 0:
             del self._unknown[connection.address]
 
-    def _make_room(self, may_go: Any) -> bool:
+    def _make_room(self, may_go: Callable[[Connection], bool]) -> bool:
         oldest = next(filter(may_go, self._waiting), None)
         if oldest is None:
             return False
@@ -141,22 +141,3 @@ class Crowd:
         self._under_way[address] -= 1
         if self._under_way[address] <= 0:
             del self._under_way[address]
-
-
-class HeaderTimer:
-    """The time that a connection has left for its headers."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, too_slow: Any) -> None:
-        self._loop, self._too_slow = loop, too_slow
-        self._handle: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        """Start, unless it runs already."""
-        if self._handle is None:
-            self._handle = self._loop.call_later(HEADERS_S, self._too_slow)
-
-    def stop(self) -> None:
-        """Stop."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None

@@ -16,32 +16,20 @@ Why the page is open: it holds nothing but the form that asks for the token.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from ipaddress import ip_address
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from scanner_adapter.service.guard.body_limit import read_body
+from scanner_adapter.service import problems
 from scanner_adapter.service.guard.connections import HEADER_BYTES, PER_ADDRESS, Crowd
 from scanner_adapter.service.guard.rate_limit import RateLimit
 from scanner_adapter.service.guard.sessions import Right, Sessions
-from scanner_adapter.service.problems import (
-    LARGE_HEADERS,
-    MALFORMED,
-    READ_ONLY,
-    TOO_FAST,
-    TOO_MANY,
-    UNAUTHORISED,
-    WRONG_HOST,
-    WRONG_ORIGIN,
-    ProblemError,
-    problem_response,
-)
+from scanner_adapter.service.problems import ProblemError, problem_response
 
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _OPEN_PATHS = ("/", "/login", "/logout", "/health", "/ready")
@@ -77,95 +65,72 @@ class Guard:
             _believe_proxy(scope, headers, self._trusted)
         address, is_entered = address_of(scope), False
         try:
-            _check_size(scope)
-            _check_path(scope)
+            _check_size_and_path(scope)
             self._check_host(headers)
             self._check_origin(scope, headers)
             right = self._sessions.right_of(headers)
             self._check_rate(address, is_known=right is not None)
-            if right is not None:
-                scope.get("scanrank.shown", _nobody)()
-            elif is_proxied:
+            if right is not None and "scanrank.shown" in scope:  # not in tests without a server
+                scope["scanrank.shown"]()
+            elif right is None and is_proxied:
                 is_entered = self._enter(address)
             self._check_right(scope, headers, right)
             receive = await read_body(headers, receive)
             await self._app(scope, receive, send)
         except ProblemError as err:
-            response: Response = problem_response(err.kind, err.detail, err.headers)
-            scope["scanrank.refusal"] = err.kind.name
-            await response(scope, receive, send)
+            await problem_response(err, scope)(scope, receive, send)
         finally:
             if is_entered:
                 self._crowd.leave(address)
 
     def _enter(self, address: str) -> bool:
         if not self._crowd.enter(address):
-            raise ProblemError(
-                TOO_MANY,
-                f"{PER_ADDRESS} requests of {address[:60]} are under way; wait for their answers",
-                {"Retry-After": "1"},
-            )
+            text = f"{PER_ADDRESS} requests of {address[:60]} are under way; wait for their answers"
+            raise ProblemError(problems.TOO_MANY, text, {"Retry-After": "1"})
         return True
 
     def _check_host(self, headers: Headers) -> None:
         given = headers.getlist("host")
         if len(given) != 1:
-            raise ProblemError(MALFORMED, f"{len(given)} Host headers; expected one")
-        name = host_name(given[0])
-        if name not in self._host_names:
+            raise ProblemError(problems.MALFORMED, f"{len(given)} Host headers; expected one")
+        if host_name(given[0]) not in self._host_names:
             raise ProblemError(
-                WRONG_HOST,
+                problems.WRONG_HOST,
                 f"Host {given[0][:80]!r} is not a name of this server; if it is, start it with "
                 "--allow-host",
             )
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
-        origin = headers.get("origin")
-        if origin is not None:
-            site = urlsplit_or_none(origin)
-            ours = headers["host"].lower()
-            if site is None or site[0] not in ("http", "https") or site[1] != ours:
-                raise ProblemError(
-                    WRONG_ORIGIN,
-                    f"Origin {origin[:80]!r} is not this server ({ours[:80]}); only its own page "
-                    "may ask from a browser",
-                )
-        site_kind = headers.get("sec-fetch-site", "none")
-        if site_kind not in ("none", "same-origin") and not (
-            scope["method"] in ("GET", "HEAD") and scope["path"] in _NAVIGABLE
-        ):
+        origin, ours = headers.get("origin"), headers["host"].lower()
+        if origin is not None and origin.lower() not in (f"http://{ours}", f"https://{ours}"):
             raise ProblemError(
-                WRONG_ORIGIN, f"a page of another site asked (Sec-Fetch-Site {site_kind[:20]!r})"
+                problems.WRONG_ORIGIN,
+                f"Origin {origin[:80]!r} is not this server ({ours[:80]}); only its own page "
+                "may ask from a browser",
             )
+        site = headers.get("sec-fetch-site", "none")
+        is_link = scope["method"] in ("GET", "HEAD") and scope["path"] in _NAVIGABLE
+        if site not in ("none", "same-origin") and not is_link:
+            text = f"a page of another site asked (Sec-Fetch-Site {site[:20]!r})"
+            raise ProblemError(problems.WRONG_ORIGIN, text)
 
     def _check_rate(self, address: str, *, is_known: bool) -> None:
         wait = self._rate.wait_s(address, is_known=is_known)
         if wait > 0.0:
-            raise ProblemError(
-                TOO_FAST, f"try again in {wait:.2f} s", {"Retry-After": str(math.ceil(wait))}
-            )
+            raise _wait(f"try again in {wait:.2f} s", wait)
 
     def _check_right(self, scope: Scope, headers: Headers, right: Right | None) -> None:
         path = scope["path"]
         if path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS):
             return
         if right is None:
-            shown, address = self._sessions.shown_token(headers), address_of(scope)
-            if shown is not None:
-                refuse_guess(self._rate, address)
-            raise ProblemError(
-                UNAUTHORISED,
-                "send the header Authorization: Bearer TOKEN, or log in on the page",
-                {"WWW-Authenticate": "Bearer"},
-            )
+            if self._sessions.shown_token(headers) is not None:
+                refuse_guess(self._rate, address_of(scope))
+            text = "send the header Authorization: Bearer TOKEN, or log in on the page"
+            raise ProblemError(problems.UNAUTHORISED, text, {"WWW-Authenticate": "Bearer"})
         if right == "read" and scope["method"] not in ("GET", "HEAD"):
-            raise ProblemError(
-                READ_ONLY, "this token or session may read and not steer; log in with the other one"
-            )
-
-
-def _nobody() -> None:
-    """Take note of a known client where no connection counts: in tests."""
+            text = "this token or session may read and not steer; log in with the other one"
+            raise ProblemError(problems.READ_ONLY, text)
 
 
 def _believe_proxy(scope: Scope, headers: Headers, trusted: frozenset[str]) -> None:
@@ -181,20 +146,15 @@ def _believe_proxy(scope: Scope, headers: Headers, trusted: frozenset[str]) -> N
             return
 
 
-def _check_size(scope: Scope) -> None:
+def _check_size_and_path(scope: Scope) -> None:
     size = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
     size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
     if size > HEADER_BYTES:
-        raise ProblemError(
-            LARGE_HEADERS,
-            f"{size} bytes of headers; at most {HEADER_BYTES} are read",
-            {"Connection": "close"},
-        )
-
-
-def _check_path(scope: Scope) -> None:
+        text = f"{size} bytes of headers; at most {HEADER_BYTES} are read"
+        raise ProblemError(problems.LARGE_HEADERS, text, {"Connection": "close"})
     if _CONTROL.search(scope["path"]):
-        raise ProblemError(MALFORMED, f"path {scope['path'][:80]!r} has control characters")
+        text = f"path {scope['path'][:80]!r} has control characters"
+        raise ProblemError(problems.MALFORMED, text)
 
 
 def refuse_guess(rate: RateLimit, address: str) -> NoReturn:
@@ -206,15 +166,15 @@ def refuse_guess(rate: RateLimit, address: str) -> NoReturn:
     """
     pause = rate.pause_s(address)
     if pause > 0.0:
-        raise ProblemError(
-            TOO_FAST,
-            f"too many wrong tokens; the next wrong one is looked at in {pause:.0f} s",
-            {"Retry-After": str(math.ceil(pause))},
-        )
+        text = f"too many wrong tokens; the next wrong one is looked at in {pause:.0f} s"
+        raise _wait(text, pause)
     rate.failed(address)
-    raise ProblemError(
-        UNAUTHORISED, "the token is not one of this server", {"WWW-Authenticate": "Bearer"}
-    )
+    text = "the token is not one of this server"
+    raise ProblemError(problems.UNAUTHORISED, text, {"WWW-Authenticate": "Bearer"})
+
+
+def _wait(text: str, seconds: float) -> ProblemError:
+    return ProblemError(problems.TOO_FAST, text, {"Retry-After": str(math.ceil(seconds))})
 
 
 def address_of(scope: Scope) -> str:
@@ -236,10 +196,64 @@ def host_name(host: str) -> str:
     return host.rpartition(":")[0] if host.count(":") == 1 else host
 
 
-def urlsplit_or_none(url: str) -> tuple[str, str] | None:
-    """Return scheme and host with port of an origin, None for what is none."""
+# Our largest body is a reason of 200 characters.
+MAX_BYTES = 64 * 2**10
+READ_S = 10.0
+
+
+async def read_body(headers: Headers, receive: Receive) -> Receive:
+    """Return a `receive` that gives the whole body at once, then what the server says.
+
+    Read before a route runs, so that no route waits for a client, and a body without
+    Content-Length (chunked) is counted as it comes.
+
+    Raises
+    ------
+    ProblemError
+        For a body that is too large, does not come in time, or breaks off.
+    """
+    length = headers.get("content-length")
+    if length is None and "transfer-encoding" not in headers:
+        return receive
+    if length is not None:
+        if not (length.isascii() and length.isdecimal()):
+            raise ProblemError(problems.MALFORMED, f"Content-Length {length[:20]!r} is no number")
+        if len(length) > 9 or int(length) > MAX_BYTES:
+            raise _too_large(f"{length[:20]} bytes")
     try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    return (parts.scheme, parts.netloc.lower()) if parts.netloc else None
+        async with asyncio.timeout(READ_S):
+            body = await _read(receive)
+    except TimeoutError:
+        raise ProblemError(
+            problems.TIMEOUT, f"the body did not come within {READ_S:.0f} s"
+        ) from None
+    is_given = False
+
+    async def receive_read() -> Message:
+        nonlocal is_given
+        if is_given:
+            return await receive()
+        is_given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_read
+
+
+async def _read(receive: Receive) -> bytes:
+    parts, size, is_more = [], 0, True
+    while is_more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ProblemError(problems.MALFORMED, "the body broke off")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MAX_BYTES:
+            raise _too_large(f"more than {MAX_BYTES} bytes")
+        is_more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _too_large(met: str) -> ProblemError:
+    # The rest stays unread: the connection cannot be used again.
+    text = f"the body has {met}; at most {MAX_BYTES} are read"
+    return ProblemError(problems.OVERSIZE, text, {"Connection": "close"})

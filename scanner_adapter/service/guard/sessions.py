@@ -56,16 +56,11 @@ class Sessions:
         *,
         read_token: str | None = None,
     ) -> None:
-        tokens: dict[Right, str | None] = {"steer": token, "read": read_token}
-        self._digests = {
-            right: hashlib.sha256(each.encode()).digest()
-            for right, each in tokens.items()
-            if each is not None
-        }
+        given: dict[Right, str | None] = {"steer": token, "read": read_token}
+        tokens = {right: each for right, each in given.items() if each is not None}
+        self._digests = {right: _digest(each) for right, each in tokens.items()}
         # Each right has a key of its own, made from its token: a new token ends its sessions.
-        self._signers = {
-            right: _Signer(each, clock) for right, each in tokens.items() if each is not None
-        }
+        self._signers = {right: _Signer(each, clock) for right, each in tokens.items()}
 
     @property
     def needs_token(self) -> bool:
@@ -75,7 +70,7 @@ class Sessions:
     def right_of_token(self, shown: str) -> Right | None:
         """Return what the holder of a token may do; takes the same time wherever they differ."""
         # Digests first: compare_digest gives the length away.
-        digest = hashlib.sha256(shown.encode("utf-8", "surrogateescape")).digest()
+        digest = _digest(shown)
         found: Right | None = None
         for right, mine in self._digests.items():
             if hmac.compare_digest(digest, mine):
@@ -113,3 +108,7 @@ class Sessions:
         except CookieError:
             return None
         return None if cookie is None else self.right_of_session(cookie.value)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Header, Path
@@ -13,19 +14,7 @@ from scanner_adapter.service import problems
 from scanner_adapter.service.schemas import Problem
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_POSITION = r"^[0-9]{1,20}-[0-9]{1,20}$"
-
-
-def _ruleset(name: str) -> str:
-    return check_name("ruleset", name)
-
-
-def _scan(name: str) -> str:
-    return check_name("scan", name)
-
-
-def _scanner(name: str) -> str:
-    return check_name("scanner", name)
+POSITION_PATTERN = r"^[0-9]{1,20}-[0-9]{1,20}$"
 
 
 def _symbol(name: str) -> str:
@@ -40,7 +29,7 @@ def _position(position: str) -> str:
 RulesetName = Annotated[
     str,
     Path(pattern=_NAME, description="Name of a ruleset.", examples=["breakout"]),
-    AfterValidator(_ruleset),
+    AfterValidator(partial(check_name, "ruleset")),
 ]
 ScanId = Annotated[
     str,
@@ -49,12 +38,12 @@ ScanId = Annotated[
         description="Id of a scan.",
         examples=["0f3cc4a1b2d34e5f8a9b0c1d2e3f4a5b"],
     ),
-    AfterValidator(_scan),
+    AfterValidator(partial(check_name, "scan")),
 ]
 ScannerName = Annotated[
     str,
     Path(pattern=_NAME, description="Name in the scanners file.", examples=["breakout"]),
-    AfterValidator(_scanner),
+    AfterValidator(partial(check_name, "scanner")),
 ]
 SymbolName = Annotated[
     str,
@@ -67,7 +56,6 @@ SymbolName = Annotated[
     AfterValidator(_symbol),
 ]
 Position = Annotated[str, AfterValidator(_position)]
-POSITION_PATTERN = _POSITION
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -84,25 +72,22 @@ IdempotencyKey = Annotated[
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI's declaration of what a route may refuse with, beside what all may."""
     always = (400, 401, 403, 404, 405, 408, 413, 421, 422, 429, 431, 503)
+    return {status: _refusal(_KINDS[status]) for status in sorted({*always, *statuses})}
+
+
+# The first kind of each status.
+_KINDS = {
+    kind.status: kind
+    for kind in reversed(vars(problems).values())
+    if isinstance(kind, problems.Kind)
+}
+
+
+def _refusal(kind: problems.Kind) -> dict[str, Any]:
+    detail = "one sentence: what was met, what was expected, and the way out"
+    example = problems.problem_of(kind, detail).model_dump()
     return {
-        status: {
-            "model": Problem,
-            "description": _TITLES[status],
-            "content": {problems.MEDIA_TYPE: {"example": _example(status)}},
-        }
-        for status in sorted({*always, *statuses})
-    }
-
-
-_KINDS = [kind for kind in vars(problems).values() if isinstance(kind, problems.Kind)]
-_TITLES = {kind.status: kind.title for kind in reversed(_KINDS)}
-
-
-def _example(status: int) -> dict[str, Any]:
-    kind = next(kind for kind in _KINDS if kind.status == status)
-    return {
-        "type": f"/problems/{kind.name}",
-        "title": kind.title,
-        "status": status,
-        "detail": "one sentence: what was met, what was expected, and the way out",
+        "model": Problem,
+        "description": kind.title,
+        "content": {problems.MEDIA_TYPE: {"example": example}},
     }

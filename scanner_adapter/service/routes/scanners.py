@@ -18,8 +18,8 @@ async def list_scanners(service: Asked) -> Scanners:
     settings = service.settings
     return Scanners(
         scanners=[
-            ScannerBrief(name=s.name, ruleset=s.ruleset, scanner=s.scanner)
-            for s in settings.scanners.values()
+            ScannerBrief(name=name, ruleset=each.ruleset, scanner=each.scanner)
+            for name, each in settings.scanners.items()
         ],
         runs=service.launcher.runs,
         max_running=settings.max_running,

@@ -13,7 +13,7 @@ from bandit.stores import Store
 from scanner_adapter.jsonio import as_cell
 from scanner_adapter.live.status import NextUp, Reason
 from scanner_adapter.service.context import Asked
-from scanner_adapter.service.notes import read_scans
+from scanner_adapter.service.notes import past, read_scans
 from scanner_adapter.service.problems import NOT_FOUND, ProblemError
 from scanner_adapter.service.routes.names import RulesetName, ScanId, SymbolName, refusals
 from scanner_adapter.service.routes.rulesets import known_stats
@@ -25,13 +25,11 @@ from scanner_adapter.service.schemas import (
     Scans,
     SymbolInScan,
 )
-from scanner_adapter.service.watching.beliefs import Beliefs, past
+from scanner_adapter.service.watching.beliefs import Beliefs
 from scanner_adapter.service.watching.scan_cache import CachedScan
-from scanner_adapter.service.watching.scan_log import ScanResults
 
 router = APIRouter(prefix="/api/v1/rulesets/{ruleset}/scans", tags=["scans"], responses=refusals())
 
-JSON = "application/json"
 _CSV: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/csv": {"schema": {"type": "string"}}}}
 }
@@ -57,25 +55,17 @@ async def show_scan(service: Asked, ruleset: RulesetName, scan: ScanId) -> Respo
     """Show a scan as its scanner last published it, and what operators ask of it."""
     # The bytes are made once per change, however many ask.
     watched, _ = await service.watched.known(ruleset, scan)
-    return Response(watched.json, media_type=JSON)
+    return Response(watched.json, media_type="application/json")
 
 
 @router.get("/{scan}/queue", summary="What waits: tiers, and the best with reasons")
 async def show_queue(service: Asked, ruleset: RulesetName, scan: ScanId) -> Queue:
     """Show what waits, as last published; empty where the scanner publishes nothing."""
     _, found = await service.watched.known(ruleset, scan)
-    status, control = found.status, found.control
-    if status is None:
-        return Queue(
-            updated_at=None, tiers={}, next=(), pinned=control.pin, excluded=control.exclude
-        )
-    return Queue(
-        updated_at=status.updated_at,
-        tiers=status.tiers,
-        next=status.next,
-        pinned=status.pinned,
-        excluded=status.excluded,
-    )
+    if found.status is None:
+        pinned, excluded = found.control.pin, found.control.exclude
+        return Queue(updated_at=None, tiers={}, next=(), pinned=pinned, excluded=excluded)
+    return Queue(**{name: getattr(found.status, name) for name in Queue.model_fields})
 
 
 @router.get("/{scan}/results", summary="Results from the journal, newest first")
@@ -112,12 +102,11 @@ async def download_results(service: Asked, ruleset: RulesetName, scan: ScanId) -
     watched, _ = await service.watched.known(ruleset, scan, with_log=True)
 
     def table(_: Store) -> str:
-        text = io.StringIO()
+        text, log, limit = io.StringIO(), watched.log, watched.hit_limit
         rows = csv.DictWriter(text, list(Result.model_fields), lineterminator="\n")
         rows.writeheader()
-        found = watched.log.page(None, len(watched.log) + 1, hits_only=False,
-                                 hit_limit=watched.hit_limit).results  # fmt: skip
-        for result in reversed(found):
+        every = log.page(None, len(log) + 1, hits_only=False, hit_limit=limit).results
+        for result in reversed(every):
             rows.writerow(result.model_dump() | {"symbol": as_cell(result.symbol)})
         return text.getvalue()
 
@@ -132,7 +121,9 @@ async def explain_symbol(
     watched, found = await service.watched.known(ruleset, scan, with_log=True)
     row = watched.log.row_of(symbol)
     if row is not None:
-        return await service.access.call_slow(_explain_scanned, service.beliefs, watched, row)
+        return await service.access.call_slow(
+            lambda store: _explain_scanned(store, service.beliefs, watched, row)
+        )
     for waiting in found.status.next if found.status is not None else ():
         if waiting.symbol == symbol:
             return _explain_waiting(waiting)
@@ -143,18 +134,16 @@ async def explain_symbol(
     )
 
 
+# Null, where neither the journal nor the scanner's status says anything.
+_UNKNOWN = dict.fromkeys(SymbolInScan.model_fields)
+
+
 def _explain_waiting(waiting: NextUp) -> SymbolInScan:
-    return SymbolInScan(
-        symbol=waiting.symbol, state="waiting", rank=None, rating=None, reward=None, is_hit=None,
-        is_error=None, is_random=None, propensity=None, probability=waiting.probability,
-        score=waiting.score, tier=waiting.tier, is_pinned=waiting.is_pinned, reported_at=None,
-        reasons=waiting.reasons, today=waiting.today,
-        constant=waiting.constant,
-    )  # fmt: skip
+    return SymbolInScan.model_validate({**_UNKNOWN, **vars(waiting), "state": "waiting"})
 
 
 def _explain_scanned(store: Store, beliefs: Beliefs, watched: CachedScan, row: int) -> SymbolInScan:
-    log: ScanResults = watched.log
+    log = watched.log
     logged = log.entry_of(row)
     result = log.result(row, logged, watched.hit_limit)
     reasons: dict[str, Reason] = {}
@@ -163,14 +152,8 @@ def _explain_scanned(store: Store, beliefs: Beliefs, watched: CachedScan, row: i
     if entry is not None and entry.position == logged.position and result.symbol in entry.arms:
         with beliefs.of(store, log.ruleset, known_stats(store, log.ruleset)) as belief:
             why = belief.explain(entry, entry.arms.index(result.symbol))
-        reasons = {
-            factor: Reason(prior=part.prior, learned=part.learned)
-            for factor, part in why.groups.items()
-        }
-    return SymbolInScan(
-        symbol=result.symbol, state="scanned", rank=result.rank, rating=result.rating,
-        reward=result.reward, is_hit=result.is_hit, is_error=result.is_error,
-        is_random=result.is_random, propensity=result.propensity,
-        probability=result.probability, score=None, tier=None, is_pinned=False,
-        reported_at=result.reported_at, reasons=reasons, today=None, constant=None,
-    )  # fmt: skip
+        reasons = {name: Reason(part.prior, part.learned) for name, part in why.groups.items()}
+    known = result.model_dump(exclude={"is_signal", "position"})
+    return SymbolInScan.model_validate(
+        {**_UNKNOWN, **known, "state": "scanned", "is_pinned": False, "reasons": reasons}
+    )

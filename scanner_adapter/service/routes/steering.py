@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
-from bandit.stores import Store
-from scanner_adapter.live.control import (
-    Change,
-    ScanControl,
-    with_exclusions,
-    with_pins,
-    with_stop,
-    without_exclusions,
-    without_pins,
-)
-from scanner_adapter.service.context import Asked, Service
-from scanner_adapter.service.notes import control_of
-from scanner_adapter.service.once import once
+from scanner_adapter.live import control
+from scanner_adapter.service.context import Asked
+from scanner_adapter.service.notes import control_of, once
 from scanner_adapter.service.problems import CLOSED, INVALID, ProblemError
 from scanner_adapter.service.routes.names import (
     IdempotencyKey,
@@ -36,69 +27,59 @@ router = APIRouter(
 MAX_NAMES = 200  # pinned or excluded over HTTP: the note that scanners poll stays small
 
 
+class _Steering:
+    """One scan, and the idempotency key of a request to steer it."""
+
+    def __init__(
+        self, service: Asked, ruleset: RulesetName, scan: ScanId, key: IdempotencyKey = None
+    ) -> None:
+        self._service, self._ruleset, self._scan_id, self._key = service, ruleset, scan, key
+
+    async def ask(self, change: control.Change) -> control.ScanControl:
+        """Change the control note, once; return what is asked of the scan now."""
+        service, ruleset, scan_id = self._service, self._ruleset, self._scan_id
+        watched, scan = await service.watched.known(ruleset, scan_id, max_age_s=0.0)
+        if scan.is_closed:
+            raise ProblemError(CLOSED, f"scan {scan_id!r} has ended; nothing can be asked of it")
+        one_change = once(self._key, lambda note: _small(change(note)))
+        control = await service.access.call(
+            lambda store: control_of(store.update_control(ruleset, scan_id, one_change))
+        )
+        watched.forget()
+        return control
+
+
+Steering = Annotated[_Steering, Depends()]
+
+
 @router.post("/stop", status_code=202, summary="End the scan politely")
-async def stop_scan(
-    service: Asked,
-    ruleset: RulesetName,
-    scan: ScanId,
-    request: StopRequest | None = None,
-    key: IdempotencyKey = None,
-) -> ScanControl:
+async def stop_scan(scan: Steering, request: StopRequest | None = None) -> control.ScanControl:
     """Ask the scan to end after the batches that are under way; the first reason given stands."""
-    reason = (request or StopRequest()).reason
-    return await _ask(service, ruleset, scan, key, with_stop(reason, at=time.time()))
+    return await scan.ask(control.with_stop((request or StopRequest()).reason, at=time.time()))
 
 
 @router.put("/pins/{symbol:path}", status_code=202, summary="Scan this symbol first")
-async def pin(
-    service: Asked, ruleset: RulesetName, scan: ScanId, symbol: SymbolName,
-    key: IdempotencyKey = None,
-) -> ScanControl:  # fmt: skip
+async def pin(scan: Steering, symbol: SymbolName) -> control.ScanControl:
     """Pin a symbol; one that was scanned already, or is not in the scan, changes nothing."""
-    return await _ask(service, ruleset, scan, key, with_pins([symbol]))
+    return await scan.ask(control.with_pins([symbol]))
 
 
 @router.delete("/pins/{symbol:path}", status_code=202, summary="Give it back its own place")
-async def unpin(
-    service: Asked, ruleset: RulesetName, scan: ScanId, symbol: SymbolName,
-    key: IdempotencyKey = None,
-) -> ScanControl:  # fmt: skip
+async def unpin(scan: Steering, symbol: SymbolName) -> control.ScanControl:
     """End a pin."""
-    return await _ask(service, ruleset, scan, key, without_pins([symbol]))
+    return await scan.ask(control.without_pins([symbol]))
 
 
 @router.put("/exclusions/{symbol:path}", status_code=202, summary="Do not scan this symbol")
-async def exclude(
-    service: Asked, ruleset: RulesetName, scan: ScanId, symbol: SymbolName,
-    key: IdempotencyKey = None,
-) -> ScanControl:  # fmt: skip
+async def exclude(scan: Steering, symbol: SymbolName) -> control.ScanControl:
     """Exclude a symbol from this scan."""
-    return await _ask(service, ruleset, scan, key, with_exclusions([symbol]))
+    return await scan.ask(control.with_exclusions([symbol]))
 
 
 @router.delete("/exclusions/{symbol:path}", status_code=202, summary="Let it be scanned again")
-async def include(
-    service: Asked, ruleset: RulesetName, scan: ScanId, symbol: SymbolName,
-    key: IdempotencyKey = None,
-) -> ScanControl:  # fmt: skip
+async def include(scan: Steering, symbol: SymbolName) -> control.ScanControl:
     """End an exclusion."""
-    return await _ask(service, ruleset, scan, key, without_exclusions([symbol]))
-
-
-async def _ask(
-    service: Service, ruleset: str, scan_id: str, key: str | None, change: Change
-) -> ScanControl:
-    watched, scan = await service.watched.known(ruleset, scan_id, max_age_s=0.0)
-    if scan.is_closed:
-        raise ProblemError(CLOSED, f"scan {scan_id!r} has ended; nothing can be asked of it")
-
-    def update(store: Store) -> ScanControl:
-        note = store.update_control(ruleset, scan_id, once(key, lambda n: _small(change(n))))
-        return control_of(note)
-
-    control = await service.access.call(update)
-    watched.forget()
-    return control
+    return await scan.ask(control.without_exclusions([symbol]))
 
 
 def _small(note: dict[str, object]) -> dict[str, object]:

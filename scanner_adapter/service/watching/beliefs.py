@@ -12,20 +12,25 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandit.belief.belief import Belief, BeliefSettings
 from bandit.choice.explain import Explanation, GroupWeight
 from bandit.choice.open_scan import OpenScan
 from bandit.errors import JournalChangedError
 from bandit.stores import Entry, RulesetStats, Store
-from bandit.stores.names import START, position_key
+from bandit.stores.names import position_key
 from scanner_adapter.blas_threads import one_blas_thread
 from scanner_adapter.inputs.context import CROSSED, factor_of, seed_weights
+from scanner_adapter.service.notes import past
 from scanner_adapter.state.comparison import Comparison, ScanLog
 from scanner_adapter.state.fold import settings_from_fingerprint
 from scanner_adapter.state.learned_state import LearnedState
+
+T = TypeVar("T")
 
 MAX_KEPT = 8  # rulesets; 5,000 symbols take about 2 MB each
 MIN_AGE_S = 1.0  # a watched belief is brought up to date at most so often
@@ -85,11 +90,7 @@ class FoldedBelief:
         """
         context = np.asarray(entry.arrays["context"], np.float64)[row : row + 1]
         with one_blas_thread():
-            belief = self.belief.with_provisional(entry.scan_id)
-            scan = OpenScan(belief,
-                "explain", [entry.arms[row]], context, entry.header["columns"],
-                rng=np.random.default_rng(0),
-            )  # fmt: skip
+            scan = self._scan_of(entry, [entry.arms[row]], context)
             return scan.explain(0, factor_of(self.belief.columns))
 
     def _weigh(self) -> dict[str, GroupWeight]:
@@ -98,17 +99,19 @@ class FoldedBelief:
         for entry in self._recent:
             context = np.asarray(entry.arrays["context"], np.float64)
             if tuple(entry.header["columns"]) == columns:
+                last = entry
                 rows |= dict(zip(entry.arms, context, strict=True))
         if not rows:
             return {}
         arms = list(rows)[:: 1 + len(rows) // WEIGHED]
         with one_blas_thread():
-            belief = self.belief.with_provisional(self._recent[-1].scan_id)
-            scan = OpenScan(belief,
-                "weigh", arms, np.array([rows[arm] for arm in arms]), columns,
-                rng=np.random.default_rng(0),
-            )  # fmt: skip
+            scan = self._scan_of(last, arms, np.array([rows[arm] for arm in arms]))
             return scan.group_weights(factor_of(columns), CONFIDENCE)
+
+    def _scan_of(self, entry: Entry, arms: list[str], context: NDArray[np.float64]) -> OpenScan:
+        """Open a scan over `arms` by the belief of now, with what the scan of `entry` teaches."""
+        belief, columns = self.belief.with_provisional(entry.scan_id), entry.header["columns"]
+        return OpenScan(belief, "explain", arms, context, columns, rng=np.random.default_rng(0))
 
     def _remember(self, entry: Entry) -> None:
         if entry.kind == "report":
@@ -118,8 +121,8 @@ class FoldedBelief:
         """Read reports of the newest scan that has some."""
         for info in store.list_scans(self.ruleset, 5):
             if info.n_reported:
-                after = f"{max(position_key(info.started)[0] - 1, 0)}-0"
-                for entry in store.read(self.ruleset, after=after, limit=RECENT_ENTRIES):
+                first = store.read(self.ruleset, after=past(info.started), limit=RECENT_ENTRIES)
+                for entry in first:
                     self._remember(entry)
                 return
 
@@ -146,9 +149,7 @@ class Beliefs:
             if log is None or position_key(log.position) > position_key(stats.last_position):
                 log = ScanLog(store, ruleset)
             log.catch_up()
-            self._compared[ruleset] = log
-            while len(self._compared) > MAX_KEPT:
-                self._compared.popitem(last=False)
+            _keep(self._compared, ruleset, log)
             return log.comparison()
 
     @contextmanager
@@ -167,14 +168,9 @@ class Beliefs:
             if belief is None or not belief.fits(stats):
                 with one_blas_thread():
                     belief = FoldedBelief(store, ruleset, stats)
-                with self._lock:
-                    self._kept[ruleset] = belief
-                    while len(self._kept) > MAX_KEPT:
-                        self._kept.popitem(last=False)
             belief.catch_up()
             with self._lock:
-                if ruleset in self._kept:
-                    self._kept.move_to_end(ruleset)
+                _keep(self._kept, ruleset, belief)
             yield belief
 
 
@@ -186,15 +182,9 @@ def _settings(store: Store, ruleset: str) -> BeliefSettings:
     return settings_from_fingerprint(snapshot.header["settings"])
 
 
-def past(position: str) -> str:
-    """Return the position just before `position`, for reading the entry that stands there.
-
-    Examples
-    --------
-    >>> past("1700000000000-2"), past("1700000000000-0"), past(START)
-    ('1700000000000-1', '1699999999999-18446744073709551615', '0-0')
-    """
-    milliseconds, sequence = position_key(position)
-    if sequence:
-        return f"{milliseconds}-{sequence - 1}"
-    return f"{milliseconds - 1}-{2**64 - 1}" if milliseconds else START
+def _keep(kept: OrderedDict[str, T], ruleset: str, value: T) -> None:
+    """Remember what was used last, and forget what was used longest ago."""
+    kept[ruleset] = value
+    kept.move_to_end(ruleset)
+    if len(kept) > MAX_KEPT:
+        kept.popitem(last=False)

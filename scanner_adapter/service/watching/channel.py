@@ -29,7 +29,7 @@ from scanner_adapter.service.metrics import Metrics
 from scanner_adapter.service.schemas import ClosedEvent, DisconnectedEvent, Scan
 from scanner_adapter.service.store_access import StoreAccess
 from scanner_adapter.service.watching.scan_cache import CachedScan
-from scanner_adapter.service.watching.scan_log import ScanResults
+from scanner_adapter.service.watching.scan_log import LoggedEntry, ScanResults
 
 HEARTBEAT_S = 10.0  # of silence; proxies drop a connection after 30 to 60
 AWAY_PAUSE_S = 0.5  # between looks while the store is away
@@ -52,7 +52,6 @@ class ScanEvents:
         self.piece_first = 0  # entries sent before `piece`
         self.n_sent = 0  # entries sent with it
         self.is_over = False
-        self.is_gone = False  # there is no such scan
         self._access, self._metrics, self._poll_s = access, metrics, poll_s
         self._news = asyncio.Event()
         self._disconnected = self._closed = b""
@@ -78,8 +77,7 @@ class ScanEvents:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
             self.watched.n_users -= 1
-        self.is_over = True
-        self._wake()
+        self._end()
 
     async def news(self, version: int) -> None:
         """Wait until there is a newer piece than `version`, or the channel is over."""
@@ -106,9 +104,7 @@ class ScanEvents:
         if index is None:
             return self._disconnected, None, self.version
         end = max(index, min(self.n_sent, index + MAX_ENTRIES))
-        piece = b"".join(
-            self._event(entry.position) for entry in self.watched.log.entries[index:end]
-        )
+        piece = b"".join(map(self._event, self.watched.log.entries[index:end]))
         if end < self.n_sent:
             return piece, end, -1
         return piece + self._status_event() + self._disconnected + self._closed, end, self.version
@@ -125,8 +121,7 @@ class ScanEvents:
                 pause = AWAY_PAUSE_S
             except Exception:  # a defect must not leave listeners with a silent stream
                 log.exception("watching scan %s failed", self.watched.scan_id)
-                self.is_over = True
-                self._wake()
+                self._end()
                 return
             else:
                 self._tell(scan)
@@ -134,8 +129,7 @@ class ScanEvents:
 
     def _tell(self, scan: Scan | None) -> None:
         if scan is None:
-            self.is_gone = self.is_over = True
-            self._wake()
+            self._end()
             return
         log_ = self.watched.log
         if not self._has_log:
@@ -143,7 +137,7 @@ class ScanEvents:
         first, end = self.n_sent, len(log_.entries)
         is_new = self.watched.json != self._seen or bool(self._disconnected)
         self._disconnected = b""
-        news = b"".join(self._event(entry.position) for entry in log_.entries[first:end])
+        news = b"".join(map(self._event, log_.entries[first:end]))
         self.n_sent = end
         if is_new:
             self._seen = self.watched.json
@@ -175,13 +169,12 @@ class ScanEvents:
         return _event("status", self._seen, self._position())
 
     def _tell_away(self, error: StoreError) -> None:
+        news = b""
         if not self._disconnected:
             since = self._access.away_since or time.time()
             event = DisconnectedEvent(since=since, detail=str(error))
-            self._disconnected = _event("disconnected", _json(event))
-            self._publish(self._disconnected, self.n_sent, self.n_sent)
-        else:
-            self._publish(b"", self.n_sent, self.n_sent)
+            news = self._disconnected = _event("disconnected", _json(event))
+        self._publish(news, self.n_sent, self.n_sent)
 
     def _publish(self, news: bytes, first: int, end: int) -> None:
         now = time.monotonic()
@@ -194,17 +187,19 @@ class ScanEvents:
         self.version += 1
         self._wake()
 
+    def _end(self) -> None:
+        self.is_over = True
+        self._wake()
+
     def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 
-    def _event(self, position: str) -> bytes:
-        event = self._events.get(position)
+    def _event(self, entry: LoggedEntry) -> bytes:
+        event = self._events.get(entry.position)
         if event is None:
-            log_ = self.watched.log
-            entry = log_.entries[log_.n_entries_up_to(position) - 1]
-            data = _json(log_.event(entry, self.watched.hit_limit))
-            event = self._events[position] = _event("results", data, position)
+            data = _json(self.watched.log.event(entry, self.watched.hit_limit))
+            event = self._events[entry.position] = _event("results", data, entry.position)
             if len(self._events) > KEPT_EVENTS:
                 del self._events[next(iter(self._events))]
         return event

@@ -46,12 +46,9 @@ class EndedScans:
                 if scan.is_closed:
                     closed.add((ruleset, scan.scan_id))
                     if self._closed is not None and (ruleset, scan.scan_id) not in self._closed:
-                        lines.append(self._line(store, ruleset, scan))
+                        lines.append("; ".join(self._parts(store, ruleset, scan)))
         self._closed = closed
         return lines
-
-    def _line(self, store: Store, ruleset: str, scan: ScanBrief) -> str:
-        return "; ".join(self._parts(store, ruleset, scan))
 
     def _parts(self, store: Store, ruleset: str, scan: ScanBrief) -> Iterator[str]:
         of = "" if scan.n_symbols is None else f" of {scan.n_symbols:,}"

@@ -64,7 +64,7 @@ class CachedScan:
         if not is_fresh:
             async with self._lock:
                 if time.monotonic() - self._looked_at[with_log] > max_age_s:
-                    await self._access.call(self._read, with_log)
+                    await self._access.call(lambda store: self._read(store, with_log))
                     now = time.monotonic()
                     self._looked_at[False] = now
                     if with_log:

@@ -17,7 +17,7 @@ from bandit.errors import InvalidInputError
 from bandit.stores import Entry, Store
 from bandit.stores.names import START, position_key
 from scanner_adapter.jsonio import finite_or_none
-from scanner_adapter.service.notes import find_scan
+from scanner_adapter.service.notes import find_scan, past
 from scanner_adapter.service.schemas import Result, Results, ResultsEvent
 
 _NUMBERS = ("rating", "reward", "propensity", "probability")
@@ -65,7 +65,7 @@ class ScanResults:
         """
         if not self.position:
             info = find_scan(store, self.ruleset, self.scan_id)
-            self.position = START if info is None else _before(info.started)
+            self.position = START if info is None else past(info.started)
         n = 0
         for entry in store.read(self.ruleset, after=self.position):
             if entry.scan_id == self.scan_id:
@@ -196,7 +196,3 @@ class ScanResults:
 def _is_hit(rating: float, reward: float, hit_limit: float | None) -> bool:
     # NaN compares false: an evaluation that failed is no hit.
     return reward >= 0.5 if hit_limit is None or math.isnan(rating) else rating >= hit_limit
-
-
-def _before(position: str) -> str:
-    return f"{max(position_key(position)[0] - 1, 0)}-0"

@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from scanner_adapter.service.metrics import Metrics
 from scanner_adapter.service.problems import TOO_MANY, ProblemError
+from scanner_adapter.service.settings import ServiceSettings
 from scanner_adapter.service.store_access import StoreAccess
 from scanner_adapter.service.watching.channel import ScanEvents
 from scanner_adapter.service.watching.scan_cache import ScanCache
@@ -26,16 +27,10 @@ class Streams:
     """Channels that somebody listens to, one per scan."""
 
     def __init__(
-        self,
-        watched: ScanCache,
-        access: StoreAccess,
-        metrics: Metrics,
-        *,
-        poll_s: float,
-        max_streams: int,
+        self, watched: ScanCache, access: StoreAccess, metrics: Metrics, settings: ServiceSettings
     ) -> None:
         self._watched, self._access, self._metrics = watched, access, metrics
-        self._poll_s, self._max = poll_s, max_streams
+        self._poll_s, self._max = settings.poll_s, settings.max_streams
         self._channels: dict[tuple[str, str], tuple[ScanEvents, int]] = {}
         self._n = 0
 

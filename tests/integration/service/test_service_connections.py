@@ -126,7 +126,7 @@ def test_two_hundred_lines_of_a_trusted_proxy_are_all_served() -> None:
 
 def test_one_client_of_a_trusted_proxy_does_not_take_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """200 logins of one address whose bodies never come, and another client beside them."""
-    monkeypatch.setattr("scanner_adapter.service.guard.body_limit.READ_S", 3.0)
+    monkeypatch.setattr("scanner_adapter.service.guard.guard.READ_S", 3.0)
     said = (
         b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: 10.0.0.1\r\n"
         b"Content-Type: application/json\r\nContent-Length: 50\r\n\r\n"

@@ -16,7 +16,7 @@ from servers import Server, wait_until
 from serving import EventClient, Serving
 
 from scanner_adapter.demo.simulator import simulate
-from scanner_adapter.service.launching.scanners_file import read_scanners
+from scanner_adapter.service.settings import read_scanners
 
 MODULE = """
 import time

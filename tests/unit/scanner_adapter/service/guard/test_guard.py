@@ -18,7 +18,7 @@ from serving import open_scan, status_note
 from bandit.errors import InvalidInputError
 from bandit.stores import store_from_url
 from scanner_adapter.service.app import create_app
-from scanner_adapter.service.guard import body_limit
+from scanner_adapter.service.guard import guard
 from scanner_adapter.service.guard.rate_limit import RateLimit
 from scanner_adapter.service.guard.sessions import COOKIE, SESSION_S, Sessions
 from scanner_adapter.service.settings import (
@@ -142,7 +142,7 @@ def test_a_chunked_body_is_counted_as_it_comes(make: Callable[..., Asking]) -> N
 def test_a_body_that_does_not_come_is_given_up(
     make: Callable[..., Asking], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body_limit, "READ_S", 0.01)
+    monkeypatch.setattr(guard, "READ_S", 0.01)
 
     async def never() -> Any:
         yield b"{"
@@ -169,7 +169,7 @@ def test_a_replayed_write_is_refused_and_changes_nothing(make: Callable[..., Ask
 def test_a_write_whose_answer_was_lost_is_not_taken_for_a_replay() -> None:
     """`update_control` may ask for the change again on a note that has it already."""
     from scanner_adapter.live.control import with_pins
-    from scanner_adapter.service.once import KEPT, once
+    from scanner_adapter.service.notes import KEPT, once
 
     change = once("key", with_pins(["A"]))
     note = change({})

@@ -12,8 +12,9 @@ from bandit.rewards import TopShare
 from bandit.stores import Store
 from scanner_adapter import SymbolRanker
 from scanner_adapter.scan.scan import Scan
+from scanner_adapter.service.notes import past
 from scanner_adapter.service.watching import beliefs as module
-from scanner_adapter.service.watching.beliefs import Beliefs, FoldedBelief, past
+from scanner_adapter.service.watching.beliefs import Beliefs, FoldedBelief
 
 SYMBOLS = [f"S{n}" for n in range(60)]
 COLUMNS = ("market.a", "technical.b")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from scanner_adapter.service.metrics import Metrics
-from scanner_adapter.service.once import once
+from scanner_adapter.service.notes import once
 from scanner_adapter.service.problems import NOT_FOUND, TOO_MANY, ProblemError
 from scanner_adapter.service.schemas import ScannerRun
 from scanner_adapter.service.settings import STORE_VARIABLE, TOKEN_VARIABLE, ServiceSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bandit.errors import InvalidInputError
-from scanner_adapter.service.launching.scanners_file import read_scanners
+from scanner_adapter.service.settings import read_scanners
 
 
 def write(folder: Path, text: str) -> Path:
@@ -40,11 +40,11 @@ def test_a_scanner_becomes_a_list_of_arguments(tmp_path: Path) -> None:
         f"--bars={tmp_path}/daily bars.parquet",
         "--as-of=2019-12-31",
         "--ruleset=breakout",
-        "--scan-id=s1",
         f"--settings={tmp_path}/found.toml",
         "--hit=--store=redis://evil; rm -rf ~",
         "--workers=4",
         "--until-recall=0.95",
+        "--scan-id=s1",
     ]
 
 

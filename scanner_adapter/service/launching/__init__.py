@@ -1,1 +1,0 @@
-"""Scans started over HTTP: what an operator allows, and the processes."""
