@@ -26,7 +26,7 @@ from features.inputs.tables import FIELDS
 from features.similarity import Loadings
 from scanner_adapter.replay import Configuration, Order, Ranked, ReplayScan
 from scanner_adapter.replay.intraday import Spells, look
-from scanner_adapter.replay.logs.logged_outcomes import LoggedOutcomes
+from scanner_adapter.replay.logs.scans import LoggedOutcomes
 from scanner_adapter.replay.orders import InTurns
 
 EVERY = timedelta(minutes=5)

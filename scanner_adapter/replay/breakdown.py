@@ -7,19 +7,18 @@ split the scans; sectors split the hits of each scan, all ranked in the one orde
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
 from rich.table import Table
 
 from bandit.errors import InvalidInputError
 from bandit.evaluation.metrics import Interval, first_places
-from scanner_adapter.jsonio import finite_or_none
-from scanner_adapter.replay.report import BLOCK, ReplayReport
+from scanner_adapter.replay.report import ReplayReport, interval_fields, resampled_counts
+from scanner_adapter.replay.tables import plain_table
 
 By = Literal["regime", "sector"]
 SHARES = {"recall_10": 0.10, "recall_25": 0.25}
@@ -49,14 +48,11 @@ class GroupRow:
 
     def to_json(self) -> dict[str, object]:
         """The row as JSON takes it; NaN becomes null."""
-        row: dict[str, object] = {
-            name: getattr(self, name) for name in ("group", "order", "n_scans", "n_hits")
+        return {
+            **{name: getattr(self, name) for name in ("group", "order", "n_scans", "n_hits")},
+            **interval_fields("recall_10", self.recall_10),
+            **interval_fields("recall_25", self.recall_25),
         }
-        for measure in SHARES:
-            interval = asdict(getattr(self, measure))
-            for part, key in (("mean", ""), ("low", "_low"), ("high", "_high")):
-                row[f"{measure}{key}"] = finite_or_none(interval[part])
-        return row
 
 
 def breakdown(report: ReplayReport, by: By) -> tuple[GroupRow, ...]:
@@ -78,25 +74,15 @@ def breakdown(report: ReplayReport, by: By) -> tuple[GroupRow, ...]:
 
 def group_kind(text: str) -> By:
     """Read a kind of group; raises InvalidInputError for another word."""
-    for kind in get_args(By):
-        if text == kind:
-            return cast("By", kind)
-    raise InvalidInputError(f"by is {text!r}; expected one of {', '.join(get_args(By))}")
+    if text not in get_args(By):
+        raise InvalidInputError(f"by is {text!r}; expected one of {', '.join(get_args(By))}")
+    return cast("By", text)
 
 
 def breakdown_table(report: ReplayReport, by: By, orders: Sequence[str] | None = None) -> Table:
     """The rows of some orders (all by default) for people; 80 columns suffice."""
-    table = Table(
-        title=f"Recall by {by}, with 95 % intervals",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        title_justify="left",
-    )
-    table.add_column(by, no_wrap=True)
-    table.add_column("order", no_wrap=True)
-    for name in ("scans", "hits", "in 10 %", "in 25 %"):
-        table.add_column(name, justify="right", no_wrap=True)
+    title, numbers = f"Recall by {by}, with 95 % intervals", ("scans", "hits", "in 10 %", "in 25 %")
+    table = plain_table(title, (by, "order"), numbers)
     last = None
     for row in breakdown(report, by):
         if orders is not None and row.order not in orders:
@@ -110,30 +96,23 @@ def breakdown_table(report: ReplayReport, by: By, orders: Sequence[str] | None =
 
 
 def _by_regime(report: ReplayReport) -> Iterator[GroupRow]:
-    labels = {
-        f"volatility {level}": np.array([r.volatility == level for r in report.regimes], bool)
-        for level in ("low", "middle", "high")
-    } | {
-        f"market {trend}": np.array([r.trend == trend for r in report.regimes], bool)
-        for trend in ("up", "down")
-    }
-    if not any(rows.any() for rows in labels.values()):
+    labels = {}
+    for level in ("low", "middle", "high"):
+        labels[f"volatility {level}"] = [regime.volatility == level for regime in report.regimes]
+    for trend in ("up", "down"):
+        labels[f"market {trend}"] = [regime.trend == trend for regime in report.regimes]
+    if not any(map(any, labels.values())):
         raise InvalidInputError(
             "the log does not say what the market did before its scans; regimes need bars of "
             "about half a year before the first (--bars), or the bundled log"
         )
     for label, rows in labels.items():
-        if not rows.any():
+        if not any(rows):
             continue
-        part = report.select(rows)
-        for order, result in part.results.items():
-            yield GroupRow(
-                label,
-                order,
-                len(part.dates),
-                sum(len(ranks) for ranks in result.ranks),
-                *(part.interval(order, measure) for measure in SHARES),
-            )
+        chosen = report.select(np.array(rows))
+        for order, result in chosen.results.items():
+            recalls = (chosen.interval(order, measure) for measure in SHARES)
+            yield GroupRow(label, order, len(chosen.dates), sum(map(len, result.ranks)), *recalls)
 
 
 def _by_sector(report: ReplayReport) -> Iterator[GroupRow]:
@@ -142,34 +121,24 @@ def _by_sector(report: ReplayReport) -> Iterator[GroupRow]:
     names = [report.sectors.get(symbol) or _NO_SECTOR for symbol in report.symbols]
     sectors = sorted(set(names), key=lambda name: (name == _NO_SECTOR, name))
     code = np.array([sectors.index(name) for name in names])
-    n_sectors = len(sectors)
-    total = np.array(
-        [np.bincount(code[places], minlength=n_sectors) for places in report.hit_places]
-    )
+
+    def counts(hit_places: Iterable[NDArray[np.intp]]) -> NDArray[np.intp]:  # (n_scans, n_sectors)
+        return np.array([np.bincount(code[hits], minlength=len(sectors)) for hits in hit_places])
+
+    def found_in(share: float, order: str) -> NDArray[np.intp]:
+        scans = zip(report.hit_places, report.results[order].ranks, report.sizes, strict=True)
+        return counts(hits[ranks * n < first_places(share, n) + 0.5] for hits, ranks, n in scans)
+
+    total = counts(report.hit_places)
+    found = {order: [found_in(s, order) for s in SHARES.values()] for order in report.results}
     for k, sector in enumerate(sectors):
-        if not total[:, k].any():
-            continue
-        for order, result in report.results.items():
-            recalls = []
-            for share in SHARES.values():
-                found = np.array(
-                    [
-                        np.count_nonzero(
-                            (code[places] == k) & (ranks * n < first_places(share, n) + 0.5)
-                        )
-                        for places, ranks, n in zip(
-                            report.hit_places, result.ranks, report.sizes, strict=True
-                        )
-                    ]
-                )
-                recalls.append(pooled_interval(found, total[:, k], np.random.default_rng(0)))
-            n_scans, n_hits = int((total[:, k] > 0).sum()), int(total[:, k].sum())
+        n_scans, n_hits = int((total[:, k] > 0).sum()), int(total[:, k].sum())
+        for order in report.results if n_hits else ():
+            recalls = (pooled_interval(each[:, k], total[:, k]) for each in found[order])
             yield GroupRow(sector, order, n_scans, n_hits, *recalls)
 
 
-def pooled_interval(
-    found: NDArray[np.integer], total: NDArray[np.integer], rng: np.random.Generator
-) -> Interval:
+def pooled_interval(found: NDArray[np.integer], total: NDArray[np.integer]) -> Interval:
     """All that was found over all there was, with its interval over resampled scans.
 
     Scans are resampled in blocks, as in `intervals.bootstrap_interval`; a resample without
@@ -177,20 +146,17 @@ def pooled_interval(
 
     Examples
     --------
-    >>> pooled_interval(np.array([1, 0, 3]), np.array([2, 0, 4]), np.random.default_rng(0)).mean
+    >>> pooled_interval(np.array([1, 0, 3]), np.array([2, 0, 4])).mean
     0.6666666666666666
     """
     if not total.any():
         return Interval(math.nan, math.nan, math.nan, 0)
-    n = len(total)
-    starts = rng.integers(0, n, (_RESAMPLES, -(-n // BLOCK)))
-    rows = ((starts[:, :, None] + np.arange(BLOCK)) % n).reshape(_RESAMPLES, -1)[:, :n]
-    hits = total[rows].sum(axis=1)
-    ratio = found[rows].sum(axis=1)[hits > 0] / hits[hits > 0]
+    counts = resampled_counts(len(total), _RESAMPLES)
+    hits = counts @ total
+    ratio = (counts @ found)[hits > 0] / hits[hits > 0]
     low, high = np.quantile(ratio, [0.025, 0.975])
-    return Interval(
-        float(found.sum() / total.sum()), float(low), float(high), int((total > 0).sum())
-    )
+    mean = float(found.sum() / total.sum())
+    return Interval(mean, float(low), float(high), int((total > 0).sum()))
 
 
 def _shown(interval: Interval) -> str:

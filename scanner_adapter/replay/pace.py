@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
+from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.run.pipeline import Pipeline
 from scanner_adapter.run.stop_rules import AnyOf, StopRule, SymbolBudget
@@ -103,7 +103,11 @@ def evaluate(
         For the lengths of evaluations.
     """
     if pace.delay_batches:
-        return _batches_late(scan, outcomes, pace.delay_batches, n_visits, batch_size, until, look)
+        return in_batches(
+            scan, lambda symbols: {symbol: outcomes[symbol] for symbol in symbols},
+            late=pace.delay_batches, n_visits=n_visits, batch_size=batch_size, until=until,
+            look=look,
+        )  # fmt: skip
     budget = SymbolBudget(n_visits)
     pipeline = Pipeline(
         scan,
@@ -113,7 +117,8 @@ def evaluate(
         on_result=None,
         on_progress=None,
     )
-    seconds = iter(_lengths(pace, len(scan.symbols), rng).tolist())
+    lengths = pace.seconds * np.exp(pace.spread * rng.standard_normal(len(scan.symbols)))
+    seconds = iter(lengths.tolist())
     waiting: deque[str] = deque()
     # (time, tie-break, symbol, whether its result is in); a result follows its evaluation's end.
     events: list[tuple[float, int, str, bool]] = []
@@ -149,19 +154,23 @@ def evaluate(
     return visited
 
 
-def _lengths(pace: Pace, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    return np.asarray(pace.seconds * np.exp(pace.spread * rng.standard_normal(n)))
-
-
-def _batches_late(
+def in_batches(
     scan: Scan,
-    outcomes: Mapping[str, Outcome],
-    late: int,
+    report: Callable[[Sequence[str]], Mapping[str, object] | OutcomeTable],
+    *,
+    late: int = 0,
     n_visits: int,
     batch_size: int,
-    until: StopRule | None,
-    look: Callable[[], None],
+    until: StopRule | None = None,
+    look: Callable[[], None] = lambda: None,
 ) -> list[str]:
+    """Evaluate whole batches, and report each when `late` further ones are out; see `evaluate`.
+
+    Parameters
+    ----------
+    report : callable
+        Returns what is reported of symbols.
+    """
     visited: list[str] = []
     out: deque[tuple[str, ...]] = deque()
     while True:
@@ -173,7 +182,7 @@ def _batches_late(
         if not out:
             return visited
         if not batch or len(out) > late:
-            scan.report({symbol: outcomes[symbol] for symbol in out.popleft()})
+            scan.report(report(out.popleft()))
             look()
             if until is not None and until.reason(scan) is not None:
                 return visited

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -10,15 +10,96 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.choice.explain import GroupWeight
 from bandit.rewards import RewardRule
 from bandit.stores.forgetful import ForgetfulStore
 from bandit.stores.sqlite.store import SqliteStore
 from scanner_adapter.replay.logs.scans import ReplayScan
-from scanner_adapter.replay.pace import Pace, evaluate
-from scanner_adapter.replay.recorder import Recorder
+from scanner_adapter.replay.pace import Pace, evaluate, in_batches
 from scanner_adapter.run.stop_rules import StopRule
 from scanner_adapter.scan.scan import Scan
 from scanner_adapter.symbol_ranker import SymbolRanker
+
+# Shares of the universe after which the recall estimate is compared with the truth.
+CHECKED_AT = (0.05, 0.10, 0.15, 0.25, 0.50)
+CONFIDENCE = 0.9
+# Weights move slowly and take some milliseconds to ask for.
+WEIGHTS_EVERY = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One look at the recall estimate.
+
+    Attributes
+    ----------
+    scan : int
+        Number of the scan in the replay, from 0.
+    scanned : float
+        Share of the universe that was scanned.
+    estimated, low, high : float
+        Recall as the scan estimated it, and the bounds that are to hold with 90 % each.
+    true : float
+        Recall as it really was; hits are those of the whole scan, as the report counts them.
+    """
+
+    scan: int
+    scanned: float
+    estimated: float
+    low: float
+    high: float
+    true: float
+
+
+@dataclass
+class Recorder:
+    """Notes of one order over a replay; taking them changes nothing that is chosen.
+
+    Attributes
+    ----------
+    weights : list of (int, mapping of factor to GroupWeight)
+        After every fifth scan, by its number.
+    checks : list of Check
+    """
+
+    weights: list[tuple[int, dict[str, GroupWeight]]] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    _n_scans: int = 0
+    _due: list[float] = field(default_factory=list)
+
+    def start(self) -> None:
+        """A scan begins."""
+        self._due = list(CHECKED_AT)
+
+    def look(self, live: Scan, scan: ReplayScan) -> None:
+        """A report is in."""
+        n = len(scan.symbols)
+        if not self._due or live.n_scanned < self._due[0] * n:
+            return
+        while self._due and live.n_scanned >= self._due[0] * n:
+            self._due.pop(0)
+        total = np.count_nonzero(scan.hits)
+        if not total:
+            return
+        reported = live.outcomes.keys()
+        found = sum(
+            symbol in reported
+            for symbol, hit in zip(scan.symbols, scan.hits.tolist(), strict=True)
+            if hit
+        )
+        estimate = live.estimate(CONFIDENCE)
+        self.checks.append(
+            Check(
+                self._n_scans, live.n_scanned / n,
+                estimate.recall, estimate.recall_low, estimate.recall_high, found / total,
+            )
+        )  # fmt: skip
+
+    def end(self, live: Scan) -> None:
+        """Everything was reported."""
+        if self._n_scans % WEIGHTS_EVERY == 0:
+            self.weights.append((self._n_scans, live.factor_weights()))
+        self._n_scans += 1
 
 
 @dataclass(frozen=True)
@@ -97,43 +178,28 @@ class Ranked:
         place = {symbol: i for i, symbol in enumerate(scan.symbols)}
         if self.watch is not None:
             self.watch.start()
+
+        def places_of(symbols: Sequence[str]) -> NDArray[np.intp]:
+            return np.array([place[symbol] for symbol in symbols], np.intp)
+
         with self.ranker.start_scan(scan.symbols, **scan.inputs(), **self.further) as live:
+            how: dict[str, Any] = {
+                "n_visits": n_visits, "batch_size": self.batch_size, "until": self.until,
+                "look": partial(self._look, live, scan),
+            }  # fmt: skip
             if self.pace is None:
-                visited = self._batch_by_batch(live, scan, place, n_visits)
+                # As columns, without an object for each outcome.
+                visited = in_batches(live, lambda symbols: scan.report(places_of(symbols)), **how)
             else:
-                symbols = evaluate(
-                    live,
-                    dict(zip(scan.symbols, scan.outcomes, strict=True)),
-                    self.pace,
-                    n_visits=n_visits,
-                    batch_size=self.batch_size,
-                    until=self.until,
-                    look=partial(self._look, live, scan),
-                    rng=self._lengths,
-                )
-                visited = np.array([place[symbol] for symbol in symbols], np.intp)
+                outcomes = dict(zip(scan.symbols, scan.outcomes, strict=True))
+                visited = evaluate(live, outcomes, self.pace, rng=self._lengths, **how)
+            if self.until is None and len(visited) < n_visits:
+                n_lost = n_visits - len(visited)
+                raise RuntimeError(f"{self.name} lost {n_lost} symbols of the scan {scan.now}")
             self.fell_back = bool(live.fallback)
             if self.watch is not None:
                 self.watch.end(live)
-        return visited
-
-    def _batch_by_batch(
-        self, live: Scan, scan: ReplayScan, place: Mapping[str, int], n_visits: int
-    ) -> NDArray[np.intp]:
-        visited: list[NDArray[np.intp]] = []
-        n_left = n_visits
-        while n_left:
-            batch = live.next_batch(min(self.batch_size, n_left))
-            if not batch:
-                raise RuntimeError(f"{self.name} lost {n_left} symbols of the scan {scan.now}")
-            places = np.array([place[symbol] for symbol in batch], np.intp)
-            live.report(scan.report(places))
-            visited.append(places)
-            n_left -= places.size
-            self._look(live, scan)
-            if self.until is not None and self.until.reason(live) is not None:
-                break
-        return np.concatenate(visited)
+        return places_of(visited)
 
     def _look(self, live: Scan, scan: ReplayScan) -> None:
         if self.watch is not None:

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
 from rich.table import Table
 
 from bandit.errors import InvalidInputError
@@ -24,7 +23,8 @@ from bandit.evaluation.metrics import (
 from bandit.evaluation.payoff import no_gain
 from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.replay.logs.regimes import Regime
-from scanner_adapter.replay.recorder import Recorder
+from scanner_adapter.replay.ranked import Recorder
+from scanner_adapter.replay.tables import plain_table
 
 T = TypeVar("T")
 Row = dict[str, str | int | float | None]
@@ -170,7 +170,7 @@ class ReplayReport:
 
     def difference(self, a: str, b: str, measure: str = "recall_10") -> PairedDifference:
         """By how much order `a` is above order `b`, scan by scan, and how sure that is."""
-        first, second = self._result(a).values(measure), self._result(b).values(measure)
+        first, second = (self._result(order).values(measure) for order in (a, b))
         return paired_difference(first, second, np.random.default_rng(0), block=BLOCK)
 
     @property
@@ -180,10 +180,7 @@ class ReplayReport:
         for order, result in self.results.items():
             row: Row = {"order": order}
             for measure in (*_MEASURES, *_FURTHER):
-                interval = self.interval(order, measure)
-                row[measure] = finite_or_none(interval.mean)
-                row[f"{measure}_low"] = finite_or_none(interval.low)
-                row[f"{measure}_high"] = finite_or_none(interval.high)
+                row |= interval_fields(measure, self.interval(order, measure))
             row["scans"] = len(result.metrics)
             row["overhead_ms_per_scan"] = finite_or_none(float(result.overhead_ms.mean()))
             rows.append(row)
@@ -195,17 +192,13 @@ class ReplayReport:
 
     def table(self) -> Table:
         """The table for people; 80 columns suffice. ``±`` is half the 95 % interval."""
-        table = Table(
-            title=self._title(),
-            caption=self.caption(),
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            pad_edge=False,
+        table = plain_table(
+            f"Share of hits found early, mean of {len(self.dates)} scans, {self.dates[0]} to "
+            f"{self.dates[-1]}",
+            ("order",),
+            ("in 5 %", "in 10 %", "in 25 %", "area", "WSS@95", "1st hit", "ms"),
+            self.caption(),
         )
-        table.title_justify = table.caption_justify = "left"
-        table.add_column("order", no_wrap=True)
-        for name in ("in 5 %", "in 10 %", "in 25 %", "area", "WSS@95", "1st hit", "ms"):
-            table.add_column(name, justify="right", no_wrap=True)
         for order, result in self.results.items():
             five, ten, quarter, area, saved, first = (
                 self.interval(order, measure) for measure in _MEASURES
@@ -221,12 +214,6 @@ class ReplayReport:
                 _shown(float(result.overhead_ms.mean()), ".1f"),
             )
         return table
-
-    def _title(self) -> str:
-        return (
-            f"Share of hits found early, mean of {len(self.dates)} scans, {self.dates[0]} to "
-            f"{self.dates[-1]}"
-        )
 
     def caption(self) -> str:
         """The conditions of the replay in a sentence or two."""
@@ -255,10 +242,27 @@ class ReplayReport:
 
     def _result(self, order: str) -> OrderResult:
         if order not in self.results:
-            raise InvalidInputError(
-                f"order is {order!r}; this report has {', '.join(self.results)}"
-            )
+            known = ", ".join(self.results)
+            raise InvalidInputError(f"order is {order!r}; this report has {known}")
         return self.results[order]
+
+
+def interval_fields(name: str, interval: Interval) -> Row:
+    """Return a mean and the ends of its interval as JSON takes them; NaN becomes null."""
+    mean, low, high = map(finite_or_none, (interval.mean, interval.low, interval.high))
+    return {name: mean, f"{name}_low": low, f"{name}_high": high}
+
+
+def resampled_counts(n: int, n_resamples: int) -> NDArray[np.intp]:
+    """How often each of `n` scans is drawn by each circular block resample, (n_resamples, n).
+
+    Counts, so that whatever is known of the scans is summed by one product of matrices, without a
+    copy of it for each resample.
+    """
+    block = min(BLOCK, n)
+    starts = np.random.default_rng(0).integers(0, n, (n_resamples, -(-n // block)))
+    picked = ((starts[:, :, None] + np.arange(block)) % n).reshape(n_resamples, -1)[:, :n]
+    return np.stack([np.bincount(row, minlength=n) for row in picked])
 
 
 def _kept(values: tuple[T, ...], rows: NDArray[np.bool_]) -> tuple[T, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import date
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +25,7 @@ from scanner_adapter.replay.orders import (
     Random,
 )
 from scanner_adapter.replay.pace import Pace
-from scanner_adapter.replay.ranked import Configuration, Ranked
-from scanner_adapter.replay.recorder import Recorder
+from scanner_adapter.replay.ranked import Configuration, Ranked, Recorder
 from scanner_adapter.replay.report import OrderResult, ReplayReport
 
 BASELINES = ("random", "file order", "composite", "last rating", "oracle")
@@ -92,7 +93,8 @@ def replay(
     contenders = _open(orders, log, configuration or Configuration(), batch_size, pace, notes)
     hit_places: list[NDArray[np.intp]] = []
     sizes: list[int] = []
-    tallies = {order.name: _Tally() for order in contenders}
+    measured: dict[str, list[Any]] = {order.name: [] for order in contenders}
+    n_fallback = Counter[str]()
     for number, scan in enumerate(log.scans(days, same_day=same_day)):
         n = len(scan.symbols)
         n_visits = n if budget is None else max(first_places(budget, n), 1)
@@ -105,12 +107,19 @@ def replay(
             elapsed = perf_counter() - start
             _check_visits(order, visited, n_visits)
             if number >= warmup:
-                tallies[order.name].add(scan.hits, visited, elapsed)
-                tallies[order.name].n_fallback += bool(getattr(order, "fell_back", False))
+                measured[order.name].append(_measured(scan.hits, visited, elapsed))
+                n_fallback[order.name] += bool(getattr(order, "fell_back", False))
         if progress is not None:
             progress(number + 1, len(days))
+    results = {}
+    for name, scans in measured.items():
+        metrics, ms, scanned, curves, ranks = zip(*scans, strict=True)
+        results[name] = OrderResult(
+            metrics, np.array(ms), np.array(scanned), np.array(curves, np.float32), ranks,
+            n_fallback[name],
+        )  # fmt: skip
     return ReplayReport(
-        results={name: tally.result() for name, tally in tallies.items()},
+        results=results,
         dates=log.dates[days[warmup:]],
         conditions={
             "symbols": len(log.symbols),
@@ -150,38 +159,18 @@ def describe(rule: RewardRule) -> str:
             return f"what {type(rule).__name__} says"
 
 
-class _Tally:
-    """Collects one order's measures."""
-
-    def __init__(self) -> None:
-        self.metrics: list[ScanMetrics] = []
-        self.seconds: list[float] = []
-        self.scanned: list[float] = []
-        self.curves: list[NDArray[np.float64]] = []
-        self.ranks: list[NDArray[np.float32]] = []
-        self.n_fallback = 0
-
-    def add(self, hits: NDArray[np.bool_], visited: NDArray[np.intp], seconds: float) -> None:
-        n, n_hits = len(hits), int(hits.sum())
-        curve = recall_curve(hits[visited], n_universe=n, n_hits=n_hits)
-        self.metrics.append(scan_metrics(hits[visited], n_universe=n, n_hits=n_hits))
-        self.seconds.append(seconds)
-        self.scanned.append(len(visited) / n)
-        # A stopped scan's curve stays where it was.
-        self.curves.append(curve[np.minimum((_GRID * n).astype(np.intp), len(visited))])
-        rank = np.full(n, np.nan, np.float32)
-        rank[visited] = np.arange(1, len(visited) + 1) / n
-        self.ranks.append(rank[hits])
-
-    def result(self) -> OrderResult:
-        return OrderResult(
-            metrics=tuple(self.metrics),
-            overhead_ms=1000.0 * np.array(self.seconds),
-            scanned=np.array(self.scanned),
-            curves=np.array(self.curves, dtype=np.float32),
-            ranks=tuple(self.ranks),
-            n_fallback=self.n_fallback,
-        )
+def _measured(
+    hits: NDArray[np.bool_], visited: NDArray[np.intp], seconds: float
+) -> tuple[ScanMetrics, float, float, NDArray[np.float64], NDArray[np.float32]]:
+    """Return what an `OrderResult` holds of one scan, in the order of its fields."""
+    n, n_hits = len(hits), int(hits.sum())
+    metrics = scan_metrics(hits[visited], n_universe=n, n_hits=n_hits)
+    curve = recall_curve(hits[visited], n_universe=n, n_hits=n_hits)
+    # A stopped scan's curve stays where it was.
+    curve = curve[np.minimum((_GRID * n).astype(np.intp), len(visited))]
+    rank = np.full(n, np.nan, np.float32)
+    rank[visited] = np.arange(1, len(visited) + 1) / n
+    return metrics, 1000.0 * seconds, len(visited) / n, curve, rank[hits]
 
 
 def _open(

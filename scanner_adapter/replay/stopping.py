@@ -6,17 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
 from rich.table import Table
 
 from bandit.errors import InvalidInputError
 from scanner_adapter.replay.logs.scans import Log
 from scanner_adapter.replay.pace import Pace
 from scanner_adapter.replay.ranked import Configuration, Ranked
-from scanner_adapter.replay.report import ReplayReport
+from scanner_adapter.replay.report import ReplayReport, Row
+from scanner_adapter.replay.tables import plain_table
 from scanner_adapter.run.stop_rules import StopRule, recall_target
-
-Row = dict[str, str | int | float | None]
 
 
 def stopped_orders(
@@ -71,18 +69,14 @@ def stop_rows(report: ReplayReport, rules: Mapping[str, StopRule]) -> list[Row]:
 def stop_table(report: ReplayReport, rules: Mapping[str, StopRule]) -> Table:
     """Return the rows as a table of at most 80 columns."""
     conditions = report.conditions
-    table = Table(
-        title=f"Stop rules on {len(report.dates)} scans, {report.dates[0]} to {report.dates[-1]}",
-        caption=f"{conditions['symbols']} symbols, batches of {conditions['batch_size']}, "
+    table = plain_table(
+        f"Stop rules on {len(report.dates)} scans, {report.dates[0]} to {report.dates[-1]}",
+        ("rule",),
+        ("scanned", "found", "worst tenth", "kept"),
+        f"{conditions['symbols']} symbols, batches of {conditions['batch_size']}, "
         f"{conditions['warmup']} scans of warm-up before. A hit is {conditions['hit']}. kept: "
         "scans that reached the recall aimed at, or were not stopped.",
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
     )
-    table.add_column("rule", no_wrap=True)
-    for heading in ("scanned", "found", "worst tenth", "kept"):
-        table.add_column(heading, justify="right", no_wrap=True)
     for row in stop_rows(report, rules):
         shares = (row[key] for key in ("scanned", "found", "found_in_worst_tenth", "kept"))
         table.add_row(str(row["rule"]), *("–" if x is None else f"{x:.1%}" for x in shares))

@@ -26,7 +26,7 @@ from scanner_adapter.inputs.loadings import loadings_of
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logs.recorded import RecordedLog, RecordedScan
 from scanner_adapter.state.fold import rule_from_fingerprint
-from scanner_adapter.state.provenance import Provenance, digest, market_names
+from scanner_adapter.state.provenance import digest, market_names
 from scanner_adapter.state.rows import outcome_for_replay
 
 # Gives the market facts of these symbols as of a day, as `start_scan` computed them live.
@@ -174,8 +174,7 @@ class JournalScan:
         return symbols, facts
 
     def _reported_facts(self) -> MarketFacts:
-        order = np.argsort(self.column("place"), kind="stable")
-        names = self.sub_score_names
+        order, names = self._file_order, self.sub_score_names
         at = [list(self.reports[0].header["columns"]).index(name) for name in names]
         kept: dict[str, NDArray[Any]] = {
             name: self.column(name)[order]
@@ -229,14 +228,9 @@ class JournalScan:
             return "it was interrupted and continued"
         return None
 
-    def origin(self) -> Provenance:
-        """Its mode and random numbers; raises as `Provenance.of`."""
-        return Provenance.of(self.opened)
-
     def recorded(self) -> RecordedScan:
         """The complete scan, for replays in other orders."""
-        symbols, facts = self.facts()
-        order = np.argsort(self.column("place"), kind="stable")
+        (symbols, facts), order = self.facts(), self._file_order
         is_signal = self.column("is_signal")[order]
         return RecordedScan(
             now=self.now,
@@ -253,7 +247,12 @@ class JournalScan:
 
     def _in_file_order(self) -> tuple[Outcome, ...]:
         outcomes = list(self.outcomes().values())
-        return tuple(outcomes[i] for i in np.argsort(self.column("place"), kind="stable"))
+        return tuple(outcomes[i] for i in self._file_order)
+
+    @property
+    def _file_order(self) -> NDArray[np.intp]:
+        """Rows of the reports in the scanner's own order of its symbols."""
+        return np.argsort(self.column("place"), kind="stable")
 
 
 def journal_scans(

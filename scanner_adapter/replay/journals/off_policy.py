@@ -8,13 +8,13 @@ learns within the scan would have seen other outcomes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
 from rich.table import Table
 
 from bandit.belief.belief import Belief
@@ -42,6 +42,7 @@ from scanner_adapter.replay.journals.journal_scan import (
 )
 from scanner_adapter.replay.logs.outcome_log import rows_between
 from scanner_adapter.replay.orders import by_value
+from scanner_adapter.replay.tables import plain_table
 from scanner_adapter.state.fold import settings_from_fingerprint
 
 ORDERS = ("last rating", "composite", "file order")
@@ -150,19 +151,13 @@ def judge_stopped(
 
 def judgement_table(judgements: Sequence[Judgement]) -> Table:
     """Return the judgements as a table of at most 80 columns."""
-    table = Table(
-        title="Recall of other orders, estimated from stopped scans",
+    table = plain_table(
+        "Recall of other orders, estimated from stopped scans",
+        ("order", "first", "method"),
         caption="dr: doubly robust; snips: self-normalised, biased by about 1/outcomes; ips: "
         "inverse propensities. In brackets the 95 % interval. Outcomes: as many equally weighted "
         "ones would be as informative. Overlap: share of the order's picks that were scanned.",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        title_justify="left",
-        caption_justify="left",
     )
-    for name in ("order", "first", "method"):
-        table.add_column(name, no_wrap=True)
     table.add_column("recall", ratio=1)
     for name in ("outcomes", "overlap"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -297,12 +292,8 @@ def logged_scans(
             except (BanditError, AdapterError, FeatureError) as error:
                 left_out.append(str(error))
         elif entry.kind == "report":
-            rated = ~np.isnan(entry.arrays["rating"])
-            for arm, rating, known in zip(
-                entry.arms, entry.arrays["rating"].tolist(), rated.tolist(), strict=True
-            ):
-                if known:
-                    last[arm] = rating
+            ratings = zip(entry.arms, entry.arrays["rating"].tolist(), strict=True)
+            last.update({arm: rating for arm, rating in ratings if not math.isnan(rating)})
 
 
 def _over_universe(
@@ -315,13 +306,11 @@ def _over_universe(
     symbols = scan.universe()
     n = len(symbols)
     place = scan.column("place").astype(np.intp)
-    batch, propensity = np.full(n, -1, np.int64), np.full(n, np.nan)
-    reward = np.full(n, np.nan)
+    batch, (propensity, reward, rating) = np.full(n, -1, np.int64), np.full((3, n), np.nan)
     # Numbered anew: of a batch that was handed out last, nothing may have come back.
     batch[place] = np.unique(scan.column("batch"), return_inverse=True)[1]
     propensity[place] = scan.column("propensity")
     reward[place] = _hits(scan, rule)
-    rating = np.full(n, np.nan)
     rating[place] = scan.column("rating")
     composite = prediction = None
     try:
@@ -353,15 +342,9 @@ def _beliefs(
     view = belief.track.view(symbols, now=now, groups=facts.groups)
     columns, values = scan_context(belief, facts, view)
     open_scan = OpenScan(
-        belief,
-        scan.scan_id,
-        symbols,
-        values,
-        columns,
-        rng=np.random.default_rng(0),
-        loadings=facts.loadings,
-        blocks=facts.blocks,
-    )
+        belief, scan.scan_id, symbols, values, columns, rng=np.random.default_rng(0),
+        loadings=facts.loadings, blocks=facts.blocks,
+    )  # fmt: skip
     composite = combine(facts.values, facts.names)[1]
     return composite, open_scan.predict(np.arange(len(symbols))).probability
 
@@ -370,16 +353,14 @@ def _judge(
     order: str, share: float, method: Method, scans: Sequence[LoggedScan | None]
 ) -> Judgement:
     known = [scan for scan in scans if scan is not None]
+    estimate, refusal = None, ""
     if len(known) < len(scans):
-        return Judgement(
-            order, share, method, None, "it needs the sub-scores of every symbol; give --bars"
-        )
-    if method == "dr" and any(scan.prediction is None for scan in known):
-        return Judgement(
-            order, share, method, None, "predictions need the sub-scores of every symbol; give "
-            "--bars",
-        )  # fmt: skip
-    try:
-        return Judgement(order, share, method, estimate_recall(known, method=method))
-    except UnanswerableError as refusal:
-        return Judgement(order, share, method, None, str(refusal))
+        refusal = "it needs the sub-scores of every symbol; give --bars"
+    elif method == "dr" and any(scan.prediction is None for scan in known):
+        refusal = "predictions need the sub-scores of every symbol; give --bars"
+    else:
+        try:
+            estimate = estimate_recall(known, method=method)
+        except UnanswerableError as error:
+            refusal = str(error)
+    return Judgement(order, share, method, estimate, refusal)

@@ -14,7 +14,6 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.table import Table
 
 from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
@@ -27,6 +26,7 @@ from features.similarity import Loadings
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.replay.journals.journal_scan import FactsOf, JournalScan, journal_scans
+from scanner_adapter.replay.tables import plain_table
 from scanner_adapter.state.fold import rule_from_fingerprint, settings_from_fingerprint
 from scanner_adapter.state.provenance import Provenance
 from scanner_adapter.state.rows import outcome_for_replay
@@ -85,9 +85,7 @@ def replay_again(
     for number, entry in enumerate(journal):
         scan = scans[entry.scan_id]
         if entry.scan_id not in verdicts:
-            own = [e for e in journal[number:] if e.scan_id == entry.scan_id] if (
-                scan.is_alone
-            ) else []  # fmt: skip
+            own = [e for e in journal[number:] if e.scan_id == entry.scan_id]
             verdicts[entry.scan_id] = stage.replay(scan, own, facts_of)
         stage.learn(entry)
     return tuple(verdicts.values())
@@ -97,17 +95,13 @@ def again_table(verdicts: Sequence[Verdict]) -> Table:
     """The verdicts for people."""
     n_same = sum(verdict.is_same is True for verdict in verdicts)
     n_other = sum(verdict.is_same is False for verdict in verdicts)
-    table = Table(
-        title=f"{n_same} scans came out again bit for bit, {n_other} did not, "
+    table = plain_table(
+        f"{n_same} scans came out again bit for bit, {n_other} did not, "
         f"{len(verdicts) - n_same - n_other} cannot be repeated",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        title_justify="left",
+        ("scan",),
+        ("batches", "symbols"),
     )
-    table.add_column("scan", no_wrap=True, max_width=32)
-    for name in ("batches", "symbols"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.columns[0].max_width = 32
     table.add_column("again", ratio=1)
     words = {True: "the same", False: "DIFFERENT", None: "not repeated"}
     for each in verdicts:
@@ -150,7 +144,7 @@ class _Stage:
             return verdict(None, "another version of scanrank wrote it, which learned otherwise")
         try:
             symbols, facts = scan.facts(facts_of)
-            origin, settings = scan.origin(), _settings_of(scan, self._rule)
+            origin, settings = Provenance.of(scan.opened), _settings_of(scan, self._rule)
         except (BanditError, AdapterError, FeatureError) as error:
             return verdict(None, str(error))
         ranker = self._ranker(settings)

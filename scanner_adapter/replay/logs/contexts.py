@@ -6,7 +6,7 @@ replay of hundreds of scans costs little more than the ranking itself. Both are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from features.inputs.events import Events
 from features.similarity import Loadings, similarity_loadings
 from scanner_adapter.inputs.disk_cache import DiskCache
 from scanner_adapter.inputs.feature_cache import key_of
+
+_Named = tuple[tuple[str, ...], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -64,30 +66,37 @@ class Contexts:
         """
         sectors = sectors or {}
         cache = DiskCache(key_of(bars, events, sectors)) if cached else None
-        names = cache.read("names") if cache is not None else None
-        values = cache.read("sub_scores") if cache is not None else None
-        if names is None or values is None:
+
+        def compute() -> _Named:
             panel = sub_score_panel(bars, events)
-            names, values = np.array(panel.names), panel.values
-            if cache is not None:
-                cache.write("names", names)
-                cache.write("sub_scores", values)
-        return cls(
-            bars, tuple(map(str, names)), np.asarray(values, np.float32), sectors, cache, events
-        )
+            return panel.names, panel.values
+
+        names, values = _cached(cache, "names", "sub_scores", compute)
+        return cls(bars, names, values, sectors, cache, events)
 
     def loadings(self, day: int) -> Loadings:
         """Similarity loadings of all symbols as of one day, from the cache where it has them."""
-        as_of = str(self.bars.dates[day])
-        if self.cache is not None:
-            names, values = (
-                self.cache.read(f"loading_names_{as_of}"),
-                self.cache.read(f"loadings_{as_of}"),
-            )
-            if names is not None and values is not None:
-                return Loadings(tuple(map(str, names)), np.asarray(values, np.float32))
-        loadings = similarity_loadings(self.bars, as_of=self.bars.dates[day], sectors=self.sectors)
-        if self.cache is not None:
-            self.cache.write(f"loading_names_{as_of}", np.array(loadings.names))
-            self.cache.write(f"loadings_{as_of}", loadings.values)
-        return loadings
+        as_of = self.bars.dates[day]
+
+        def compute() -> _Named:
+            loadings = similarity_loadings(self.bars, as_of=as_of, sectors=self.sectors)
+            return loadings.names, loadings.values
+
+        return Loadings(
+            *_cached(self.cache, f"loading_names_{as_of}", f"loadings_{as_of}", compute)
+        )
+
+
+def _cached(
+    cache: DiskCache | None, names_key: str, values_key: str, compute: Callable[[], _Named]
+) -> _Named:
+    """Return named columns from the cache where it has them; else compute and keep them."""
+    if cache is None:
+        return compute()
+    names, values = cache.read(names_key), cache.read(values_key)
+    if names is not None and values is not None:
+        return tuple(map(str, names)), np.asarray(values, np.float32)
+    found = compute()
+    cache.write(names_key, np.array(found[0]))
+    cache.write(values_key, found[1])
+    return found

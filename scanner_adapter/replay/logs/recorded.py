@@ -17,10 +17,9 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule, final_hits
 from features.similarity import Loadings
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.replay.logs.logged_outcomes import LoggedOutcomes
 from scanner_adapter.replay.logs.outcome_log import high_value, rows_between
 from scanner_adapter.replay.logs.regimes import UNKNOWN, Regime
-from scanner_adapter.replay.logs.scans import ReplayScan
+from scanner_adapter.replay.logs.scans import LoggedOutcomes, ReplayScan
 
 
 @dataclass(frozen=True)

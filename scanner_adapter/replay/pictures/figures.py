@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from bandit.choice.explain import GroupWeight
 from bandit.errors import InvalidInputError
 from bandit.evaluation.metrics import bootstrap_interval
-from scanner_adapter.replay.recorder import Recorder
-from scanner_adapter.replay.report import BLOCK, ReplayReport
+from scanner_adapter.replay.ranked import Recorder
+from scanner_adapter.replay.report import BLOCK, ReplayReport, resampled_counts
 
 Array = NDArray[np.float64]
 
@@ -169,11 +169,7 @@ def weight_histories(watch: Recorder) -> dict[str, WeightHistory]:
 
     return {
         factor: WeightHistory(
-            scans,
-            weight.prior,
-            learned=column(factor, "learned"),
-            low=column(factor, "low"),
-            high=column(factor, "high"),
+            scans, weight.prior, *(column(factor, part) for part in ("learned", "low", "high"))
         )
         for factor, weight in last_weights(watch).items()
     }
@@ -188,10 +184,10 @@ def last_weights(watch: Recorder) -> dict[str, GroupWeight]:
 def reliability(watch: Recorder, *, warmup: int = 0) -> Reliability:
     """Compare the recall estimates of the scans after the warm-up with the truth."""
     checks = [check for check in watch.checks if check.scan >= warmup]
-    estimated = np.array([check.estimated for check in checks])
-    true = np.array([check.true for check in checks])
-    low = np.array([check.low for check in checks])
-    high = np.array([check.high for check in checks])
+    estimated, true, low, high = (
+        np.array([getattr(check, part) for check in checks])
+        for part in ("estimated", "true", "low", "high")
+    )
     at = np.clip(np.searchsorted(_BINS, estimated, side="right") - 1, 0, len(_BINS) - 2)
     rows = []
     for k in np.flatnonzero(np.bincount(at, minlength=len(_BINS)) >= _LEAST_CHECKS):
@@ -200,14 +196,14 @@ def reliability(watch: Recorder, *, warmup: int = 0) -> Reliability:
         rows.append(
             (estimated[inside].mean(), interval.mean, interval.low, interval.high, inside.sum())
         )
-    means = np.array(rows, np.float64).reshape(-1, 5).T
+    estimates, truths, lows, highs, n = np.array(rows, np.float64).reshape(-1, 5).T
     slack = 1e-9
     return Reliability(
-        estimated=means[0],
-        true=means[1],
-        low=means[2],
-        high=means[3],
-        n=means[4].astype(np.intp),
+        estimates,
+        truths,
+        lows,
+        highs,
+        n.astype(np.intp),
         above_low=float((true >= low - slack).mean()) if checks else math.nan,
         below_high=float((true <= high + slack).mean()) if checks else math.nan,
     )
@@ -231,23 +227,13 @@ def _band(rows: Array) -> Band:
     if n == 0:
         unknown = np.full(rows.shape[1], math.nan)
         return Band(unknown, unknown, unknown)
-    rng = np.random.default_rng(0)
-    block = min(BLOCK, n)
-    starts = rng.integers(0, n, (_RESAMPLES, -(-n // block)))
-    picked = ((starts[:, :, None] + np.arange(block)) % n).reshape(_RESAMPLES, -1)[:, :n]
-    # How often each scan was drawn, instead of a copy of all curves for each resample.
-    counts = np.stack([np.bincount(row, minlength=n) for row in picked])
-    low, high = np.quantile(counts @ rows / n, [0.025, 0.975], axis=0)
+    low, high = np.quantile(resampled_counts(n, _RESAMPLES) @ rows / n, [0.025, 0.975], axis=0)
     return Band(rows.mean(axis=0), low, high)
 
 
 def _rolling(windows: Array) -> Band:
     """Mean of each window (m, WINDOW) with its interval; scans without hits are left out."""
-    rng = np.random.default_rng(0)
-    size = windows.shape[1]
-    starts = rng.integers(0, size, (_RESAMPLES, size // BLOCK))
-    picked = ((starts[:, :, None] + np.arange(BLOCK)) % size).reshape(_RESAMPLES, -1)
-    counts = np.stack([np.bincount(row, minlength=size) for row in picked]).astype(np.float64)
+    counts = resampled_counts(windows.shape[1], _RESAMPLES).astype(np.float64)
     known = ~np.isnan(windows)
     total = counts @ np.where(known, windows, 0.0).T
     number = np.maximum(counts @ known.T, 1.0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bandit.evaluation.metrics import Interval
-from scanner_adapter.replay.breakdown import By, GroupRow, breakdown
+from scanner_adapter.replay.breakdown import By, breakdown
 from scanner_adapter.replay.pictures.figures import last_weights, reliability
 from scanner_adapter.replay.pictures.pictures import check_installed, inline_svg, pictures
 from scanner_adapter.replay.report import ReplayReport
@@ -27,20 +27,16 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One value of a table, with its interval where it has one."""
-
-    value: str
-    range: str = ""
+# A text, or a value with its interval.
+Cell = str | tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of the page; rows that are first are set off."""
+    """A table of the page; rows of the order `first` are set off."""
 
     heads: Sequence[str]
-    rows: Sequence[tuple[Sequence[Cell], bool]]
+    rows: Sequence[Sequence[Cell]]
     caption: str
     title: str = ""
     lead: str = ""
@@ -68,7 +64,8 @@ def page(report: ReplayReport) -> str:
         .render(
             report=report,
             verdict=verdict(report, first),
-            results=_results(report, first),
+            first=first,
+            results=_results(report),
             pictures=drawn,
             parts=[*_weights(report), *_reliability(report), *_groups(report, first)],
         )
@@ -98,12 +95,11 @@ def verdict(report: ReplayReport, order: str) -> str:
     )
 
 
-def _results(report: ReplayReport, first: str) -> Table:
+def _results(report: ReplayReport) -> Table:
     rows = []
     for order, result in report.results.items():
         cells = [_interval(report.interval(order, m), digits) for m, _, digits in _COLUMNS]
-        cells.append(Cell(f"{result.overhead_ms.mean():.1f}"))
-        rows.append(([Cell(order), *cells], order == first))
+        rows.append([order, *cells, f"{result.overhead_ms.mean():.1f}"])
     heads = ["order", *(head for _, head, _ in _COLUMNS), "ms"]
     caption = (
         "Means over scans; small: 95 % interval. Area: under the recall curve; work saved: when "
@@ -117,15 +113,8 @@ def _weights(report: ReplayReport) -> Iterator[Table]:
     if not weights:
         return
     rows = [
-        (
-            [
-                Cell(name),
-                Cell(f"{weight.prior:.0%}"),
-                Cell(f"{weight.learned:.0%}", f"{weight.low:.0%} to {weight.high:.0%}"),
-            ],
-            False,
-        )
-        for name, weight in weights.items()
+        (name, f"{w.prior:.0%}", (f"{w.learned:.0%}", f"{w.low:.0%} to {w.high:.0%}"))
+        for name, w in weights.items()
     ]
     caption = (
         "How far each factor moves scores apart, as a share of all; small: 90 % interval. The seed "
@@ -142,50 +131,38 @@ def _reliability(report: ReplayReport) -> Iterator[Table]:
         f"The lower bound was reached in {check.above_low:.0%} of the looks at running scans, the "
         f"upper one not exceeded in {check.below_high:.0%}; each promises 90 %."
     )
+    bins = zip(check.estimated, check.true, check.low, check.high, check.n.tolist(), strict=True)
     rows = [
-        (
-            [Cell(f"{estimated:.0%}"), Cell(f"{true:.0%}", f"{low:.0%} to {high:.0%}"),
-             Cell(str(n))],
-            False,
-        )
-        for estimated, true, low, high, n in zip(
-            check.estimated, check.true, check.low, check.high, check.n.tolist(), strict=True
-        )
-    ]  # fmt: skip
-    yield Table(
-        ["estimated", "true", "looks"], rows, "Looks grouped by what was estimated.",
-        "Can its estimate of recall be trusted?", lead,
-    )  # fmt: skip
+        (f"{estimated:.0%}", (f"{true:.0%}", f"{low:.0%} to {high:.0%}"), str(n))
+        for estimated, true, low, high, n in bins
+    ]
+    caption, title = (
+        "Looks grouped by what was estimated.",
+        "Can its estimate of recall be trusted?",
+    )
+    yield Table(["estimated", "true", "looks"], rows, caption, title, lead)
 
 
 def _groups(report: ReplayReport, first: str) -> Iterator[Table]:
-    orders = [name for name in (first, "last rating", "random") if name in report.results]
     kinds: tuple[tuple[By, str, bool], ...] = (
         ("regime", "In which markets", any(r.trend != "unknown" for r in report.regimes)),
         ("sector", "In which sectors", bool(report.sectors)),
     )
     for by, title, is_known in kinds:
-        if is_known:
-            yield _group_table(breakdown(report, by), by, orders, title)
-
-
-def _group_table(groups: Sequence[GroupRow], by: str, orders: Sequence[str], title: str) -> Table:
-    rows = [
-        (
-            [Cell(row.group), Cell(row.order), Cell(str(row.n_scans)), Cell(str(row.n_hits)),
-             _interval(row.recall_10, 3), _interval(row.recall_25, 3)],
-            row.order == orders[0],
-        )
-        for row in groups
-        if row.order in orders
-    ]  # fmt: skip
-    heads = [by, "order", "scans", "hits", "in first 10 %", "in first 25 %"]
-    return Table(heads, rows, "Recall with its 95 % interval.", title)
+        if not is_known:
+            continue
+        rows = [
+            (row.group, row.order, str(row.n_scans), str(row.n_hits),
+             _interval(row.recall_10, 3), _interval(row.recall_25, 3))
+            for row in breakdown(report, by)
+            if row.order in (first, "last rating", "random")
+        ]  # fmt: skip
+        heads = [by, "order", "scans", "hits", "in first 10 %", "in first 25 %"]
+        yield Table(heads, rows, "Recall with its 95 % interval.", title)
 
 
 def _interval(interval: Interval, digits: int) -> Cell:
     if math.isnan(interval.mean):
-        return Cell("–")
-    return Cell(
-        f"{interval.mean:.{digits}f}", f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
-    )
+        return "–"
+    mean, low, high = (f"{x:.{digits}f}" for x in (interval.mean, interval.low, interval.high))
+    return mean, f"{low} to {high}"

@@ -17,23 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandit.choice.explain import GroupWeight
 from bandit.errors import InvalidInputError
-from scanner_adapter.replay.pictures.figures import (
-    SHARES,
-    WINDOW,
-    Band,
-    Gain,
-    Reliability,
-    WeightHistory,
-    first_hits,
-    gains,
-    last_weights,
-    recall_bands,
-    reliability,
-    weight_histories,
-)
+from scanner_adapter.replay.pictures import figures
 from scanner_adapter.replay.report import ReplayReport
 
 if TYPE_CHECKING:
@@ -96,39 +84,34 @@ def pictures(report: ReplayReport) -> dict[str, tuple[str, Draw]]:
     Pictures for which the report has no data (nothing was watched, too few scans) are left out.
     """
     found: dict[str, tuple[str, Draw]] = {}
-    bands = recall_bands(report)
-    found["recall"] = (
-        "High-value results found against symbols scanned",
-        lambda axes: draw_recall(axes, bands),
-    )
+
+    def add(name: str, title: str, draw: Callable[[Axes, Any], None], data: Any) -> None:
+        found[name] = title, lambda axes: draw(axes, data)
+
+    title = "High-value results found against symbols scanned"
+    add("recall", title, draw_recall, figures.recall_bands(report))
     first = next(iter(report.results))
     against = [name for name in ("last rating", "composite", "random") if name in report.results]
     against = [name for name in against if name != first]
-    if len(report.dates) >= WINDOW + _LEAST_POINTS and against:
-        over_time = gains(report, order=first, against=against)
-        found["gain"] = (
-            f"{first} minus the other orders, found in the first 10 %",
-            lambda axes: draw_gain(axes, over_time),
-        )
-    if report.watch is not None and report.watch.weights:
-        final, history = last_weights(report.watch), weight_histories(report.watch)
-        found["weights"] = (
+    if len(report.dates) >= figures.WINDOW + _LEAST_POINTS and against:
+        title = f"{first} minus the other orders, found in the first 10 %"
+        add("gain", title, draw_gain, figures.gains(report, order=first, against=against))
+    watch = report.watch
+    if watch is not None and watch.weights:
+        add(
+            "weights",
             "Weights of the factors, seed and learned",
-            lambda a: draw_weights(a, final),
+            draw_weights,
+            figures.last_weights(watch),
         )
-        found["weights-over-time"] = (
-            "Learned weights over the scans",
-            lambda axes: draw_weight_history(axes, history),
-        )
-    if report.watch is not None and report.watch.checks:
-        check = reliability(report.watch, warmup=int(report.conditions.get("warmup") or 0))
+        title = "Learned weights over the scans"
+        add("weights-over-time", title, draw_weight_history, figures.weight_histories(watch))
+    if watch is not None and watch.checks:
+        check = figures.reliability(watch, warmup=int(report.conditions.get("warmup") or 0))
         if check.n.size:
-            found["reliability"] = (
-                "Recall: estimated in mid-scan, and true",
-                lambda axes: draw_reliability(axes, check),
-            )
-    hits = first_hits(report)
-    found["first-hit"] = ("Scans whose first hit came early", lambda a: draw_first_hit(a, hits))
+            title = "Recall: estimated in mid-scan, and true"
+            add("reliability", title, draw_reliability, check)
+    add("first-hit", "Scans whose first hit came early", draw_first_hit, figures.first_hits(report))
     return found
 
 
@@ -215,15 +198,11 @@ def inline_svg(name: str, title: str, draw: Draw) -> str:
     return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)
 
 
-def draw_recall(axes: Axes, bands: Mapping[str, Band]) -> None:
+def draw_recall(axes: Axes, bands: Mapping[str, figures.Band]) -> None:
     """Mean recall curves with their 95 % bands."""
     axes.plot([0, 100], [0, 100], color=FAINT, linewidth=1.0)
     for number, (name, band) in enumerate(bands.items()):
-        colour = colour_of(name, number)
-        axes.fill_between(
-            100 * SHARES, 100 * band.low, 100 * band.high, color=colour, alpha=0.18, linewidth=0
-        )
-        axes.plot(100 * SHARES, 100 * band.mean, color=colour, linewidth=1.8, label=name)
+        _line(axes, 100 * figures.SHARES, band, colour_of(name, number), name)
     axes.set(xlim=(0, 100), ylim=(0, 102))
     axes.set_xlabel("symbols scanned, % of the universe")
     axes.set_ylabel("found, %")
@@ -231,17 +210,12 @@ def draw_recall(axes: Axes, bands: Mapping[str, Band]) -> None:
     _legend(axes, "lower right")
 
 
-def draw_gain(axes: Axes, found: Mapping[str, Gain]) -> None:
+def draw_gain(axes: Axes, found: Mapping[str, figures.Gain]) -> None:
     """Rolling gain over each baseline, in points."""
     axes.axhline(0.0, color=INK, linewidth=0.8)
     for name, gain in found.items():
-        colour = colour_of(name, 0)
-        band = gain.band
-        axes.fill_between(
-            gain.dates, 100 * band.low, 100 * band.high, color=colour, alpha=0.18, linewidth=0
-        )
-        axes.plot(gain.dates, 100 * band.mean, color=colour, linewidth=1.8, label=f"over {name}")
-    axes.set_ylabel(f"points, mean of {WINDOW} scans")
+        _line(axes, gain.dates, gain.band, colour_of(name, 0), f"over {name}")
+    axes.set_ylabel(f"points, mean of {figures.WINDOW} scans")
     _dates(axes)
     _legend(axes, "best")
 
@@ -260,14 +234,11 @@ def draw_weights(axes: Axes, weights: Mapping[str, GroupWeight]) -> None:
     axes.set_xlabel("share of all weight, %   ( | seed   ● learned, 90 % interval)")
 
 
-def draw_weight_history(axes: Axes, history: Mapping[str, WeightHistory]) -> None:
+def draw_weight_history(axes: Axes, history: Mapping[str, figures.WeightHistory]) -> None:
     """Learned weights over the scans, seeds as dashes."""
     for name, each in history.items():
         colour = FACTOR_COLOURS.get(name, INK)
-        axes.fill_between(
-            each.scans, 100 * each.low, 100 * each.high, color=colour, alpha=0.15, linewidth=0
-        )
-        axes.plot(each.scans, 100 * each.learned, color=colour, linewidth=1.8, label=name)
+        _line(axes, each.scans, figures.Band(each.learned, each.low, each.high), colour, name)
         axes.axhline(100 * each.prior, color=colour, linewidth=0.9, linestyle=(0, (4, 4)))
     axes.set_xlabel("scans learned from   (dashes: seed weights)")
     axes.set_ylabel("share of all weight, %")
@@ -275,7 +246,7 @@ def draw_weight_history(axes: Axes, history: Mapping[str, WeightHistory]) -> Non
     _legend(axes, "upper right")
 
 
-def draw_reliability(axes: Axes, check: Reliability) -> None:
+def draw_reliability(axes: Axes, check: figures.Reliability) -> None:
     """True recall against the estimate; on the diagonal the estimate is right."""
     axes.plot([0, 100], [0, 100], color=FAINT, linewidth=1.0)
     colour = COLOURS["scanrank"]
@@ -335,6 +306,13 @@ def _save(
     metadata = {"Date": None} if kind == "svg" else None
     with rc_context(_STYLE):  # how an SVG's text is written is decided here
         figure.savefig(to, format=kind, dpi=200, transparent=transparent, metadata=metadata)
+
+
+def _line(axes: Axes, at: NDArray[Any], band: figures.Band, colour: str, label: str) -> None:
+    """Draw a mean in percent, with its interval as a shade around it."""
+    ends = 100 * band.low, 100 * band.high
+    axes.fill_between(at, *ends, color=colour, alpha=0.18, linewidth=0)
+    axes.plot(at, 100 * band.mean, color=colour, linewidth=1.8, label=label)
 
 
 def _legend(axes: Axes, where: Any) -> None:

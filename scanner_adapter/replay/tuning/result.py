@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.table import Table
 
 from bandit.evaluation.metrics import PairedDifference, paired_difference
 from scanner_adapter.replay.report import ReplayReport
+from scanner_adapter.replay.tables import plain_table
 from scanner_adapter.settings import Settings
 
 DEFAULTS, TUNED = "defaults", "tuned"
@@ -147,17 +147,13 @@ class TuneResult:
 
     def settings_table(self) -> Table:
         """Every setting beside its default; 80 columns suffice."""
-        table = _table(f"Best of {self.n_trials} trials ({self.n_pruned} given up early)")
-        table.add_column("setting", no_wrap=True)
-        table.add_column("default", justify="right")
-        table.add_column("found", justify="right")
+        title = f"Best of {self.n_trials} trials ({self.n_pruned} given up early)"
+        table = plain_table(title, ("setting",), ("default", "found"))
         for name, default in _plain(self.defaults).items():
             found = _plain(self.found)[name]
             if isinstance(default, dict):
-                for factor in default:
-                    table.add_row(
-                        f"weight of {factor}", f"{default[factor]:g}", f"{found[factor]:g}"
-                    )
+                for factor, weight in default.items():
+                    table.add_row(f"weight of {factor}", f"{weight:g}", f"{found[factor]:g}")
             else:
                 table.add_row(name, _shown(default), _shown(found))
         return table
@@ -166,20 +162,15 @@ class TuneResult:
         """Both settings on the second half."""
         if self.held_out is None or self.n_fallback:
             return None
-        table = _table(f"On {self.n_test} later scans, {self.test[0]} to {self.test[1]}")
-        for name in ("", DEFAULTS, TUNED, "difference", "95 %"):
-            table.add_column(name, justify="right" if name else "left", no_wrap=True)
+        title = f"On {self.n_test} later scans, {self.test[0]} to {self.test[1]}"
+        table = plain_table(title, ("",), (DEFAULTS, TUNED, "difference", "95 %"))
         for measure, words in zip(MEASURES, ("found in 10 %", "found in 25 %"), strict=True):
             difference = self.held_out.difference(TUNED, DEFAULTS, measure)
+            means = [self.held_out.interval(name, measure).mean for name in (DEFAULTS, TUNED)]
             table.add_row(
-                words,
-                *(
-                    f"{self.held_out.interval(name, measure).mean:.3f}"
-                    for name in (DEFAULTS, TUNED)
-                ),
-                f"{points(difference.mean)} points",
+                words, *(f"{mean:.3f}" for mean in means), f"{points(difference.mean)} points",
                 f"{points(difference.low)} to {points(difference.high)}",
-            )
+            )  # fmt: skip
         return table
 
 
@@ -203,9 +194,3 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}"
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
-    )

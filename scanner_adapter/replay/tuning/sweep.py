@@ -91,7 +91,8 @@ def sweep(
         raise InvalidInputError(
             f"configurations are {names}; expected at least one, each with a name of its own"
         )
-    sizes = [own_batch_size(each, batch_size) for each in chosen]
+    own = [int(each.settings.get("batch_size", Settings().batch_size)) for each in chosen]
+    sizes = own if batch_size is None else [batch_size] * len(chosen)
     reports: list[ReplayReport] = []
     arguments = [
         (each, {**conditions, "batch_size": k}) for each, k in zip(chosen, sizes, strict=True)
@@ -105,13 +106,6 @@ def sweep(
         common["batch_size"] = f"{min(sizes)} to {max(sizes)}"
     results = {name: each.results[name] for name, each in zip(names, reports, strict=True)}
     return ReplayReport(results, reports[0].dates, common)
-
-
-def own_batch_size(configuration: Configuration, batch_size: int | None = None) -> int:
-    """Return the batch size of a configuration, where the replay names none."""
-    if batch_size is not None:
-        return batch_size
-    return int(configuration.settings.get("batch_size", Settings().batch_size))
 
 
 @dataclass(frozen=True, eq=False)

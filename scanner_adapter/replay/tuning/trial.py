@@ -119,9 +119,10 @@ def run_trial(
     judged = _Judged(ranked, standing, int(conditions["warmup"]))
     try:
         replay(log, orders=[judged], batch_size=settings.batch_size, **conditions)
+        is_pruned = False
     except _GivenUpError:
-        return TrialOutcome(tuple(judged.reports), judged.mean, is_pruned=True)
-    return TrialOutcome(tuple(judged.reports), judged.mean, is_pruned=False)
+        is_pruned = True
+    return TrialOutcome(tuple(judged.reports), judged.mean, is_pruned)
 
 
 class _GivenUpError(Exception):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bandit.errors import InvalidInputError
 from scanner_adapter.demo.run import Plan, run_demo
-from scanner_adapter.demo.trace import OrderTrace
+from scanner_adapter.demo.view import OrderTrace
 
 PLAN = Plan(n_learned=8, n_shown=2, seconds=0.1)
 

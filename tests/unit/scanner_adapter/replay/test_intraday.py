@@ -13,8 +13,8 @@ from bandit.rewards import Threshold
 from features.similarity import Loadings
 from scanner_adapter.replay import ReplayScan
 from scanner_adapter.replay.intraday import Spells, replay_intraday
-from scanner_adapter.replay.logs.logged_outcomes import LoggedOutcomes
 from scanner_adapter.replay.logs.moments import DayLog
+from scanner_adapter.replay.logs.scans import LoggedOutcomes
 from scanner_adapter.replay.orders import InTurns
 
 SYMBOLS = ("A", "B", "C", "D")

@@ -11,7 +11,7 @@ from scanner_adapter.replay import Configuration, Ranked, RecordedLog, bundled_l
 from scanner_adapter.replay.pace import Pace, evaluate
 from scanner_adapter.replay.pictures.figures import reliability
 from scanner_adapter.replay.pictures.pictures import pictures
-from scanner_adapter.replay.recorder import Recorder
+from scanner_adapter.replay.ranked import Recorder
 from scanner_adapter.run.stop_rules import HitsFound
 from scanner_adapter.scan.scan import Scan
 from scanner_adapter.symbol_ranker import SymbolRanker

@@ -13,7 +13,7 @@ from scanner_adapter import Outcome
 from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcome_table import OutcomeTable, read_report
 from scanner_adapter.ledger import Ledger
-from scanner_adapter.replay.logs.logged_outcomes import LoggedOutcomes
+from scanner_adapter.replay.logs.scans import LoggedOutcomes
 
 
 def batch(*places: int, random: int = 0) -> Choice:

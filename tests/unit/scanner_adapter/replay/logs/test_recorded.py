@@ -191,9 +191,7 @@ class TestBreakdown:
 
     def test_pooled_by_hand(self) -> None:
         """Found 1 of 2 and 3 of 4: 4 of 6; a scan without hits changes nothing."""
-        interval = pooled_interval(
-            np.array([1, 0, 3]), np.array([2, 0, 4]), np.random.default_rng(0)
-        )
+        interval = pooled_interval(np.array([1, 0, 3]), np.array([2, 0, 4]))
         assert interval.mean == pytest.approx(4 / 6)
         assert 0.5 <= interval.low <= interval.high <= 0.75
 

@@ -30,7 +30,7 @@ from scanner_adapter.replay.pictures.pictures import (
     pictures,
     write_pictures,
 )
-from scanner_adapter.replay.recorder import Check, Recorder
+from scanner_adapter.replay.ranked import Check, Recorder
 
 
 @pytest.fixture(scope="module")

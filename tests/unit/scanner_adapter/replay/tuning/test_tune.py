@@ -20,12 +20,11 @@ from sweep_log import small_log
 from bandit.errors import InvalidInputError
 from bandit.rewards import Threshold
 from scanner_adapter.replay import Configuration, ReplayLog, replay
-from scanner_adapter.replay.tuning import search as searching
-from scanner_adapter.replay.tuning.search import Search
+from scanner_adapter.replay.tuning import tune as tuning
 from scanner_adapter.replay.tuning.space import parameters_of, suggest
 from scanner_adapter.replay.tuning.study import finished, open_study
 from scanner_adapter.replay.tuning.trial import TrialOutcome, is_promising, run_trial, rungs
-from scanner_adapter.replay.tuning.tune import TuneProgress, tune
+from scanner_adapter.replay.tuning.tune import Search, TuneProgress, tune
 from scanner_adapter.settings import Settings
 
 optuna = pytest.importorskip("optuna")
@@ -223,7 +222,7 @@ def _score_by(monkeypatch: pytest.MonkeyPatch, score: Any) -> None:
     ) -> TrialOutcome:
         return TrialOutcome((), score(settings), is_pruned=False)
 
-    monkeypatch.setattr(searching, "run_trial", trial)
+    monkeypatch.setattr(tuning, "run_trial", trial)
 
 
 RESUMED = """
