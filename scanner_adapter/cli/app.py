@@ -52,7 +52,6 @@ from scanner_adapter.cli.options import (
     Zone,
     given_options,
     hit_rule,
-    names_of,
     reading,
     span_of,
 )
@@ -221,34 +220,10 @@ def scan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Scan your own bars, most promising symbols first."""
-    from bandit.rewards import rule_from_text
-    from scanner_adapter.cli.scan import ScanRequest, run_scan
+    options = locals()  # before anything else has a name
+    from scanner_adapter.cli.scan import ScanOptions, run_scan
 
-    code = run_scan(
-        ScanRequest(
-            bars=bars,
-            scanner=scanner,
-            as_of=as_of,
-            events=tuple(events or ()),
-            store=store,
-            ruleset=ruleset,
-            rule=None if hit is None else rule_from_text(hit),
-            until_recall=until_recall,
-            max_symbols=max_symbols,
-            workers=workers,
-            settings=settings,
-            scan_id=scan_id,
-            symbols=names_of(symbols),
-            pin=names_of(pin) or (),
-            exclude=names_of(exclude) or (),
-            jsonl=jsonl,
-            csv=csv,
-            notify=tuple(notify or ()),
-            page=page,
-            reading=reading(skip_bad_rows, tz),
-        ),
-        is_json=as_json,
-    )
+    code = run_scan(ScanOptions(**options))
     if code:
         raise typer.Exit(code)
 
@@ -475,19 +450,10 @@ def factors_report(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Show coverage, lift, stability and redundancy of every sub-score."""
-    from scanner_adapter.cli.factors import FactorsRequest, as_dict, as_text, report_on
-    from scanner_adapter.replay.read import LogFiles
+    options = locals()  # before anything else has a name
+    from scanner_adapter.cli.factors import FactorsOptions, as_dict, as_text, report_on
 
-    found, left_out = report_on(
-        FactorsRequest(
-            files=None if scores is not None else LogFiles(
-                log, bars, ratings, events=tuple(events or ()), reading=reading(skip_bad_rows, tz)
-            ),
-            log=log, bars=bars, ratings=ratings, scores=scores, events=tuple(events or ()),
-            rule=hit_rule(top, hit), from_=from_, to=to, same_day=same_day,
-            given=given_options(context), reading=reading(skip_bad_rows, tz),
-        )
-    )  # fmt: skip
+    found, left_out = report_on(FactorsOptions(**options))
     for sentence in left_out:
         print(f"scanrank: left out: {sentence}.", file=sys.stderr)
     print(json.dumps(as_dict(found), indent=2, allow_nan=False) if as_json else as_text(found))

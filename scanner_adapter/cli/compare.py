@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import asdict
 
 from rich.console import Console
@@ -23,11 +24,8 @@ def run_compare(store: str, ruleset: str, *, as_json: bool) -> None:
     StoreError
         When the store cannot be read.
     """
-    opened = store_from_url(store)
-    try:
+    with closing(store_from_url(store)) as opened:
         comparison = compare(opened, ruleset)
-    finally:
-        opened.close()
     if comparison.prioritised.n + comparison.control.n == 0:
         raise InvalidInputError(
             f"no finished scan of ruleset {ruleset!r} in {store}; run some with rollout=0.5"

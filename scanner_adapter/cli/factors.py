@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import typer
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
@@ -17,7 +18,7 @@ from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.inputs.tables import Reading, Rows, read_table
 from features.report import FactorReport, factor_report
-from scanner_adapter.cli.options import refuse_idle
+from scanner_adapter.cli.options import given_options, hit_rule, reading, refuse_idle
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.jsonio import finite
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog, read_ratings
@@ -34,78 +35,72 @@ looks ahead; weak: both lifts may be 1; redundant: ranks as another does"""
 
 
 @dataclass(frozen=True)
-class FactorsRequest:
-    """What was asked for; see the command's help. `files` is None with `scores`."""
+class FactorsOptions:
+    """The command's options as they were given; see its help."""
 
-    files: LogFiles | None
-    log: str | None
+    context: typer.Context
     bars: Path | None
     ratings: Path | None
+    log: str | None
     scores: Path | None
-    events: tuple[Path, ...]
-    rule: RewardRule | None
+    events: list[Path] | None
+    top: float | None
+    hit: str | None
     from_: str | None
     to: str | None
     same_day: bool
-    given: Mapping[str, str]
-    reading: Reading = field(default_factory=Reading)
+    skip_bad_rows: bool
+    tz: str | None
+    as_json: bool
 
 
-def report_on(request: FactorsRequest) -> tuple[FactorReport, tuple[str, ...]]:
-    """Return the report, and what of the log is left out, a sentence each.
-
-    Raises
-    ------
-    InvalidInputError, FeatureError
-        See `report_on_log`; also for an option that would change nothing.
-    """
-    period = {"from_": request.from_, "to": request.to}
-    if request.files is not None:
-        if request.files.kind not in ("bars", "stopped journal"):
-            idle = ["bars", "events", "same_day"]
-            refuse_idle(request.given, idle, "the scans of this log bring what they knew")
-        return report_on_log(request.files, request.rule, same_day=request.same_day, **period)
-    if request.scores is None or request.log is not None or request.ratings is None:
-        raise InvalidInputError(
-            "--context needs --ratings, the results to judge by; a journal (--log) brings its own "
-            "sub-scores"
-        )
-    if request.bars is None:
-        idle = ["events", "same_day"]
-        refuse_idle(request.given, idle, "your own sub-scores stand as they are")
-    return report_on_own(
-        request.scores, request.ratings, request.bars, request.rule, events=request.events,
-        same_day=request.same_day, reading=request.reading, **period,
-    )  # fmt: skip
-
-
-def report_on_log(
-    files: LogFiles, rule: RewardRule | None, *, from_: str | None, to: str | None, same_day: bool
-) -> tuple[FactorReport, tuple[str, ...]]:
-    """Judge the sub-scores that each complete scan could know by what that scan found.
-
-    A symbol counts on the days on which the scanner rated it, as in `scanrank replay`.
+def report_on(asked: FactorsOptions) -> tuple[FactorReport, tuple[str, ...]]:
+    """Judge sub-scores by what complete scans found: those of a log, or of a file of one's own.
 
     Returns
     -------
     report, left_out
-        See `Log.left_out`.
+        What of the log is left out, a sentence each; see `Log.left_out`.
 
     Raises
     ------
     InvalidInputError, FeatureError
-        For files that cannot be read or do not fit, and where there is no hit to judge by.
+        For files that cannot be read or do not fit, where there is no hit to judge by, and for an
+        option that would change nothing.
     """
+    given, rule = given_options(asked.context), hit_rule(asked.top, asked.hit)
+    how, events = reading(asked.skip_bad_rows, asked.tz), tuple(asked.events or ())
+    if asked.scores is None:
+        files = LogFiles(asked.log, asked.bars, asked.ratings, events=events, reading=how)
+        if files.kind not in ("bars", "stopped journal"):
+            idle = ["bars", "events", "same_day"]
+            refuse_idle(given, idle, "the scans of this log bring what they knew")
+        return _report_on_log(files, asked, rule)
+    if asked.log is not None or asked.ratings is None:
+        raise InvalidInputError(
+            "--context needs --ratings, the results to judge by; a journal (--log) brings its own "
+            "sub-scores"
+        )
+    if asked.bars is None:
+        idle = ["events", "same_day"]
+        refuse_idle(given, idle, "your own sub-scores stand as they are")
+    return _report_on_own(asked.scores, asked.ratings, asked, rule or TopShare(), how)
+
+
+def _report_on_log(
+    files: LogFiles, asked: FactorsOptions, rule: RewardRule | None
+) -> tuple[FactorReport, tuple[str, ...]]:
+    """Judge the sub-scores that each scan could know; a symbol counts on days with a rating."""
     if files.kind == "bars" and files.ratings is not None and files.bars is not None:
         bars = Bars.read(files.bars, **files.reading)
         outcomes = OutcomeLog.read(files.ratings, bars.dates, bars.symbols, **files.reading)
-        days = outcomes.days(from_, to)
+        days = outcomes.days(asked.from_, asked.to)
         events = read_events(files.events, **files.reading)
-        panel = _bars_panel(bars, events, days, same_day=same_day)
+        panel = _bars_panel(bars, events, days, same_day=asked.same_day)
         return _judged(panel, outcomes, days, files.rule(rule)), outcomes.left_out
     log, _ = files.read(rule)
-    days = log.days(from_, to)
-    scans = list(log.scans(days, same_day=same_day))
+    days = log.days(asked.from_, asked.to)
+    scans = list(log.scans(days, same_day=asked.same_day))
     names = tuple(dict.fromkeys(name for scan in scans for name in scan.sub_score_names))
     values = np.full((len(scans), len(log.symbols), len(names)), np.nan, np.float32)
     hits = np.zeros(values.shape[:2], bool)
@@ -117,42 +112,12 @@ def report_on_log(
     return factor_report(panel, hits, day_old=False), log.left_out
 
 
-def report_on_own(
-    scores: Path,
-    ratings: Path,
-    bars: Path | None,
-    rule: RewardRule | None,
-    *,
-    events: Sequence[Path] = (),
-    from_: str | None,
-    to: str | None,
-    same_day: bool,
-    reading: Reading | None = None,
+def _report_on_own(
+    scores: Path, ratings: Path, asked: FactorsOptions, rule: RewardRule, how: Reading
 ) -> tuple[FactorReport, tuple[str, ...]]:
-    """Judge a frame of sub-scores, beside those of the bars where there are some.
-
-    Parameters
-    ----------
-    scores : path
-        `.parquet` or `.csv` with date, symbol and a number in every other column, each row as it
-        was known when the symbol was scanned on that day.
-    ratings, bars : path
-    rule : RewardRule, optional
-        By default the top 5 %.
-
-    Returns
-    -------
-    report, left_out
-        See `OutcomeLog.left_out`.
-
-    Raises
-    ------
-    InvalidInputError, FeatureError
-        As `report_on_log`.
-    """
+    """Judge sub-scores of one's own, beside those of the bars where there are some."""
     frame, rated = read_scores(scores), read_ratings(ratings)
-    how = reading or Reading()
-    known = None if bars is None else Bars.read(bars, **how)
+    known = None if asked.bars is None else Bars.read(asked.bars, **how)
     if known is None:
         rows = Rows(rated.reset_index(drop=True), "ratings", InvalidInputError)
         day, rated_symbols = rows.stamps().days, rows.codes()[1]
@@ -161,13 +126,14 @@ def report_on_own(
     else:
         dates, symbols = known.dates, known.symbols
     outcomes = OutcomeLog.from_frame(rated, dates, symbols, **how)
-    days = outcomes.days(from_, to)
+    days = outcomes.days(asked.from_, asked.to)
     panel = _own_panel(frame, dates[days], symbols)
     if known is not None:
-        beside = _bars_panel(known, read_events(events, **how), days, same_day=same_day)
+        events = read_events(asked.events or (), **how)
+        beside = _bars_panel(known, events, days, same_day=asked.same_day)
         values = np.concatenate([panel.values, beside.values], axis=2)
         panel = Panel(values, (*panel.names, *beside.names), panel.dates, symbols)
-    return _judged(panel, outcomes, days, rule or TopShare()), outcomes.left_out
+    return _judged(panel, outcomes, days, rule), outcomes.left_out
 
 
 def read_scores(path: Path) -> pd.DataFrame:

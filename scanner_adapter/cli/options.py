@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bandit.errors import InvalidInputError
+from bandit.stores import Store
 
 if TYPE_CHECKING:
     from bandit.rewards import RewardRule
@@ -258,6 +259,24 @@ Warmup = Annotated[
         "10.",
     ),
 ]
+
+
+def known_rulesets(store: Store, wanted: str | None) -> list[str]:
+    """Return the rulesets of a store, or the one that is wanted.
+
+    Raises
+    ------
+    InvalidInputError
+        For a ruleset that the store does not know.
+    StoreError
+    """
+    names = store.list_rulesets()
+    if wanted is not None and wanted not in names:
+        raise InvalidInputError(
+            f"ruleset {wanted!r} is not in {store.address}; known there are "
+            f"{', '.join(names) or 'none'}"
+        )
+    return names if wanted is None else [wanted]
 
 
 def hit_rule(top: float | None, hit: str | None) -> RewardRule | None:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import RewardRule, Signal, TopShare
+from bandit.rewards import Signal, TopShare
 from features.inputs.bars import Bars
-from features.inputs.tables import Reading
-from scanner_adapter.cli.output.files import check_folders, json_lines, write_csv
+from scanner_adapter.cli.options import hit_rule, names_of, reading
 from scanner_adapter.cli.output.live_display import shown
-from scanner_adapter.cli.output.scan_table import Finding, as_json, show
+from scanner_adapter.cli.output.results import (
+    Finding,
+    as_json,
+    check_folders,
+    json_lines,
+    show,
+    write_csv,
+)
 from scanner_adapter.inputs.bars import BarsBySymbol, scannable
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.inputs.outcomes import Outcome
@@ -37,46 +44,53 @@ LAST = "last"  # for `as_of`: the last day of the bars
 
 
 @dataclass(frozen=True)
-class ScanRequest:
-    """What was asked for; see the command's help."""
+class ScanOptions:
+    """The command's options as they were given; see its help."""
 
     bars: Path
     scanner: str
     as_of: str
-    events: tuple[Path, ...]
+    events: list[Path] | None
     store: str
     ruleset: str | None
-    rule: RewardRule | None
+    hit: str | None
     until_recall: float | None
     max_symbols: int | None
     workers: int
-    settings: Path | None = None
-    scan_id: str | None = None
-    symbols: tuple[str, ...] | None = None
-    pin: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    jsonl: Path | None = None
-    csv: Path | None = None
-    notify: tuple[str, ...] = ()
-    page: str | None = None
-    reading: Reading = field(default_factory=Reading)
+    settings: Path | None
+    scan_id: str | None
+    symbols: str | None
+    pin: str | None
+    exclude: str | None
+    jsonl: Path | None
+    csv: Path | None
+    notify: list[str] | None
+    page: str | None
+    skip_bad_rows: bool
+    tz: str | None
+    as_json: bool
 
 
-def run_scan(request: ScanRequest, *, is_json: bool) -> int:
+def run_scan(request: ScanOptions) -> int:
     """Scan, report every batch to the ranker, and print what was found; returns the exit code.
 
     Whatever can be refused is refused before the store is opened, so that a bad call leaves
     nothing behind.
     """
-    until = _until(request)
+    rule, until, how = (
+        hit_rule(None, request.hit),
+        _until(request),
+        reading(request.skip_bad_rows, request.tz),
+    )
+    pinned = names_of(request.pin) or ()
     check_folders(request.jsonl, request.csv)
     settings = Settings.of(request.settings)
     scanner = scanner_from_name(request.scanner)
-    events = read_events(request.events, **request.reading)
-    every = Bars.read(request.bars, **request.reading)
+    events = read_events(request.events or (), **how)
+    every = Bars.read(request.bars, **how)
     as_of = None if request.as_of == LAST else request.as_of
     bars, notes = scannable(every, as_of, datetime.now(UTC))
-    bars, left_out = _asked_for(request, bars)
+    bars, left_out = _asked_for(request, pinned, bars)
     for note in (*notes, *left_out):
         print(note, file=sys.stderr)
     # One scanner, one model: its name is the ruleset's unless another is given. A built-in scanner
@@ -87,7 +101,7 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> int:
     ranker = SymbolRanker.open(
         request.store,
         ruleset=ruleset,
-        rewards=request.rule or (Signal() if request.scanner in SCANNERS else TopShare()),
+        rewards=rule or (Signal() if request.scanner in SCANNERS else TopShare()),
         settings=settings,
     )
     # With one worker in this thread, so that Ctrl-C ends the evaluation that it meets.
@@ -104,8 +118,8 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> int:
             bars.symbols, bars=bars, events=events, as_of=bars.dates[-1], now=_evening(bars),
             scan_id=request.scan_id,
         )  # fmt: skip
-        if request.pin:
-            scan.queue.pin(request.pin)
+        if pinned:
+            scan.queue.pin(pinned)
         try:
             with shown(scan) as count:
 
@@ -134,10 +148,9 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> int:
         if notifier is not None:
             notifier.close(_last_line(scan, ruleset, request.page))
     summary = replace(scan.summary, stopped=INTERRUPTED) if is_interrupted else scan.summary
-    if is_json:
-        print(
-            json.dumps(as_json(request.scanner, day, findings, summary), indent=2, allow_nan=False)
-        )
+    if request.as_json:
+        content = as_json(request.scanner, day, findings, summary)
+        print(json.dumps(content, indent=2, allow_nan=False))
     else:
         show(request.scanner, day, findings, summary)
     if is_interrupted:
@@ -146,7 +159,7 @@ def run_scan(request: ScanRequest, *, is_json: bool) -> int:
     return EXIT_ALL_FAILED if is_failed else 0
 
 
-def _until(request: ScanRequest) -> StopRule | None:
+def _until(request: ScanOptions) -> StopRule | None:
     rules: list[StopRule] = []
     if request.max_symbols is not None:
         rules.append(SymbolBudget(request.max_symbols))
@@ -175,17 +188,17 @@ def _findings(scan: Scan) -> list[Finding]:
     ]
 
 
-def _asked_for(request: ScanRequest, bars: Bars) -> tuple[Bars, list[str]]:
+def _asked_for(request: ScanOptions, pinned: Sequence[str], bars: Bars) -> tuple[Bars, list[str]]:
     """Return the bars of the symbols to scan, and which of those named have none."""
-    known = set(bars.symbols)
-    for name in request.pin:
-        if name not in known or name in request.exclude:
+    known, excluded = set(bars.symbols), names_of(request.exclude) or ()
+    for name in pinned:
+        if name not in known or name in excluded:
             raise InvalidInputError(f"--pin {name}: not among the symbols to scan")
-    asked = bars.symbols if request.symbols is None else request.symbols
-    names = [name for name in asked if name in known and name not in request.exclude]
+    asked = names_of(request.symbols) or bars.symbols
+    names = [name for name in asked if name in known and name not in excluded]
     if not names:
         raise InvalidInputError("no symbol is left to scan; see --symbols and --exclude")
-    missing = [name for name in (*asked, *request.exclude) if name not in known]
+    missing = [name for name in (*asked, *excluded) if name not in known]
     notes = [f"without recent bars and left out: {', '.join(missing[:10])}"] if missing else []
     if len(missing) > 10:
         notes[0] += f" and {len(missing) - 10} more"

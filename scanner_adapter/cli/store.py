@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bandit.errors import InvalidInputError
-from bandit.stores import Store, store_from_url
+from bandit.stores import store_from_url
 from bandit.stores.names import START, position_key
-from scanner_adapter.cli.options import AnyRuleset, RulesetName, StoreUrl
+from scanner_adapter.cli.options import AnyRuleset, RulesetName, StoreUrl, known_rulesets
 from scanner_adapter.cli.output.help import Commands
 
 if TYPE_CHECKING:
@@ -32,8 +31,8 @@ def check_store(store: StoreUrl = "embedded://", ruleset: AnyRuleset = None) -> 
     """Read everything, rebuild each snapshot from its journal, and compare."""
     from scanner_adapter.state.check import check
 
-    with _opened(store) as opened:
-        verdicts = [check(opened, name) for name in _rulesets(opened, ruleset)]
+    with closing(store_from_url(store)) as opened:
+        verdicts = [check(opened, name) for name in known_rulesets(opened, ruleset)]
         for warning in opened.warnings():
             print(f"warning: {warning}")
     for verdict in verdicts:
@@ -53,8 +52,8 @@ def repair_store(
     """Move unreadable entries into files; rebuild snapshots that do not match."""
     from scanner_adapter.state.check import check, repair
 
-    with _opened(store) as opened:
-        for name in _rulesets(opened, ruleset):
+    with closing(store_from_url(store)) as opened:
+        for name in known_rulesets(opened, ruleset):
             done = repair(opened, check(opened, name), out)
             print("\n  ".join([f"{name}:", *done]) if done else f"{name}: nothing to repair")
 
@@ -66,7 +65,7 @@ def backup_store(
     """Copy a store's file while scanners keep using it."""
     from bandit.stores.sqlite.store import SqliteStore
 
-    with _opened(store) as opened:
+    with closing(store_from_url(store)) as opened:
         if not isinstance(opened, SqliteStore):
             raise InvalidInputError(
                 f"{opened.address} is no file; copy it into one: scanrank store copy ADDRESS "
@@ -85,18 +84,18 @@ def copy_store(
     """Copy learned state from one store to another, of any kind."""
     from scanner_adapter.state.copying import copy_ruleset
 
-    with _opened(source) as old, _opened(target) as new:
+    with closing(store_from_url(source)) as old, closing(store_from_url(target)) as new:
         if old.address == new.address:
             raise InvalidInputError(f"{old.address} cannot be copied into itself")
-        for name in _rulesets(old, ruleset):
+        for name in known_rulesets(old, ruleset):
             print(f"{name}: {copy_ruleset(old, new, name)} entries copied to {new.address}")
 
 
 @store_app.command("stats")
 def show_stats(store: StoreUrl = "embedded://", ruleset: AnyRuleset = None) -> None:
     """Show how much is stored per ruleset."""
-    with _opened(store) as opened:
-        names = _rulesets(opened, ruleset)
+    with closing(store_from_url(store)) as opened:
+        names = known_rulesets(opened, ruleset)
         width = max(map(len, names), default=0)
         print(f"{'ruleset':<{width}}  scans  entries  journal  snapshot  last written, UTC")
         for name, stats in zip(names, opened.stats_of(names), strict=True):
@@ -120,11 +119,11 @@ def export_(
     from scanner_adapter.state.parquet import export_journal
 
     if file.suffix.lower() == ".csv":
-        with _opened(store) as opened:
+        with closing(store_from_url(store)) as opened:
             n_rows = export_csv(opened, ruleset, file)
         print(f"{n_rows} results of {ruleset} written to {file}")
         return
-    with _opened(store) as opened:
+    with closing(store_from_url(store)) as opened:
         n_entries = export_journal(opened, ruleset, file)
         trimmed = opened.stats(ruleset).trimmed_position
     print(f"{n_entries} entries of {ruleset} written to {file}")
@@ -141,30 +140,9 @@ def import_(
     """Append an exported journal to a ruleset that is not in use."""
     from scanner_adapter.state.parquet import import_journal
 
-    with _opened(store) as opened:
+    with closing(store_from_url(store)) as opened:
         n_new = import_journal(opened, ruleset, file)
     print(f"{n_new} entries of {file} appended to {ruleset}")
-
-
-@contextmanager
-def _opened(url: str) -> Iterator[Store]:
-    store = store_from_url(url)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-def _rulesets(store: Store, wanted: str | None) -> list[str]:
-    names = store.list_rulesets()
-    if wanted is None:
-        return names
-    if wanted not in names:
-        raise InvalidInputError(
-            f"ruleset {wanted!r} is not in {store.address}; known there are "
-            f"{', '.join(names) or 'none'}"
-        )
-    return [wanted]
 
 
 def _show(verdict: Verdict) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 import pandas as pd
 from rich import box
@@ -28,13 +29,10 @@ def run_symbol(store: str, ruleset: str | None, symbol: str, *, as_json: bool) -
         When no ruleset has scanned it.
     StoreError
     """
-    opened = store_from_url(store)
-    try:
+    with closing(store_from_url(store)) as opened:
         names = opened.list_rulesets() if ruleset is None else [ruleset]
         found = {name: known for name in names if (known := _known(opened, name, symbol))}
         address = opened.address
-    finally:
-        opened.close()
     if not found:
         who = "no ruleset" if ruleset is None else f"no scan of ruleset {ruleset!r}"
         raise InvalidInputError(

@@ -147,27 +147,9 @@ def _show(result: TuneResult, out: Path | None, *, is_forced: bool) -> None:
 
 @contextmanager
 def _bar(n_trials: int) -> Iterator[Callable[[TuneProgress], None]]:
-    """A progress bar on the error stream, so that the output stays clean for a pipe."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
+    from scanner_adapter.cli.output.live_display import progress_bar
 
-    errors = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[best]}"),
-        TimeElapsedColumn(),
-        console=errors,
-        transient=True,
-        disable=not errors.is_terminal,
-    ) as progress:
+    with progress_bar("{task.fields[best]}") as progress:
         task = progress.add_task("searching", total=n_trials, best="")
 
         def show(state: TuneProgress) -> None:

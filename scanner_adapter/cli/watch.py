@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing, suppress
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from bandit.errors import StoreUnavailableError
+from bandit.stores import store_from_url
+from scanner_adapter.cli.options import known_rulesets
 from scanner_adapter.live.screen import line_text, printable, screen
 from scanner_adapter.live.watcher import ScanWatcher, Sight
 
@@ -29,33 +32,24 @@ def run_watch(
         Shown once, for a ruleset that the store does not know.
     """
     console = Console(highlight=False)
-    watcher = ScanWatcher(store, ruleset, scan)
-    try:
-        if once or as_json:
-            return _show_once(watcher, console, as_json=as_json)
-        if console.is_terminal:
-            _show_live(watcher, console, ends=scan is not None)
+    # Leaving is not failing: the scan goes on without us.
+    with closing(ScanWatcher(store, ruleset, scan)) as watcher, suppress(KeyboardInterrupt):
+        if not (once or as_json):
+            show = _show_live if console.is_terminal else _log
+            show(watcher, console, ends=scan is not None)
+            return True
+        sight = watcher.look(time.time())
+        if not sight.is_connected:
+            raise StoreUnavailableError(f"the store does not answer: {sight.notice}")
+        if as_json:
+            status = None if sight.status is None else sight.status.to_json()
+            print(json.dumps(status, indent=2, allow_nan=False))
         else:
-            _log(watcher, console, ends=scan is not None)
-    except KeyboardInterrupt:
-        pass  # leaving is not failing: the scan goes on without us
-    finally:
-        watcher.close()
+            with closing(store_from_url(store)) as opened:
+                known_rulesets(opened, ruleset)
+            console.print(_picture(sight, console.width, None))
+        return sight.status is not None
     return True
-
-
-def _show_once(watcher: ScanWatcher, console: Console, *, as_json: bool) -> bool:
-    sight = watcher.look(time.time())
-    if not sight.is_connected:
-        raise StoreUnavailableError(f"the store does not answer: {sight.notice}")
-    if not as_json:
-        watcher.check_ruleset()
-    if as_json:
-        status = None if sight.status is None else sight.status.to_json()
-        print(json.dumps(status, indent=2, allow_nan=False))
-    else:
-        console.print(_picture(sight, console.width, None))
-    return sight.status is not None
 
 
 def _show_live(watcher: ScanWatcher, console: Console, *, ends: bool) -> None:

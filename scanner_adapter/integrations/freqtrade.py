@@ -15,8 +15,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple, Unpack
 
 from bandit.checks import as_count, as_number, as_texts
@@ -238,16 +240,14 @@ class PairOrder:
     def _report(self) -> None:
         """Learn from the trades that wait: those of this round in its scan, others in their own."""
         waiting, self._waiting = self._waiting, []
-        present: defaultdict[str, list[float]] = defaultdict(list)
-        others: list[_Trade] = []
         in_round = set(self._given)
+        present: list[_Trade] = []
+        others: list[_Trade] = []
         for trade in waiting:
-            if trade.pair in in_round and trade.closed_s >= self._opened_s:
-                present[trade.pair].append(trade.profit)
-            else:
-                others.append(trade)
-        for pair, profits in present.items():
-            self._feed(pair, Outcome(rating=sum(profits) / len(profits)))
+            is_present = trade.pair in in_round and trade.closed_s >= self._opened_s
+            (present if is_present else others).append(trade)
+        for pair, profit in _mean_profits(present).items():
+            self._feed(pair, Outcome(rating=profit))
         self._feed.close()
         self._learn_others(others)
         if waiting:
@@ -260,13 +260,11 @@ class PairOrder:
         for trade in trades:
             by_age[sum(now_s - trade.closed_s > _DAY_S * age for age in _AGES)].append(trade)
         for _, group in sorted(by_age.items(), reverse=True):  # the oldest first
-            profits: defaultdict[str, list[float]] = defaultdict(list)
-            for trade in group:
-                profits[trade.pair].append(trade.profit)
-            when = datetime.fromtimestamp(sum(t.closed_s for t in group) / len(group), UTC)
+            profits = _mean_profits(group)
+            when = datetime.fromtimestamp(fmean(trade.closed_s for trade in group), UTC)
             with self._ranker.start_scan(tuple(profits), now=when) as scan:
                 while batch := scan.next_batch():
-                    scan.report({pair: sum(profits[pair]) / len(profits[pair]) for pair in batch})
+                    scan.report({pair: profits[pair] for pair in batch})
 
     def _taken_until(self) -> float:
         """Up to which close time trades were taken, by the store's note or the last round."""
@@ -290,6 +288,13 @@ class PairOrder:
             log.warning("trades up to now are taken again after a restart: %s", error)
 
 
+def _mean_profits(trades: Iterable[_Trade]) -> dict[str, float]:
+    profits: defaultdict[str, list[float]] = defaultdict(list)
+    for trade in trades:
+        profits[trade.pair].append(trade.profit)
+    return {pair: sum(each) / len(each) for pair, each in profits.items()}
+
+
 def _as_given(trade: object) -> tuple[object, ...]:
     """Return the fields that make the identity of a trade, unread."""
     if isinstance(trade, Mapping):
@@ -299,9 +304,7 @@ def _as_given(trade: object) -> tuple[object, ...]:
 
 def _identity(trade: object) -> tuple[object, float | None]:
     """Return id and close time (seconds since 1970) of a trade; None = it has none."""
-    trade_id = _field(trade, "trade_id")
-    if trade_id is None:
-        trade_id = _field(trade, "id")
+    trade_id = _field(trade, "trade_id", "id")
     stamp = _field(trade, "close_timestamp")  # milliseconds, in the REST API
     if isinstance(stamp, int | float):
         return trade_id, stamp / 1000.0
@@ -320,9 +323,7 @@ def _read_trade(
     """Return a closed trade, None of an open one."""
     if _field(trade, "is_open"):
         return None
-    pair, profit = _field(trade, "pair"), _field(trade, "close_profit")
-    if profit is None:
-        profit = _field(trade, "profit_ratio")
+    pair, profit = _field(trade, "pair"), _field(trade, "close_profit", "profit_ratio")
     if isinstance(pair, str) and trade_id is not None:
         with contextlib.suppress(TypeError, ValueError):
             at = now_s if closed_s is None else closed_s
@@ -333,5 +334,7 @@ def _read_trade(
     )
 
 
-def _field(trade: object, name: str) -> object:
-    return trade.get(name) if isinstance(trade, Mapping) else getattr(trade, name, None)
+def _field(trade: object, *names: str) -> object:
+    """Return the first field of these names that a trade has, else None."""
+    read = trade.get if isinstance(trade, Mapping) else partial(getattr, trade)
+    return next((value for name in names if (value := read(name, None)) is not None), None)

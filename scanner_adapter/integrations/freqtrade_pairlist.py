@@ -80,33 +80,23 @@ class ScanrankPairList(IPairList):  # type: ignore[misc] # freqtrade may be abse
     @staticmethod
     def available_parameters() -> dict[str, Any]:
         """Return the settings for the bot's interface."""
-        return {
-            "store": {
-                "type": "string", "default": "embedded://", "description": "Store",
-                "help": "Store URL (where learned state is kept).",
-            },
-            "ruleset": {
-                "type": "string", "default": "freqtrade", "description": "Ruleset",
-                "help": "Name of the learned state, one per strategy.",
-            },
-            "mode": {
-                "type": "option", "default": "on", "options": ["on", "shadow", "off"],
-                "description": "Mode", "help": "shadow learns, but keeps the order.",
-            },
-            "pin_open_trades": {
-                "type": "boolean", "default": False, "description": "Pin open trades",
-                "help": "Keep the pairs of open trades in front.",
-            },
-            "candles": {
-                "type": "string", "default": "", "description": "Candles",
-                "help": "Timeframe of daily candles, such as 1d; empty = none.",
-            },
-            "max_age_days": {
-                "type": "number", "default": 0, "description": "Maximum age",
-                "help": "Days after which a trade does not count; 0 = never.",
-            },
-            **IPairList.refresh_period_parameter(),
-        }  # fmt: skip
+        rows = (
+            ("store", "string", "embedded://", "Store",
+             "Store URL (where learned state is kept)."),
+            ("ruleset", "string", "freqtrade", "Ruleset",
+             "Name of the learned state, one per strategy."),
+            ("mode", "option", "on", "Mode", "shadow learns, but keeps the order."),
+            ("pin_open_trades", "boolean", False, "Pin open trades",
+             "Keep the pairs of open trades in front."),
+            ("candles", "string", "", "Candles",
+             "Timeframe of daily candles, such as 1d; empty = none."),
+            ("max_age_days", "number", 0, "Maximum age",
+             "Days after which a trade does not count; 0 = never."),
+        )  # fmt: skip
+        keys = ("type", "default", "description", "help")
+        found = {name: dict(zip(keys, row, strict=True)) for name, *row in rows}
+        found["mode"]["options"] = ["on", "shadow", "off"]
+        return {**found, **IPairList.refresh_period_parameter()}
 
     def filter_pairlist(self, pairlist: list[str], tickers: Any) -> list[str]:  # noqa: ARG002
         """Return the same pairs, the most promising first; called in every round of the bot."""

@@ -126,11 +126,7 @@ def with_pins(symbols: Iterable[str]) -> Change:
     """Pin symbols behind those that are pinned; a former exclusion of theirs ends."""
     names = as_texts(symbols)
     return _change(
-        lambda control: replace(
-            control,
-            pin=tuple(dict.fromkeys((*control.pin, *names))),
-            exclude=_without(control.exclude, names),
-        )
+        lambda old: replace(old, pin=_with(old.pin, names), exclude=_without(old.exclude, names))
     )
 
 
@@ -144,11 +140,7 @@ def with_exclusions(symbols: Iterable[str]) -> Change:
     """Exclude symbols; a former pin of theirs ends."""
     names = as_texts(symbols)
     return _change(
-        lambda control: replace(
-            control,
-            exclude=tuple(dict.fromkeys((*control.exclude, *names))),
-            pin=_without(control.pin, names),
-        )
+        lambda old: replace(old, exclude=_with(old.exclude, names), pin=_without(old.pin, names))
     )
 
 
@@ -161,6 +153,10 @@ def without_exclusions(symbols: Iterable[str]) -> Change:
 def _change(next_control: Callable[[ScanControl], ScanControl]) -> Change:
     # Keys that this version does not know stay: a newer operator may have written them.
     return lambda note: {**note, **next_control(ScanControl.from_json(note)).to_json()}
+
+
+def _with(symbols: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*symbols, *names)))
 
 
 def _without(symbols: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:

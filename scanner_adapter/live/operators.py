@@ -56,26 +56,25 @@ class OperatorLine:
         if self.link is None:
             return
         self.link.poll()
-        control = self.link.control
-        if control is not self._applied and queue is not None:
-            former, self._applied = self._applied, control
-            try:
-                apply(queue, control, former, self._ledger.place)
-            except Exception as error:
-                log.warning(
-                    "what operators ask (%s) is not done: %s", control, error, exc_info=error
-                )
-            self.view.show_control()
-            self.link.publish()
+        control, former = self.link.control, self._applied
+        if control is former or queue is None:
+            return
+        self._applied = control
+        try:
+            apply(queue, control, former, self._ledger.place)
+        except Exception as error:
+            log.warning("what operators ask (%s) is not done: %s", control, error, exc_info=error)
+        self.view.show_control()
+        self.link.publish()
 
     def publish(self) -> None:
         """Send the status when it is due, and poll for requests between batches."""
         if self.link is not None:
             self.link.publish()
-            self.link.listen()
+        self.listen()
 
     def listen(self) -> None:
-        """Hear operators between batches."""
+        """Poll for operators' requests between batches."""
         if self.link is not None:
             self.link.listen()
 

@@ -169,7 +169,7 @@ class StatusPublisher:
             if self._has_news or now - self._sent >= HEARTBEAT_S:
                 self._has_news = False
                 note = self._compose()
-                composed_s = time.thread_time() - began  # has a limit of its own, see `live_view`
+                composed_s = time.thread_time() - began  # limited by `StatusBuilder`
                 if note is not None and not self._others_know_more(note):
                     self._send(note)
             self._polled = now

@@ -80,11 +80,10 @@ def found_text(status: LiveStatus) -> str:
     if status.hit_rule.startswith("rating:"):
         limit = ""  # says so itself
     rule = f"({printable(status.hit_rule)}{limit})"
-    if status.hits_low is None or status.hits_high is None:
-        parts = [f"{status.n_hits:,.0f} high-value {rule}"]
-    else:
-        between = f"provisional: {status.hits_low:,.0f} to {status.hits_high:,.0f}"
-        parts = [f"{status.n_hits:,.0f} high-value, {between} {rule}"]
+    between = ""
+    if status.hits_low is not None and status.hits_high is not None:
+        between = f", provisional: {status.hits_low:,.0f} to {status.hits_high:,.0f}"
+    parts = [f"{status.n_hits:,.0f} high-value{between} {rule}"]
     if status.estimate is not None and status.n_scanned:
         parts.append(f"about {status.estimate.recall:.0%} of all".replace("%", " %"))
     if status.state == "scanning" and status.eta_s:
@@ -155,14 +154,15 @@ def printable(text: str) -> str:
 def _heading(status: LiveStatus, now: float, width: int) -> Text:
     is_done = status.state == "done"
     until = status.updated_at if is_done else max(now, status.updated_at)
-    heading = Text(no_wrap=True, overflow="ellipsis")
-    heading.append(printable(status.ruleset), "bold")
-    heading.append(f" · scan {printable(status.scan_id)[:12]} · {printable(status.mode)} · ", "dim")
-    heading.append(status.state, "bold" if is_done else "bold green")
-    heading.append(f" · {duration(until - status.started_at)}", "dim")
     reason = status.failure or status.stopped
-    if reason:
-        heading.append(f" · {printable(reason)}", "yellow")
+    heading = Text.assemble(
+        (printable(status.ruleset), "bold"),
+        (f" · scan {printable(status.scan_id)[:12]} · {printable(status.mode)} · ", "dim"),
+        (status.state, "bold" if is_done else "bold green"),
+        (f" · {duration(until - status.started_at)}", "dim"),
+        (f" · {printable(reason)}" if reason else "", "yellow"),
+        no_wrap=True, overflow="ellipsis",
+    )  # fmt: skip
     heading.truncate(width)
     return heading
 
@@ -171,9 +171,8 @@ def _progress(status: LiveStatus, width: int) -> Text:
     rate = f" · {status.rate_per_s:.3g}/s" if status.rate_per_s else ""
     failed = f" · {status.n_errors:,} failed" if status.n_errors else ""
     figures = f" {status.n_scanned:,} of {status.n_symbols:,} symbols{rate}{failed}"
-    line = _bar(status.n_scanned, status.n_symbols, max(width - len(figures), 10), "cyan")
-    line.append(figures)
-    return line
+    bar = _bar(status.n_scanned, status.n_symbols, max(width - len(figures), 10), "cyan")
+    return bar.append(figures)
 
 
 def _tiers_and_weights(status: LiveStatus, width: int) -> Table:
@@ -185,26 +184,23 @@ def _tiers_and_weights(status: LiveStatus, width: int) -> Table:
     for name in _TIERS:
         count = status.tiers.get(name, TierCount(0, 0))
         tiers.append(_tier(name, count.scanned, count.waiting + count.other, width // 6))
-    weights = [_weight(factor, weight) for factor, weight in status.weights.items()][:4]
-    if not weights:
-        weights = [Text("factors' weights: nothing distinguishes them yet", "dim")]
-    for i in range(4):
-        grid.add_row(tiers[i], weights[i] if i < len(weights) else Text())
+    weights = [_weight(factor, weight) for factor, weight in status.weights.items()]
+    weights = weights or [Text("factors' weights: nothing distinguishes them yet", "dim")]
+    for tier, weight in zip(tiers, [*weights, *[Text()] * 4], strict=False):
+        grid.add_row(tier, weight)
     return grid
 
 
 def _tier(name: str, scanned: int, waiting: int, width: int) -> Text:
-    line = Text(f"{name:<8}")
-    line.append_text(_bar(scanned, scanned + waiting, max(width, 6), "green"))
-    line.append(f" {scanned:,}/{scanned + waiting:,}", "dim")
-    return line
+    bar = _bar(scanned, scanned + waiting, max(width, 6), "green")
+    return Text.assemble(f"{name:<8}", bar, (f" {scanned:,}/{scanned + waiting:,}", "dim"))
 
 
 def _weight(factor: str, weight: LiveWeight) -> Text:
-    line = Text(f"{printable(factor):<12}{weight.prior:.2f} → ")
-    line.append(f"{weight.learned:.2f}", "bold")
-    line.append(f"  {weight.low:.2f} to {weight.high:.2f}", "dim")
-    return line
+    return Text.assemble(
+        f"{printable(factor):<12}{weight.prior:.2f} → ",
+        (f"{weight.learned:.2f}", "bold"), (f"  {weight.low:.2f} to {weight.high:.2f}", "dim"),
+    )  # fmt: skip
 
 
 def _hits(status: LiveStatus, n_rows: int) -> Table:
@@ -240,11 +236,9 @@ def _next(status: LiveStatus, n_rows: int) -> Table:
 def because(waiting: NextUp) -> str:
     """Name the two strongest reasons for or against a symbol, in log odds."""
     reasons = {factor: part.learned for factor, part in waiting.reasons.items()}
-    reasons |= {"today": waiting.today}
-    strongest = sorted(reasons, key=lambda factor: -abs(reasons[factor]))[:2]
-    parts = [
-        f"{printable(factor)} {reasons[factor]:+.1f}" for factor in strongest if reasons[factor]
-    ]
+    reasons["today"] = waiting.today
+    strongest = sorted(reasons.items(), key=lambda item: -abs(item[1]))[:2]
+    parts = (f"{printable(factor)} {log_odds:+.1f}" for factor, log_odds in strongest if log_odds)
     return ", ".join(parts) or "-"
 
 
@@ -271,9 +265,7 @@ def _bar(n: float, total: float, width: int, style: str) -> Text:
     share = n / total if total else 0.0
     # Full only when it is: the last symbol shows.
     full = width if share >= 1.0 else min(math.ceil(share * width), width - 1)
-    bar = Text(_BLOCK * full, style)
-    bar.append(_REST * (width - full), "dim")
-    return bar
+    return Text.assemble((_BLOCK * full, style), (_REST * (width - full), "dim"))
 
 
 def _line(text: str, style: str = "") -> Text:

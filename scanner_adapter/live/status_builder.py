@@ -53,6 +53,13 @@ _MOST_SHARE = 0.005
 # What the last view of a scan may cost whatever the scan took, in seconds a part.
 _LAST_S = 0.02
 
+# What a status says where nothing ranks the symbols, or no part was computed yet.
+_NOTHING_KNOWN: dict[str, Any] = {
+    **dict.fromkeys(("n_hits", "hits_low", "hits_high", "eta_s", "hit_limit", "estimate")),
+    **{name: {} for name in ("tiers", "weights")},
+    **{name: [] for name in ("next", "newest_hits", "curve", "pinned", "excluded")},
+}
+
 Part = dict[str, Any]
 
 
@@ -146,21 +153,9 @@ class StatusBuilder:
             "n_symbols": len(ledger.symbols),
             "n_scanned": ledger.n_reported,
             "n_errors": ledger.n_errors,
-            "n_hits": None,
-            "hits_low": None,
-            "hits_high": None,
             "rate_per_s": rate,
             "target_recall": self.target,
-            "eta_s": None,
-            "hit_limit": None,
-            "estimate": None,
-            "tiers": {},
-            "weights": {},
-            "next": [],
-            "newest_hits": [],
-            "curve": [],
-            "pinned": [],
-            "excluded": [],
+            **_NOTHING_KNOWN,
         }
         for name, compute in parts.items():
             note |= self._parts[name].value(compute, now, is_last=state == "done")
@@ -183,10 +178,9 @@ class StatusBuilder:
         is_hit = open_scan.are_hits(order)
         found = np.cumsum(is_hit)
         points = np.unique(np.linspace(0, max(order.size - 1, 0), MAX_POINTS).astype(np.intp))
-        limit = _limit(open_scan)
         return {
             "n_hits": finite_or_none(open_scan.n_hits),
-            "hit_limit": limit,
+            "hit_limit": _limit(open_scan),
             "newest_hits": [self._hit(at) for at in np.flatnonzero(is_hit)[: -MAX_HITS - 1 : -1]],
             "curve": [[int(at) + 1, float(found[at])] for at in points[: order.size]],
         }
@@ -208,17 +202,15 @@ class StatusBuilder:
         estimate = open_scan.estimate(_BOUND)
         if math.isnan(estimate.recall):  # errors alone
             return {"estimate": None}
+        recall, low, high, left, left_low, left_high = map(_short, (
+            estimate.recall, estimate.recall_low, estimate.recall_high,
+            estimate.hits_expected_remaining, estimate.remaining_low, estimate.remaining_high,
+        ))  # fmt: skip
+        found = estimate.hits_found
         return {
             "n_to_go": self._ledger.n_reported + to_recall(self.target),
             "estimate": LiveEstimate(
-                recall=_short(estimate.recall),
-                low=_short(estimate.recall_low),
-                high=_short(estimate.recall_high),
-                hits_found=estimate.hits_found,
-                hits_remaining=_short(estimate.hits_expected_remaining),
-                remaining_low=_short(estimate.remaining_low),
-                remaining_high=_short(estimate.remaining_high),
-                confidence=CONFIDENCE,
+                recall, low, high, found, left, left_low, left_high, CONFIDENCE
             ),
         }
 

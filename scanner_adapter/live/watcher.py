@@ -14,7 +14,7 @@ from scanner_adapter.live.status import LiveStatus
 
 # Between two searches for a newer scan, which take two commands a ruleset.
 SEARCH_S = 2.0
-# A scanner writes every 5 s at least (`live_link.HEARTBEAT_S`); after three times that it is
+# A scanner writes every 5 s at least (`publisher.HEARTBEAT_S`); after three times that it is
 # missed.
 SILENT_S = 15.0
 
@@ -44,6 +44,7 @@ class ScanWatcher:
     def __init__(self, url: str, ruleset: str | None = None, scan_id: str | None = None) -> None:
         self._url = url
         self._ruleset = ruleset
+        self._of = "any ruleset" if ruleset is None else f"ruleset {ruleset}"
         self._scan_id = scan_id
         self._store: Store | None = None
         self._target: tuple[str, str] | None = None  # ruleset and scan
@@ -73,40 +74,24 @@ class ScanWatcher:
         self._away_since = None
         return Sight(self._status, notice, True)
 
-    def check_ruleset(self) -> None:
-        """Refuse a ruleset that the store does not know.
-
-        Raises
-        ------
-        InvalidInputError
-        StoreError
-        """
-        self._store = self._store or store_from_url(self._url)
-        if self._ruleset is not None and self._ruleset not in (
-            known := self._store.list_rulesets()
-        ):
-            raise InvalidInputError(
-                f"ruleset {self._ruleset!r} is not in {self._store.address}; known there are "
-                f"{', '.join(known) or 'none'}"
-            )
-
     def close(self) -> None:
         """Release the store."""
         if self._store is not None:
             self._store.close()
 
+    def _opened(self) -> Store:
+        self._store = self._store or store_from_url(self._url)
+        return self._store
+
     def _look(self, now: float) -> str:
-        if self._store is None:
-            self._store = store_from_url(self._url)
-        store = self._store
+        store = self._opened()
         if now >= self._next_search and not (self._scan_id and self._target):
             self._next_search = now + SEARCH_S
             found = self._search(store)
             if found != self._target:
                 self._target, self._status = found, None
         if self._target is None:
-            of = "any ruleset" if self._ruleset is None else f"ruleset {self._ruleset}"
-            return f"no scan of {of} in {store.address} yet; waiting for one to begin"
+            return f"no scan of {self._of} in {store.address} yet; waiting for one to begin"
         ruleset, scan_id = self._target
         note = store.get_status(ruleset, scan_id)
         if not note:
@@ -130,9 +115,8 @@ class ScanWatcher:
         for name in rulesets:
             if any(scan.scan_id == self._scan_id for scan in _listed(store, name, 1000)):
                 return name, self._scan_id
-        of = "any ruleset" if self._ruleset is None else f"ruleset {self._ruleset}"
         raise InvalidInputError(
-            f"scan {self._scan_id!r} is none of {of} in {store.address}; leave --scan out to "
+            f"scan {self._scan_id!r} is none of {self._of} in {store.address}; leave --scan out to "
             "follow the newest one"
         )
 

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperGroup
 
-# Panels in the order in which a person needs them, each with its commands.
-PANELS = {
-    "First look": ("demo", "replay"),
-    "Scan": ("scan", "watch", "serve"),
-    "Judge and improve": ("compare", "symbol", "tune", "factors"),
-    "Operate": ("doctor", "config", "store", "journal"),
-}
-# Shown under the options; each runs as it stands in tests/unit/scanner_adapter/cli/test_help.py.
-EXAMPLES = {
-    "demo": ("scanrank demo --quick",),
-    "replay": (
-        "scanrank replay",
-        "scanrank replay --bars bars.parquet --ratings ratings.parquet --report pictures",
-        "scanrank replay --until recall:0.95 --until symbols:200",
-        "scanrank replay --bars bars.parquet --scanner breakout --every 1h --budget 20%",
-    ),
-    "scan": (
-        "scanrank scan --bars bars.parquet --scanner breakout --as-of last --until-recall 0.95",
-        "scanrank scan --bars bars.parquet --scanner my_scanner:rate --as-of 2019-12-31 --json",
-    ),
-    "watch": ("scanrank watch --once",),
-    "serve": ("scanrank serve --port 8765",),
-    "compare": ("scanrank compare --ruleset breakout",),
-    "symbol": ("scanrank symbol NVDA",),
-    "tune": ("scanrank tune --trials 20 --out settings.toml",),
-    "factors": ("scanrank factors report --bars bars.parquet --ratings ratings.parquet",),
-    "doctor": ("scanrank doctor", "scanrank doctor --bars bars.parquet"),
-    "store": ("scanrank store stats",),
-    "journal": ("scanrank journal export journal.parquet --ruleset breakout",),
-}
-_ORDER = [name for names in PANELS.values() for name in names]
-_PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
+_TEXT = tomllib.loads(Path(__file__).with_name("help.toml").read_text(encoding="utf-8"))
+PANELS = {panel: tuple(commands) for panel, commands in _TEXT.items()}
+# By command, in the order of use.
+EXAMPLES = {name: examples for panel in _TEXT.values() for name, examples in panel.items()}
+_PANEL_OF = {name: panel for panel, commands in PANELS.items() for name in commands}
+_ORDER = list(EXAMPLES)
 
 
 class Commands(TyperGroup):

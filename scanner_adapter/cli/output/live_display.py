@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.live.screen import line_text, screen
@@ -47,6 +48,21 @@ def shown(scan: Scan, console: Console | None = None) -> Iterator[OnResult]:
         vertical_overflow="crop",
     ):
         yield shows.count_result
+
+
+def progress_bar(figures: str = "") -> Progress:
+    """Return a bar on the error stream, so that the output stays clean for a pipe.
+
+    Parameters
+    ----------
+    figures : str
+        What stands behind the counter, in terms of the task.
+    """
+    errors = Console(stderr=True)
+    return Progress(
+        "{task.description}", BarColumn(bar_width=None), MofNCompleteColumn(), figures,
+        TimeElapsedColumn(), console=errors, transient=True, disable=not errors.is_terminal,
+    )  # fmt: skip
 
 
 class _Shown:

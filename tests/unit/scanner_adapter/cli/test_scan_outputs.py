@@ -13,8 +13,7 @@ import pytest
 from bandit.rewards import Threshold
 from scanner_adapter import SymbolRanker
 from scanner_adapter.cli.app import main
-from scanner_adapter.cli.output.files import write_csv
-from scanner_adapter.cli.output.scan_table import Finding
+from scanner_adapter.cli.output.results import Finding, write_csv
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.state.history import export_csv
 

@@ -112,7 +112,7 @@ class TestTune:
         def interrupted(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("scanner_adapter.replay.tuning.search.in_parallel", interrupted)
+        monkeypatch.setattr("scanner_adapter.replay.tuning.tune.in_parallel", interrupted)
         run = scanrank(*QUICK, "--study", "mine")
         assert run.code == 130
         assert run.err == "scanrank: interrupted; the same command goes on from mine\n"

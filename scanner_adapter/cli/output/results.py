@@ -1,16 +1,28 @@
-"""What a scan from the command line found: a table for people, JSON for machines."""
+"""What a scan from the command line found: a table for people, JSON, CSV and lines for machines."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from scanner_adapter.jsonio import finite_or_none
+from bandit.errors import InvalidInputError
+from scanner_adapter.inputs.outcomes import Outcome
+from scanner_adapter.jsonio import as_cell, finite_or_none, write_whole
 from scanner_adapter.scan.scan import ScanSummary
+
+if TYPE_CHECKING:
+    from scanner_adapter.run.pipeline import OnResult
+
 
 # Rows of the table for people; JSON has them all.
 N_SHOWN = 20
@@ -34,20 +46,13 @@ def as_json(
     scanner: str, day: str, findings: list[Finding], summary: ScanSummary
 ) -> dict[str, object]:
     """Return everything for machines; see the keys."""
-    estimate = summary.estimate
+    counts = ("n_symbols", "n_scanned", "n_hits", "n_errors", "stopped", "warning", "coverage")
+    recall = ("recall", "recall_low", "recall_high")
     return {
         "as_of": day,
         "scanner": scanner,
-        "n_symbols": summary.n_symbols,
-        "n_scanned": summary.n_scanned,
-        "n_hits": summary.n_hits,
-        "n_errors": summary.n_errors,
-        "stopped": summary.stopped,
-        "warning": summary.warning,
-        "coverage": summary.coverage,
-        "recall": None if estimate is None else finite_or_none(estimate.recall),
-        "recall_low": None if estimate is None else finite_or_none(estimate.recall_low),
-        "recall_high": None if estimate is None else finite_or_none(estimate.recall_high),
+        **{name: getattr(summary, name) for name in counts},
+        **{name: finite_or_none(getattr(summary.estimate, name, None)) for name in recall},
         "seconds": round(summary.seconds, 3),
         "overhead_ms": round(1000 * summary.overhead_s, 1),
         "scans_learned": summary.n_scans_learned,
@@ -109,3 +114,45 @@ def _closing_lines(findings: list[Finding], summary: ScanSummary) -> Iterator[st
         f"{summary.n_scans_learned} scan{'' if summary.n_scans_learned == 1 else 's'}; "
         f"{summary.store_status}"
     )
+
+
+def check_folders(*files: Path | None) -> None:
+    """Refuse files in folders that do not exist, before the scan.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise InvalidInputError(f"{file}: there is no such folder")
+
+
+@contextmanager
+def json_lines(file: Path | None) -> Iterator[OnResult | None]:
+    """Write a line of JSON for each result as it arrives, so that `tail -f` sees it."""
+    if file is None:
+        yield None
+        return
+    with file.open("w", encoding="utf-8", buffering=1) as lines:
+
+        def write(symbol: str, outcome: Outcome) -> None:
+            row = {
+                "symbol": symbol,
+                "rating": finite_or_none(outcome.rating),
+                "signal": outcome.signal,
+                "alpha": finite_or_none(outcome.alpha),
+                "error": outcome.error,
+            }
+            lines.write(json.dumps(row, allow_nan=False) + "\n")
+
+        yield write
+
+
+def write_csv(file: Path, findings: Sequence[Finding]) -> None:
+    """Write every evaluated symbol in the order of scanning; an empty cell is not known."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, [f.name for f in fields(Finding)], lineterminator="\n")
+    table.writeheader()
+    table.writerows(asdict(each) | {"symbol": as_cell(each.symbol)} for each in findings)
+    write_whole(file, text.getvalue())
