@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 
 from bandit.checks import as_count
 from scanner_adapter.batch import ScanSummary
-from scanner_adapter.errors import InvalidOutcomeError
-from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.run.fetching import Refresh, Refresher
 from scanner_adapter.run.pipeline import OnResult, Pipeline, check_run
 from scanner_adapter.run.progress import OnProgress
@@ -57,22 +55,19 @@ async def run_scan_async(
     patient = PatientAsync(fn, 0.0 if limit is None else limit.longest_pause_s)
     places = asyncio.Semaphore(concurrency)
 
-    async def evaluate(symbol: str) -> tuple[str, Outcome]:
+    async def evaluate(symbol: str) -> tuple[str, object]:
         async with places:
             for attempt in range(retries + 1):
                 try:
                     async with asyncio.timeout(timeout_s):
-                        value = await patient(symbol)
-                    return symbol, scan.read(symbol, value)
-                except InvalidOutcomeError as error:
-                    return symbol, Outcome.failed(error)
+                        return symbol, await patient(symbol)
                 except Exception as error:
                     # A scanner may fail in any way; the failure is this symbol's outcome.
                     if attempt == retries:
-                        return symbol, Outcome.failed(error)
+                        return symbol, error
         raise AssertionError("every attempt returns or raises")
 
-    tasks: dict[asyncio.Task[tuple[str, Outcome]], None] = {}
+    tasks: dict[asyncio.Task[tuple[str, object]], None] = {}
     refresher = Refresher(scan, refresh, every_s)
     with scan, refresher:
         try:
@@ -108,7 +103,7 @@ async def run_scan_async(
     return scan.summary
 
 
-async def _cancel(tasks: dict[asyncio.Task[tuple[str, Outcome]], None]) -> None:
+async def _cancel(tasks: dict[asyncio.Task[tuple[str, object]], None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,8 +14,6 @@ from typing import Any
 from bandit.checks import as_count, as_kind
 from bandit.errors import InvalidInputError
 from scanner_adapter.batch import ScanSummary
-from scanner_adapter.errors import InvalidOutcomeError
-from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.run.fetching import Prefetch, Prefetcher, Refresh, Refresher
 from scanner_adapter.run.pipeline import OnResult, Pipeline, check_run
 from scanner_adapter.run.progress import OnProgress, Progress
@@ -129,7 +127,7 @@ def run_scan(
                 evaluations.start(fetched.next_symbols(pipeline))
                 if pipeline.is_over:
                     break
-                _take(pipeline, evaluations, scan, seconds_left(until, scan))
+                _take(pipeline, evaluations, seconds_left(until, scan))
                 pipeline.ask()
                 evaluations.start(pipeline.probe(), is_first=True)
                 if not pipeline.is_ending and evaluations.n_stuck >= n_workers:
@@ -144,7 +142,7 @@ def run_scan(
             pipeline.abort(evaluations.under_way)
             deadline = time.monotonic() + (timeout_s or math.inf)
             while pipeline.in_flight and time.monotonic() < deadline:
-                _take(pipeline, evaluations, scan, deadline - time.monotonic())
+                _take(pipeline, evaluations, deadline - time.monotonic())
             pipeline.end()
             raise
         finally:
@@ -153,16 +151,11 @@ def run_scan(
     return scan.summary
 
 
-def _take(pipeline: Pipeline, evaluations: Evaluations, scan: RunnableScan, wait_s: float) -> None:
+def _take(pipeline: Pipeline, evaluations: Evaluations, wait_s: float) -> None:
     """Wait for one result, at most `wait_s`, and hand it over."""
     result = evaluations.take(wait_s)
     if result is not None:
-        symbol, value = result
-        try:
-            outcome = scan.read(symbol, value)
-        except InvalidOutcomeError as error:
-            outcome = Outcome.failed(error)
-        pipeline.finish(symbol, outcome)
+        pipeline.finish(*result)
 
 
 def workers_of(executor: Any, workers: int | None = None) -> int:

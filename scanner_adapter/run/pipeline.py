@@ -6,7 +6,7 @@ The same for threads, processes and coroutines, which drive it:
    are in flight. Otherwise it reports what has arrived, asks the stop rule and chooses the next
    batch, while the last symbols of the batch before are still being evaluated (the ranker counts
    them as handed out, so that they cannot be chosen again);
-2. `finish(symbol, outcome)` takes each result;
+2. `finish(symbol, result)` takes each result;
 3. `end()` reports the rest.
 
 With one worker nothing overlaps: every batch is chosen after all results before it, so the same
@@ -181,8 +181,13 @@ class Pipeline:
             self._adapt(self.scan.overhead_s - overhead)
         return batch
 
-    def finish(self, symbol: str, outcome: Outcome) -> None:
-        """Take a result."""
+    def finish(self, symbol: str, result: object) -> None:
+        """Take what the scanner returned, or the exception that it raised."""
+        try:
+            outcome = self.scan.read(symbol, result)
+        except Exception as error:
+            # A result may be unreadable in any way; that is this symbol's outcome.
+            outcome = Outcome.failed(error)
         self.in_flight.discard(symbol)
         if symbol == self._probe:
             self._probe = None

@@ -300,6 +300,28 @@ def test_a_prefetch_that_fails_is_logged_and_the_scan_goes_on(
     assert "vendor away" in caplog.text
 
 
+class BrokenModel:
+    """A result that fails as soon as it is looked at."""
+
+    def model_dump(self) -> dict[str, float]:
+        raise RuntimeError("no such field")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_result_that_raises_when_it_is_read_is_that_symbols_failure(is_async: bool) -> None:
+    def scan_symbol(symbol: str) -> object:
+        return BrokenModel() if symbol == SYMBOLS[3] else rating(symbol)
+
+    async def scan_symbol_async(symbol: str) -> object:
+        return scan_symbol(symbol)
+
+    scan = open_ranker().start_scan(SYMBOLS)
+    summary = asyncio.run(scan.arun(scan_symbol_async)) if is_async else scan.run(scan_symbol)
+    assert summary.n_errors == 1
+    failed = {symbol: o.error for symbol, o in scan.outcomes.items() if o.error is not None}
+    assert failed == {SYMBOLS[3]: "RuntimeError: no such field"}
+
+
 def test_progress_and_results_come_in_the_callers_thread(pool: Executor) -> None:
     seen: list[Progress] = []
     threads = set()
