@@ -17,44 +17,11 @@ import typer
 
 from bandit.errors import BanditError
 from features.errors import FeatureError
+from scanner_adapter.cli import options
 from scanner_adapter.cli import serve as cli_serve
 from scanner_adapter.cli import store as cli_store
 from scanner_adapter.cli import tune as cli_tune
 from scanner_adapter.cli.config import defaults_of, read_config, where_from
-from scanner_adapter.cli.options import (
-    Again,
-    AnyRuleset,
-    BarsFile,
-    Budget,
-    EventFiles,
-    Every,
-    FirstScan,
-    Group,
-    HitRule,
-    HitsLast,
-    KnownAt,
-    LastScan,
-    LogFile,
-    MinuteBars,
-    NotifyUrls,
-    PageUrl,
-    RatingsFile,
-    RuleName,
-    RulesetName,
-    SameDay,
-    SectorsFile,
-    SeenWithin,
-    SkipBadRows,
-    StoreUrl,
-    Top,
-    Until,
-    Warmup,
-    Zone,
-    given_options,
-    hit_rule,
-    reading,
-    span_of,
-)
 from scanner_adapter.cli.output.help import Commands
 from scanner_adapter.errors import AdapterError
 
@@ -167,8 +134,8 @@ def scan(
             help="The day to scan, or 'last' for the latest; no later bar is used.",
         ),
     ],
-    events: EventFiles = None,
-    store: StoreUrl = "embedded://",
+    events: options.EventFiles = None,
+    store: options.StoreUrl = "embedded://",
     ruleset: Annotated[
         str | None,
         typer.Option(
@@ -213,17 +180,17 @@ def scan(
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all results as CSV at the end.")
     ] = None,
-    notify: NotifyUrls = None,
-    page: PageUrl = None,
-    skip_bad_rows: SkipBadRows = False,
-    tz: Zone = None,
+    notify: options.NotifyUrls = None,
+    page: options.PageUrl = None,
+    skip_bad_rows: options.SkipBadRows = False,
+    tz: options.Zone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Scan your own bars, most promising symbols first."""
-    options = locals()  # before anything else has a name
+    given = locals()  # before anything else has a name
     from scanner_adapter.cli.scan import ScanOptions, run_scan
 
-    code = run_scan(ScanOptions(**options))
+    code = run_scan(ScanOptions(**given))
     if code:
         raise typer.Exit(code)
 
@@ -231,8 +198,8 @@ def scan(
 @app.command()
 def symbol(
     name: Annotated[str, typer.Argument(metavar="SYMBOL")],
-    store: StoreUrl = "embedded://",
-    ruleset: AnyRuleset = None,
+    store: options.StoreUrl = "embedded://",
+    ruleset: options.AnyRuleset = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Show in which scans a symbol was found, and what is believed of it."""
@@ -243,8 +210,8 @@ def symbol(
 
 @app.command()
 def compare(
-    ruleset: RulesetName,
-    store: StoreUrl = "embedded://",
+    ruleset: options.RulesetName,
+    store: options.StoreUrl = "embedded://",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Compare prioritised scans with control scans in the given order."""
@@ -256,30 +223,30 @@ def compare(
 @app.command()
 def replay(
     context: typer.Context,
-    bars: BarsFile = None,
-    ratings: RatingsFile = None,
-    log: LogFile = None,
-    sectors: SectorsFile = None,
-    events: EventFiles = None,
-    from_: FirstScan = None,
-    to: LastScan = None,
-    top: Top = None,
-    hit: HitRule = None,
-    budget: Budget = None,
-    until: Until = None,
-    every: Every = None,
-    scanner: RuleName = None,
-    hits_last: HitsLast = None,
-    seen_within: SeenWithin = None,
-    same_day: SameDay = False,
-    known_at: KnownAt = None,
-    minute_bars: MinuteBars = None,
+    bars: options.BarsFile = None,
+    ratings: options.RatingsFile = None,
+    log: options.LogFile = None,
+    sectors: options.SectorsFile = None,
+    events: options.EventFiles = None,
+    from_: options.FirstScan = None,
+    to: options.LastScan = None,
+    top: options.Top = None,
+    hit: options.HitRule = None,
+    budget: options.Budget = None,
+    until: options.Until = None,
+    every: options.Every = None,
+    scanner: options.RuleName = None,
+    hits_last: options.HitsLast = None,
+    seen_within: options.SeenWithin = None,
+    same_day: options.SameDay = False,
+    known_at: options.KnownAt = None,
+    minute_bars: options.MinuteBars = None,
     settings: SettingsFile = None,
     batch_size: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Symbols per batch; default: the settings', or 50."),
     ] = None,
-    warmup: Warmup = None,
+    warmup: options.Warmup = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same batches.")] = 0,
     workers: Annotated[
         int, typer.Option(metavar="N", min=1, help="Simulate this many concurrent evaluations.")
@@ -300,8 +267,8 @@ def replay(
         float,
         typer.Option("--evaluation", metavar="SECONDS", help="Median evaluation time in seconds."),
     ] = 0.1,
-    by: Group = None,
-    again: Again = False,
+    by: options.Group = None,
+    again: options.Again = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the tables as JSON.")
     ] = None,
@@ -309,8 +276,8 @@ def replay(
         Path | None,
         typer.Option(metavar="DIR", help="Also write pictures and a self-contained HTML page."),
     ] = None,
-    skip_bad_rows: SkipBadRows = False,
-    tz: Zone = None,
+    skip_bad_rows: options.SkipBadRows = False,
+    tz: options.Zone = None,
 ) -> None:
     """Replay a scanner's logged ratings: what would prioritising have been worth?"""
     from scanner_adapter.cli.replay import ReplayRequest, run_replay
@@ -326,17 +293,17 @@ def replay(
                 ratings,
                 sectors,
                 tuple(events or ()),
-                reading(skip_bad_rows, tz),
+                options.reading(skip_bad_rows, tz),
                 scanner,
             ),
             from_=from_,
             to=to,
-            rule=hit_rule(top, hit),
+            rule=options.hit_rule(top, hit),
             budget=budget,
             until=tuple(until or ()),
-            every=span_of(every, "--every"),
-            hits_last=span_of(hits_last, "--hits-last"),
-            seen_within=span_of(seen_within, "--seen-within"),
+            every=options.span_of(every, "--every"),
+            hits_last=options.span_of(hits_last, "--hits-last"),
+            seen_within=options.span_of(seen_within, "--seen-within"),
             same_day=same_day,
             known_at=known_at,
             minute_bars=minute_bars,
@@ -355,7 +322,7 @@ def replay(
             is_again=again,
             json_file=json_file,
             report_folder=report,
-            given=given_options(context),
+            given=options.given_options(context),
         )
     )
     if not is_as_logged:
@@ -364,8 +331,8 @@ def replay(
 
 @app.command()
 def watch(
-    store: StoreUrl = "embedded://",
-    ruleset: AnyRuleset = None,
+    store: options.StoreUrl = "embedded://",
+    ruleset: options.AnyRuleset = None,
     scan: Annotated[
         str | None,
         typer.Option(
@@ -388,7 +355,7 @@ def watch(
 
 @app.command()
 def doctor(
-    store: StoreUrl = "embedded://",
+    store: options.StoreUrl = "embedded://",
     bars: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Daily bars to look at, as for scan.")
     ] = None,
@@ -427,9 +394,9 @@ def _factors() -> None:
 @factors_app.command("report")
 def factors_report(
     context: typer.Context,
-    bars: BarsFile = None,
-    ratings: RatingsFile = None,
-    log: LogFile = None,
+    bars: options.BarsFile = None,
+    ratings: options.RatingsFile = None,
+    log: options.LogFile = None,
     scores: Annotated[
         Path | None,
         typer.Option(
@@ -439,21 +406,21 @@ def factors_report(
             "date, symbol and a column for each, as known when that day was scanned.",
         ),
     ] = None,
-    events: EventFiles = None,
-    top: Top = None,
-    hit: HitRule = None,
-    from_: FirstScan = None,
-    to: LastScan = None,
-    same_day: SameDay = False,
-    skip_bad_rows: SkipBadRows = False,
-    tz: Zone = None,
+    events: options.EventFiles = None,
+    top: options.Top = None,
+    hit: options.HitRule = None,
+    from_: options.FirstScan = None,
+    to: options.LastScan = None,
+    same_day: options.SameDay = False,
+    skip_bad_rows: options.SkipBadRows = False,
+    tz: options.Zone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Show coverage, lift, stability and redundancy of every sub-score."""
-    options = locals()  # before anything else has a name
+    given = locals()  # before anything else has a name
     from scanner_adapter.cli.factors import FactorsOptions, as_dict, as_text, report_on
 
-    found, left_out = report_on(FactorsOptions(**options))
+    found, left_out = report_on(FactorsOptions(**given))
     for sentence in left_out:
         print(f"scanrank: left out: {sentence}.", file=sys.stderr)
     print(json.dumps(as_dict(found), indent=2, allow_nan=False) if as_json else as_text(found))

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TimeRemainingColumn
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from features.inputs.sessions import Session
 from scanner_adapter.cli.options import refuse_idle
+from scanner_adapter.cli.output.live_display import progress_bar
 from scanner_adapter.jsonio import write_whole
 from scanner_adapter.replay import Configuration, Ranked, replay
 from scanner_adapter.replay.breakdown import By, breakdown, breakdown_table
@@ -172,8 +173,7 @@ def run_replay(request: ReplayRequest) -> bool:
     if request.by is not None:
         console.print(breakdown_table(report, request.by, ("scanrank", "last rating")))
         rows += [row.to_json() for row in breakdown(report, request.by)]
-    if request.json_file is not None:
-        write_whole(request.json_file, json.dumps(rows, indent=2, allow_nan=False) + "\n")
+    _save(request, rows)
     if request.report_folder is not None:
         files = write_pictures(report, request.report_folder)
         write_whole(request.report_folder / "index.html", page(report))
@@ -192,17 +192,8 @@ def _known_at(request: ReplayRequest, log: ReplayLog, times: str, console: Conso
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
     """Show a bar on a terminal; yields what is called with (done, total)."""
-    errors = Console(stderr=True)
-    with Progress(
-        TextColumn("replaying"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=errors,
-        transient=True,
-        disable=not errors.is_terminal,
-    ) as progress:
-        task = progress.add_task("", total=None)
+    with progress_bar(TimeRemainingColumn()) as progress:
+        task = progress.add_task("replaying", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
@@ -241,8 +232,7 @@ def _play_days(request: ReplayRequest, every: timedelta, console: Console) -> No
             f"--hits-last {np.median(report.lasted):g}min makes scanrank look where something new "
             "may be."
         )
-    if request.json_file is not None:
-        write_whole(request.json_file, json.dumps(report.rows, indent=2, allow_nan=False) + "\n")
+    _save(request, report.rows)
 
 
 def _refuse_idle_pairs(request: ReplayRequest, kind: str) -> None:
@@ -285,9 +275,7 @@ def _play_again(request: ReplayRequest, console: Console) -> bool:
         )
     verdicts = replay_again(journal, facts_of=request.files.facts_of())
     console.print(again_table(verdicts))
-    if request.json_file is not None:
-        rows = [asdict(verdict) for verdict in verdicts]
-        write_whole(request.json_file, json.dumps(rows, indent=2) + "\n")
+    _save(request, [asdict(verdict) for verdict in verdicts])
     return all(verdict.is_same is not False for verdict in verdicts)
 
 
@@ -309,8 +297,11 @@ def _judge_stopped(request: ReplayRequest, console: Console) -> None:
     )
     _say(console, left_out)
     console.print(judgement_table(judgements))
+    _save(request, [asdict(judgement) for judgement in judgements])
+
+
+def _save(request: ReplayRequest, rows: Sequence[Mapping[str, object]]) -> None:
     if request.json_file is not None:
-        rows = [asdict(judgement) for judgement in judgements]
         write_whole(request.json_file, json.dumps(rows, indent=2, allow_nan=False) + "\n")
 
 

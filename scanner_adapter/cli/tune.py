@@ -11,26 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bandit.errors import InvalidInputError
-from scanner_adapter.cli.options import (
-    BarsFile,
-    Budget,
-    EventFiles,
-    FirstScan,
-    HitRule,
-    LastScan,
-    LogFile,
-    RatingsFile,
-    SameDay,
-    SectorsFile,
-    SkipBadRows,
-    Top,
-    Warmup,
-    Zone,
-    given_options,
-    hit_rule,
-    reading,
-    refuse_idle,
-)
+from scanner_adapter.cli import options
 
 if TYPE_CHECKING:
     from scanner_adapter.replay.tuning.result import TuneResult
@@ -39,11 +20,11 @@ if TYPE_CHECKING:
 
 def tune(
     context: typer.Context,
-    bars: BarsFile = None,
-    ratings: RatingsFile = None,
-    log: LogFile = None,
-    sectors: SectorsFile = None,
-    events: EventFiles = None,
+    bars: options.BarsFile = None,
+    ratings: options.RatingsFile = None,
+    log: options.LogFile = None,
+    sectors: options.SectorsFile = None,
+    events: options.EventFiles = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE.toml", help="Write the chosen settings."),
@@ -65,20 +46,20 @@ def tune(
     force: Annotated[
         bool, typer.Option("--force", help="Write what was found even if it is no better.")
     ] = False,
-    from_: FirstScan = None,
-    to: LastScan = None,
-    top: Top = None,
-    hit: HitRule = None,
-    budget: Budget = None,
-    same_day: SameDay = False,
+    from_: options.FirstScan = None,
+    to: options.LastScan = None,
+    top: options.Top = None,
+    hit: options.HitRule = None,
+    budget: options.Budget = None,
+    same_day: options.SameDay = False,
     batch_size: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Use this batch size instead of searching for one."),
     ] = None,
-    warmup: Warmup = None,
+    warmup: options.Warmup = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same trials.")] = 0,
-    skip_bad_rows: SkipBadRows = False,
-    tz: Zone = None,
+    skip_bad_rows: options.SkipBadRows = False,
+    tz: options.Zone = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:  # fmt: skip
     """Search settings on the first half of a log, and judge them on the second.
@@ -93,14 +74,16 @@ def tune(
 
     if out is not None and not out.absolute().parent.is_dir():
         raise InvalidInputError(f"--out {out}: there is no such folder")
-    files = LogFiles(log, bars, ratings, sectors, tuple(events or ()), reading(skip_bad_rows, tz))
-    given = given_options(context)
+    files = LogFiles(
+        log, bars, ratings, sectors, tuple(events or ()), options.reading(skip_bad_rows, tz)
+    )
+    given = options.given_options(context)
     if files.kind not in ("bars", "stopped journal"):
         idle = ("bars", "sectors", "events", "same_day", "skip_bad_rows", "tz")
-        refuse_idle(given, idle, "the scans of this log bring what they knew")
+        options.refuse_idle(given, idle, "the scans of this log bring what they knew")
     if force and out is None:
         raise InvalidInputError("--force has no effect without --out FILE.toml, which it writes to")
-    scans, usual_warmup = files.read(hit_rule(top, hit))
+    scans, usual_warmup = files.read(options.hit_rule(top, hit))
     for sentence in scans.left_out:
         print(f"scanrank: left out: {sentence}.", file=sys.stderr)
     try:
@@ -147,9 +130,11 @@ def _show(result: TuneResult, out: Path | None, *, is_forced: bool) -> None:
 
 @contextmanager
 def _bar(n_trials: int) -> Iterator[Callable[[TuneProgress], None]]:
+    from rich.progress import TimeElapsedColumn
+
     from scanner_adapter.cli.output.live_display import progress_bar
 
-    with progress_bar("{task.fields[best]}") as progress:
+    with progress_bar("{task.fields[best]}", TimeElapsedColumn()) as progress:
         task = progress.add_task("searching", total=n_trials, best="")
 
         def show(state: TuneProgress) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn
 
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.live.screen import line_text, screen
@@ -50,18 +50,18 @@ def shown(scan: Scan, console: Console | None = None) -> Iterator[OnResult]:
         yield shows.count_result
 
 
-def progress_bar(figures: str = "") -> Progress:
+def progress_bar(*columns: str | ProgressColumn) -> Progress:
     """Return a bar on the error stream, so that the output stays clean for a pipe.
 
     Parameters
     ----------
-    figures : str
-        What stands behind the counter, in terms of the task.
+    columns : str or ProgressColumn
+        What stands behind the counter.
     """
     errors = Console(stderr=True)
     return Progress(
-        "{task.description}", BarColumn(bar_width=None), MofNCompleteColumn(), figures,
-        TimeElapsedColumn(), console=errors, transient=True, disable=not errors.is_terminal,
+        "{task.description}", BarColumn(bar_width=None), MofNCompleteColumn(), *columns,
+        console=errors, transient=True, disable=not errors.is_terminal,
     )  # fmt: skip
 
 
