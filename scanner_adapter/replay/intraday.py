@@ -12,7 +12,6 @@ from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
 from rich.table import Table
 
 from bandit.errors import InvalidInputError
@@ -21,6 +20,7 @@ from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.replay.logs.moments import DayLog
 from scanner_adapter.replay.logs.scans import ReplayScan
 from scanner_adapter.replay.orders import Order
+from scanner_adapter.replay.tables import plain_table
 
 _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 
@@ -157,19 +157,17 @@ class IntradayReport:
 
     def table(self) -> Table:
         """Return the table of the command."""
-        table = Table(box=box.SIMPLE_HEAD, caption_justify="left", title_justify="left")
-        table.title = (
+        title = (
             f"{self.days.size} days, {self.days[0]} to {self.days[-1]}, after {self.warmup} of "
             f"warm-up · {self.n_scans:.0f} scans a day, each of {100 * self.budget:.3g}% of "
             f"{self.n_symbols:.0f} symbols"
         )
-        table.caption = (
+        caption = (
             f"{self.lasted.size} hits, half of which last {np.median(self.lasted):g} minutes or "
             "less" if self.lasted.size else "no hits"
         )  # fmt: skip
-        table.add_column("order")
-        for name in ("found", "minutes", "oldest look", f"{next(iter(self.waits))} ahead"):
-            table.add_column(name, justify="right")
+        numbers = ("found", "minutes", "oldest look", f"{next(iter(self.waits))} ahead")
+        table = plain_table(title, ("order",), numbers, caption)
         for row in self.rows:
             found, minutes, ahead, low, high = (
                 "-" if row[key] is None else f"{row[key]:{shape}}"

@@ -160,41 +160,33 @@ class Log(Protocol):
     @property
     def rule(self) -> RewardRule:
         """What counts as a hit."""
-        ...
 
     @property
     def dates(self) -> NDArray[np.datetime64]:
         """Day of each row of the log, shape (n_rows,)."""
-        ...
 
     @property
     def symbols(self) -> tuple[str, ...]:
         """Every symbol of the log; `ReplayScan.places` are places in it."""
-        ...
 
     @property
     def sectors(self) -> Mapping[str, str]:
         """Sector of each symbol, where it is known."""
-        ...
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """What the log has and no order can be judged exactly on, a sentence each."""
-        ...
 
     def days(
         self, from_: date | str | None = None, to: date | str | None = None
     ) -> NDArray[np.intp]:
         """Rows that are complete scans, from `from_` to `to`, both included."""
-        ...
 
     def scans(self, days: NDArray[np.intp], *, same_day: bool = False) -> Iterator[ReplayScan]:
         """Yield the scans of these rows."""
-        ...
 
     def regimes(self, days: NDArray[np.intp], *, same_day: bool = False) -> tuple[Regime, ...]:
         """Return the market's regime before each of these scans, as it was known then."""
-        ...
 
 
 @dataclass(frozen=True)
