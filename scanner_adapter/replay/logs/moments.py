@@ -151,7 +151,16 @@ def rule_days(
         Time between two scans; the first is at the open.
     quotes_of : callable
         What the market showed by a moment, from which today's bar is made.
+
+    Raises
+    ------
+    InvalidInputError
+        For a rule that is none, or an `every` that is not above zero.
     """
+    if name not in RULES:
+        raise InvalidInputError(f"rule is {name!r}; expected one of {', '.join(RULES)}")
+    if every <= timedelta(0):
+        raise InvalidInputError(f"every is {every}; expected a time above zero")
     bars = contexts.bars
     session = Session.of_days(bars.dates)
 

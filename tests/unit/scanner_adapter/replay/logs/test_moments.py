@@ -89,6 +89,9 @@ def test_days_of_a_rule_have_a_scan_at_every_moment() -> None:
     for scan in scans:
         np.testing.assert_array_equal(scan.sub_scores, contexts.sub_scores[-2])
     assert log.scans_of(known.dates[3]) == ()
+    for name, every, said in (("noon", FIVE, "noon"), ("squeeze", 0 * FIVE, "every")):
+        with pytest.raises(InvalidInputError, match=said):
+            rule_days(name, contexts, Signal(), every=every, quotes_of=BridgeQuotes())
 
 
 def test_many_moments_of_minute_bars_are_read_as_one_snapshot_each() -> None:
