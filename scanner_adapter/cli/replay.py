@@ -202,23 +202,24 @@ def _play_days(request: ReplayRequest, every: timedelta, console: Console) -> No
         raise InvalidInputError(
             "--every needs --budget, the share of the symbols that each scan sees, such as 2%"
         )
+    settings = Settings.of(request.settings)
     log, said = request.files.read_days(request.rule, every=every, minute_bars=request.minute_bars)
     log = log.between(request.from_, request.to)
     if request.files.scanner is not None and request.from_ is None:
         log = replace(log, days=log.days[-_DAYS:])
     console.print(f"A scan every {every / timedelta(minutes=1):g} minutes: {said}.")
-    settings = Settings.of(request.settings).arguments()
-    rule = log.rule
+
+    def ranked(name: str, further: Mapping[str, object], **changed: float) -> Ranked:
+        known = Configuration(seed=request.seed, settings={**settings.arguments(), **changed})
+        ranker, size = known.open(log.rule, keeps_journal=False), settings.batch_size
+        return Ranked(ranker, name=name, batch_size=size, further=further)
+
     ages = {"hits_last": request.hits_last, "seen_within": request.seen_within}
-    live = Configuration(seed=request.seed, settings=settings)
-    greedy = Configuration(
-        seed=request.seed, settings={**settings, "exploration": 0.0, "random_share": 0.0}
-    )
     warmup = min(10, log.days.size // 4) if request.warmup is None else request.warmup
     n = len(log.symbols)
     orders = (
-        Ranked(live.open(rule, keeps_journal=False), further=ages),
-        Ranked(greedy.open(rule, keeps_journal=False), name="greedy"),
+        ranked("scanrank", ages),
+        ranked("greedy", {}, exploration=0.0, random_share=0.0),
         InTurns(n, hits_first=True),
         InTurns(n),
     )
