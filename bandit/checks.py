@@ -105,7 +105,7 @@ def as_flag(value: object, name: str) -> bool:
 
 
 def as_text(value: object, name: str, expected: str = "a text") -> str:
-    """Return a text that is not empty.
+    """Return a non-empty string.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def as_texts(values: object, name: str = "symbols", example: str = "AAPL") -> tu
         For one text alone (its letters are not meant), for what cannot be gone through, and for a
         member that is not a text or empty.
     """
-    expected = f"a list of texts, such as [{example!r}]"
+    expected = f"a list of strings, such as [{example!r}]"
     # A data frame goes through the names of its columns.
     if isinstance(values, str | bytes) or hasattr(values, "columns"):
         raise refusal(values, name, expected)
@@ -137,7 +137,7 @@ def as_texts(values: object, name: str = "symbols", example: str = "AAPL") -> tu
         return texts
     for place, text in enumerate(texts):
         if not isinstance(text, str) or not text:
-            raise refusal(text, f"{name}[{place}]", "a text that is not empty")
+            raise refusal(text, f"{name}[{place}]", "a non-empty string")
     return tuple(map(str, texts))
 
 
@@ -212,8 +212,8 @@ def as_rewards(values: ArrayLike, *, n: int) -> NDArray[np.float64]:
     if not is_fine.all():
         first = int(is_fine.argmin())
         raise InvalidInputError(
-            f"reward {rewards[first]} at position {first} is outside [0, 1]; "
-            "turn outcomes into rewards with a reward rule first"
+            f"reward {rewards[first]} at position {first} is outside [0, 1]; convert outcomes to "
+            "rewards with a reward rule first"
         )
     return rewards
 
@@ -236,12 +236,14 @@ def as_arms(arms: object, name: str = "symbols") -> tuple[str, ...]:
         )  # fmt: skip
         raise refusal(
             names[place], f"{name}[{place}]",
-            f"1 to {_LONGEST_ARM} characters, none of them a control character",
+            f"1 to {_LONGEST_ARM} characters without control characters",
         )  # fmt: skip
     if len(set(names)) != len(names):
         seen: set[str] = set()
         for text in names:
             if text in seen:
-                raise InvalidInputError(f"symbol {text!r} appears twice; expected each once")
+                raise InvalidInputError(
+                    f"symbol {text!r} appears twice; expected every symbol once"
+                )
             seen.add(text)
     return names

@@ -88,7 +88,9 @@ class Signal:
         words = as_texts(self.words, "words", "BUY")
         if not words or not all(map(str.strip, words)):
             raise refusal(
-                self.words, "words", "texts such as ['BUY', 'LONG'], or None for English ones"
+                self.words,
+                "words",
+                "strings such as ['BUY', 'LONG'], or None for the English defaults",
             )
         object.__setattr__(self, "words", words)
 

@@ -124,9 +124,9 @@ def as_texts(values: object, name: str = "symbols") -> tuple[str, ...]:
     """
     # A data frame goes through the names of its columns.
     if isinstance(values, str | bytes) or hasattr(values, "columns"):
-        raise refusal(values, name, "a list of texts, such as ['AAPL']")
+        raise refusal(values, name, "a list of strings, such as ['AAPL']")
     if not isinstance(values, Iterable) or (isinstance(values, np.ndarray) and values.ndim != 1):
-        raise refusal(values, name, "a list of texts, such as ['AAPL']")
+        raise refusal(values, name, "a list of strings, such as ['AAPL']")
     texts: tuple[Any, ...] = tuple(values)
     if set(map(type, texts)) <= {str}:
         return texts

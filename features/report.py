@@ -77,7 +77,7 @@ def factor_report(
         If the shapes differ, or there is no hit to judge by.
     """
     as_kind(panel, "panel", Panel, "a Panel, such as sub_score_panel(bars)")
-    found = as_array(hits, "hits", "an array of truth values").astype(bool)
+    found = as_array(hits, "hits", "an array of booleans").astype(bool)
     as_kind(day_old, "day_old", bool, "True or False")
     as_count(seed, "seed", least=0)
     if found.shape != panel.values.shape[:2]:
@@ -88,7 +88,7 @@ def factor_report(
     scored = ~np.isnan(values).all(axis=2)
     found = found & scored
     if not found.any():
-        raise FeatureError("no hit on any day with scores; a report needs hits to judge by")
+        raise FeatureError("no hit on any day with scores; a report needs hits")
     rng = np.random.default_rng(seed)
     n_days = len(values)
     # (resamples, days): how often each day is drawn

@@ -75,7 +75,7 @@ def combine(
     if sub_scores.ndim != 2 or sub_scores.shape[1] != len(names):
         raise FeatureError(
             f"sub-scores have shape {sub_scores.shape}; expected (n, {len(names)}): one row per "
-            "symbol, one column per name"
+            "symbol and one column per name"
         )
     scores = np.full((len(sub_scores), len(FACTORS)), NEUTRAL)
     factor = np.array([name.split(".", 1)[0] for name in names], np.str_)

@@ -25,7 +25,7 @@ def check_bandit_is_ours() -> None:
     raise ImportError(
         f"scanrank needs its own package 'bandit', but Python finds {met}; the security linter "
         "bandit installs one of the same name: run 'pip uninstall bandit', then 'pip install "
-        "--force-reinstall --no-deps scanrank', and keep the linter in an environment of its own",
+        "--force-reinstall --no-deps scanrank', and keep the linter in a separate environment",
         name="bandit",
     )
 

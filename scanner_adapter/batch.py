@@ -127,7 +127,9 @@ def time_of(now: datetime | None) -> float:
     time_now = datetime.now(UTC) if now is None else now
     as_kind(time_now, "now", datetime, "a datetime with a timezone, or None for the clock")
     if time_now.tzinfo is None:
-        raise InvalidInputError(f"now is {time_now} without a timezone; give it one, best UTC")
+        raise InvalidInputError(
+            f"now is {time_now} without a timezone; give it one, preferably UTC"
+        )
     return time_now.timestamp() / SECONDS_PER_DAY
 
 

@@ -139,7 +139,7 @@ class ResultFeed:
         if symbols is not None:
             self.stream(symbols, **inputs)
         if self._stream is None:
-            raise ScanStateError("feed.map has no symbols; give them, or call feed.stream before")
+            raise ScanStateError("feed.map has no symbols; pass them, or call feed.stream first")
         return _mapped(fn, executor, self._stream, self)
 
     # -- the results -------------------------------------------------------------------------
@@ -149,13 +149,13 @@ class ResultFeed:
         with self._lock:
             scan = self._scan
             if scan is None:
-                self._note("a result came while no scan was open", symbol)
+                self._note("a result arrived while no scan was open", symbol)
                 return
             if symbol not in scan.universe:
-                self._note("a result came for a symbol that is not part of the scan", symbol)
+                self._note("a result arrived for a symbol that is not part of the scan", symbol)
                 return
             if symbol in self._seen:
-                self._note("a second result came for a symbol; the first one counts", symbol)
+                self._note("a second result arrived for a symbol; the first one counts", symbol)
                 return
             self._seen.add(symbol)
             try:
@@ -259,9 +259,9 @@ class _Stream:
             is_first_too_many = self._too_many < self._n_taken <= self._too_many + 1
             if is_first_too_many and not self._feed._has_results:
                 log.warning(
-                    "%d of %d symbols were taken before the first result came back: this scan "
-                    "cannot learn while it runs. A pool's map, or a chunksize, takes them all "
-                    "ahead; use `for symbol, result in feed.map(fn, executor, symbols)`, or "
+                    "%d of %d symbols were taken before the first result came back, so this scan "
+                    "cannot learn while it runs. A pool's map, or a chunksize, takes them all in "
+                    "advance; use `for symbol, result in feed.map(fn, executor, symbols)`, or "
                     "chunksize=1.", self._n_taken, len(self._scan.symbols),
                 )  # fmt: skip
             return symbol

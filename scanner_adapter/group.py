@@ -64,14 +64,15 @@ class RankerGroup:
     ) -> None:
         if not rankers or not all(isinstance(each, SymbolRanker) for each in rankers.values()):
             raise InvalidInputError(
-                f"rankers are {rankers!r}; expected a mapping of name to SymbolRanker, one at least"
+                f"rankers are {rankers!r}; expected a mapping of name to SymbolRanker with at "
+                "least one entry"
             )
         if len({id(each) for each in rankers.values()}) < len(rankers):
-            raise InvalidInputError("a ranker stands under two names; expected one of each ruleset")
+            raise InvalidInputError("a ranker has two names; expected one ranker per ruleset")
         unknown = set(weights or {}) - set(rankers)
         if unknown:
             raise InvalidInputError(
-                f"weight of {min(unknown)!r}: no such ruleset; known are {', '.join(rankers)}"
+                f"weight of {min(unknown)!r}: no such ruleset; known rulesets: {', '.join(rankers)}"
             )
         self.rankers = dict(rankers)
         self.weights = {
@@ -89,7 +90,9 @@ class RankerGroup:
             As for `SymbolRanker.start_scan`; a group's scan cannot be shared with other processes.
         """
         if inputs.get("shared"):
-            raise InvalidInputError("a group's scan cannot be shared; give each process its part")
+            raise InvalidInputError(
+                "a group scan cannot be shared; give each process its own part of the symbols"
+            )
         inputs.setdefault("scan_id", uuid.uuid4().hex)
         names = tuple(symbols)
         scans: dict[str, Scan] = {}

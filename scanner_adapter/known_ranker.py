@@ -66,7 +66,7 @@ class KnownRanker:
         if not entries:
             raise InvalidInputError(
                 f"scan {scan_id!r} is not in the journal of ruleset {self.ruleset!r}; give the "
-                "scan_id of one that has reported something"
+                "scan_id of a scan that has reported results"
             )
         limits = [e.header["hit_limit"] for e in entries if e.header.get("hit_limit") is not None]
         hits: list[str] = []

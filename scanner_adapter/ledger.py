@@ -175,14 +175,14 @@ class Ledger:
         if None in found:
             raise InvalidOutcomeError(
                 f"symbol {names[found.index(None)]!r} is not part of this scan of "
-                f"{len(self.symbols)} symbols; report only what a batch handed out"
+                f"{len(self.symbols)} symbols; report only symbols from a batch"
             )
         places = np.array(found, np.intp)
         is_early = ~self.is_handed_out[places]
         if is_early.any():
             raise InvalidOutcomeError(
                 f"symbol {names[int(is_early.argmax())]!r} was not handed out yet; report only "
-                "what a batch handed out"
+                "symbols from a batch"
             )
         return places
 

@@ -353,7 +353,7 @@ class Belief:
         if context.shape != (n_arms, len(columns)):
             raise InvalidInputError(
                 f"context has shape {context.shape}, expected ({n_arms}, {len(columns)}): one row "
-                "per symbol, one column per name"
+                "per symbol and one column per name"
             )
         if np.isinf(context).any():
             row, column = np.argwhere(np.isinf(context))[0]

@@ -177,7 +177,7 @@ def restored(
             names = [f"pending_{i}_{j}_{name}" for name in _FIELDS]
             if any(name not in arrays for name in names):
                 raise IncompatibleStateError(
-                    f"the stored state names an open scan {scan['scan']!r} and lacks its reports; "
+                    f"the stored state lists an open scan {scan['scan']!r} without its reports; "
                     "use another ruleset name"
                 )
             values = [np.array(arrays[name]) for name in names]

@@ -74,7 +74,7 @@ class WeightPosterior:
         ):
             raise InvalidInputError(
                 "prior means must be finite and prior variances positive and finite; "
-                f"met means {mean_} and variances {variance_}"
+                f"got means {mean_} and variances {variance_}"
             )
         d = mean_.size
         return cls(mean_, 1.0 / variance_, np.zeros((d, d)), np.zeros(d))

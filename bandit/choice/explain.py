@@ -178,6 +178,6 @@ def _groups_of_features(expansion: Expansion, groups: Sequence[str]) -> NDArray[
     """Return the group of each feature, shape (d,); the constant has the empty one."""
     if len(groups) != expansion.n_columns:
         raise InvalidInputError(
-            f"{len(groups)} groups are named for {expansion.n_columns} columns; one for each"
+            f"{len(groups)} group names for {expansion.n_columns} columns; expected one per column"
         )
     return np.array([*groups, ""])[expansion.column_of]  # the constant's column is -1

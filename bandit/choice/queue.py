@@ -151,7 +151,7 @@ class PriorityQueue:
         Raises
         ------
         InvalidInputError
-            For an unknown arm, or a boost that is no number in [-20, 20]; nothing was changed.
+            For an unknown arm, or a boost that is not a number in [-20, 20]; nothing was changed.
         """
         as_kind(log_odds, "log_odds", Mapping, "a mapping of symbol to log odds")
         places = self._places(log_odds)

@@ -111,7 +111,7 @@ def lift(
         )
     if not ((y >= 0) & (y < math.inf)).all() or not ((p >= 0) & (p <= 1)).all():
         raise InvalidInputError(
-            "expected values of at least 0 and probabilities in [0, 1]; met "
+            "expected values of at least 0 and probabilities in [0, 1]; got "
             f"{y[~((y >= 0) & (y < math.inf))][:1]} and {p[~((p >= 0) & (p <= 1))][:1]}"
         )
     stratum = _strata(p)

@@ -220,7 +220,9 @@ def _as_order(hits: ArrayLike) -> NDArray[np.bool_]:
     if order.ndim != 1:
         raise InvalidInputError(f"hits has shape {order.shape}; expected one row, (n_scanned,)")
     if order.dtype != np.bool_ and not np.isin(order, (0, 1)).all():
-        raise InvalidInputError("hits holds values other than 0 and 1; expected one bool a symbol")
+        raise InvalidInputError(
+            "hits holds values other than 0 and 1; expected one bool per symbol"
+        )
     return order.astype(np.bool_)
 
 
@@ -237,7 +239,7 @@ def _ranks(
     if not len(ranks) <= total <= len(ranks) + n - len(order):
         raise InvalidInputError(
             f"n_hits is {total}, but {len(ranks)} hits were found and {n - len(order)} symbols "
-            "were left; expected a number between"
+            "remain; expected a number in that range"
         )
     return ranks, n, total
 

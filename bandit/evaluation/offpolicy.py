@@ -249,7 +249,7 @@ def _check(place: int, scan: LoggedScan, *, needs_prediction: bool) -> None:
     elif needs_prediction:
         raise InvalidInputError(
             f"scan {place} has no prediction, which the doubly robust estimator needs; "
-            'log predictions, or choose method="snips"'
+            'log predictions, or use method="snips"'
         )
     for name, row in rows.items():
         if row.shape != shape or len(shape) != 1:
@@ -280,7 +280,9 @@ def _diagnose(scans: Sequence[LoggedScan], weights: Weights) -> dict[str, float]
     targets = [scan.target for scan in scans]
     target_size = sum(float(row.sum()) for row in targets)
     if target_size == 0:
-        raise InvalidInputError("the target is empty in every scan; expected its first k symbols")
+        raise InvalidInputError(
+            "the target is empty in every scan; expected the first k symbols of the target order"
+        )
     _refuse_gaps("universe", scans, weights, [np.ones(len(scan.batch)) for scan in scans])
     covered = _refuse_gaps("target", scans, weights, targets)
     on_target = np.concatenate([w * row for w, row in zip(weights, targets, strict=True)])
@@ -291,7 +293,7 @@ def _diagnose(scans: Sequence[LoggedScan], weights: Weights) -> dict[str, float]
             f"at least {MIN_EFFECTIVE_SAMPLE:.0f}. Log more scans, or a larger random quota"
         )
     if not any(_seen_reward(scan).any() for scan in scans):
-        raise UnanswerableError("no hit was ever seen; recall is a share of hits")
+        raise UnanswerableError("the log contains no hit, so recall is undefined")
     chosen = sum(float(scan.target[scan.batch >= 0].sum()) for scan in scans)
     return {
         "effective_sample_size": effective,
@@ -314,8 +316,9 @@ def _chance_weights(scans: Sequence[LoggedScan], weights: Weights) -> NDArray[np
     )
     if found.size < MIN_CHANCE_HITS:
         raise UnanswerableError(
-            f"{found.size} hits were found by chance; expected at least {MIN_CHANCE_HITS}, because "
-            "only they show how many were hidden. Log more scans, or a larger random quota"
+            f"{found.size} hits were found by random draws; expected at least {MIN_CHANCE_HITS}, "
+            "because only they show how many hits were missed. Log more scans, or a larger random "
+            "quota"
         )
     return found
 
@@ -327,7 +330,7 @@ def _refuse_gaps(what: str, scans: Sequence[LoggedScan], weights: Weights, rows:
     error = math.sqrt(_variances(scans, rows).sum()) / size
     if covered < 1 - MAX_MISSING_SHARE and (1 - covered) > SURE * error:
         raise UnanswerableError(
-            f"the weighted log accounts for {covered:.0%} of the {what} only: the logging "
+            f"the weighted log accounts for {covered:.0%} of the {what} only, because the logging "
             "order never chose the rest. Scan with a random quota, or replay complete scans"
         )
     return covered
@@ -410,8 +413,8 @@ def _dr(scans: Sequence[LoggedScan], weights: Weights) -> Estimate:
         surprises.append(surprise)
     if hits <= 0:
         raise UnanswerableError(
-            f"predictions and outcomes contradict each other: {hits:.1f} hits estimated in all. "
-            'Choose method="snips", which uses no predictions'
+            f"predictions and outcomes contradict each other: {hits:.1f} hits estimated in total. "
+            'Use method="snips", which uses no predictions'
         )
     recall = found / hits
     return recall, [

@@ -29,10 +29,7 @@ def no_gain(share: float, gain: PairedDifference | None = None) -> str | None:
     """
     why = None
     if share == 0.0:
-        why = (
-            "none of the results is high-value. A lower threshold, or the best 5 % by rating, "
-            "could be looked for"
-        )
+        why = "none of the results is high-value. Try a lower threshold, or the best 5 % by rating"
     elif share >= TOO_COMMON:
         why = (
             f"{share:.0%} of the results are high-value: any order finds them early. A rarer hit, "

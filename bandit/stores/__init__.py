@@ -82,10 +82,10 @@ def store_from_url(url: str) -> SealedStore:
     Traceback (most recent call last):
     bandit.errors.InvalidInputError: store scheme 'mysql'; known are redis, rediss, unix, ...
     """
-    scheme = as_text(url, "url", "the address of a store, as a text").partition(":")[0]
+    scheme = as_text(url, "url", "the address of a store, as a string").partition(":")[0]
     if scheme not in SCHEMES:
         raise InvalidInputError(
-            f"store scheme {scheme.rpartition('@')[2]!r}; known are {', '.join(SCHEMES)}."
+            f"store scheme {scheme.rpartition('@')[2]!r}; known schemes: {', '.join(SCHEMES)}."
         )
     if scheme not in ("sqlite", "embedded", "memory"):
         from bandit.stores.redis.store import RedisStore  # here: only this one needs redis-py

@@ -100,7 +100,7 @@ class Store(Protocol):
     StoreUnavailableError
         No answer. `StoreRefusedError`: the answer was no.
     CorruptStateError, IncompatibleStateError
-        Something stored cannot be read; the message names its key.
+        Stored data cannot be read; the message names its key.
     """
 
     @property

@@ -97,7 +97,9 @@ def encode(header: Mapping[str, Json], arrays: Mapping[str, Array]) -> bytes:
             array = _storable(name, array)
             kind = array.dtype.str
         if array.dtype.kind == "U" and not _has_valid_items(np.ascontiguousarray(array)):
-            raise InvalidInputError(f"array {name!r} holds half a surrogate pair, which is no text")
+            raise InvalidInputError(
+                f"array {name!r} contains an unpaired surrogate, which is not valid text"
+            )
         specs.append((name, kind, array.shape))
         # A large array is joined into the blob without a copy in between; for a small one, making
         # the view would cost more than the copy.
@@ -168,13 +170,13 @@ def decode(blob: bytes, *, where: str) -> tuple[dict[str, Any], dict[str, Array]
     if not isinstance(blob, bytes):
         refuse(f"{type(blob).__name__} instead of bytes")
     if len(blob) < _PREFIX.size + _CHECKSUM.size:
-        refuse(f"{len(blob)} bytes are too short for a blob of ours")
+        refuse(f"{len(blob)} bytes are too short for a scanrank blob")
     magic, version, zero, n_text, n_total = _PREFIX.unpack_from(blob)
     if magic != _MAGIC or zero != 0:
-        refuse(f"it starts with {bytes(blob[:8])!r}, not with ours")
+        refuse(f"it starts with {bytes(blob[:8])!r}, not with scanrank's magic bytes")
     if version > FORMAT_VERSION:
         raise IncompatibleStateError(
-            f"{where}: format {version}, and this scanrank reads up to {FORMAT_VERSION}. "
+            f"{where}: format {version}, but this scanrank reads up to {FORMAT_VERSION}. "
             "A newer scanrank wrote it: upgrade this one, or use another ruleset."
         )
     if version != FORMAT_VERSION:
@@ -182,7 +184,7 @@ def decode(blob: bytes, *, where: str) -> tuple[dict[str, Any], dict[str, Array]
     if n_total != len(blob) or n_text > min(
         MAX_HEADER_BYTES, len(blob) - _PREFIX.size - _CHECKSUM.size
     ):
-        refuse(f"{len(blob)} bytes instead of the {n_total} that it announces")
+        refuse(f"{len(blob)} bytes instead of the {n_total} in its header")
     body = memoryview(blob)[: -_CHECKSUM.size]
     if _CHECKSUM.unpack(blob[-_CHECKSUM.size :]) != (zlib.crc32(body),):
         refuse("its checksum does not match")
@@ -192,19 +194,19 @@ def decode(blob: bytes, *, where: str) -> tuple[dict[str, Any], dict[str, Array]
         if isinstance(envelope, dict):
             check_json(envelope.get("header"))
     except (ValueError, RecursionError) as err:
-        raise CorruptStateError(f"{where}: its JSON header is refused ({err}).") from err
+        raise CorruptStateError(f"{where}: its JSON header is invalid ({err}).") from err
     if not isinstance(envelope, dict) or envelope.keys() != {"header", "arrays"}:
-        refuse("its JSON header has other fields than `header` and `arrays`")
+        refuse("its JSON header must have exactly the fields `header` and `arrays`")
     header, specs = envelope["header"], envelope["arrays"]
     if not isinstance(header, dict) or not isinstance(specs, list) or len(specs) > MAX_ARRAYS:
-        refuse("its `header` is no object or its `arrays` no short list")
+        refuse("its `header` is not an object, or its `arrays` is not a short list")
 
     arrays: dict[str, Array] = {}
     offset = _PREFIX.size + n_text
     for index, spec in enumerate(specs):
         read = _read_spec(spec)
         if read is None or read[0] in arrays:
-            refuse(f"the description of array number {index} is refused")
+            refuse(f"the description of array number {index} is invalid")
         name, dtype, shape = read
         n_items = math.prod(shape)
         n_bytes = n_items * dtype.itemsize
@@ -212,11 +214,11 @@ def decode(blob: bytes, *, where: str) -> tuple[dict[str, Any], dict[str, Array]
             refuse(f"array {name!r} is longer than the blob")
         array = np.frombuffer(blob, dtype=dtype, count=n_items, offset=offset)
         if dtype.kind in "bU" and not _has_valid_items(array):
-            refuse(f"array {name!r} holds bytes that its type {dtype} does not allow")
+            refuse(f"array {name!r} contains bytes that its type {dtype} does not allow")
         arrays[name] = array if len(shape) == 1 else array.reshape(shape)
         offset += n_bytes + -n_bytes % 8
     if offset != len(body):
-        refuse(f"{len(body) - offset} bytes belong to no array")
+        refuse(f"{len(body) - offset} bytes do not belong to any array")
     return header, arrays
 
 
@@ -234,11 +236,11 @@ def decode_versioned(
     version = envelope.get(name)
     if isinstance(version, int) and version > newest:
         raise IncompatibleStateError(
-            f"{where}: {what} version {version}, and this scanrank reads up to {newest}. A newer "
+            f"{where}: {what} version {version}, but this scanrank reads up to {newest}. A newer "
             "scanrank wrote it: upgrade this one."
         )
     if envelope.keys() != fields or version != newest or not isinstance(envelope["header"], dict):
-        raise CorruptStateError(f"{where}: it is no {what} of ours. It was not used.")
+        raise CorruptStateError(f"{where}: it is not a scanrank {what}. It was not used.")
     return envelope, arrays
 
 
@@ -274,7 +276,7 @@ def _dump(value: Mapping[str, Any]) -> bytes:
     try:
         text = _ENCODER.encode(value)
     except (TypeError, ValueError) as err:
-        raise InvalidInputError(f"the header is no strict JSON: {err}") from err
+        raise InvalidInputError(f"the header is not strict JSON: {err}") from err
     raw = text.encode("utf-8")
     if len(raw) > MAX_HEADER_BYTES - 8:
         raise InvalidInputError(f"a header of {len(raw)} bytes; at most {MAX_HEADER_BYTES} fit.")
@@ -289,7 +291,7 @@ def _load(raw: bytes) -> Any:
         return found
 
     def constant(name: str) -> NoReturn:
-        raise ValueError(f"{name} is no JSON number")
+        raise ValueError(f"{name} is not a JSON number")
 
     return json.loads(raw.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant)
 
@@ -314,7 +316,7 @@ def check_json(value: Any) -> None:
         if type(item) is dict or (not is_list and isinstance(item, Mapping)):
             for key in item:
                 if not isinstance(key, str):
-                    raise InvalidInputError(f"JSON key {key!r} is no string.")
+                    raise InvalidInputError(f"JSON key {key!r} is not a string.")
                 _check_text(key)
             children = item.values()
         elif is_list:
@@ -332,7 +334,7 @@ def check_json(value: Any) -> None:
                     _check_text(child)
             elif isinstance(child, float):
                 if not math.isfinite(child):
-                    raise InvalidInputError(f"{child} in a JSON header: put it into an array.")
+                    raise InvalidInputError(f"{child} in a JSON header; store it in an array.")
             elif isinstance(child, Mapping | list | tuple):
                 stack.append((child, depth + 1))
             elif child is not None and not isinstance(child, int):
@@ -345,4 +347,4 @@ def _check_text(text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as err:
-        raise InvalidInputError(f"{text!r} is no valid Unicode text.") from err
+        raise InvalidInputError(f"{text!r} is not valid Unicode.") from err

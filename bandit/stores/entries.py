@@ -135,13 +135,15 @@ def decode_entry(blob: bytes, position: str, mask: bytes, *, where: str) -> Entr
         or kind not in ("report", *EVENT_KINDS)
         or (kind == "report") != bool(arms)
     ):
-        raise CorruptStateError(f"{where}: it is no journal entry of ours. It was not used.")
+        raise CorruptStateError(f"{where}: it is not a scanrank journal entry. It was not used.")
     try:
         scan_id, names = check_name("scan", envelope["scan"]), as_arms(arms)
     except InvalidInputError as err:
         raise CorruptStateError(f"{where}: {err} It was not used.") from err
     if kind == "report" and any(a.ndim == 0 or len(a) != len(names) for a in arrays.values()):
-        raise CorruptStateError(f"{where}: an array has not one row per symbol. It was not used.")
+        raise CorruptStateError(
+            f"{where}: an array does not have one row per symbol. It was not used."
+        )
     if mask:
         rows = np.flatnonzero(_read_mask(mask, len(names), where))
         names = tuple(names[row] for row in rows)
@@ -160,7 +162,7 @@ def _read_mask(mask: bytes, n_arms: int, where: str) -> NDArray[np.bool_]:
         raise CorruptStateError(f"{where}: its mask is {type(mask).__name__}, not bytes.")
     bits: NDArray[np.bool_] = np.frombuffer(mask[:n_arms], dtype=np.uint8) == ord("1")
     if len(bits) != n_arms or write_mask(bits) != mask:
-        raise CorruptStateError(f"{where}: its mask of accepted rows is damaged. It was not used.")
+        raise CorruptStateError(f"{where}: its mask of accepted rows is corrupt. It was not used.")
     return bits
 
 

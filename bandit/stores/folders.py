@@ -26,6 +26,6 @@ def _folder(variable: str, name: str) -> Path:
         return Path.home() / ".local" / name / "scanrank"
     except RuntimeError as err:
         raise StoreRefusedError(
-            f"this user has no home directory: set {variable} to a folder that it may write, or "
-            "give a store with a path, as in sqlite:///data/scanrank.db"
+            f"this user has no home directory: set {variable} to a writable folder, or give a "
+            "store with a path, such as sqlite:///data/scanrank.db"
         ) from err

@@ -68,7 +68,7 @@ class ForgetfulStore(SqliteStore):
         """
         if self._n > position_key(after)[0]:
             raise InvalidInputError(
-                f"the journal of {ruleset!r} was not kept; open the ranker on a memory:// store"
+                f"the journal of {ruleset!r} was not kept; open the ranker with a memory:// store"
             )
         return iter(())
 

@@ -105,8 +105,8 @@ def fresh_generation() -> str:
 def changed(ruleset: str, address: str) -> JournalChangedError:
     """Return the error for a journal that is not the one that was read before."""
     return JournalChangedError(
-        f"store {address}: the journal of {ruleset!r} is not the one that was read before: it lost "
-        "entries, or what it begins with was replaced. Load its snapshot and read on from there."
+        f"store {address}: the journal of {ruleset!r} has changed since it was read: it lost "
+        "entries, or its beginning was replaced. Load its snapshot and continue from there."
     )
 
 

@@ -37,7 +37,7 @@ def load_note(raw: bytes | None, *, where: str) -> dict[str, Any]:
         note = json.loads(raw[: MAX_NOTE_BYTES + 1])
         check_json(note)
     except (ValueError, RecursionError) as err:
-        raise CorruptStateError(f"{where}: it is no note of ours ({err}).") from err
+        raise CorruptStateError(f"{where}: it is not a scanrank note ({err}).") from err
     if not isinstance(note, dict):
-        raise CorruptStateError(f"{where}: it is no JSON object. It was not used.")
+        raise CorruptStateError(f"{where}: it is not a JSON object. It was not used.")
     return note

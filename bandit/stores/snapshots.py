@@ -41,7 +41,7 @@ def decode_snapshot(blob: bytes, *, where: str) -> Snapshot:
     )  # fmt: skip
     version, position = envelope["version"], envelope["position"]
     if type(version) is not int or not isinstance(position, str):
-        raise CorruptStateError(f"{where}: it is no snapshot of ours. It was not used.")
+        raise CorruptStateError(f"{where}: it is not a scanrank snapshot. It was not used.")
     try:
         position_key(position)
     except InvalidInputError as err:

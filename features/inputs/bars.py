@@ -82,7 +82,9 @@ class Bars:
         as_texts(self.symbols)
         shape = (len(self.dates), len(self.symbols))
         if 0 in shape:
-            raise InvalidBarsError(f"bars of {shape[0]} days and {shape[1]} symbols; both need one")
+            raise InvalidBarsError(
+                f"bars of {shape[0]} days and {shape[1]} symbols; expected at least one of each"
+            )
         for name in FIELDS:
             array = as_kind(getattr(self, name), name, np.ndarray, "an array of float64")
             if array.dtype != np.float64:
@@ -92,7 +94,7 @@ class Bars:
         if np.any(np.diff(self.dates) <= np.timedelta64(0, "D")):
             raise InvalidBarsError("dates must be strictly increasing; sort them first")
         if len(set(self.symbols)) != len(self.symbols):
-            raise InvalidBarsError("a symbol occurs twice among the columns")
+            raise InvalidBarsError("a symbol appears twice in the columns")
 
     def __repr__(self) -> str:
         days, symbols = self.close.shape
@@ -156,7 +158,7 @@ class Bars:
         notes = (*rows.notes, *notes)
         if not complete.any():
             why = f" ({'; '.join(notes)})" if notes else ""
-            rows.fail(f"no complete bar in {len(days)} rows; expected one at least{why}")
+            rows.fail(f"no complete bar in {len(days)} rows; expected at least one{why}")
         if not complete.all():
             codes, days, numbers = codes[complete], days[complete], numbers[:, complete]
         open_, high, low, close, _ = numbers
@@ -221,7 +223,7 @@ class Bars:
         n_days = int(np.searchsorted(self.dates, day, side="right"))
         if n_days == 0:
             raise InvalidBarsError(
-                f"as_of {day} lies before the first bar; expected {self.dates[0]} or later"
+                f"as_of {day} is before the first bar; expected {self.dates[0]} or later"
             )
         return self._rows(slice(None, n_days))
 
@@ -290,11 +292,11 @@ def _refuse_shifted(rows: Rows, stamps: Stamps) -> None:
     """Refuse daily stamps in UTC that are midnight elsewhere: each bar would be a day early."""
     shifted = shifted_days(stamps)
     rows.refuse(
-        "stamp in UTC of another day",
+        "UTC timestamp of another day",
         shifted,
         lambda row: (
-            f"the stamp {stamps.wall[row].astype('datetime64[m]')} UTC is the midnight of "
-            "another zone, where it belongs to the next day; give the market's zone, as in "
+            f"the stamp {stamps.wall[row].astype('datetime64[m]')} UTC is midnight in another "
+            "timezone, where it belongs to the next day; give the market's timezone, such as "
             "tz='Europe/London' (--tz on the command line)"
         ),
     )
@@ -340,7 +342,7 @@ def _left_out(
     if late.any():
         row = int(np.flatnonzero(late)[0])
         notes.append(
-            f"{_rows(late)} after the clock left out, the first: {rows.at(row)}, {days[row]}"
+            f"{_rows(late)} in the future left out, the first: {rows.at(row)}, {days[row]}"
         )
     n_missing = np.isnan(numbers).sum(axis=0)
     part = (n_missing > 0) & (n_missing < len(FIELDS)) & rows.good
@@ -348,7 +350,8 @@ def _left_out(
         row = int(np.flatnonzero(part)[0])
         field = FIELDS[int(np.flatnonzero(np.isnan(numbers[:, row]))[0])]
         notes.append(
-            f"{_rows(part)} left out for a missing number, the first: {rows.at(row)} has no {field}"
+            f"{_rows(part)} with a missing number left out, the first: {rows.at(row)} has no "
+            f"{field}"
         )
     return tuple(notes)
 
@@ -395,8 +398,8 @@ def _one_a_day(
         "two bars of one day",
         refused,
         lambda row: (
-            f"two bars of {names[codes[row]]} on {stamps.days[row]}; keep one a day "
-            "(intraday bars: features.daily_bars)"
+            f"two bars of {names[codes[row]]} on {stamps.days[row]}; keep one per day (for "
+            "intraday bars, use features.daily_bars)"
         ),
     )
     notes = []
@@ -429,7 +432,7 @@ def _without_splits(
         )
         notes.append(
             f"{len(jumps)} opening{'s' * (len(jumps) > 1)} that look like an unadjusted split: "
-            f"{shown}; download adjusted prices, or keep a column splitFactor or adjClose"
+            f"{shown}; download adjusted prices, or include a column splitFactor or adjClose"
         )
     return arrays, tuple(notes)
 

@@ -37,7 +37,7 @@ _NUMBER = re.compile(r"^\d+(\.\d+)?$")
 _MONTH = re.compile(r"(?i)\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b")
 _UTC_WORDS = {"Z", "z", "UTC", "GMT", "+00", "+0000", "+00:00", "-00:00"}
 _NO_NUMBER = (
-    "is a number, but neither YYYYMMDD nor an epoch in s, ms, us or ns (a day number of Excel, a "
+    "is a number, but neither YYYYMMDD nor an epoch in s, ms, us or ns (an Excel day number or a "
     "row number?)"
 )
 # Times (UTC, in minutes) at which a day begins in Auckland, Sydney, Tokyo, Shanghai, Mumbai and
@@ -138,7 +138,7 @@ def check_zone(tz: str | None) -> None:
             ZoneInfo(tz)
     except (ValueError, OSError, ZoneInfoNotFoundError) as err:
         raise InvalidBarsError(
-            f"the zone {tz!r} is unknown; expected a name such as America/New_York or UTC"
+            f"unknown timezone {tz!r}; expected a name such as America/New_York or UTC"
         ) from err
 
 
@@ -232,7 +232,7 @@ def _text(text: str, tz: str | None, day_first: bool | None) -> tuple[np.datetim
     if two := _NUMBER_FIRST.match(text):
         first, _, second, year, rest = two.groups()
         if len(year) == 2:
-            return "could be one of several dates; write the year first, with four digits"
+            return "is ambiguous; write the year first, with four digits"
         if day_first is None and first != second:
             return (
                 f"could be {year}-{second:0>2}-{first:0>2} (day first) or "

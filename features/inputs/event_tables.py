@@ -119,7 +119,7 @@ def event_rows(frame: object, kind: str, on_bad: OnBad) -> tuple[Rows, int]:
         )
         where = f"{attrs['source']}: " if "source" in attrs else ""
         raise InvalidEventsError(
-            f"{where}{kind} lack the column {', '.join(missing)}; met "
+            f"{where}missing columns in {kind}: {', '.join(missing)}; got "
             f"{', '.join(map(str, table.columns[:12]))}; expected {', '.join(found)}{hint}"
         )
     if kind == "earnings":
@@ -162,7 +162,7 @@ def is_before_open(
     is_clock = minute.notna().to_numpy()
     known = text.isin(_PRE | _POST | _UNSAID).to_numpy() | is_clock
     rows.refuse(
-        "release time not understood",
+        "unknown release time",
         ~known,
         lambda row: (
             f"release_time of earnings is {said.iloc[row]!r}; expected pre, post, a time or empty"
@@ -186,7 +186,7 @@ def rating_signs(
     known = RATING_WORDS | {plain_name(word): str(means) for word, means in (words or {}).items()}
     odd = next((f"{w!r}: {m!r}" for w, m in known.items() if m not in ("up", "down", "hold")), None)
     if odd is not None:
-        raise InvalidEventsError(f"words hold {odd}; expected up, down or hold")
+        raise InvalidEventsError(f"words contains {odd}; expected up, down or hold")
     sign = {"up": 1.0, "down": -1.0, "hold": 0.0}
     codes, values = pd.factorize(column)
     signs, unread = [], dict[str, int]()
@@ -233,7 +233,7 @@ def _as_table(frame: object, kind: str) -> pd.DataFrame:
             if isinstance(row, Mapping)
         ]
         if len(rows) != len(frame):
-            raise InvalidEventsError(f"{kind} are a list; expected dictionaries, one an event")
+            raise InvalidEventsError(f"{kind} are a list; expected one dictionary per event")
         return pd.DataFrame(rows)
     try:
         return as_pandas(frame, what=kind)

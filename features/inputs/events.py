@@ -232,8 +232,8 @@ def _ratings(
     if unread:
         shown = ", ".join(repr(word) for word in list(unread)[:5])
         notes.append(
-            f"ratings: {sum(unread.values())} of {len(sign)} rows left out, their action is not "
-            f"understood: {shown}; say what they mean with words={{...: 'up', 'down' or 'hold'}}"
+            f"ratings: {sum(unread.values())} of {len(sign)} rows left out because their action is "
+            f"unknown: {shown}; define it with words={{...: 'up', 'down' or 'hold'}}"
         )
     symbols, code, order = _sorted(codes, names, day, rows.good & ~np.isnan(sign))
     return EventTable(symbols, code, day[order], {"sign": sign[order]})

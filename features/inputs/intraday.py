@@ -92,7 +92,7 @@ def daily_bars(
     for note in checked.notes:
         log.warning("bars: %s", note)
     if not good.any():
-        checked.fail(f"no complete bar in {len(good)} rows; expected one at least")
+        checked.fail(f"no complete bar in {len(good)} rows; expected at least one")
     zone = tz or str(getattr(checked.table["date"].dtype, "tz", None))
     wall, is_session = _local(stamps, codes, names, good, zone)
     if not extended:

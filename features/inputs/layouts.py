@@ -81,14 +81,16 @@ def tidy(frame: object, *, symbol: str | None = None) -> pd.DataFrame:
     missing = [name for name in TIDY if found[name] is None]
     if missing:
         hint = (
-            "; a frame of one symbol needs symbol='...', several need a dictionary by symbol or "
-            "a column symbol"
+            "; for one symbol, pass symbol='...'; for several, a dictionary by symbol or a column "
+            "symbol"
             if missing == ["symbol"]
-            else f"; expected {', '.join(TIDY)} in any case"
+            else f"; expected {', '.join(TIDY)} (names are case-insensitive)"
         )
         met = ", ".join(str(name) for name in list(table.columns)[:12])
         where = f"{attrs['source']}: " if "source" in attrs else ""
-        raise InvalidBarsError(f"{where}bars lack the column {', '.join(missing)}; met {met}{hint}")
+        raise InvalidBarsError(
+            f"{where}missing columns in bars: {', '.join(missing)}; got {met}{hint}"
+        )
     columns = {own: name for name, own in found.items() if own is not None}
     table = table[list(columns)].rename(columns=columns)
     table.attrs = attrs
@@ -119,14 +121,15 @@ def _from_mapping(frames: Mapping[Any, Any], symbol: str | None) -> pd.DataFrame
     if {"o", "h", "l", "c"} <= fields or set(FIELDS) <= fields:  # arrays by column
         return tidy(pd.DataFrame({k: v for k, v in frames.items() if k != "s"}), symbol=symbol)
     if not frames:
-        raise InvalidBarsError("bars are an empty dictionary; expected one data frame a symbol")
+        raise InvalidBarsError("bars are an empty dictionary; expected one data frame per symbol")
     parts = []
     for name, frame in frames.items():
         part = tidy(frame, symbol=name)
         others = set(part["symbol"].astype(str).str.strip()) - {str(name).strip()}
         if others:
             raise InvalidBarsError(
-                f"the frame of {name!r} holds the symbol {min(others)!r}; expected its own"
+                f"the frame of {name!r} contains the symbol {min(others)!r}; expected only that "
+                "symbol"
             )
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -197,7 +200,7 @@ def _from_two_levels(table: pd.DataFrame) -> pd.DataFrame:
     at = max((0, 1), key=lambda i: len(plain[i] & set(FIELDS)))
     missing = [field for field in FIELDS if field not in plain[at]]
     if missing:
-        raise InvalidBarsError(f"wide bars lack the column level {', '.join(missing)}")
+        raise InvalidBarsError(f"missing fields in wide bars: {', '.join(missing)}")
     place: dict[tuple[str, str], int] = {}
     meaning = {own: name for name, names in _NAMES.items() for own in names[:3]}
     for k, (field, name) in enumerate(zip(levels[at], levels[1 - at], strict=True)):

@@ -163,8 +163,8 @@ def _from_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, Kind]:
     if missing:
         met = ", ".join(map(str, list(frame.columns)[:12]))
         raise InvalidQuotesError(
-            f"quotes lack the column {' and '.join(missing)}; met {met}; expected symbol, time, "
-            "last, and where known open, high, low, volume, previous_close"
+            f"missing columns in quotes: {' and '.join(missing)}; got {met}; expected symbol, "
+            "time, last and, if known, open, high, low, volume, previous_close"
         )
     kept = [name for name in ("bar_time", "bar_close") if name in table.columns]
     named = table[[*found.values(), *kept]].set_axis([*found, *kept], axis=1)

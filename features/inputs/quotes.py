@@ -103,14 +103,14 @@ class Quotes:
         if session is not None:
             as_kind(session, "session", Session, "a Session, such as Session(tz='Europe/London')")
         if time is not None and (not isinstance(time, datetime) or time.tzinfo is None):
-            expected = "a datetime with its zone"
+            expected = "a datetime with a timezone"
             raise refusal(time, "time", expected, InvalidQuotesError)
         table, kind = quote_table(quotes)
         hours = session or (Session.around_the_clock() if kind == "rolling" else Session())
         if "time" not in table:
             if time is None:
                 raise InvalidQuotesError(
-                    "quotes bear no time; give Quotes.read(quotes, time=...) the moment when they "
+                    "quotes have no time; pass Quotes.read(quotes, time=...) the time when they "
                     "were fetched"
                 )
             table["time"] = str(hours.wall(time))

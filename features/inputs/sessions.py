@@ -65,7 +65,7 @@ class Session:
         if self._minutes("opens") >= self._minutes("closes"):
             raise FeatureError(
                 f"the session opens at {self.opens} and closes at {self.closes}; expected an "
-                "opening before the close, in the zone of the market"
+                "opening before the close, in the market's timezone"
             )
         shares = as_array(self.profile, "profile", "shares of a day's volume")
         rises = shares.ndim == 1 and shares.size and np.all(np.diff(shares, prepend=0.0) >= 0)
@@ -91,7 +91,7 @@ class Session:
     def wall(self, time: datetime) -> np.datetime64:
         """Return the time of day that the market's clocks show."""
         if time.tzinfo is None:
-            raise FeatureError(f"the time {time} has no zone; give it one, best UTC")
+            raise FeatureError(f"the time {time} has no timezone; give it one, preferably UTC")
         shown = time.astimezone(ZoneInfo(self.tz)).replace(tzinfo=None)
         return np.datetime64(shown, "us")
 

@@ -95,7 +95,7 @@ class Rows:
         first = f"{self.at(int(rows[0]))}{'' if text.startswith('has ') else ':'} {text}"
         if self._on_bad == "raise":
             more = f" ({rows.size} such rows)" if rows.size > 1 else ""
-            self.fail(f"{first}{more}; mend it, or leave bad rows out with {self._way_out}")
+            self.fail(f"{first}{more}; correct it, or leave bad rows out with {self._way_out}")
         self.skipped[why] += rows.size
         self._first.setdefault(why, first)
         self.good[rows] = False
@@ -151,19 +151,19 @@ class Rows:
             "no symbol",
             wrong[place],
             lambda row: (
-                "has no symbol; name it (pandas reads the "
-                "code NA as missing unless keep_default_na=False)"
+                "has no symbol; add it (pandas reads the code NA as missing unless "
+                "keep_default_na=False)"
                 if place[row] < 0 or str(value_of[place[row]]).strip() == ""
-                else f"the symbol {value_of[place[row]]!r} is no text, and what it was is lost; "
-                "read the column as text (dtype=str)"
+                else f"the symbol {value_of[place[row]]!r} is not a string, and the original text "
+                "is lost; read the column as text (dtype=str)"
             ),
         )
         raw: dict[str, object] = {}
         for text, value in zip(texts, values, strict=True):
             if text is not None and raw.setdefault(text, value) is not value:
                 self.fail(
-                    f"the symbols {raw[text]!r} and {value!r} are the same but for blanks; write "
-                    "them alike"
+                    f"the symbols {raw[text]!r} and {value!r} differ only in blanks; spell them "
+                    "the same way"
                 )
         names = sorted(raw)
         number = {name: k for k, name in enumerate(names)}
@@ -171,14 +171,14 @@ class Rows:
         return own[place], names
 
     def numbers(self, column: str) -> NDArray[np.float64]:
-        """Return a column as float64, NaN where it is empty; refuses text that is no number."""
+        """Return a column as float64, NaN where it is empty; refuses text that is not a number."""
         values = self.table[column]
         if values.dtype.kind in "fiu" and isinstance(values.dtype, np.dtype):
             return values.to_numpy(np.float64)
         found = pd.to_numeric(values.astype(object), errors="coerce")
         empty = values.isna() | values.astype(str).str.strip().eq("")
         self.refuse(
-            f"{column} is no number",
+            f"{column} is not a number",
             (found.isna() & ~empty).to_numpy(bool),
             lambda row: (
                 f"{column} of {self.table['symbol'].iloc[row]} on "
@@ -264,7 +264,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     names = [name or f"Unnamed: {k}" for k, name in enumerate(rows[0])]
     twice = next((name for name, n in Counter(names).items() if n > 1), None)
     if twice is not None:
-        raise ValueError(f"two columns are called {twice!r}; keep one")
+        raise ValueError(f"two columns are named {twice!r}; keep one")
     keys = {
         name
         for name in names

@@ -92,8 +92,8 @@ def piece_scores(
     # Such as a file that the nightly download has replaced in between.
     if bars is None or _fingerprint(bars) != fingerprint:
         raise InvalidBarsError(
-            f"piece {number} held other bars when it was read again; it must give the same both "
-            "times"
+            f"piece {number} returned different bars when read again; it must return the same bars "
+            "both times"
         )
     aligned = _on_days(bars, days)
     return last_scores(aligned, events, market, max_age)

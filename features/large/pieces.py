@@ -160,7 +160,7 @@ def features_in_pieces(
     if workers is not None:
         as_count(workers, "workers")
     if not path.parent.is_dir():
-        raise FeatureError(f"no folder {path.parent} to write {path.name} to; make it first")
+        raise FeatureError(f"no folder {path.parent} for {path.name}; create it first")
     spread = partial(in_order, executor=executor, workers=workers)
     with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as name:
         closes = StoredCloses(Path(name))
@@ -213,14 +213,14 @@ def _read(
         if twice is not None:
             first = next(member.number for member in members if twice in member.symbols)
             raise InvalidBarsError(
-                f"{twice} is in piece {first} and in piece {number}; all bars of a symbol belong "
-                "into one piece"
+                f"{twice} is in piece {first} and in piece {number}; all bars of a symbol must be "
+                "in one piece"
             )
         column |= {symbol: len(column) + k for k, symbol in enumerate(found.symbols)}
         members.append(_Member(pieces[number], number, found.fingerprint, found.symbols))
         closes.add(found.symbols, found.dates, found.close)
     if not members:
-        raise InvalidBarsError(f"no bars in any of {len(pieces)} pieces; expected some")
+        raise InvalidBarsError(f"no bars in any of the {len(pieces)} pieces")
     return members, column
 
 
@@ -272,7 +272,5 @@ def _days_until(dates: NDArray[np.datetime64], as_of: object | None) -> NDArray[
     day = dates[-1] if as_of is None else as_day(as_of)
     days = dates[: int(np.searchsorted(dates, day, side="right"))]
     if not len(days):
-        raise InvalidBarsError(
-            f"as_of {day} lies before the first bar; expected {dates[0]} or later"
-        )
+        raise InvalidBarsError(f"as_of {day} is before the first bar; expected {dates[0]} or later")
     return days

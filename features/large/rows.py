@@ -24,8 +24,8 @@ class Rows:
         self.symbols = tuple(column if symbols is None else symbols)
         if not self.symbols or len(set(self.symbols)) < len(self.symbols):
             raise FeatureError(
-                f"symbols are {len(self.symbols)}, {len(set(self.symbols))} of them different; "
-                "expected at least one, each once"
+                f"symbols are {len(self.symbols)}, {len(set(self.symbols))} of them distinct; "
+                "expected at least one symbol, each once"
             )
         own = (column.get(symbol, -1) for symbol in self.symbols)
         self._column = np.fromiter(own, np.intp, len(self.symbols))

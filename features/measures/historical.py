@@ -59,7 +59,7 @@ def historical_sub_scores(track_record: Mapping[str, ArrayLike]) -> NDArray[np.f
     if len({array.shape for array in (last, age, fast, slow, n_scans, n_hits)}) != 1:
         raise FeatureError("the arrays of the track record differ in length")
     if last.ndim != 1:
-        raise FeatureError(f"last_reward has shape {last.shape}; expected one number a symbol")
+        raise FeatureError(f"last_reward has shape {last.shape}; expected one number per symbol")
     seen = ~np.isnan(last)
     fade = 0.5 ** (np.maximum(age, 0.0) / _HALF_LIFE)
     rate = (n_hits + _PRIOR_SCANS * _PRIOR_RATE) / (n_scans + _PRIOR_SCANS)

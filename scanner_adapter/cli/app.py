@@ -102,11 +102,13 @@ def _root(
 
 @app.command()
 def demo(
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer scans, some ten seconds.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer scans; takes about ten seconds.")
+    ] = False,
     market: Annotated[
         str, typer.Option(metavar="KIND", help="'real' scans, or a 'simulated' market.")
     ] = "real",
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of recall.png.")] = Path(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write recall.png to.")] = Path(
         ".scanrank"
     ),
 ) -> None:
@@ -381,7 +383,7 @@ def show_config() -> None:
 
     for key, value, source in where_from(read_config()):
         if key == "notify" and source != "default":
-            value = "(set; not shown, it may hold a secret)"
+            value = "(set; not shown, because it may contain a secret)"
         print(f"{key:<9} {shown(value) if key == 'store' else value}  ({source})")
 
 
@@ -402,8 +404,8 @@ def factors_report(
         typer.Option(
             "--context",
             metavar="FILE",
-            help="Sub-scores of your own, beside --bars or instead of them: Parquet or CSV with "
-            "date, symbol and a column for each, as known when that day was scanned.",
+            help="Your own sub-scores, in addition to --bars or instead: Parquet or CSV with date, "
+            "symbol and one column per sub-score, as known when that day was scanned.",
         ),
     ] = None,
     events: options.EventFiles = None,

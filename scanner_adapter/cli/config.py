@@ -52,7 +52,7 @@ def read_config(file: Path = FILE) -> dict[str, str]:
         if key not in KEYS:
             raise InvalidInputError(f"{file}: {key!r} is unknown; expected {', '.join(KEYS)}")
         if not isinstance(value, str):
-            raise InvalidInputError(f"{file}: {key} is {value!r}; expected a text")
+            raise InvalidInputError(f"{file}: {key} is {value!r}; expected a string")
     return found
 
 

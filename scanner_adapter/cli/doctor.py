@@ -90,7 +90,7 @@ def _store(url: str) -> Iterator[Check]:
             yield Check("durability", "warning", *found)
         yield from _writing(opened)
     except StoreError as err:
-        yield Check("store", "error", str(err), "let this user read and write the store")
+        yield Check("store", "error", str(err), "allow this user to read and write the store")
     finally:
         opened.close()
 
@@ -106,25 +106,26 @@ def _writing(store: Store) -> Iterator[Check]:
     is_slow = took > SLOW_S
     yield Check(
         "write", "warning" if is_slow else "ok", f"a write took {1000 * took:.1f} ms",
-        "put the store nearer to the scanner" if is_slow else None,
+        "move the store closer to the scanner" if is_slow else None,
     )  # fmt: skip
     off = clock - before
     is_off = abs(off) > CLOCK_S
     yield Check(
         "clock", "warning" if is_off else "ok", f"{off:+.1f} s between this machine and the store",
-        "let both follow NTP: ages of results and leases go by these clocks" if is_off else None,
+        "synchronise both with NTP: ages of results and leases depend on these "
+        "clocks" if is_off else None,
     )  # fmt: skip
 
 
 def _bars(path: Path | None) -> Iterator[Check]:
     if path is None:
-        yield Check("bars", "ok", "not looked at; name them with --bars")
+        yield Check("bars", "ok", "not checked; give them with --bars")
         return
     now = datetime.now(UTC)
     try:
         bars, notes = scannable(Bars.read(path), None, now)
     except (BanditError, FeatureError, AdapterError, OSError) as err:
-        yield Check("bars", "error", str(err), "see docs/reference/inputs.md for what is read")
+        yield Check("bars", "error", str(err), "see docs/reference/inputs.md for accepted formats")
         return
     last = bars.dates[-1]
     age = (now.date() - last.item()).days
@@ -133,9 +134,9 @@ def _bars(path: Path | None) -> Iterator[Check]:
         f"{len(bars.symbols):,} symbols, {bars.dates[0]} to {last}; {share:.0%} have the last day"
     )
     if age > OLD_DAYS:
-        yield Check("bars", "warning", f"{found}; it is {age} days ago", "download newer bars")
+        yield Check("bars", "warning", f"{found}; {age} days old", "download newer bars")
     elif share < WHOLE_SHARE:
-        yield Check("bars", "warning", found, "download again: the last day is not complete")
+        yield Check("bars", "warning", found, "download again: the last day is incomplete")
     else:
         yield Check("bars", "ok", found)
     for note in notes:

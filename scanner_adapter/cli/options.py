@@ -290,7 +290,7 @@ def hit_rule(top: float | None, hit: str | None) -> RewardRule | None:
     from bandit.rewards import TopShare, rule_from_text
 
     if top is not None and hit is not None:
-        raise InvalidInputError(f"--top {top:g} and --hit {hit} are two rules; give one of them")
+        raise InvalidInputError(f"--top {top:g} and --hit {hit} are two rules; give only one")
     if top is not None:
         return TopShare(top)
     return None if hit is None else rule_from_text(hit)
@@ -331,7 +331,7 @@ def names_of(text: str | None) -> tuple[str, ...] | None:
         names = [row.split(",")[column] for row in rows if row.count(",") >= column]
     found = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
     if not found:
-        raise InvalidInputError(f"{text!r} names no symbol; expected a file, or A,B,C")
+        raise InvalidInputError(f"{text!r} contains no symbol; expected a file, or A,B,C")
     return found
 
 

@@ -32,7 +32,7 @@ def serve(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="File with a token for reading only; default: variable SCANRANK_READ_TOKEN.",
+            help="File with a read-only token; default: variable SCANRANK_READ_TOKEN.",
         ),
     ] = None,
     scanners: Annotated[
@@ -49,7 +49,7 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="ADDRESS",
-            help="IP address of a reverse proxy whose X-Forwarded-For is believed; can be given "
+            help="IP address of a reverse proxy whose X-Forwarded-For is trusted; can be given "
             "more than once.",
         ),
     ] = None,

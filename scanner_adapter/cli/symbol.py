@@ -36,7 +36,7 @@ def run_symbol(store: str, ruleset: str | None, symbol: str, *, as_json: bool) -
     if not found:
         who = "no ruleset" if ruleset is None else f"no scan of ruleset {ruleset!r}"
         raise InvalidInputError(
-            f"{who} in {address} has a result of {symbol!r}; write it as the scanner reports it"
+            f"{who} in {address} has a result of {symbol!r}; spell it as the scanner reports it"
         )
     if as_json:
         print(json.dumps(finite(found), indent=2, allow_nan=False))
@@ -91,7 +91,7 @@ def _shown(ruleset: str, symbol: str, known: dict[str, object]) -> list[object]:
     if len(scans) > N_SHOWN:
         lines.append(f"and {len(scans) - N_SHOWN} earlier scans; --json prints all")
     lines.append(
-        f"believed: reward {track['fast_mean']:.2f} lately, {track['slow_mean']:.2f} over the long "
-        f"run (0 to 1), last seen {track['age_days']:.1f} days before the newest scan"
+        f"track record: reward {track['fast_mean']:.2f} recently, {track['slow_mean']:.2f} in the "
+        f"long run (0 to 1), last scanned {track['age_days']:.1f} days before the newest scan"
     )
     return lines

@@ -44,7 +44,7 @@ def tune(
                      "also after a crash."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Write what was found even if it is no better.")
+        bool, typer.Option("--force", help="Write the tuned settings even if they are no better.")
     ] = False,
     from_: options.FirstScan = None,
     to: options.LastScan = None,
@@ -98,8 +98,11 @@ def tune(
             raise  # a defect of ours
         raise InvalidInputError(str(err)) from err
     except KeyboardInterrupt:
-        kept = f"the same command goes on from {study}" if study else "--study FILE keeps trials"
-        print(f"scanrank: interrupted; {kept}", file=sys.stderr)
+        kept = f"run the same command to resume from {study}" if study else ""
+        print(
+            f"scanrank: interrupted; {kept or 'use --study FILE to keep the trials'}",
+            file=sys.stderr,
+        )
         raise typer.Exit(130) from None
     if out is not None:
         chosen = result.found if force else result.settings
@@ -121,11 +124,13 @@ def _show(result: TuneResult, out: Path | None, *, is_forced: bool) -> None:
     console.print(f"{result.verdict[0].upper()}{result.verdict[1:]}.")
     if out is None:
         if result.is_better:
-            console.print("Write them with --out settings.toml (and --study to search only once).")
+            console.print(
+                "Use --out settings.toml to write them (and --study to search only once)."
+            )
     elif result.is_better or is_forced:
-        console.print(f"{out}: the settings found. Use: scanrank scan --settings {out}")
+        console.print(f"Wrote the tuned settings to {out}. Use: scanrank scan --settings {out}")
     else:
-        console.print(f"{out}: the defaults. The settings found are written with --force.")
+        console.print(f"Wrote the default settings to {out}. Use --force to write the tuned ones.")
 
 
 @contextmanager
@@ -140,7 +145,7 @@ def _bar(n_trials: int) -> Iterator[Callable[[TuneProgress], None]]:
         def show(state: TuneProgress) -> None:
             progress.update(
                 task,
-                description="judging on later scans" if state.is_judging else "searching",
+                description="evaluating on later scans" if state.is_judging else "searching",
                 completed=state.n_done,
                 best=f"score {state.best:.3f}, defaults {state.default:.3f}",
             )

@@ -151,7 +151,7 @@ def _conclude(
         write_picture(picture, title, lambda axes: draw_recall(axes, bands))
         view.say(f"The three recall curves: {picture}")
     else:
-        view.say("No picture: pip install 'scanrank[plots]' draws it.")
-    view.say("Next, with bars of your own (CSV or Parquet: date, symbol, open, ..., volume):")
+        view.say("No picture: install it with pip install 'scanrank[plots]'.")
+    view.say("Next, with your own bars (CSV or Parquet: date, symbol, open, ..., volume):")
     view.say("  scanrank scan --bars BARS.csv --scanner technical_rating --as-of last", "cyan")
     view.say("  scanrank replay --bars BARS.csv --ratings YOUR_SCANNERS_RATINGS.csv", "cyan")

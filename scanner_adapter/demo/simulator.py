@@ -107,7 +107,7 @@ def simulate(
     """
     if n_symbols < 1 or n_days < 2:
         raise ValueError(
-            f"expected at least 1 symbol and 2 days, met n_symbols={n_symbols}, n_days={n_days}"
+            f"expected at least 1 symbol and 2 days, got n_symbols={n_symbols}, n_days={n_days}"
         )
     rng = np.random.default_rng(seed)
     dates = np.busday_offset(np.datetime64(start, "D"), np.arange(n_days), roll="forward")

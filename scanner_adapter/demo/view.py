@@ -86,9 +86,9 @@ class DemoView:
         """Say what is shown."""
         self.say(f"scanrank demo · {self.title}, {dates[0]} to {dates[-1]}", "bold")
         self.say(
-            f"A symbol is high-value when its rating is among the day's best 5 %. scanrank knows "
-            f"the day before, learns from {n_learned} scans, and then sees the last "
-            f"{len(dates) - n_learned} as they come."
+            "A symbol is high-value if its rating is in the day's top 5 %. scanrank knows the "
+            f"previous day, learns from {n_learned} scans, and then replays the last "
+            f"{len(dates) - n_learned} live."
         )
 
     @contextmanager
@@ -150,7 +150,7 @@ class DemoView:
         traces: Mapping[str, OrderTrace],
         speed: float,
     ) -> RenderableType:
-        table = _table(f"{name} · {self.title} · {speed:.0f} times faster than life")
+        table = _table(f"{name} · {self.title} · {speed:.0f} times real time")
         table.add_column("share found, over the universe")
         table.add_column("found", justify="right")
         table.add_column("10 % before", justify="right")

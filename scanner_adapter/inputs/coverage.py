@@ -61,14 +61,14 @@ class Coverage:
         """One line for people."""
         parts = [f"as of {self.as_of}, {self.n_known:,} of {self.n_symbols:,} symbols are known"]
         if self.n_late:
-            parts.append(f"{self.n_late:,} of them lack the last day, their own last bar counts")
+            parts.append(f"{self.n_late:,} of them lack the last day and keep their own last bar")
         if self.n_old:
             parts.append(f"{self.n_old:,} have no bar for longer")
         if self.n_unmatched:
             shown = ", ".join(map(repr, self.unmatched))
             more = ", ..." if self.n_unmatched > len(self.unmatched) else ""
             why = f"; {self.reason}" if self.reason else ""
-            parts.append(f"{self.n_unmatched:,} match none of the bars ({shown}{more}{why})")
+            parts.append(f"{self.n_unmatched:,} are not in the bars ({shown}{more}{why})")
         return "; ".join([*parts, *self.notes])
 
 
@@ -120,7 +120,7 @@ def seen_bars(
         f"{ends:%Y-%m-%d %H:%M} UTC"
     )
     if len(known.dates) == 1:
-        raise InvalidContextError(f"{note}, and there are no bars before; scan after it")
+        raise InvalidContextError(f"{note}, and there are no earlier bars; scan after it")
     if aside.sum() == known.mask[-1].sum():
         return known.until(known.dates[-2]), (note,)
     arrays = [getattr(known, name).copy() for name in FIELDS]
@@ -177,9 +177,9 @@ def _likely_reason(unmatched: Sequence[str], known: Sequence[str]) -> str | None
     if not unmatched:
         return None
     ways = (
-        ("blanks around them", lambda text: text.strip()),
+        ("surrounding blanks", lambda text: text.strip()),
         ("upper and lower case", lambda text: text.strip().upper()),
-        ("the sign between the parts", lambda text: re.sub(r"[^0-9A-Z]", "", text.upper())),
+        ("the separator", lambda text: re.sub(r"[^0-9A-Z]", "", text.upper())),
     )
     for what, plain in ways:
         spelled = {plain(name): name for name in known}

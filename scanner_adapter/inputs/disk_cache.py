@@ -114,7 +114,7 @@ class DiskCache:
             os.utime(self.path)
             self._drop_oldest()
         except OSError as err:
-            log.warning("%s is not cached under %s: %s", name, self.path, err)
+            log.warning("%s is not cached in %s: %s", name, self.path, err)
 
     def _drop_oldest(self) -> None:
         entries = [entry for entry in self.path.parent.iterdir() if entry.is_dir()]

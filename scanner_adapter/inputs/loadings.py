@@ -32,8 +32,8 @@ def half_precision(values: NDArray[np.floating]) -> NDArray[np.float32]:
     if is_infinite.any() and (is_infinite & np.isfinite(values)).any():
         row, column = np.argwhere(is_infinite & np.isfinite(values))[0]
         raise InvalidInputError(
-            f"loadings[{row}, {column}] is {values[row, column]}; expected at most 65,504 in size, "
-            "best of mean square one"
+            f"loadings[{row}, {column}] is {values[row, column]}; expected an absolute value of at "
+            "most 65,504, preferably scaled to a mean square of one"
         )
     return rounded
 

@@ -67,7 +67,7 @@ def run_ordered(
             except (KeyError, TypeError, IndexError) as err:
                 raise InvalidOutcomeError(
                     f"a result has no {symbol_key!r}: {row!r}; call on_result(symbol, row), or "
-                    "say symbol_key="
+                    "give symbol_key="
                 ) from err
             feed(symbol, row)
 

@@ -285,7 +285,7 @@ class PairOrder:
                 self._ranker.ruleset, _NOTE, {"taken_until": self._until_s}
             )
         except StoreError as error:
-            log.warning("trades up to now are taken again after a restart: %s", error)
+            log.warning("trades so far will be counted again after a restart: %s", error)
 
 
 def _mean_profits(trades: Iterable[_Trade]) -> dict[str, float]:
@@ -330,7 +330,7 @@ def _read_trade(
             return _Trade(at, pair, float(profit))  # type: ignore[arg-type]
     raise InvalidOutcomeError(
         f"trade {trade!r} has pair {pair!r}, id {trade_id!r}, close_profit {profit!r}; expected a "
-        "text, a value and a number"
+        "string, a value and a number"
     )
 
 

@@ -86,7 +86,7 @@ def apply(
     unknown = [symbol for symbol in asked if symbol not in universe]
     if unknown:
         log.warning(
-            "%d of the symbols that operators name are not part of the scan, such as %r",
+            "%d of the symbols that operators named are not part of the scan, such as %r",
             len(unknown), unknown[0],
         )  # fmt: skip
 

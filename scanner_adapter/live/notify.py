@@ -54,8 +54,9 @@ class Notifier:
         for number, url in enumerate(urls, 1):
             if not self._to.add(url):
                 raise InvalidInputError(
-                    f"address {number} of --notify cannot be read (it is not shown: it may hold a "
-                    "secret); expected one as in https://github.com/caronc/apprise/wiki, such as "
+                    f"address {number} of --notify cannot be read (not shown, because it may "
+                    "contain a secret); expected one as described in "
+                    "https://github.com/caronc/apprise/wiki, such as "
                     "tgram://TOKEN/CHAT, mailto://USER:PASSWORD@HOST or json://HOST/PATH"
                 )
         self._lines: list[str] = []
@@ -106,4 +107,4 @@ class Notifier:
             log.warning("a message was not sent: %s", type(error).__name__)
             return
         if not is_sent:
-            log.warning("a message was not accepted by all addresses of --notify")
+            log.warning("not all --notify addresses accepted a message")

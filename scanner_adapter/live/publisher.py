@@ -111,7 +111,7 @@ class StatusPublisher:
         self._exchange()
         stop = self.control.stop
         if stop is not None and not self._is_shared:
-            log.info("scan %s was stopped before (%s); it goes on", self._scan_id, stop.reason)
+            log.info("scan %s was stopped earlier (%s); resuming it", self._scan_id, stop.reason)
             self.control = replace(self.control, stop=None)
             try:
                 self._store.update_control(self._ruleset, self._scan_id, without_stop())
@@ -195,7 +195,7 @@ class StatusPublisher:
     def _broke(self, error: Exception) -> None:
         self._is_broken = True
         log.warning(
-            "scan %s goes on, but is not shown outside any more: %s", self._scan_id, error,
+            "scan %s continues, but no longer publishes its status: %s", self._scan_id, error,
             exc_info=error,
         )  # fmt: skip
 
@@ -226,13 +226,13 @@ class StatusPublisher:
                 self.control = ScanControl.from_json(control)
         except (InvalidNoteError, CorruptStateError) as err:
             if str(err) != self._misread:
-                log.warning("what is asked of scan %s is not understood: %s", self._scan_id, err)
+                log.warning("invalid request to scan %s: %s", self._scan_id, err)
             self._misread = str(err)
 
     def _failed(self, err: StoreError) -> None:
         # No warning: the reports go to the same store, and whoever keeps them gives one.
         if self._pause_s == _FIRST_PAUSE_S:
-            log.info("%s (the scan goes on, but is not shown outside for the time being)", err)
+            log.info("%s (the scan continues, but its status is not published for now)", err)
         self._next_try = time.monotonic() + self._pause_s
         self._pause_s = min(2.0 * self._pause_s, _LONGEST_PAUSE_S)
 

@@ -230,8 +230,8 @@ class LiveStatus:
         """
         if note.get("format") != FORMAT:
             raise InvalidNoteError(
-                f"the status has format {note.get('format')!r}, this version reads {FORMAT}; "
-                "use the version of scanrank that the scanner uses"
+                f"the status has format {note.get('format')!r}, but this version reads {FORMAT}; "
+                "use the scanner's version of scanrank"
             )
         return from_json(cls, note, "status")
 

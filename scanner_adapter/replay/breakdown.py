@@ -103,8 +103,8 @@ def _by_regime(report: ReplayReport) -> Iterator[GroupRow]:
         labels[f"market {trend}"] = [regime.trend == trend for regime in report.regimes]
     if not any(map(any, labels.values())):
         raise InvalidInputError(
-            "the log does not say what the market did before its scans; regimes need bars of "
-            "about half a year before the first (--bars), or the bundled log"
+            "the log has no market data from before its scans; regimes need about half a year of "
+            "bars before the first scan (--bars), or the bundled log"
         )
     for label, rows in labels.items():
         if not any(rows):
@@ -117,7 +117,7 @@ def _by_regime(report: ReplayReport) -> Iterator[GroupRow]:
 
 def _by_sector(report: ReplayReport) -> Iterator[GroupRow]:
     if not report.sectors:
-        raise InvalidInputError("the log knows no sectors; give them with --sectors FILE.csv")
+        raise InvalidInputError("the log has no sectors; give them with --sectors FILE.csv")
     names = [report.sectors.get(symbol) or _NO_SECTOR for symbol in report.symbols]
     sectors = sorted(set(names), key=lambda name: (name == _NO_SECTOR, name))
     code = np.array([sectors.index(name) for name in names])

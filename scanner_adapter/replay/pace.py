@@ -60,7 +60,8 @@ class Pace:
             )
         if self.delay_s and self.delay_batches:
             raise InvalidInputError(
-                "results are late by seconds or by batches; give delay_s or delay_batches"
+                "results can be late by seconds or by batches; give only one of delay_s and "
+                "delay_batches"
             )
 
     def __str__(self) -> str:

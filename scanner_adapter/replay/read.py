@@ -80,41 +80,39 @@ class LogFiles:
     def __post_init__(self) -> None:
         if self.events and self.bars is None:
             raise InvalidInputError(
-                f"--events {self.events[0]} needs --bars: a log without bars brings the features "
-                "that its scans had"
+                f"--events {self.events[0]} needs --bars: a log without bars already includes the "
+                "features of its scans"
             )
         if self.scanner is not None:
             self._check_scanner(self.scanner)
         elif self.ratings is not None:
             if self.log is not None:
                 raise InvalidInputError(
-                    f"--log {self.log} and --ratings are two logs; give one of them"
+                    f"--log {self.log} and --ratings are two logs; give only one"
                 )
             if self.bars is None:
                 raise InvalidInputError(
-                    "--bars is missing; give --bars and --ratings together, or neither for the "
-                    "log that comes with scanrank"
+                    "--bars is missing; give --bars and --ratings together, or neither to use the "
+                    "bundled log"
                 )
         elif self.bars is not None and self.log is None:
             raise InvalidInputError(
-                "--ratings is missing; give --bars and --ratings together, or neither for the "
-                "log that comes with scanrank"
+                "--ratings is missing; give --bars and --ratings together, or neither to use the "
+                "bundled log"
             )
         if self.log in (None, BUNDLED) and self.ratings is None and self.scanner is None:
             if self.bars is not None:
-                raise InvalidInputError(
-                    f"--log {self.log} and --bars are two logs; give one of them"
-                )
+                raise InvalidInputError(f"--log {self.log} and --bars are two logs; give only one")
             return
         if self.log is not None:
             if not (path := Path(self.log)).is_file():
                 raise InvalidInputError(
-                    f"--log {self.log}: there is no such file; expected 'bundled', or a journal "
+                    f"--log {self.log}: no such file; expected 'bundled', or a journal "
                     "from `scanrank journal export`"
                 )
             if not is_parquet(path):
                 raise InvalidInputError(
-                    f"--log {self.log} is no Parquet file; expected a journal's export"
+                    f"--log {self.log} is not a Parquet file; expected an exported journal"
                 )
 
     def _check_scanner(self, name: str) -> None:
@@ -181,8 +179,8 @@ class LogFiles:
         """
         if self.kind == "stopped journal":
             raise InvalidInputError(
-                f"all {len(self.scans)} scans of this journal were stopped early: what their "
-                "order left out is unknown, so no order can be judged exactly on them. `scanrank "
+                f"all {len(self.scans)} scans of this journal were stopped early: the results of "
+                "the symbols left out are unknown, so no order can be judged exactly. `scanrank "
                 "replay --log` estimates from the logged propensities; let one scan in ten run "
                 "to its end for everything else"
             )

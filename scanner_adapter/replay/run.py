@@ -156,7 +156,7 @@ def describe(rule: RewardRule) -> str:
         case Signal():
             return "a signal"
         case _:
-            return f"what {type(rule).__name__} says"
+            return f"a reward of at least 0.5 by {type(rule).__name__}"
 
 
 def _measured(
@@ -217,8 +217,8 @@ def _check(batch_size: int, budget: float | None, warmup: int, n_scans: int) -> 
         raise InvalidInputError(f"warmup is {warmup}; expected 0 or more scans")
     if warmup >= n_scans:
         raise InvalidInputError(
-            f"{n_scans} scans leave none to measure after {warmup} of warm-up; replay a longer "
-            "period, or a shorter warm-up"
+            f"{n_scans} scans leave none to measure after a warm-up of {warmup}; use a longer "
+            "period or a shorter warm-up"
         )
 
 

@@ -110,7 +110,9 @@ def run_scan(
     fetched = Prefetcher(prefetch)
     n_workers = 1 if executor is None else workers_of(executor, workers)
     if timeout_s is not None and executor is None:
-        raise InvalidInputError("timeout_s needs an executor: nothing can interrupt this thread")
+        raise InvalidInputError(
+            "timeout_s needs an executor, because nothing can interrupt this thread"
+        )
     pipeline = Pipeline(
         scan, n_workers=n_workers, batch_size=batch_size, until=until, on_result=on_result,
         on_hit=on_hit, on_progress=on_progress, errors=(limit := error_rule(until, errors)),
@@ -131,7 +133,7 @@ def run_scan(
                 pipeline.ask()
                 evaluations.start(pipeline.probe(), is_first=True)
                 if not pipeline.is_ending and evaluations.n_stuck >= n_workers:
-                    pipeline.stop(f"all {n_workers} workers hang in evaluations that timed out")
+                    pipeline.stop(f"all {n_workers} workers are hung in evaluations that timed out")
                 if pipeline.is_stopped:
                     patient.wake()
                     pipeline.drop(fetched.drop() | evaluations.cancel())
@@ -290,7 +292,7 @@ class Evaluations:
     def _broken(self, error: BrokenExecutor) -> BrokenExecutor:
         """Return the error of a pool whose process died, naming the symbols in question."""
         named = ", ".join(self._suspects) or "a symbol of an earlier scan"
-        return type(error)(f"a worker of the pool died while it evaluated {named}: {error}")
+        return type(error)(f"a worker of the pool died while evaluating {named}: {error}")
 
     def _forget(self, symbol: str) -> None:
         del self._futures[symbol]

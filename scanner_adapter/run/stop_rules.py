@@ -151,12 +151,12 @@ class TooManyErrors:
         if streak.n < self.in_a_row:
             return None
         if streak.is_confirmed:
-            why = "and a symbol that had worked failed too"
+            why = "and a symbol that had succeeded failed too"
         elif 2 * streak.n_worked_before >= streak.n:
-            why = f"{streak.n_worked_before} of them of symbols that worked in earlier scans"
+            why = f"{streak.n_worked_before} of them for symbols that succeeded in earlier scans"
         else:
             return None
-        return f"{streak.n} errors in a row, {why}; the latest {streak.example}"
+        return f"{streak.n} errors in a row, {why}; the latest: {streak.example}"
 
 
 class _Several:

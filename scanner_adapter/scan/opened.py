@@ -201,9 +201,9 @@ def warn_if_out_of_order(learned: LearnedState, as_of: str | None, scan_time: fl
         this, newest = (day_of(days) for days in (scan_time, learned.belief.time))
     if this < newest:
         log.warning(
-            "ruleset %s: a scan as of %s after one as of %s: its order knows what was found "
-            "later. Scan history in order, each day with its own now=, under a ruleset of its "
-            "own.", learned.ruleset, this, newest,
+            "ruleset %s: a scan as of %s after one as of %s: its order uses later results. Scan "
+            "past days in order, each with its own now=, under a separate "
+            "ruleset.", learned.ruleset, this, newest,
         )  # fmt: skip
 
 

@@ -113,11 +113,12 @@ class ResultCheck:
     def _errors(self) -> str | None:
         first = min(self.n, FIRST)
         if self._n_failed == self.n:
-            return f"all {self.n} results are errors, which teach nothing; {self._first_error}"
+            return f"all {self.n} results are errors, so nothing is learned from them; "
+            f"{self._first_error}"
         if 2 * self._n_failed_first > first:
             return (
-                f"{self._n_failed_first} of the first {first} results are errors, which teach "
-                f"nothing; {self._first_error}"
+                f"{self._n_failed_first} of the first {first} results are errors, so nothing is "
+                f"learned from them; {self._first_error}"
             )
         return None
 
@@ -127,14 +128,15 @@ class ResultCheck:
         n, what = self.n - self._n_failed, rule_text(self._rule)
         if self._by_rating:
             return (
-                f"none of {n} results has a rating, which {what} judges by: nothing is learned. "
-                "Name it by row_map=RowMap(rating=...), or judge signals by rewards=Signal()"
+                f"none of {n} results has a rating, which {what} needs: nothing is learned. Say "
+                "where to find it with row_map=RowMap(rating=...), or judge signals with "
+                "rewards=Signal()"
             )
         if not self._by_signal:
             return f"none of {n} results can be judged by {what}: nothing is learned"
         return (
-            f"none of {n} results says whether it is a signal, which {what} judges by: nothing is "
-            "learned. Name it by row_map=RowMap(signal=...), or judge ratings by "
+            f"none of {n} results says whether it is a signal, which {what} needs: nothing is "
+            "learned. Say where to find it with row_map=RowMap(signal=...), or judge ratings with "
             "rewards=TopShare(0.05)"
         )
 
@@ -144,8 +146,9 @@ class ResultCheck:
         common = self._unknown.most_common(_MAX_SIGNALS)
         met = ", ".join(f"{word!r} ({n} times)" for word, n in common)
         return (
-            f"no signal of the first {min(self.n, FIRST)} results was understood, met {met}: all "
-            f"count as none. Say which words mean one: rewards=Signal(words=({common[0][0]!r},))"
+            f"no signal of the first {min(self.n, FIRST)} results was recognised, got {met}: all "
+            "count as no signal. Define the words that mean a signal: "
+            f"rewards=Signal(words=({common[0][0]!r},))"
         )
 
     def _alike(self, is_over: bool) -> str | None:
@@ -161,8 +164,8 @@ class ResultCheck:
         if self._by_signal:
             value = "no signal" if is_no else "a signal"
         return (
-            f"all {self.n_judged} results are the same ({value}), which teaches no order. If the "
-            "scanner says more, show where by row_map=RowMap(...) or rewards=HitIf(function)"
+            f"all {self.n_judged} results are equal ({value}), so no order can be learned. If the "
+            "scanner returns more, say where with row_map=RowMap(...) or rewards=HitIf(function)"
         )
 
     def _no_gain(self, n_left: int, hits_left: float) -> str | None:
@@ -180,5 +183,6 @@ class ResultCheck:
         return (
             f"none of {self.n_judged} ratings reached the threshold {rule.minimum:g}, the highest "
             f"was {self._highest:g}: is the threshold on the scanner's own scale? Without "
-            "high-value results nothing is learned; TopShare(0.05) reads the scale from the ratings"
+            "high-value results nothing is learned; TopShare(0.05) adapts to the scale of the "
+            "ratings"
         )

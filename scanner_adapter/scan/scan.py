@@ -363,7 +363,9 @@ class Scan(KnownScan):
                         try:
                             comparison = self._compare()
                         except Exception as error:
-                            log.warning("prioritised and control scans not compared: %s", error)
+                            log.warning(
+                                "prioritised and control scans could not be compared: %s", error
+                            )
                 self._summary = self._summarise(status, comparison)
                 self._ended = time.monotonic()
                 is_first = True
@@ -432,7 +434,7 @@ class Scan(KnownScan):
         try:
             self._bars.save()
         except Exception as error:
-            log.warning("bars of scan %s are not kept: %s", self.scan_id, error)
+            log.warning("bars of scan %s could not be stored: %s", self.scan_id, error)
 
     def _warn(self) -> None:
         """Log the warning about the results, once."""

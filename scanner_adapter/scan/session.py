@@ -239,8 +239,9 @@ class ScanSession:
         self.failure = f"{type(error).__name__}: {error}"
         self.current = self._queue = self._early = None
         log.warning(
-            "scanrank failed (%s); the rest of scan %s comes in the given order and teaches "
-            "nothing", self.failure, self.scan_id, exc_info=error,
+            "scanrank failed (%s); the rest of scan %s continues in the given order, and "
+            "nothing is learned from it",
+            self.failure, self.scan_id, exc_info=error,
         )  # fmt: skip
 
     # -- learning ----------------------------------------------------------------------------
@@ -337,7 +338,7 @@ class ScanSession:
             if self.learned.refresh(self.on_entry) and is_behind:
                 self.read_back()
         except StoreError as error:
-            log.warning("%s What other workers reported is read later.", error)
+            log.warning("%s Reports of other workers are read later.", error)
         except Exception as error:
             self.fall_back(error)
 
@@ -349,7 +350,7 @@ class ScanSession:
             for entry in self.learned.entries_of(self.scan_id):
                 self.on_entry(entry)
         except StoreError as error:
-            log.warning("%s Symbols may be scanned again; first outcomes count.", error)
+            log.warning("%s Symbols may be scanned again; the first outcome of each counts.", error)
 
     @property
     def left(self) -> list[str]:

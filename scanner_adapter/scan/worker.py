@@ -134,7 +134,7 @@ class WorkerLeases:
         try:
             claims = self._store.claims(self._ruleset, self._scan_id)
         except _AWAY as err:
-            log.debug("claims of scan %s not read: %s", self._scan_id, err)
+            log.debug("claims of scan %s could not be read: %s", self._scan_id, err)
             return [], []
         claims = self._without_predecessors(claims)
         held = [s for s, worker in claims.items() if worker != self.worker and s in symbols]
@@ -163,7 +163,7 @@ class WorkerLeases:
         try:
             return self._store.release(self._ruleset, self._scan_id, self.worker, held)
         except _AWAY as err:
-            log.warning("%s Symbols of %s stay leased until they run out.", err, self.name)
+            log.warning("%s Symbols of %s stay leased until their leases expire.", err, self.name)
             return False
 
     def record_holder(self, holder: object) -> None:
@@ -175,7 +175,7 @@ class WorkerLeases:
         if self._latest > self.worker:
             raise ScanStateError(
                 f"another process has joined scan {self._scan_id} as worker {self.name!r} and "
-                "takes its symbols over; give each process a name of its own"
+                "takes over its symbols; give each process a unique name"
             )
 
     def _without_predecessors(self, claims: dict[str, str]) -> dict[str, str]:
@@ -191,13 +191,13 @@ class WorkerLeases:
             if holder.startswith(self._prefix) and holder < self.worker:
                 symbols = sorted(symbol for symbol, worker in claims.items() if worker == holder)
                 log.info(
-                    "worker %s takes over %d symbols of an earlier process of its name",
+                    "worker %s takes over %d symbols of an earlier process with the same name",
                     self.name, len(symbols),
                 )  # fmt: skip
                 try:
                     self._store.release(self._ruleset, self._scan_id, holder, symbols)
                 except _AWAY as err:
-                    log.debug("claims of %s not released: %s", holder, err)
+                    log.debug("claims of %s could not be released: %s", holder, err)
                     continue
                 claims = {s: worker for s, worker in claims.items() if worker != holder}
         self._check_latest()
@@ -215,8 +215,8 @@ class WorkerLeases:
                 if self._has_warned or time.monotonic() > deadline:
                     if not self._has_warned:
                         log.warning(
-                            "%s Worker %s goes on without claims: other workers may scan the same "
-                            "symbols, and the first outcome counts.", err, self.name,
+                            "%s Worker %s continues without claims: other workers may scan the "
+                            "same symbols, and the first outcome counts.", err, self.name,
                         )  # fmt: skip
                     self._has_warned = True
                     return symbols
@@ -233,7 +233,7 @@ class WorkerLeases:
                     self._ruleset, self._scan_id, self.worker, held, lease_s=self._lease_s
                 )
             except _AWAY as err:
-                log.debug("leases of %s not renewed: %s", self.name, err)
+                log.debug("leases of %s could not be renewed: %s", self.name, err)
                 continue
             if len(kept) < len(held):
                 # Renewed too late, for example after a laptop slept: others have the symbols, and

@@ -51,7 +51,7 @@ def _scan(name: str, symbol: str, bars: pd.DataFrame) -> Row:
     rule = RULES[name]
     if len(bars) < rule.min_bars:
         raise InvalidInputError(
-            f"{symbol}: {name} needs at least {rule.min_bars} bars, met {len(bars)}"
+            f"{symbol}: {name} needs at least {rule.min_bars} bars, got {len(bars)}"
         )
     series = Series(*(bars[column].to_numpy(np.float64) for column in COLUMNS))
     last = {column: values[-1].item() for column, values in rule.columns(series).items()}
@@ -83,8 +83,8 @@ def scanner_from_name(name: str) -> Scanner:
     module_name, colon, attribute = name.partition(":")
     if not (colon and module_name and attribute):
         raise InvalidInputError(
-            f"unknown scanner {name!r}: use one of {', '.join(SCANNERS)}, "
-            "or name yours as package.module:function"
+            f"unknown scanner {name!r}: use one of {', '.join(SCANNERS)}, or give your own as "
+            "package.module:function"
         )
     try:
         module = importlib.import_module(module_name)

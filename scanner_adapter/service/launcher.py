@@ -74,7 +74,7 @@ class Launcher:
         if scanner is None:
             raise ProblemError(
                 NOT_FOUND,
-                f"scanner {name!r} is not configured; known are "
+                f"scanner {name!r} is not configured; known scanners: "
                 f"{', '.join(self._settings.scanners) or 'none'}",
             )
         self._take_room()
@@ -107,8 +107,8 @@ class Launcher:
             if self._n_running >= self._settings.max_running:
                 raise ProblemError(
                     TOO_MANY,
-                    f"{self._n_running} scans started here are running, and "
-                    f"{self._settings.max_running} may; wait for one or stop it",
+                    f"{self._n_running} scans started here are running, the maximum is "
+                    f"{self._settings.max_running}; wait for one to end, or stop it",
                     {"Retry-After": "30"},
                 )
             self._n_running += 1

@@ -36,7 +36,7 @@ def _status(note: Mapping[str, Any], ruleset: str, scan_id: str) -> LiveStatus |
     try:
         return LiveStatus.from_json(note) if note else None
     except InvalidNoteError as err:
-        log.warning("the status of scan %s of %s is not used: %s", scan_id, ruleset, err)
+        log.warning("the status of scan %s of %s is ignored: %s", scan_id, ruleset, err)
         return None
 
 
@@ -45,7 +45,7 @@ def control_of(note: Mapping[str, Any]) -> ScanControl:
     try:
         return ScanControl.from_json(note)
     except InvalidNoteError as err:
-        log.warning("a control note is not used: %s", err)
+        log.warning("a control document is ignored: %s", err)
         return ScanControl()
 
 

@@ -29,24 +29,24 @@ class Kind:
 
 
 MALFORMED = Kind("malformed", 400, "The request cannot be read")
-UNAUTHORISED = Kind("unauthorised", 401, "A token is needed")
+UNAUTHORISED = Kind("unauthorised", 401, "A token is required")
 WRONG_ORIGIN = Kind("wrong-origin", 403, "Another site sent this request")
-READ_ONLY = Kind("read-only", 403, "The token is for reading")
-NOT_FOUND = Kind("not-found", 404, "Nothing of this name")
-METHOD = Kind("method", 405, "This method is not offered here")
-TIMEOUT = Kind("slow-body", 408, "The body took too long")
-REPLAYED = Kind("replayed", 409, "This was asked before")
+READ_ONLY = Kind("read-only", 403, "The token is read-only")
+NOT_FOUND = Kind("not-found", 404, "Not found")
+METHOD = Kind("method", 405, "Method not allowed")
+TIMEOUT = Kind("slow-body", 408, "The body arrived too slowly")
+REPLAYED = Kind("replayed", 409, "This request was sent before")
 CLOSED = Kind("closed", 409, "The scan has ended")
 OVERSIZE = Kind("oversize", 413, "The body is too large")
 WRONG_HOST = Kind("wrong-host", 421, "The Host header names another server")
 INVALID = Kind("invalid", 422, "A value was refused")
 LARGE_HEADERS = Kind("large-headers", 431, "The headers are too large")
 TOO_FAST = Kind("too-fast", 429, "Too many requests")
-TOO_MANY = Kind("too-many", 429, "A bound is reached")
-DEFECT = Kind("defect", 500, "A defect of scanrank")
+TOO_MANY = Kind("too-many", 429, "A limit was reached")
+DEFECT = Kind("defect", 500, "A bug in scanrank")
 STORE_AWAY = Kind("store-away", 503, "The store does not answer")
 STORE_REFUSES = Kind("store-refuses", 503, "The store refuses")
-STORE_UNREADABLE = Kind("store-unreadable", 503, "Something stored cannot be read")
+STORE_UNREADABLE = Kind("store-unreadable", 503, "Stored data cannot be read")
 
 
 class ProblemError(Exception):

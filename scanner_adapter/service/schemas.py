@@ -54,11 +54,11 @@ class Problem(Model):
     """A refusal or failure, as RFC 9457 shapes it (`application/problem+json`)."""
 
     type: str = Field(
-        description="Stable name of the kind of problem.", examples=["/problems/name"]
+        description="Stable identifier of the problem type.", examples=["/problems/name"]
     )
-    title: str = Field(description="The kind of problem in words.")
+    title: str = Field(description="The problem type in words.")
     status: int = Field(description="HTTP status code.", examples=[404])
-    detail: str = Field(description="What was met, what was expected, and the way out.")
+    detail: str = Field(description="The value found, the value expected, and how to fix it.")
 
 
 # -- rulesets --------------------------------------------------------------------------------------
@@ -80,14 +80,14 @@ class ScanBrief(Model):
     n_hits: float | None
     recall: float | None = Field(description="Estimated share of all high-value results found.")
     stopped: str | None = Field(description="Why it ended early.")
-    updated_at: Time | None = Field(description="When its scanner last published.")
+    updated_at: Time | None = Field(description="When the scanner last published its status.")
 
 
 class RulesetBrief(Model):
     """A ruleset in a list, with its newest scan."""
 
     name: str
-    n_scans: int = Field(description="Scans that the store remembers (30 days).")
+    n_scans: int = Field(description="Scans in the store (kept for 30 days).")
     n_entries: int = Field(description="Of the journal.")
     written_at: Time | None
     newest_scan: ScanBrief | None
@@ -109,15 +109,15 @@ class ComparedScans(Model):
 
 
 class Compared(Model):
-    """Was prioritising worth it? Prioritised scans beside those in the given order."""
+    """Was prioritising worth it? Prioritised scans compared with those in the given order."""
 
     prioritised: ComparedScans
     control: ComparedScans
-    lift: float | None = Field(description="Ratio of the means; null where nothing is known.")
+    lift: float | None = Field(description="Ratio of the means; null if unknown.")
     lift_low: float | None = Field(description="Of the 95 % interval.")
     lift_high: float | None
-    is_randomised: bool = Field(description="Whether a rollout drew the groups at random.")
-    text: str = Field(description="All of it in sentences, one a line.")
+    is_randomised: bool = Field(description="Whether a rollout assigned the groups at random.")
+    text: str = Field(description="A summary in sentences, one per line.")
 
 
 class Ruleset(Model):
@@ -130,9 +130,11 @@ class Ruleset(Model):
     snapshot_bytes: int
     snapshot_version: int
     snapshot_position: str
-    trimmed_position: str = Field(description='Retention deleted up to here; "0-0": nothing.')
+    trimmed_position: str = Field(
+        description='Retention has deleted entries up to here; "0-0": none.'
+    )
     position: str = Field(
-        description="Journal position up to which the belief below was folded.",
+        description="Journal position up to which the belief was folded.",
         examples=["1795370580250-0"],
     )
     n_scans_learned: int
@@ -160,8 +162,8 @@ class Scan(Model):
     started_at: Time
     n_scanned: int
     is_closed: bool
-    status: LiveStatus | None = Field(description="Null: its scanner publishes none.")
-    control: ScanControl = Field(description="What operators ask of it.")
+    status: LiveStatus | None = Field(description="Null if its scanner publishes none.")
+    control: ScanControl = Field(description="Requests of operators.")
 
 
 class Queue(Model):
@@ -178,14 +180,16 @@ class Result(Model):
     """One outcome from the journal."""
 
     symbol: str = Field(examples=["AMD"])
-    rank: int = Field(description="Place in the order of the journal, from 1.")
+    rank: int = Field(description="Position in journal order, from 1.")
     rating: float | None
     reward: float | None = Field(description="0 to 1, judged when it was reported.")
-    is_hit: bool = Field(description="High-value, by the limit that is known now.")
+    is_hit: bool = Field(description="High-value, by the current limit.")
     is_signal: bool
     is_error: bool = Field(description="The evaluation failed.")
     is_random: bool
-    propensity: float | None = Field(description="Chance of being in its batch, known then.")
+    propensity: float | None = Field(
+        description="Probability of being in its batch when it was chosen."
+    )
     probability: float | None = Field(description="Expected reward just before the report.")
     position: str = Field(description="Of its journal entry.")
     reported_at: Time
@@ -196,7 +200,7 @@ class Results(Model):
 
     results: list[Result]
     next: str | None = Field(
-        description="Give this as `after` for the next, older page; null: that was all.",
+        description="Pass this as `after` for the next, older page; null: no more results.",
         examples=["1795370580250-0.49"],
     )
     n_results: int = Field(description="Results of the scan so far.")
@@ -208,7 +212,9 @@ class SymbolInScan(Model):
 
     symbol: str
     state: Literal["scanned", "waiting"]
-    rank: int | None = Field(description="Place in the order of reporting; null while it waits.")
+    rank: int | None = Field(
+        description="Position in the order of reporting; null while in the queue."
+    )
     rating: float | None
     reward: float | None
     is_hit: bool | None
@@ -216,15 +222,18 @@ class SymbolInScan(Model):
     is_random: bool | None
     propensity: float | None
     probability: float | None
-    score: float | None = Field(description="Of a waiting one: percentile, 0 to 100.")
+    score: float | None = Field(description="For a symbol in the queue: percentile, 0 to 100.")
     tier: Tier | None
     is_pinned: bool
     reported_at: Time | None
     reasons: Mapping[str, Reason] = Field(
-        description="By factor: of a scanned symbol by the belief of now, on its context of then."
+        description="By factor; for a scanned symbol, by the current belief on its context at that "
+        "time."
     )
     today: float | None
-    constant: float | None = Field(description="The same for all symbols that wait, in log odds.")
+    constant: float | None = Field(
+        description="The same for all symbols in the queue, in log odds."
+    )
 
 
 # -- symbols ---------------------------------------------------------------------------------------
@@ -259,7 +268,7 @@ class Symbol(Model):
     ruleset: str
     track: Track
     history: list[PastResult] = Field(description="Newest first.")
-    n_scans_read: int = Field(description="Latest scans that were looked through for `history`.")
+    n_scans_read: int = Field(description="Number of latest scans searched for `history`.")
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -300,12 +309,12 @@ class ScannerRun(Model):
     started_at: Time
     state: Literal["running", "ended"]
     ended_at: Time | None
-    exit_code: int | None = Field(description="0: well; negative: killed by that signal.")
-    message: str | None = Field(description="Last line of its error output, where it failed.")
+    exit_code: int | None = Field(description="0: success; negative: killed by that signal.")
+    message: str | None = Field(description="Last line of its error output, if it failed.")
 
 
 class Scanners(Model):
-    """What may be started, and what was, newest first."""
+    """Scanners that can be started, and the scans that were, newest first."""
 
     scanners: list[ScannerBrief]
     runs: list[ScannerRun]
@@ -348,4 +357,4 @@ class Ready(Model):
     """The store answers."""
 
     status: Literal["ready"]
-    warnings: list[str] = Field(description="What its operator should change about the store.")
+    warnings: list[str] = Field(description="What the operator should change in the store.")

@@ -181,13 +181,13 @@ def where_to_look(settings: ServiceSettings, port: int) -> list[str]:
             host = socket.gethostname()
         elif address.version == 6:
             host = f"[{host}]"
-    token = "" if settings.token is None else " (it asks for the token)"
+    token = "" if settings.token is None else " (requires the token)"
     # Never with a password: what is between :// and the last @ stays out.
     scheme, separator, rest = settings.store.partition("://")
     store = f"{scheme}{separator}{rest.rpartition('@')[2]}"
     return [
         f"live page: http://{host}:{port}/{token}",
-        f"on a terminal: scanrank watch --store {shlex.quote(store)}",
+        f"in a terminal: scanrank watch --store {shlex.quote(store)}",
     ]
 
 

@@ -107,18 +107,18 @@ class ServiceSettings:
         check_token(self.read_token)
         if self.read_token is not None and self.read_token == self.token:
             raise InvalidInputError(
-                "the token for reading is the one for steering too; expected two different ones"
+                "the read-only token equals the full token; expected two different tokens"
             )
         if self.read_token is not None and self.token is None:
             raise InvalidInputError(
-                "there is a token for reading and none for steering, so that everybody could "
-                f"steer: give one with --token-file or the variable {TOKEN_VARIABLE}"
+                "there is a read-only token but no full token, so anyone could control scans: give "
+                f"one with --token-file or the variable {TOKEN_VARIABLE}"
             )
         for address in self.trusted_proxies:
             _check_address(address)
         if self.token is None and not is_loopback(self.host):
             raise InvalidInputError(
-                f"host {self.host} can be reached from other machines, and there is no token: give "
+                f"host {self.host} can be reached from other machines, but there is no token: give "
                 f"one with --token-file or the variable {TOKEN_VARIABLE}, or listen on 127.0.0.1"
             )
         as_number(self.requests_per_s, "requests_per_s", "a positive number", above=0.0)
@@ -154,13 +154,13 @@ def check_token(token: str | None) -> None:
         )
     if is_guessable(token):
         raise InvalidInputError(
-            "the token is easily guessed: its characters repeat or follow each other; expected "
+            "the token is easy to guess: its characters repeat or follow each other; expected "
             "random ones, such as from: python -c 'import secrets; print(secrets.token_urlsafe())'"
         )
     if not (token.isascii() and token.isprintable() and " " not in token and len(token) <= 512):
         raise InvalidInputError(
-            "the token has characters that a header cannot carry; expected up to 512 letters, "
-            "digits and signs"
+            "the token has characters that are not allowed in a header; expected up to 512 "
+            "letters, digits and punctuation marks"
         )
 
 
@@ -211,7 +211,7 @@ def read_token(path: Path | None, variable: str = TOKEN_VARIABLE) -> str | None:
         raise InvalidInputError(f"token file {path} cannot be read: {err}") from err
     if mode & 0o077:
         raise InvalidInputError(
-            f"token file {path} may be read by others (mode {mode & 0o777:o}): chmod 600 {path}"
+            f"token file {path} is readable by others (mode {mode & 0o777:o}): chmod 600 {path}"
         )
     if not token:
         raise InvalidInputError(f"token file {path} is empty")

@@ -74,7 +74,7 @@ class Comparison:
         ]
         if self.n_fallback:
             lines.append(
-                f"no lift: in {self.n_fallback} prioritised scans another order stood in for the "
+                f"no lift: in {self.n_fallback} prioritised scans another order replaced the "
                 "ranker's own, which had fallen behind"
             )
         elif not math.isnan(self.lift):
@@ -88,7 +88,7 @@ class Comparison:
             lines.append("no scans in the given order to compare with; run some with rollout=0.5")
         elif self.prioritised.n:
             lines.append(
-                "no lift: no rollout probability has scans of both groups, so the groups cover "
+                "no lift: no rollout probability has scans in both groups, so the groups cover "
                 "different days"
             )
         if self.shadow.n:
@@ -99,7 +99,7 @@ class Comparison:
             )
             lines.append(
                 f"in shadow, scanrank's order would have found {abs(self.shadow.mean):.1f} {more} "
-                f"hits early per scan ({ends[0]:.1f} to {ends[1]:.1f}, {self.shadow.n} scans)"
+                f"early hits per scan ({ends[0]:.1f} to {ends[1]:.1f}, {self.shadow.n} scans)"
             )
         if self.n_left_out:
             lines.append(
@@ -112,11 +112,11 @@ class Comparison:
         if not self.is_randomised:
             return "scans were not randomly assigned, so the two groups may cover different days"
         if len(self.rollouts) == 1:
-            return f"scans were drawn at random (rollout {self.rollouts[0]:g})"
+            return f"scans were randomly assigned (rollout {self.rollouts[0]:g})"
         return (
-            f"scans were drawn at random, with {len(self.rollouts)} rollouts from "
-            f"{self.rollouts[0]:g} to {self.rollouts[-1]:g}; those of one rollout are compared "
-            "with each other"
+            f"scans were randomly assigned, with {len(self.rollouts)} rollouts from "
+            f"{self.rollouts[0]:g} to {self.rollouts[-1]:g}; only scans with the same rollout are "
+            "compared"
         )
 
 

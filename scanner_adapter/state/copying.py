@@ -33,8 +33,8 @@ def append_all(
     for entry in store.read(ruleset):
         if entry.scan_id not in scans:
             raise InvalidInputError(
-                f"ruleset {ruleset!r} of {store.address} has a journal of its own (scan "
-                f"{entry.scan_id}); import into a ruleset name that is not in use"
+                f"ruleset {ruleset!r} of {store.address} already has a journal (scan "
+                f"{entry.scan_id}); import under an unused ruleset name"
             )
     positions = {}
     for entry in entries:
@@ -71,8 +71,8 @@ def copy_ruleset(source: Store, target: Store, ruleset: str) -> int:
     """
     if target.load_snapshot(ruleset) is not None:
         raise InvalidInputError(
-            f"ruleset {ruleset!r} of {target.address} has learned already; copy into a store that "
-            "does not have it"
+            f"ruleset {ruleset!r} of {target.address} already has learned state; copy to a store "
+            "without this ruleset"
         )
     snapshot = source.load_snapshot(ruleset)
     scans = {entry.scan_id for entry in source.read(ruleset)}

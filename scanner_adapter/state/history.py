@@ -45,7 +45,7 @@ class History:
                 names.update(dict.fromkeys(entry.header["row_columns"]))
         if not n_reports:
             raise InvalidInputError(
-                f"ruleset {ruleset!r} has no result in {store.address}; known there are "
+                f"ruleset {ruleset!r} has no result in {store.address}; known rulesets: "
                 f"{', '.join(store.list_rulesets()) or 'none'}"
             )
         self._names = [name for name in names if name != "rating"]
@@ -94,7 +94,7 @@ def export_csv(store: Store, ruleset: str, path: Path) -> int:
     """
     history = History(store, ruleset)
     if not path.absolute().parent.is_dir():
-        raise InvalidInputError(f"{path}: there is no such folder")
+        raise InvalidInputError(f"{path}: no such folder")
     n_rows = 0
     with written_whole(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         for frame in history.frames():

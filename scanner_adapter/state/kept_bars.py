@@ -102,7 +102,9 @@ class KeptBars:
             try:
                 self._bars = _aligned(pd.read_parquet(self.path))
             except (OSError, ValueError, KeyError) as error:
-                log.warning("kept bars %s cannot be read, and are begun anew: %s", self.path, error)
+                log.warning(
+                    "kept bars %s cannot be read and are started again: %s", self.path, error
+                )
                 self._bars = None
             self._written_at = written_at
         return self._bars
@@ -134,7 +136,7 @@ def _read(frames: Mapping[str, object]) -> list[Bars]:
         except FeatureError as error:
             n_bad, first = n_bad + 1, first or f"{next(iter(each))}: {error}"
     if n_bad:
-        log.warning("bars of %d results cannot be read, and are not kept; %s", n_bad, first)
+        log.warning("bars of %d results cannot be read and are not kept; %s", n_bad, first)
     return read
 
 

@@ -60,7 +60,7 @@ def outcome_of(entry: Entry, row: int) -> Outcome:
     """Return an outcome from the journal, which keeps no texts of signals and errors."""
     rating = float(entry.arrays["rating"][row])
     if math.isnan(rating) and math.isnan(entry.arrays["reward"][row]):
-        return Outcome.failed("the evaluation failed, says the journal", is_final=False)
+        return Outcome.failed("the evaluation failed, according to the journal", is_final=False)
     values = dict(zip(entry.header["row_columns"], entry.arrays["rows"][row].tolist(), strict=True))
     columns = {name: value for name, value in values.items() if not math.isnan(value)}
     columns.pop("rating", None)
@@ -80,7 +80,7 @@ def outcome_for_replay(entry: Entry, row: int) -> Outcome:
     known.pop("rating", None)
     is_signal = float(entry.arrays["is_signal"][row]) if "is_signal" in entry.arrays else math.nan
     if math.isnan(rating) and math.isnan(is_signal) and all(map(math.isnan, known.values())):
-        return Outcome.failed("the evaluation failed, says the journal")
+        return Outcome.failed("the evaluation failed, according to the journal")
     no_signal = "Avoid" if math.isnan(rating) and is_signal == 0.0 else None
     return Outcome(rating=rating, signal="Long" if is_signal == 1.0 else no_signal, columns=known)
 

@@ -626,7 +626,7 @@ def test_a_foreign_member_of_the_list_of_rulesets_is_passed_over_and_said(
         for _ in range(2):
             assert "rules-known" in store.list_rulesets()
             assert not any(" " in name or len(name) > 64 for name in store.list_rulesets())
-        assert caplog.text.count("are no names of rulesets") == 1
+        assert caplog.text.count("are not ruleset names") == 1
     finally:
         redis_server.call("SREM", "scanrank:rulesets", b"a b", b"\xff\xfe", b"x" * 80)
         store.drop_ruleset("rules-known")

@@ -73,7 +73,7 @@ def forge(envelope: Any, body: bytes = b"", version: int = FORMAT_VERSION) -> by
 
 
 def test_half_a_surrogate_pair_is_refused_before_it_is_written() -> None:
-    with pytest.raises(InvalidInputError, match="array 'arms' holds half a surrogate pair"):
+    with pytest.raises(InvalidInputError, match="array 'arms' contains an unpaired surrogate"):
         encode({}, {"arms": np.array(["A", "\ud800"])})
 
 
@@ -198,7 +198,7 @@ def test_hostile_json_is_refused(envelope: bytes) -> None:
 
 
 def test_a_newer_format_is_refused_by_its_number() -> None:
-    with pytest.raises(IncompatibleStateError, match="format 7, and this scanrank reads up to 1"):
+    with pytest.raises(IncompatibleStateError, match="format 7, but this scanrank reads up to 1"):
         decode(forge({"header": {}, "arrays": []}, version=7), where="the key")
 
 

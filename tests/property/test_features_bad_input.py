@@ -145,7 +145,7 @@ def test_as_of_before_the_first_bar() -> None:
 def test_empty_frames() -> None:
     with pytest.raises(InvalidBarsError, match="no complete bar in 0 rows"):
         Bars.from_frame(frame().head(0))
-    with pytest.raises(InvalidBarsError, match="lack the column"):
+    with pytest.raises(InvalidBarsError, match="missing columns in bars"):
         Bars.from_frame(pd.DataFrame())
     with pytest.raises(InvalidBarsError, match="bars are a list"):
         Bars.from_frame([1, 2])

@@ -74,8 +74,8 @@ class RedisCommands:
             str(node.get("maxmemory_policy")) for node in nodes if isinstance(node, dict)
         } - {"noeviction", "None"}
         return [
-            f"store {self._address} has maxmemory-policy {policy}: when it is full it drops what "
-            "was learned. Set `maxmemory-policy noeviction`."
+            f"store {self._address} has maxmemory-policy {policy}: a full server drops learned "
+            "state. Set `maxmemory-policy noeviction`."
             for policy in sorted(policies)
         ]
 
@@ -92,8 +92,8 @@ class RedisCommands:
         if all(node.get("aof_enabled") for node in nodes if isinstance(node, dict)):
             return None
         return (
-            f"store {self._address} writes no append-only file: a crash of the server loses what "
-            "was reported since its last snapshot",
+            f"store {self._address} has no append-only file: if the server crashes, everything "
+            "reported since its last RDB snapshot is lost",
             "set `appendonly yes`",
         )
 
@@ -158,7 +158,8 @@ class RedisCommands:
             found = self._client.type(key).decode()
             if found not in (expected, "none"):
                 return CorruptStateError(
-                    f"{key}: a {found} where we keep a {expected}; something else wrote it. "
+                    f"{key}: a {found} where scanrank keeps a {expected}; another program wrote "
+                    "it. "
                     "Nothing was changed. Remove or rename that key."
                 )
-        return CorruptStateError(f"one of {', '.join(keys)} has a foreign type.")
+        return CorruptStateError(f"one of {', '.join(keys)} has an unexpected type.")

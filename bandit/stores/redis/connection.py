@@ -44,8 +44,8 @@ _OURS = ("decode_responses", "protocol", "encoding", "encoding_errors", "legacy_
 _REFUSALS = {  # code at the start of the server's message, or after "-" in one from inside Lua
     "OOM": "it is out of memory: raise `maxmemory`, or trim journals",
     "READONLY": "it is a read-only replica: give the address of the primary, or use Sentinel",
-    "NOPERM": "this user may not do that: allow it keys scanrank:* and the commands used",
-    "NOAUTH": "it wants a password: put it into the URL",
+    "NOPERM": "this user lacks permission: allow it the keys scanrank:* and the commands used",
+    "NOAUTH": "it requires a password: put it into the URL",
     "WRONGPASS": "wrong user or password",
     "MISCONF": "it cannot write to its disk",
     "NOREPLICAS": "too few replicas are connected",
@@ -87,14 +87,14 @@ def connect(url: str) -> Any:
     login = rest.rpartition("@")[0]
     if re.search("[/?#]", login) and not (scheme == "unix" and login.startswith("/")):
         raise InvalidInputError(
-            f"store address {shown(url)}: what stands before the last @ holds a /, ? or #. In a "
-            "user name, a password or an option write %2F, %3F, %23, and %40 for @."
+            f"store address {shown(url)}: the part before the last @ contains /, ? or #. In user "
+            "names, passwords and options, write %2F, %3F, %23, and %40 for @."
         )
     try:
         parts = urlsplit(url)
     except ValueError as err:
         raise InvalidInputError(
-            f"store address {shown(url)}: it cannot be read ({type(err).__name__}). Expected "
+            f"store address {shown(url)}: it cannot be parsed ({type(err).__name__}). Expected "
             "redis://[user:password@]host:port/db?option=value."
         ) from None
     query = [(key, value) for key, value in parse_qsl(parts.query) if key not in _OURS]
@@ -112,8 +112,8 @@ def connect(url: str) -> Any:
     except (ValueError, TypeError) as err:
         # `from None`: redis-py's text quotes parts of the URL.
         raise InvalidInputError(
-            f"store address {shown(url)}: its options cannot be read "
-            f"({type(err).__name__}). Expected redis://[user:password@]host:port/db?option=value."
+            f"store address {shown(url)}: its options cannot be parsed ({type(err).__name__}). "
+            "Expected redis://[user:password@]host:port/db?option=value."
         ) from None
 
 

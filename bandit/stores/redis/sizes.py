@@ -50,7 +50,7 @@ def read_snapshot_meta(ruleset: str, answer: Sequence[bytes | None]) -> Snapshot
     )
     if match is None:
         where = ruleset_key(ruleset, "snapshot")
-        raise CorruptStateError(f"{where}: fields {text} are not ours. It was not used.")
+        raise CorruptStateError(f"{where}: unexpected fields {text}. It was not used.")
     return SnapshotMeta(int(match[1]), match[2], piece_keys(ruleset, match[3], int(match[4])))
 
 

@@ -218,12 +218,12 @@ class RedisStore(RedisScans):
             # Replaced while we read it: then it is another one by now, and we start again.
             if self._snapshot_meta(ruleset) == current:
                 raise CorruptStateError(
-                    f"{where}: a piece of it is gone. The journal is whole: repair the store, "
-                    "and the snapshot is made anew from it."
+                    f"{where}: a piece of it is missing. The journal is intact: repair the store "
+                    "to rebuild the snapshot from it."
                 )
         snapshot = decode_snapshot(b"".join(pieces), where=where)
         if (snapshot.version, snapshot.position) != (current.version, current.position):
-            raise CorruptStateError(f"{where}: its hash and its content name different versions.")
+            raise CorruptStateError(f"{where}: its hash and its content have different versions.")
         return snapshot
 
     def _snapshot_meta(self, ruleset: str) -> SnapshotMeta | None:
@@ -288,9 +288,10 @@ class RedisStore(RedisScans):
         if len(names) < len(members) and not self._has_warned_of_strangers:
             self._has_warned_of_strangers = True
             log.warning(
-                "store %s: %d members of %s, such as %r, are no names of rulesets; something else "
-                "wrote them, and they are passed over", self._address, len(members) - len(names),
-                INDEX, next(name for name in members if not is_name(name))[:80],
+                "store %s: %d members of %s, such as %r, are not ruleset names; another "
+                "program wrote them, and they are ignored",
+                self._address, len(members) - len(names), INDEX,
+                next(name for name in members if not is_name(name))[:80],
             )  # fmt: skip
         are_there = self._call_all([("EXISTS", ruleset_key(name, "journal")) for name in names])
         return [name for name, is_there in zip(names, are_there, strict=True) if is_there]
@@ -403,7 +404,7 @@ class RedisStore(RedisScans):
         yield from super().problems(ruleset)
         known = self._call("HGET", ruleset_key(ruleset, "meta"), "snapshot")
         if known is not None and not self._call("EXISTS", ruleset_key(ruleset, "snapshot")):
-            yield Problem("snapshot", f"version {int(known)} was saved, and is gone")
+            yield Problem("snapshot", f"version {int(known)} was saved, but is missing")
 
     def repair(self, ruleset: str, problem: Problem) -> bytes:
         """See `Store`."""

@@ -164,7 +164,7 @@ class SpoolingStore(WrappedStore):
             folder = Path(directory or self._default_directory())
             self._file = SpoolFile(folder / "spool.db", max_bytes)
         except StoreRefusedError as err:
-            _log.warning("While the store is away reports wait in memory only: %s", err)
+            _log.warning("While the store is unreachable, reports are kept in memory only: %s", err)
         self.flush()
 
     def _default_directory(self) -> Path:
@@ -239,7 +239,7 @@ class SpoolingStore(WrappedStore):
             raise
 
     def flush(self) -> bool:
-        """Try now to send all that waits; whether nothing waits any more."""
+        """Try now to send all that waits; whether nothing left any more."""
         with self._sending:
             self._is_waiting = True
             try:
@@ -261,7 +261,7 @@ class SpoolingStore(WrappedStore):
 
     def _spool(self, ruleset: str, entry: Sealed) -> None:
         self._count(n_spooled=1)
-        reason: object = "there is no folder for reports that wait"
+        reason: object = "there is no folder for spooled reports"
         if self._file is not None:
             try:
                 self._file.append(ruleset, entry.blob)
@@ -273,14 +273,16 @@ class SpoolingStore(WrappedStore):
             if self._overflow_bytes + len(entry.blob) <= self._max_bytes:
                 if not self._overflow:
                     _log.error(
-                        "%s: entries are kept in memory only, until this process ends", reason
+                        "%s: entries are kept in memory only and are lost when this process ends",
+                        reason,
                     )
                 self._overflow.append((ruleset, entry))
                 self._overflow_bytes += len(entry.blob)
                 return
         self._count(n_lost=1)
         _log.error(
-            "%s, and %d bytes in memory too: the outcomes of %d symbols of scan %s are lost",
+            "%s, and the %d bytes in memory are full too: the outcomes of %d symbols of scan %s "
+            "are lost",
             *(reason, self._overflow_bytes, len(entry.arms), entry.scan_id),
         )
 
@@ -359,12 +361,13 @@ class SpoolingStore(WrappedStore):
                 self._store.generation(ruleset)  # raises if the server is away
                 if is_second:
                     raise EntryTooLargeError(
-                        f"{err} It answers, and hangs up on an entry of {len(entry.blob)} bytes."
+                        f"{err} It answers, but closes the connection on an entry of "
+                        f"{len(entry.blob)} bytes."
                     ) from err
         raise AssertionError("unreachable")
 
     def _drain(self, ruleset: str) -> bool:
-        """Send what waits of a ruleset; whether nothing waits any more."""
+        """Send what waits of a ruleset; whether nothing left any more."""
         if not self._is_waiting and not self._overflow:
             return True
         n_sent = 0
@@ -434,7 +437,7 @@ class SpoolingStore(WrappedStore):
         self._count(n_resent=n_new)
         if n_new:
             _log.warning(
-                "store %s had lost entries of %s: %d were sent again", self.address, ruleset, n_new
+                "store %s had lost entries of %s; %d were sent again", self.address, ruleset, n_new
             )
 
     # -- away and back -------------------------------------------------------------------------
@@ -479,7 +482,7 @@ class SpoolingStore(WrappedStore):
         if is_first:
             self._count(n_outages=1)
             place = self._file.path.parent if self._file else "memory"
-            _log.warning("%s Reports are kept in %s until it is back.", err, place)
+            _log.warning("%s Reports are kept in %s until it answers again.", err, place)
 
     def _came_back(self) -> None:
         if self._status.is_away:

@@ -76,8 +76,8 @@ class Database:
         """See `Store`."""
         kind = _network_file_system(self._path)
         return [] if kind is None else [
-            f"{self.address} is on a network file system ({kind}): processes of this host may "
-            "share it, those of several hosts would damage it. For several hosts use redis://."
+            f"{self.address} is on a network file system ({kind}): processes on this host can "
+            "share it, but several hosts would corrupt it. Use redis:// for several hosts."
         ]  # fmt: skip
 
     # -- opening -------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ class Database:
             except OSError as err:
                 raise StoreRefusedError(
                     f"store {self.address}: {err.strerror} ({err.filename}). Give a file that this "
-                    "user may write."
+                    "user can write."
                 ) from err
         with self._errors:
             connection = sqlite3.connect(
@@ -134,7 +134,7 @@ class Database:
                 self._check_owner(connection)
             if version > FORMAT:
                 raise IncompatibleStateError(
-                    f"store {self.address}: format {version}, and this scanrank reads up to "
+                    f"store {self.address}: format {version}, but this scanrank reads up to "
                     f"{FORMAT}. A newer scanrank wrote it: upgrade this one, or use another file."
                 )
             for statement in self._tables.split(";"):
@@ -150,8 +150,8 @@ class Database:
         (application,) = connection.execute("pragma application_id").fetchone()
         if application != _APPLICATION:
             raise CorruptStateError(
-                f"store {self.address}: it is the database of another program. Nothing was "
-                "changed; give another file."
+                f"store {self.address}: it is another program's database. Nothing was changed; "
+                "give another file."
             )
 
     def _find_identity(self) -> tuple[int, ...]:
@@ -176,8 +176,8 @@ class Database:
         if found != self._identity or self._connection is None:
             if self._connection is not None and found[0] == self._identity[0]:
                 _log.error(
-                    "store %s: the file was deleted or replaced while it was in use. Going on with "
-                    "the one that is there now.", self.address,
+                    "store %s: the file was deleted or replaced while in use. Continuing with the "
+                    "current one.", self.address,
                 )  # fmt: skip
                 self._connection.close()
             # After a fork the parent's connection is left alone: closing it here would take the
@@ -263,7 +263,7 @@ class Database:
     def backup(self, path: Path) -> None:
         """See `bandit.stores.sqlite.store.SqliteStore.backup`."""
         if path.exists():
-            raise InvalidInputError(f"{path} is there already; give the name of a new file.")
+            raise InvalidInputError(f"{path} already exists; give the name of a new file.")
         beside = path.with_name(f".{path.name}.part")
         beside.unlink(missing_ok=True)
         try:
@@ -286,8 +286,8 @@ class Database:
             return StoreUnavailableError(f"store {self.address} does not answer: {err}.")
         if _is_one_of(err, _DAMAGED):
             return CorruptStateError(
-                f"store {self.address}: {err}. Nothing was changed; put a back-up in its place, or "
-                "give another file."
+                f"store {self.address}: {err}. Nothing was changed; restore a backup, or give "
+                "another file."
             )
         kind = EntryTooLargeError if _is_one_of(err, ("SQLITE_TOOBIG",)) else StoreRefusedError
         return kind(f"store {self.address} refuses: {err}.")

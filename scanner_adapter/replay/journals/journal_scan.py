@@ -102,16 +102,16 @@ class JournalScan:
                 if place >= n or names[place] is not None:
                     raise InvalidInputError(
                         f"scan {self.scan_id} has {arm} in place {place} of its universe, and "
-                        f"{names[place] if place < n else f'only {n} places'}: its workers gave "
-                        "other symbols, or the same in another order"
+                        f"{names[place] if place < n else f'only {n} places'}: its workers passed "
+                        "different symbols, or the same in a different order"
                     )
                 names[place] = arm
         left = list((self.closed or {}).get("left") or ())
         if len(left) != n - len(self.arms):
             raise InvalidInputError(
-                f"scan {self.scan_id} reported {len(self.arms)} of {n} symbols and the journal "
-                "does not name the others (the scan never ended, or left too many); its choices "
-                "cannot be made again"
+                f"scan {self.scan_id} reported {len(self.arms)} of {n} symbols, and the journal "
+                "does not list the others (the scan never ended, or left too many); its choices "
+                "cannot be repeated"
             )
         rest = iter(left)
         return tuple(next(rest) if name is None else name for name in names)
@@ -157,8 +157,8 @@ class JournalScan:
         elif facts_of is None or self.opened.get("as_of") is None:
             raise InvalidInputError(
                 f"scan {self.scan_id} was stopped after {len(self.arms)} of {len(symbols)} "
-                "symbols, and the journal holds nothing of what was known of the others; give the "
-                "bars that it saw (--bars, with --sectors if it had them)"
+                "symbols, and the journal has no features of the others; give the bars that it "
+                "used (--bars, with --sectors if it had them)"
             )
         else:
             facts = facts_of(symbols, self.opened["as_of"])
@@ -168,7 +168,7 @@ class JournalScan:
         mark = digest(symbols, facts.names, facts.values, facts.loading_names, facts.loadings)
         if mark != self.opened["digest"]:
             raise InvalidInputError(
-                f"scan {self.scan_id} saw other facts as of {self.opened.get('as_of')}: "
+                f"scan {self.scan_id} used different data as of {self.opened.get('as_of')}: "
                 f"{self._difference(facts)}"
             )
         return symbols, facts
@@ -194,12 +194,13 @@ class JournalScan:
         if mine != theirs:
             odd = sorted(set(mine) ^ set(theirs))
             return (
-                f"its sub-scores have other names ({', '.join(odd[:4]) or 'in another order'}); "
-                "replay it with the version of scanrank, and the events, that it ran with"
+                "its sub-scores have different names "
+                f"({', '.join(odd[:4]) or 'in another order'}); "
+                "replay it with the same version of scanrank and the same events"
             )
         if tuple(self.opened["loadings"]) != facts.loading_names:
-            return "its similarity loadings have other names; give the sectors that it had"
-        return "bars, events or sectors are not those that it had"
+            return "its similarity loadings have different names; give the same sectors"
+        return "bars, events or sectors differ from those it used"
 
     def outcomes(self) -> dict[str, Outcome]:
         """Outcomes by symbol, in the order of reporting, as they were reported."""
@@ -219,11 +220,11 @@ class JournalScan:
         if any(header.get("is_steered") for header in headers):
             return "symbols were pinned, excluded or boosted by hand"
         if any(header.get("is_refreshed") for header in headers):
-            return "what the market showed changed in mid-scan, and the journal keeps no copy"
+            return "quotes changed during the scan, and the journal does not keep them"
         if any("handed_out" not in header for header in headers):
-            return "its journal does not say which batches were handed out"
+            return "the journal does not record its batches"
         if any(header["handed_out"] is None for header in headers):
-            return "several workers shared it, or several rulesets"
+            return "it was shared by several workers or rulesets"
         if len({header.get("session") for header in headers}) > 1:
             return "it was interrupted and continued"
         return None
@@ -289,9 +290,9 @@ def journal_scans(
         if scan_id not in opened:
             orphans.setdefault(
                 scan_id,
-                f"the journal has a {entry.kind} of scan {scan_id} and not its opening: its "
-                "beginning was deleted, or it was mixed from several; export it whole, before "
-                "retention trims it",
+                f"the journal has a {entry.kind} of scan {scan_id} without its opening: its "
+                "beginning was deleted, or several journals were mixed; export the whole journal "
+                "before retention trims it",
             )
     if left_out is not None:
         left_out += orphans.values()
@@ -319,7 +320,7 @@ def journal_rule(scans: Sequence[JournalScan]) -> RewardRule:
         If the scans do not say, or it was a rule of the user's own.
     """
     if not scans:
-        raise InvalidInputError("the journal holds no scan; expected one at least")
+        raise InvalidInputError("the journal contains no scan; expected at least one")
     return rule_from_fingerprint(scans[-1].settings)
 
 
@@ -352,8 +353,8 @@ def recorded_log(
     complete = sorted((s for s in scans if s.is_complete and s.reports), key=lambda s: s.now)
     if not complete:
         raise InvalidInputError(
-            f"none of the journal's {len(scans)} scans ran to its end, so that no order can be "
-            "judged exactly; give the bars that they saw (--bars) for off-policy estimates"
+            f"none of the journal's {len(scans)} scans ran to its end, so no order can be judged "
+            "exactly; give the bars that they used (--bars) for off-policy estimates"
         )
     known = dict(sectors or {})
     recorded, bad = [], []
@@ -368,8 +369,8 @@ def recorded_log(
         raise InvalidInputError(f"no scan of the journal can be replayed; the first: {bad[0]}")
     n_stopped = len(scans) - len(complete)
     stopped = [
-        f"{n_stopped} of the journal's {len(scans)} scans did not run to their end: no order can "
-        "be judged exactly on them"
+        f"{n_stopped} of the journal's {len(scans)} scans did not run to their end, so no order "
+        "can be judged exactly on them"
     ]
     return RecordedLog(
         tuple(recorded),

@@ -120,8 +120,8 @@ def _read(path: Path, rule: RewardRule) -> RecordedLog:
         raise InvalidInputError(f"{path} cannot be read as a log of scans: {err}") from err
     if note.get("format") != FORMAT:
         raise InvalidInputError(
-            f"{path} is no log of scans of format {FORMAT} (it says {note.get('format')}); this "
-            "scanrank brings one of its own"
+            f"{path} is not a log of scans of format {FORMAT} (it says {note.get('format')}); this "
+            "scanrank includes its own log"
         )
     day = table["date"].to_numpy().astype("datetime64[D]")
     symbols = np.array(table["symbol"].to_pylist(), dtype=object)

@@ -81,7 +81,7 @@ class KnownAtLog(ReplayLog):
     def scans(self, days: NDArray[np.intp], *, same_day: bool = False) -> Iterator[ReplayScan]:
         """See `Log.scans`; `same_day` would know more than the time allows, and is refused."""
         if same_day:
-            raise InvalidInputError("known_at and same_day contradict each other; give one of them")
+            raise InvalidInputError("known_at and same_day contradict each other; give only one")
         for number, day in enumerate(days):
             yield self._known(self.scan(int(day), int(day) - 1), int(day), number)
 

@@ -100,7 +100,7 @@ class OutcomeLog:
         missing = [name for name in REQUIRED if name not in frame.columns]
         if missing:
             raise InvalidInputError(
-                f"{source} lack the column {', '.join(missing)}; met "
+                f"missing columns in {source}: {', '.join(missing)}; got "
                 f"{', '.join(map(str, frame.columns[:12]))}; expected {', '.join(REQUIRED)} and "
                 "optionally signal and numeric columns"
             )
@@ -117,7 +117,7 @@ class OutcomeLog:
         if (off := ~np.isin(day, dates)).any():
             raise InvalidInputError(
                 f"ratings of {np.unique(day[off])[0]} have no bars on that day "
-                f"({np.unique(day[off]).size} such days); replay them with bars of all their days"
+                f"({np.unique(day[off]).size} such days); replay them with bars for all these days"
             )
         dates = np.unique(time) if is_timed else dates
         rows = np.searchsorted(dates, time if is_timed else day)
@@ -168,8 +168,8 @@ class OutcomeLog:
             return ()
         n = int(self._is_rated.sum())
         return (
-            f"{int(self.is_stopped.sum())} of the log's {n} scans were stopped before their end: "
-            "no order can be judged exactly on them",
+            f"{int(self.is_stopped.sum())} of the log's {n} scans were stopped early, so no order "
+            "can be judged exactly on them",
         )
 
     @property
@@ -188,13 +188,13 @@ class OutcomeLog:
         """
         is_scan = self._is_rated & (np.arange(len(self.dates)) > 0)
         if not is_scan.any():
-            raise InvalidInputError("no day has ratings and a day of bars before it")
+            raise InvalidInputError("no day has both ratings and a previous day of bars")
         if self.is_stopped is not None:
             is_scan &= ~self.is_stopped
         if not is_scan.any():
             raise InvalidInputError(
-                "every scan of this log was stopped before its end: what its order left out is "
-                "unknown, so nothing can be judged exactly on it. `scanrank replay --log "
+                "every scan of this log was stopped early: the results of the symbols left out are "
+                "unknown, so nothing can be judged exactly. `scanrank replay --log "
                 "journal.parquet` estimates from the logged propensities; let one scan in ten run "
                 "to its end for everything else"
             )
@@ -249,8 +249,8 @@ def _check_ruleset(frame: pd.DataFrame) -> None:
     names = [str(name) for name in frame["ruleset"].dropna().unique()]
     if len(names) > 1:
         raise InvalidInputError(
-            f"ratings hold {len(names)} rulesets ({', '.join(names[:4])}); each is a scanner of "
-            "its own, learned for itself: keep the rows of one"
+            f"ratings contain {len(names)} rulesets ({', '.join(names[:4])}); each ruleset is a "
+            "separate scanner: keep the rows of one"
         )
 
 
@@ -260,17 +260,18 @@ def _inside(table: Rows, dates: NDArray[np.datetime64], tz: str | None) -> NDArr
     day = time.astype("datetime64[D]")
     tomorrow = np.datetime64("today", "D") + 1  # where the user is, it may be a day later
     table.refuse(
-        "a day that is still to come",
+        "a day in the future",
         day > tomorrow,
         lambda row: (
-            f"{day[row]} is a day that is still to come; expected logged results. Is the "
-            "year right, and the order of day and month?"
+            f"{day[row]} is in the future; expected logged results. Check the year, and the order "
+            "of day and month"
         ),
     )
     inside = (day >= dates[0]) & (day <= dates[-1])
     if not inside.any():
         table.fail(
-            f"no rating lies within the bars, {dates[0]} .. {dates[-1]}; expected ratings of those "
+            f"no rating falls within the bars, {dates[0]} .. {dates[-1]}; expected ratings of "
+            "those "
             "days"
         )
     table.good &= inside
@@ -318,7 +319,8 @@ def _signals(
     codes, names = pd.factorize(frame["signal"])
     if len(names) > np.iinfo(np.int8).max:
         raise InvalidInputError(
-            f"ratings hold {len(names)} different signals; expected a few words such as Buy, Avoid"
+            f"ratings contain {len(names)} different signals; expected a few words such as Buy, "
+            "Avoid"
         )
     signal[rows, places] = codes
     return signal, tuple(str(name) for name in names)

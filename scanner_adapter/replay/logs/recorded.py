@@ -90,10 +90,10 @@ class RecordedLog:
 
     def __post_init__(self) -> None:
         if not self.recorded:
-            raise InvalidInputError("no complete scan was recorded; expected one at least")
+            raise InvalidInputError("no complete scan was recorded; expected at least one")
         times = [scan.now for scan in self.recorded]
         if times != sorted(times):
-            raise InvalidInputError("recorded scans are not in order of time; sort them by `now`")
+            raise InvalidInputError("recorded scans are not in time order; sort them by `now`")
 
     @cached_property
     def dates(self) -> NDArray[np.datetime64]:
@@ -144,6 +144,6 @@ class RecordedLog:
     def _refuse(self, same_day: bool) -> None:
         if same_day:
             raise InvalidInputError(
-                "recorded scans bring what they knew, so bars of the same day cannot be added; "
+                "recorded scans include their own data, so bars of the same day cannot be added; "
                 "replay bars and ratings for that (--bars and --ratings)"
             )

@@ -108,7 +108,8 @@ def _alone(path: Path) -> Iterator[None]:
         content = path.read_bytes()
         if content and not _is_journal(content):
             raise InvalidInputError(
-                f"{path} is no study of `scanrank tune`; give another file, it is made anew"
+                f"{path} is not a study of `scanrank tune`; give another file, and it will be "
+                "created"
             )
         # Optuna would append to the half line and could read neither afterwards.
         os.ftruncate(descriptor, content.rfind(b"\n") + 1)
@@ -137,7 +138,7 @@ def _load(optuna: ModuleType, path: Path) -> Study:
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as err:
         raise InvalidInputError(
-            f"study {path} is damaged ({err!r}); give another file, it is made anew"
+            f"study {path} is damaged ({err!r}); give another file, and it will be created"
         ) from err
     return study
 
@@ -149,6 +150,6 @@ def _check(study: Study, path: Path, made_for: Mapping[str, Any]) -> None:
         return
     for name in [name for name in made_for if known.get(name) != made_for[name]]:
         raise InvalidInputError(
-            f"study {path} was made for {name} = {known.get(name)}, now it is {made_for[name]}; "
-            "tune as before, or give another file"
+            f"study {path} was made for {name} = {known.get(name)}, but now it is "
+            f"{made_for[name]}; use the former value, or give another file"
         )

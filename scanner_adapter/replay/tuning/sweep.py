@@ -89,7 +89,7 @@ def sweep(
     names = [configuration.name for configuration in chosen]
     if not names or len(set(names)) < len(names):
         raise InvalidInputError(
-            f"configurations are {names}; expected at least one, each with a name of its own"
+            f"configurations are {names}; expected at least one, each with a unique name"
         )
     own = [int(each.settings.get("batch_size", Settings().batch_size)) for each in chosen]
     sizes = own if batch_size is None else [batch_size] * len(chosen)

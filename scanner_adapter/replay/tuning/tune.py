@@ -281,8 +281,8 @@ def _halves(days: NDArray[np.intp], warmup: int) -> tuple[NDArray[np.intp], NDAr
     first, second = np.split(days, [len(days) // 2])
     if len(first) - warmup < LEAST_SCANS:
         raise InvalidInputError(
-            f"{len(days)} scans leave {max(len(first) - warmup, 0)} to search on, after {warmup} "
-            f"of warm-up in the first half; expected at least {LEAST_SCANS}: take a longer period, "
+            f"{len(days)} scans leave {max(len(first) - warmup, 0)} to search on, after a warm-up "
+            f"of {warmup} in the first half; expected at least {LEAST_SCANS}: use a longer period "
             "or a shorter warm-up"
         )
     return first, second

@@ -48,7 +48,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
         "description": "Server-sent events: status, results, disconnected, closed.",
         "content": {"text/event-stream": {"schema": _EVENT, "example": _EXAMPLE}},
     },
-    204: {"description": "The scan has ended, and all was sent: do not connect again."},
+    204: {"description": "The scan has ended and everything was sent: do not reconnect."},
 }
 
 
@@ -56,7 +56,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     "/{scan}/events",
     response_class=Response,
     responses=_STREAM,
-    summary="What happens, as it happens (server-sent events)",
+    summary="Live events of a scan (server-sent events)",
 )
 async def stream_events(
     service: Asked,
@@ -66,7 +66,7 @@ async def stream_events(
         Position | None,
         Query(
             pattern=POSITION_PATTERN,
-            description="Tell the results after this journal position; default: from now on.",
+            description="Send the results after this journal position; default: from now on.",
             examples=["1795370580250-0"],
         ),
     ] = None,
@@ -75,7 +75,7 @@ async def stream_events(
         Header(
             alias="Last-Event-ID",
             pattern=POSITION_PATTERN,
-            description="Sent by a browser that connects again; beats `after`.",
+            description="Sent by a browser that reconnects; overrides `after`.",
             examples=["1795370580250-0"],
         ),
     ] = None,

@@ -33,7 +33,7 @@ async def log_in(service: Asked, request: Request, body: LoginRequest) -> Respon
     return response
 
 
-@router.post("/logout", status_code=204, summary="Forget the session cookie")
+@router.post("/logout", status_code=204, summary="Delete the session cookie")
 async def log_out(request: Request) -> Response:
     """Delete the cookie in this browser."""
     response = Response(status_code=204)

@@ -23,7 +23,7 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/health", summary="Whether the process lives")
+@router.get("/health", summary="Whether the process is alive")
 async def health() -> Health:
     """Say that the process answers; asks nothing of the store."""
     return Health(status="ok")

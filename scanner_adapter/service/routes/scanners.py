@@ -12,7 +12,7 @@ from scanner_adapter.service.schemas import ScannerBrief, ScannerRun, Scanners
 router = APIRouter(prefix="/api/v1/scanners", tags=["scanners"], responses=refusals(409))
 
 
-@router.get("", summary="What may be started, and what was")
+@router.get("", summary="Scanners that can be started, and the scans that were")
 async def list_scanners(service: Asked) -> Scanners:
     """List the configured scanners, and the runs that this server started."""
     settings = service.settings

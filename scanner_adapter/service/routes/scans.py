@@ -39,7 +39,7 @@ _CSV: dict[int | str, dict[str, Any]] = {
 async def list_scans(
     service: Asked,
     ruleset: RulesetName,
-    limit: Annotated[int, Query(ge=1, le=100, description="How many, at most.")] = 20,
+    limit: Annotated[int, Query(ge=1, le=100, description="Maximum number.")] = 20,
 ) -> Scans:
     """List scans; the store remembers those of the last 30 days."""
 
@@ -50,7 +50,7 @@ async def list_scans(
     return await service.access.call(read)
 
 
-@router.get("/{scan}", response_model=Scan, summary="A scan: its status, and what is asked of it")
+@router.get("/{scan}", response_model=Scan, summary="A scan: its status and the requests to it")
 async def show_scan(service: Asked, ruleset: RulesetName, scan: ScanId) -> Response:
     """Show a scan as its scanner last published it, and what operators ask of it."""
     # The bytes are made once per change, however many ask.
@@ -58,7 +58,7 @@ async def show_scan(service: Asked, ruleset: RulesetName, scan: ScanId) -> Respo
     return Response(watched.json, media_type="application/json")
 
 
-@router.get("/{scan}/queue", summary="What waits: tiers, and the best with reasons")
+@router.get("/{scan}/queue", summary="The queue: tiers, and the best symbols with reasons")
 async def show_queue(service: Asked, ruleset: RulesetName, scan: ScanId) -> Queue:
     """Show what waits, as last published; empty where the scanner publishes nothing."""
     _, found = await service.watched.known(ruleset, scan)
@@ -77,11 +77,11 @@ async def show_results(
         str | None,
         Query(
             pattern=r"^[0-9]{1,20}-[0-9]{1,20}\.[0-9]{1,9}$",
-            description="The `next` of the page before.",
+            description="The `next` of the previous page.",
             examples=["1795370580250-0.49"],
         ),
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=500, description="How many, at most.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=500, description="Maximum number.")] = 50,
     hits_only: Annotated[bool, Query(description="Only high-value results.")] = False,
 ) -> Results:
     """Page through what was found."""
@@ -113,7 +113,10 @@ async def download_results(service: Asked, ruleset: RulesetName, scan: ScanId) -
     return Response(await service.access.call_slow(table), media_type="text/csv; charset=utf-8")
 
 
-@router.get("/{scan}/symbols/{symbol:path}", summary="Why this one: factors, rating, rank, chance")
+@router.get(
+    "/{scan}/symbols/{symbol:path}",
+    summary="Explanation of a symbol: factors, rating, rank, probability",
+)
 async def explain_symbol(
     service: Asked, ruleset: RulesetName, scan: ScanId, symbol: SymbolName
 ) -> SymbolInScan:
@@ -129,8 +132,8 @@ async def explain_symbol(
             return _explain_waiting(waiting)
     raise ProblemError(
         NOT_FOUND,
-        f"symbol {symbol!r} was not scanned in scan {scan!r} and is not among the best that wait; "
-        "pin it to have it scanned next",
+        f"symbol {symbol!r} was not scanned in scan {scan!r} and is not among the best in the "
+        "queue; pin it to scan it next",
     )
 
 

@@ -74,5 +74,5 @@ async def announce(access: StoreAccess, notifier: Notifier, page: str) -> None:
             for line in await access.call(ended.look):
                 notifier.add(line)
         except StoreError as error:
-            log.debug("no look at ended scans: %s", error)
+            log.debug("ended scans could not be checked: %s", error)
         await asyncio.sleep(LOOK_S)

@@ -144,6 +144,6 @@ def no_scan(ruleset: str, scan_id: str) -> ProblemError:
     """Return the problem of a scan that is not there."""
     return ProblemError(
         NOT_FOUND,
-        f"scan {scan_id!r} of ruleset {ruleset!r} is not among those the store remembers; see "
+        f"scan {scan_id!r} of ruleset {ruleset!r} is not in the store; see "
         f"/api/v1/rulesets/{ruleset}/scans",
     )

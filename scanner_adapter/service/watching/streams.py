@@ -44,7 +44,7 @@ class Streams:
         if self._n >= self._max:
             raise ProblemError(
                 TOO_MANY,
-                f"{self._n} event streams are open, and {self._max} may be; close some",
+                f"{self._n} event streams are open, the maximum is {self._max}; close some",
                 {"Retry-After": "5"},
             )
 
@@ -112,7 +112,7 @@ class EventStream(StreamingResponse):
         try:
             await super().__call__(scope, receive, send_in_time)
         except (OSError, TimeoutError, ClientDisconnect):
-            log.debug("a client of scan %s is gone", self._scan_id)
+            log.debug("a client of scan %s has disconnected", self._scan_id)
         finally:
             await self._streams.leave(channel)
 

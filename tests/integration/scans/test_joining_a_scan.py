@@ -47,15 +47,15 @@ OTHER_RULERS: Mapping[str, tuple[dict[str, Any], str]] = {
 }
 OTHER_SCANS: Mapping[str, tuple[dict[str, Any], str]] = {
     "order": (
-        {"symbols": SYMBOLS[::-1], "context": CONTEXT[::-1]}, "the same symbols, but in another",
+        {"symbols": SYMBOLS[::-1], "context": CONTEXT[::-1]}, "the same symbols in a different",
     ),
     "fewer": ({"symbols": SYMBOLS[:-1], "context": CONTEXT[:-1]}, "300 symbols there and 299"),
     "others": (
         {"symbols": [*SYMBOLS[:-1], "X"], "context": CONTEXT.rename({SYMBOLS[-1]: "X"})},
         "other symbols, 300 in either",
     ),
-    "column less": ({"context": CONTEXT[["market.worth"]]}, "technical.noise there and not here"),
-    "column more": ({"context": CONTEXT.assign(**{"market.x": 1.0})}, "market.x here and not"),
+    "column less": ({"context": CONTEXT[["market.worth"]]}, "technical.noise there but not here"),
+    "column more": ({"context": CONTEXT.assign(**{"market.x": 1.0})}, "market.x here but not"),
 }  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def test_other_facts_are_said(store: Store, caplog: pytest.LogCaptureFixture) ->
     start(open_with(store))
     with caplog.at_level(logging.WARNING, "scanrank"):
         start(open_with(store), context=CONTEXT * 0.5)
-    assert "scan s1 was opened with other facts" in caplog.text
+    assert "scan s1 was opened with different data" in caplog.text
 
 
 def test_a_scan_has_one_mode(store: Store, caplog: pytest.LogCaptureFixture) -> None:

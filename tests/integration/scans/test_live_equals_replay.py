@@ -251,7 +251,7 @@ class TestStoppedScans:
         other = Bars.from_frame(simulate(n_symbols=40, n_days=90, seed=2).bars)
         verdicts = replayed(store, facts_of=lambda s, day: self.facts_of(other, s, day))
         assert verdicts[1].is_same is None
-        assert "saw other facts as of" in verdicts[1].reason
+        assert "used different data as of" in verdicts[1].reason
 
 
 class TestWhatCannotBeRepeated:
@@ -273,7 +273,7 @@ class TestWhatCannotBeRepeated:
         ) as scan:
             for batch in scan.batches(10):
                 scan.report({s: day.outcomes[s] for s in batch})
-        assert self.reasons(store) == ["several workers shared it, or several rulesets"]
+        assert self.reasons(store) == ["it was shared by several workers or rulesets"]
 
     def test_an_interruption(self, store: SqliteStore) -> None:
         day = Day(0, 30)
@@ -300,7 +300,7 @@ class TestWhatCannotBeRepeated:
         old = SqliteStore()
         for entry in store.read("rules"):
             _append(old, entry, without={"handed_out", "seed", "batch", "place"})
-        assert "does not say which batches were handed out" in self.reasons(old)[0]
+        assert "does not record its batches" in self.reasons(old)[0]
 
     def test_a_version_that_learned_otherwise(self, store: SqliteStore) -> None:
         Day(0, 30).scan(open_(store), batch=10)
@@ -310,7 +310,7 @@ class TestWhatCannotBeRepeated:
                 del entry.header["settings"]["learning_version"]
             _append(old, entry)
         assert self.reasons(old) == [
-            "another version of scanrank wrote it, which learned otherwise"
+            "it was written by a version of scanrank that learned differently"
         ]
 
     def test_other_feature_names(self, store: SqliteStore) -> None:
@@ -327,7 +327,7 @@ class TestWhatCannotBeRepeated:
         )
         (verdict,) = replayed(named, facts_of=lambda _symbols, _as_of: facts)
         assert verdict.is_same is None
-        assert "sub-scores have other names" in verdict.reason
+        assert "sub-scores have different names" in verdict.reason
         assert "market.other" in verdict.reason
 
     def test_a_changed_outcome_is_found(self, store: SqliteStore) -> None:

@@ -119,7 +119,7 @@ def test_a_scan_is_watched_over_the_death_of_its_server(
     watcher = ScanWatcher(server.url)
     sight = watcher.look(time.time())
     assert (sight.status, sight.is_connected) == (None, True)
-    assert "waiting for one to begin" in sight.notice
+    assert "waiting for one to start" in sight.notice
 
     def n_seen() -> int:
         nonlocal sight
@@ -147,7 +147,7 @@ def test_a_scan_is_watched_over_the_death_of_its_server(
         with ranker.start_scan(["A", "B"], scan_id="s2") as scan:
             scan.next_batch(1)
             wait_until(lambda: n_seen() == 0 and sight.status.scan_id == "s2", "the next scan")  # type: ignore[union-attr]
-            assert watcher.look(time.time() + 40).notice.startswith("no sign of life for 0:")
+            assert watcher.look(time.time() + 40).notice.startswith("no update for 0:")
         # Its last status may get lost, as when the process dies after the journal is closed.
         store.put_status("others", "s2", {**store.get_status("others", "s2"), "state": "scanning"})
         assert "has ended" in watcher.look(time.time() + 40).notice
@@ -227,7 +227,7 @@ def test_the_command_shows_a_dead_server_coming_to_life(server: Server) -> None:
     try:
         wait_until(lambda: shows("disconnected since"), "the notice", 30)
         server.start()
-        wait_until(lambda: shows("waiting for one to begin"), "the server to be seen", 30)
+        wait_until(lambda: shows("waiting for one to start"), "the server to be seen", 30)
         process.send_signal(signal.SIGINT)
         wait_until(lambda: shows("\x1b[?1049l") and process.poll() is not None, "the end", 40)
         assert process.returncode == 0

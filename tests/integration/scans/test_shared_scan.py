@@ -112,7 +112,7 @@ def test_what_failed_to_the_end_is_offered_again_when_a_scan_is_opened_once_more
     with ranker_on(store, seed=1) as ranker:
         scan = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1")
         assert scan.summary.n_errors == 10
-        assert scan.summary.first_error == "the evaluation failed, says the journal"
+        assert scan.summary.first_error == "the evaluation failed, according to the journal"
         summary = scan.run(lambda symbol: {"rating": float(len(symbol))})
         assert (summary.n_scanned, summary.n_errors) == (N, 0)
 
@@ -256,7 +256,7 @@ def test_a_worker_that_leaves_gives_its_symbols_back_and_the_last_one_closes(sto
         stayer = two.start_scan(SYMBOLS, **options)  # type: ignore[arg-type]
         stays = stayer.next_batch(10).symbols
         leaves = leaver.next_batch(10).symbols
-        assert leaver.close().store_status == "saved; other workers go on with the scan"
+        assert leaver.close().store_status == "saved; other workers continue the scan"
         stayer.report({symbol: rating(symbol) for symbol in stays})
         rest = []
         while batch := stayer.next_batch(100):
@@ -269,7 +269,7 @@ def test_a_worker_that_leaves_gives_its_symbols_back_and_the_last_one_closes(sto
 
 def test_what_does_not_fit_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with ranker_on(store) as ranker:
-        with pytest.raises(InvalidInputError, match="needs the scan_id"):
+        with pytest.raises(InvalidInputError, match="needs a scan_id"):
             ranker.start_scan(SYMBOLS, shared=True)
         with pytest.raises(InvalidInputError, match="at least 1 second"):
             ranker.start_scan(SYMBOLS, scan_id="s1", shared=True, lease_s=0.5)
@@ -293,7 +293,7 @@ def test_claims_wait_for_a_store_that_restarts(
         threading.Timer(1.0, server.start).start()
         second = scan.next_batch(20).symbols
         assert len(second) == 20
-        assert "goes on without claims" not in caplog.text
+        assert "continues without claims" not in caplog.text
         scan.report({symbol: rating(symbol) for symbol in second})
         scan.close()
     store.close()

@@ -275,7 +275,7 @@ def test_a_user_with_rights_on_our_keys_only(own_server: Callable[..., Server]) 
     assert store.claim("rules", "s1", "w", ["B"], k=1, lease_s=1) == ["B"]
     store.drop_ruleset("rules")
     blind = RedisStore(f"unix://blind:pw@{server.socket}")
-    with pytest.raises(StoreRefusedError, match=r"allow it keys scanrank:\*"):
+    with pytest.raises(StoreRefusedError, match=r"allow it the keys scanrank:\*"):
         report(blind, "A")
     admin.close()
     store.close()

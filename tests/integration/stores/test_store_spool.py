@@ -326,7 +326,7 @@ def test_a_user_without_a_home_has_no_trouble_with_a_server(  # type: ignore[no-
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
     store = SpoolingStore(RedisStore(server.url), clock=clock)
-    assert "reports wait in memory only: this user has no home directory" in caplog.text
+    assert "reports are kept in memory only: this user has no home directory" in caplog.text
     server.kill()
     report(store, "A")
     server.start()

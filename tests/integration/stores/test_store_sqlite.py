@@ -212,13 +212,13 @@ class TestFile:
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
     def test_a_folder_that_may_not_be_written(self, tmp_path: Path) -> None:
         tmp_path.chmod(0o500)
-        with pytest.raises(StoreRefusedError, match="Give a file that this user may write"):
+        with pytest.raises(StoreRefusedError, match="Give a file that this user can write"):
             SqliteStore(tmp_path / "x.db")
 
     def test_what_cannot_be_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
         for path in (tmp_path, tmp_path / "file" / "x.db"):
-            with pytest.raises(StoreRefusedError, match="Give a file that this user may write"):
+            with pytest.raises(StoreRefusedError, match="Give a file that this user can write"):
                 SqliteStore(path)
 
     def test_a_closed_store_stays_closed(self, path: Path) -> None:
@@ -249,7 +249,7 @@ class TestDeleted:
         for each in path.parent.iterdir():
             each.unlink()
         assert report(store, "B", "C") == [True, True]
-        assert "deleted or replaced while it was in use" in caplog.text
+        assert "deleted or replaced while in use" in caplog.text
         other = SqliteStore(path)
         assert arms(other) == ["B", "C"]
         other.close()
@@ -270,14 +270,14 @@ class TestStrangeFiles:
     def test_a_newer_format_is_refused(self, path: Path) -> None:
         SqliteStore(path).close()
         self.change(path, "pragma user_version=2")
-        with pytest.raises(IncompatibleStateError, match="format 2, and this scanrank reads up to"):
+        with pytest.raises(IncompatibleStateError, match="format 2, but this scanrank reads up to"):
             SqliteStore(path)
 
     def test_the_database_of_another_program_is_left_alone(self, tmp_path: Path) -> None:
         path = tmp_path / "x.db"
         self.change(path, "create table entry(a)")
         before = self.change(path, "select name, sql from sqlite_schema")
-        with pytest.raises(CorruptStateError, match="the database of another program"):
+        with pytest.raises(CorruptStateError, match="another program's database"):
             SqliteStore(path)
         assert self.change(path, "select name, sql from sqlite_schema") == before
 

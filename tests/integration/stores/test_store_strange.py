@@ -88,10 +88,10 @@ def test_foreign_keys_elsewhere_are_named(raw: redis.Redis, store: RedisStore) -
         store.get_control("rules", "s1")
     raw.delete("scanrank:{rules}:scan:s1:control")
     raw.set("scanrank:{rules}:scan:s1:control", "[" * 100_000)
-    with pytest.raises(CorruptStateError, match=":control: it is no note of ours"):
+    with pytest.raises(CorruptStateError, match=":control: it is not a scanrank note"):
         store.get_control("rules", "s1")
     raw.set("scanrank:{rules}:scan:s1:control", "[1]")
-    with pytest.raises(CorruptStateError, match=":control: it is no JSON object"):
+    with pytest.raises(CorruptStateError, match=":control: it is not a JSON object"):
         store.get_control("rules", "s1")
 
 
@@ -159,7 +159,7 @@ def test_a_snapshot_of_another_version_than_its_hash_says(
 ) -> None:
     store.save_snapshot("rules", header={}, arrays={}, position="5-0", expected_version=0)
     raw.hset("scanrank:{rules}:snapshot", "position", "9-0")
-    with pytest.raises(CorruptStateError, match="name different versions"):
+    with pytest.raises(CorruptStateError, match="have different versions"):
         store.load_snapshot("rules")
 
 

@@ -46,7 +46,7 @@ def scan() -> Scan:
         ({"AAPL": 1.0, "MSFT": {"rating": math.inf}}, "expected a finite number"),
         (
             {"AAPL": 1.0, "MSFT": {"signal": object}},
-            "signal of MSFT is <class 'object'>; expected a text",
+            "signal of MSFT is <class 'object'>; expected a string",
         ),
     ],
 )

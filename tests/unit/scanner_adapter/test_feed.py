@@ -157,10 +157,10 @@ def test_nothing_is_raised_into_the_scanner(caplog: pytest.LogCaptureFixture) ->
     assert summary is not None
     assert (summary.n_scanned, summary.n_errors) == (2, 1)
     assert dict(feed.problems) == {
-        "a result came while no scan was open": 3,
-        "a result came for a symbol that is not part of the scan": 1,
+        "a result arrived while no scan was open": 3,
+        "a result arrived for a symbol that is not part of the scan": 1,
         "a result could not be read": 1,
-        "a second result came for a symbol; the first one counts": 1,
+        "a second result arrived for a symbol; the first one counts": 1,
     }
     assert len(caplog.records) == 4  # one per kind
 

@@ -159,7 +159,7 @@ def test_a_report_that_does_not_fit_changes_nothing() -> None:
 def test_groups_that_are_none() -> None:
     both = rankers()
     for bad, weights, message in (
-        ({}, None, "one at least"),
+        ({}, None, "at least one entry"),
         ({"a": both["late"], "b": both["late"]}, None, "two names"),
         (both, {"early": 1.0}, "'early': no such ruleset"),
         (both, {"late": -1.0}, "late"),

@@ -115,7 +115,7 @@ def test_the_lift_of_a_rollout_by_hand() -> None:
     assert comparison.lift_low > 1.0
     assert comparison.lift_low <= comparison.lift <= comparison.lift_high
     assert comparison.shadow.mean > 0.0  # what the control scans would have found, had they been on
-    assert "scans were drawn at random (rollout 0.5)" in str(comparison)
+    assert "scans were randomly assigned (rollout 0.5)" in str(comparison)
     assert "in shadow, scanrank's order would have found" in str(comparison)
 
 

@@ -132,7 +132,7 @@ def test_a_state_that_lacks_reports_is_refused() -> None:
     belief.fold(**reported("one", 1))
     header, arrays = belief.state()
     del arrays["pending_0_0_reward"]
-    with pytest.raises(IncompatibleStateError, match="open scan 'one' and lacks its reports"):
+    with pytest.raises(IncompatibleStateError, match="open scan 'one' without its reports"):
         Belief.from_state(belief.settings, header, arrays)
 
 

@@ -87,5 +87,5 @@ def test_the_interval_holds_the_weight_where_nothing_is_known() -> None:
 
 
 def test_groups_must_name_every_column() -> None:
-    with pytest.raises(InvalidInputError, match="3 groups are named for 4 columns"):
+    with pytest.raises(InvalidInputError, match="3 group names for 4 columns"):
         contributions(features(), np.zeros(EXPANSION.n_features), EXPANSION, GROUPS[:3])

@@ -60,7 +60,7 @@ def test_whoever_asks_for_the_journal_is_told() -> None:
     store = ForgetfulStore()
     scan_twice(store)
     assert not list(store.read("r", after=store.stats("r").last_position))
-    with pytest.raises(InvalidInputError, match="was not kept; open the ranker on a memory://"):
+    with pytest.raises(InvalidInputError, match="was not kept; open the ranker with a memory://"):
         store.read("r")
     with pytest.raises(InvalidInputError, match="was not kept"):
         SymbolRanker.open(store, ruleset="r")

@@ -198,5 +198,5 @@ def test_constructor_checks_shapes_and_order() -> None:
         Bars(days, ("A",), one, one, one, one, one[:1])
     with pytest.raises(InvalidBarsError, match="strictly increasing"):
         Bars(days[::-1], ("A",), one, one, one, one, one)
-    with pytest.raises(InvalidBarsError, match="both need one"):
+    with pytest.raises(InvalidBarsError, match="expected at least one of each"):
         Bars(days, (), *([np.ones((2, 0))] * 5))

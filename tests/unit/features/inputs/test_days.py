@@ -31,7 +31,7 @@ MEANS_THE_DAY = [
 IS_NO_DAY = {
     "03/04/2024": "2024-04-03 (day first) or 2024-03-04 (month first)",
     "03.04.2024": "2024-04-03 (day first) or 2024-03-04 (month first)",
-    "03/04/24": "several dates",
+    "03/04/24": "ambiguous",
     "45414": "neither YYYYMMDD nor an epoch",
     7: "neither YYYYMMDD nor an epoch",
     45414.0: "neither YYYYMMDD nor an epoch",
@@ -127,7 +127,7 @@ def test_a_saved_history_has_two_offsets(zone: str) -> None:
     if zone == "America/New_York":
         assert Bars.from_frame(utc, symbol="A").dates.tolist() == expected.tolist()
     else:
-        with pytest.raises(InvalidBarsError, match=r"midnight of another zone.*tz="):
+        with pytest.raises(InvalidBarsError, match=r"midnight in another timezone.*tz="):
             Bars.from_frame(utc, symbol="A")
 
 

@@ -156,7 +156,7 @@ def test_unknown_words_are_said_and_can_be_taught(caplog: pytest.LogCaptureFixtu
 
 def test_news_without_a_symbol_names_the_way_out() -> None:
     news = [{"id": "1", "content": {"title": "t", "pubDate": "2024-03-05T13:04:11Z"}}]
-    with pytest.raises(InvalidEventsError, match=r"lack the column symbol.*news=\{'AAPL'"):
+    with pytest.raises(InvalidEventsError, match=r"missing columns in news: symbol.*news=\{'AAPL'"):
         Events.from_frames(news=news)
 
 

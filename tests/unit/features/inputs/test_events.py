@@ -129,7 +129,7 @@ def test_news_is_a_surprise_against_the_own_rate() -> None:
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
-        ({"earnings": pd.DataFrame({"symbol": ["A"]})}, "earnings lack the column date"),
+        ({"earnings": pd.DataFrame({"symbol": ["A"]})}, "missing columns in earnings: date"),
         ({"earnings": report(date=["2019-01-02"], eps_actual=["n/a"])}, "eps_actual of A .*'n/a'"),
         (
             {"earnings": report(date=["2019-01-02"], eps_actual=1.0, release_time="noon")},

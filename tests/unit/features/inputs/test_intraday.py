@@ -67,7 +67,7 @@ def test_too_early_is_unknown_and_zones_keep_their_day() -> None:
 def test_bars_point_to_it() -> None:
     with pytest.raises(InvalidBarsError, match=r"features\.daily_bars"):
         Bars.from_frame(hours(2, 15, {"A": 1.0}))
-    with pytest.raises(InvalidBarsError, match="lack the column volume"):
+    with pytest.raises(InvalidBarsError, match="missing columns in bars: volume"):
         daily_bars(hours(2, 15, {"A": 1.0}).drop(columns="volume"))
 
 

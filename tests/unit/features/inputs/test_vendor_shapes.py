@@ -232,14 +232,14 @@ ACCEPTED: list[Shape] = [
 ]  # fmt: skip
 
 REFUSED: list[tuple[str, str, object, str]] = [
-    ("yfinance", "one ticker without a name", history(), "needs symbol="),
+    ("yfinance", "one ticker without a name", history(), "for one symbol, pass symbol="),
     ("yfinance", "history of London in UTC, without a zone",
      LONG.assign(date=LONG["date"].dt.tz_localize("Europe/Berlin").dt.tz_convert("UTC")),
-     "midnight of another zone"),
+     "midnight in another timezone"),
     ("plain", "Close beside close", LONG.assign(Close=1.0), "'close' and 'Close'"),
     ("plain", "AAPL beside 'AAPL '",
      pd.concat([LONG, LONG.assign(symbol="AAPL ", date=LONG["date"] + pd.Timedelta(days=90))]),
-     "the same but for blanks"),
+     "differ only in blanks"),
     ("plain", "03/04/2024", LONG.assign(date="03/04/2024"), "day first"),
     ("plain", "day numbers of Excel", LONG.assign(date=45355), "neither YYYYMMDD nor an epoch"),
     ("plain", "codes that pandas made numbers", LONG.assign(symbol=1e5), "read the column as text"),
@@ -247,7 +247,7 @@ REFUSED: list[tuple[str, str, object, str]] = [
      pd.concat([LONG, LONG.assign(volume=1.0)]), "two bars of"),
     ("plain", "a price of zero", LONG.assign(low=LONG["low"].where(LONG.index != 3, 0.0)), "low 0"),
     ("plain", "a number with a unit", LONG.assign(volume="12k"), "expected a number"),
-    ("plain", "no volume", LONG.drop(columns="volume"), "lack the column volume"),
+    ("plain", "no volume", LONG.drop(columns="volume"), "missing columns in bars: volume"),
     ("plain", "hourly bars", LONG.assign(date=DAYS[0] + pd.to_timedelta(LONG.index, "h")),
      "daily_bars"),
 ]  # fmt: skip

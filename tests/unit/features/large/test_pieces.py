@@ -275,10 +275,10 @@ def broken() -> pd.DataFrame:
         ([A, broken], {}, "piece 1: .*S010 on 2018-01-01 has a price that is not positive"),
         ([A, "nowhere.parquet"], {}, r"piece 1: no file nowhere\.parquet"),
         ([A, lambda: 3], {}, "piece 1: bars are a int; expected a pandas"),
-        ([A, Changing(B, C)], {}, "piece 1 held other bars when it was read again"),
-        ([A, Changing(B, None)], {}, "piece 1 held other bars when it was read again"),
-        ([Changing(A, A), Changing(B, LATER)], {}, "piece 1 held other bars when it was read"),
-        ([A], {"as_of": "2017-12-31"}, "as_of 2017-12-31 lies before the first bar; expected 2018"),
+        ([A, Changing(B, C)], {}, "piece 1 returned different bars when read again"),
+        ([A, Changing(B, None)], {}, "piece 1 returned different bars when read again"),
+        ([Changing(A, A), Changing(B, LATER)], {}, "piece 1 returned different bars when read"),
+        ([A], {"as_of": "2017-12-31"}, "as_of 2017-12-31 is before the first bar; expected 2018"),
         ([A], {"as_of": "soon"}, "'soon' is not a date"),
         ([lambda: None, lambda: None], {}, "no bars in any of 2 pieces"),
         ([], {}, "no bars in any of 0 pieces"),
@@ -293,7 +293,7 @@ def test_what_cannot_be_used_is_named_and_nothing_is_left(
 
 
 @pytest.mark.parametrize(
-    ("symbols", "message"), [(["S001", "S001"], "2, 1 of them different"), ([], "symbols are 0")]
+    ("symbols", "message"), [(["S001", "S001"], "2, 1 of them distinct"), ([], "symbols are 0")]
 )
 def test_rows_wanted_twice_or_not_at_all_are_refused(
     symbols: list[str], message: str, tmp_path: Path

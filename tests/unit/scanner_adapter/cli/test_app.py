@@ -152,7 +152,7 @@ def test_a_scan_of_errors_alone_says_so_and_has_an_exit_code_of_its_own(
     run = scanrank(*scan(bars_file, scanner="broken:rate"), "--json")
     told = json.loads(run.out)
     assert (run.code, told["n_errors"], told["recall"], told["scans_learned"]) == (3, 120, None, 0)
-    assert told["warning"].startswith("all 120 results are errors, which teach nothing")
+    assert told["warning"].startswith("all 120 results are errors, so nothing is learned from them")
     shown = scanrank(*scan(bars_file, scanner="broken:rate"))
     assert shown.code == 3
     assert "warning: all 120 results are errors" in shown.out
@@ -218,7 +218,7 @@ def assert_one_clear_line(run: Run, message: str) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (spoil_missing_column, "bars lack the column volume"),
+        (spoil_missing_column, "missing columns in bars: volume"),
         (spoil_duplicate, "two bars of SIM0119 on 2022-05-06"),
         (spoil_price, "SIM0000 on 2022-03-01 has a price that is not positive"),
         (spoil_all, "no complete bar in 0 rows"),
@@ -245,8 +245,11 @@ def test_bad_bars_are_refused_before_anything_is_stored(
         ({"scanner": "nowhere:scan"}, "cannot import nowhere"),
         ({"store": "redis://127.0.0.1:1/0"}, "127.0.0.1:1"),
         ({"store": "mysql://somewhere"}, "store scheme 'mysql'"),
-        ({"as_of": "2019-01-01"}, "as-of 2019-01-01 is outside the bars, which run 2022-01-03"),
-        ({"as_of": "2022-05-01"}, "is no trading day of the bars: the last one before it is 2022"),
+        ({"as_of": "2019-01-01"}, "as-of 2019-01-01 is outside the bars, which cover 2022-01-03"),
+        (
+            {"as_of": "2022-05-01"},
+            "is not a trading day in the bars; the last one before it is 2022",
+        ),
         ({"as_of": "yesterday-ish"}, "'yesterday-ish' is not a date"),
         ({"until_recall": "1.5"}, "target is 1.5; expected a recall in (0, 1]"),
         ({"hit": "best"}, "signal-or-none, top:0.05 or rating:70"),

@@ -29,7 +29,7 @@ def test_it_prints_lift_and_interval(tmp_path: Path, capsys: pytest.CaptureFixtu
     run_compare(url, "t", as_json=False)
     text = capsys.readouterr().out
     assert "lift" in text
-    assert "scans were drawn at random" in text.replace("\n", " ")
+    assert "scans were randomly assigned" in text.replace("\n", " ")
     run_compare(url, "t", as_json=True)
     values = json.loads(capsys.readouterr().out)
     assert values["is_randomised"] is True
@@ -74,7 +74,7 @@ def test_shadow_says_what_it_would_have_found() -> None:
     text = str(compare(store, "t"))
     assert "nan" not in text
     assert "no prioritised scans yet" in text
-    assert "would have found 3.0 more hits early per scan (3.0 to 3.0, 10 scans)" in text
+    assert "would have found 3.0 more early hits per scan (3.0 to 3.0, 10 scans)" in text
     assert "1 scans ended before 10% of their symbols were scanned and are left out" in text
 
 

@@ -82,7 +82,7 @@ def test_config_show_names_every_source_and_no_password(
     ("text", "message"),
     [
         ("stor = 'x'", "'stor' is unknown; expected store, ruleset, bars, hit, settings"),
-        ("store = 3", "store is 3; expected a text"),
+        ("store = 3", "store is 3; expected a string"),
         ("store = ", "cannot be read as TOML"),
     ],
 )

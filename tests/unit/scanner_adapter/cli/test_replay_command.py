@@ -82,12 +82,12 @@ class TestBundledLog:
         ("options", "message"),
         [
             (("--by", "size"), "expected one of regime, sector"),
-            (("--same-day",), "bring what they knew"),
-            (("--again",), "name its journal with --log"),
+            (("--same-day",), "include their own data"),
+            (("--again",), "give its journal with --log"),
             (("--log", "nothing.parquet"), "there is no such file"),
             (("--bars", "b.csv"), "--ratings is missing"),
             (("--bars", "b.csv", "--ratings", "r.csv", "--log", "bundled"), "two logs"),
-            (("--delay", 1, "--delay-batches", 1), "give delay_s or delay_batches"),
+            (("--delay", 1, "--delay-batches", 1), "give only one of delay_s and delay_batches"),
             (("--from", "2031-01-01"), "no scan from 2031-01-01"),
         ],
     )
@@ -150,7 +150,7 @@ class TestJournals:
         path = journal(bars, tmp_path / "j.parquet", [1.0, 0.5, 1.0])
         run = replay("--log", path, "--again")
         assert run.code == 0, run.err
-        assert "2 scans came out again bit for bit" in " ".join(run.out.split())
+        assert "2 scans were reproduced bit for bit" in " ".join(run.out.split())
         run = replay("--log", path, "--again", "--bars", bars_file, "--json", tmp_path / "v.json")
         assert run.code == 0, run.err
         assert [v["is_same"] for v in json.loads((tmp_path / "v.json").read_text())] == [True] * 3

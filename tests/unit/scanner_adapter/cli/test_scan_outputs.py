@@ -72,13 +72,13 @@ def test_symbols_pins_and_exclusions(scan: Cli, tmp_path: Path) -> None:
     (tmp_path / "universe.csv").write_text(f"name,symbol\nx,{a}\ny,{b}\nz,{c}\nw,{d}\nv,GONE\n")
     found = scan("--symbols", "universe.csv", "--pin", f"{d},{c}", "--exclude", a)
     assert [result["symbol"] for result in found["results"]] == [d, c, b]
-    assert "without recent bars and left out: GONE" in found["err"]
+    assert "left out for lack of recent bars: GONE" in found["err"]
     assert "--pin GONE" in scan("--pin", "GONE", code=2)["err"]
     assert "no symbol is left" in scan("--symbols", a, "--exclude", a, code=2)["err"]
 
 
 def test_only_the_first_scan_says_that_it_is_the_expensive_one(scan: Cli) -> None:
-    assert "first scan of breakout: nothing is learned yet" in scan()["err"]
+    assert "first scan of breakout: nothing has been learned yet" in scan()["err"]
     assert "first scan" not in scan()["err"]
 
 

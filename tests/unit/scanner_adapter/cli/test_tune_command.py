@@ -73,7 +73,7 @@ class TestTune:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (("--out", "none/a.toml"), "--out none/a.toml: there is no such folder"),
+            (("--out", "none/a.toml"), "--out none/a.toml: no such folder"),
             (("--warmup", 40), "scans leave 0 to search on, after 40 of warm-up"),
             (("--timeout", 0), "timeout is 0.0 s; expected more than 0"),
             (("--bars", "b.parquet"), "--ratings is missing"),
@@ -115,7 +115,7 @@ class TestTune:
         monkeypatch.setattr("scanner_adapter.replay.tuning.tune.in_parallel", interrupted)
         run = scanrank(*QUICK, "--study", "mine")
         assert run.code == 130
-        assert run.err == "scanrank: interrupted; the same command goes on from mine\n"
+        assert run.err == "scanrank: interrupted; run the same command to resume from mine\n"
 
 
 class TestSettingsOption:
@@ -157,4 +157,4 @@ class TestSettingsOption:
         more = ("--bars", "b", "--scanner", "squeeze", "--as-of", "2022-05-05")
         run = scanrank(command, "--settings", "s.toml", *(more if command == "scan" else ()))
         assert run.code == 2
-        assert "s.toml: 'exploraton' is no setting; known are" in run.err
+        assert "s.toml: 'exploraton' is not a setting; known settings:" in run.err

@@ -57,7 +57,7 @@ def test_without_matplotlib_the_picture_is_left_out_and_said_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    assert "No picture: pip install 'scanrank[plots]' draws it." in run(tmp_path)
+    assert "No picture: install it with pip install 'scanrank[plots]'." in run(tmp_path)
     assert not (tmp_path / "out").exists()
 
 

@@ -100,5 +100,5 @@ def test_a_company_reports_every_quarter(market: SimulatedMarket) -> None:
 
 @pytest.mark.parametrize(("n_symbols", "n_days"), [(0, 10), (10, 1)])
 def test_an_empty_market_is_refused(n_symbols: int, n_days: int) -> None:
-    with pytest.raises(ValueError, match=f"met n_symbols={n_symbols}, n_days={n_days}"):
+    with pytest.raises(ValueError, match=f"got n_symbols={n_symbols}, n_days={n_days}"):
         simulate(n_symbols=n_symbols, n_days=n_days)

@@ -36,7 +36,7 @@ class TestWeights:
     @pytest.mark.parametrize(
         ("weights", "message"),
         [
-            ({"luck": 1.0}, "factor 'luck' is unknown; known are"),
+            ({"luck": 1.0}, "factor 'luck' is unknown; expected one of"),
             ({"market": -1.0}, "weight of market is -1.0; expected a number, 0 or more"),
             ({"market": float("nan")}, "weight of market is nan"),
             ({"market": 0.0}, "all factor weights are zero"),
@@ -59,8 +59,8 @@ class TestReadyMade:
         [
             (pd.DataFrame({"market.x": [1.0]}, index=["A"]), r"no row for 'B' \(2 missing\)"),
             ((["market.x"], np.zeros((2, 1))), r"shape \(2, 1\), expected \(3, 1\)"),
-            ((["mood.x"], np.zeros((3, 1))), "'mood.x' belongs to no factor"),
-            ((["historical.last"], np.zeros((3, 1))), "kept by scanrank itself; drop it"),
+            ((["mood.x"], np.zeros((3, 1))), "'mood.x' has no factor"),
+            ((["historical.last"], np.zeros((3, 1))), "computed by scanrank itself; drop it"),
             ((["market.x"], np.array([[1.0], [100.5], [1.0]])), r"market.x of 'A' is 100\.5"),
             ((["market.x"], np.array([[1.0], [1.0], [np.inf]])), "market.x of 'C' is inf"),
         ],

@@ -51,8 +51,16 @@ class TestReading:
     @pytest.mark.parametrize(
         ("frame", "name", "message"),
         [
-            (RATINGS.assign(count=1), "x.csv", "x.csv holds ratings and news by its columns"),
-            (RATINGS.drop(columns="action"), "x.csv", "x.csv holds no events by its columns"),
+            (
+                RATINGS.assign(count=1),
+                "x.csv",
+                "x.csv contains ratings and news according to its columns",
+            ),
+            (
+                RATINGS.drop(columns="action"),
+                "x.csv",
+                "x.csv contains no events according to its columns",
+            ),
             # The scanner's own log is called ratings as well.
             (NEWS.rename(columns={"count": "rating"}), "x.parquet", "action \\(analysts' ratings"),
             (NEWS, "x.json", "x.json ends in .json; expected .parquet, .csv or .csv.gz"),
@@ -71,7 +79,9 @@ class TestReading:
 
     def test_two_of_a_kind_and_broken_files_are_refused(self, tmp_path: Path) -> None:
         one, two = (written(NEWS, tmp_path / name) for name in ("1.csv", "2.csv"))
-        with pytest.raises(InvalidInputError, match="both hold news; put them into one file"):
+        with pytest.raises(
+            InvalidInputError, match="both contain news; combine them into one file"
+        ):
             read_events([one, two])
         with pytest.raises(InvalidInputError, match=r"no file .*3\.csv"):
             read_events([tmp_path / "3.csv"])

@@ -37,8 +37,8 @@ def known(frame: pd.DataFrame, now: datetime | None = None) -> np.ndarray:
     ("spell", "why"),
     [
         (str.lower, "upper and lower case"),
-        (lambda s: f"{s} ", "blanks around them"),
-        (lambda s: s.replace("SIM", "SIM."), "the sign between the parts"),
+        (lambda s: f"{s} ", "surrounding blanks"),
+        (lambda s: s.replace("SIM", "SIM."), "the separator"),
     ],
 )
 def test_symbols_that_match_no_bars_are_said(
@@ -49,7 +49,7 @@ def test_symbols_that_match_no_bars_are_said(
         scan = SymbolRanker.open("memory://", ruleset="x").start_scan(asked, bars=FRAME)
     lines = [r.getMessage() for r in caplog.records if "symbols are known" in r.getMessage()]
     assert lines == [scan.coverage]
-    assert "27 of 30 symbols are known; 3 match none of the bars" in lines[0]
+    assert "27 of 30 symbols are known; 3 are not in the bars" in lines[0]
     assert f"the bars have {SYMBOLS[27]!r}: see {why}" in lines[0]
     with scan:
         pass

@@ -100,7 +100,7 @@ def test_a_given_outcome_is_taken_as_it_is() -> None:
         (object, "outcome of A is <class 'object'>"),
         ({"rating": "high"}, "rating of A is 'high'; expected a number"),
         ({"rating": float("inf")}, "rating of A is inf; expected a finite number"),
-        ({"rating": 1.0, "signal": {"a": 1}}, "signal of A is {'a': 1}; expected a text"),
+        ({"rating": 1.0, "signal": {"a": 1}}, "signal of A is {'a': 1}; expected a string"),
         ("1e999", "rating of A is inf; expected a finite number"),
     ],
 )

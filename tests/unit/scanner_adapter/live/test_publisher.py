@@ -243,7 +243,7 @@ def test_a_store_that_is_slow_or_away_costs_the_scan_nothing(
             store.is_away = scan.n_scanned > 100
             batch = scan.next_batch(5)
         store.delay_s = 0.0
-        wait_until(lambda: "not shown outside" in caplog.text, "the failure to be noted")
+        wait_until(lambda: "not published" in caplog.text, "the failure to be noted")
         store.is_away = False
         # Tried again after half a second.
         wait_until(lambda: status_of(store, "s1").n_scanned == 200, "the store to be back")
@@ -271,7 +271,7 @@ def test_a_defect_in_the_view_is_said_once(
     monkeypatch.setattr(scan._operators.view, "build", lambda *_a, **_k: 1 / 0)
     summary = scan.run(rate, batch_size=50)
     assert (summary.n_scanned, summary.failure) == (200, None)
-    assert caplog.text.count("is not shown outside any more: division by zero") == 1
+    assert caplog.text.count("no longer publishes its status: division by zero") == 1
 
 
 def test_a_forgotten_scan_ends_its_thread(store: SharedStore) -> None:

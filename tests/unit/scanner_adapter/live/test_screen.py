@@ -61,9 +61,9 @@ def test_a_picture_fits_the_terminal(
 
 
 def test_what_a_picture_says() -> None:
-    text = "\n".join(drawn(STATUS, 120, 40, "no sign of life for 0:20"))
+    text = "\n".join(drawn(STATUS, 120, 40, "no update for 0:20"))
     for told in (
-        "no sign of life for 0:20",
+        "no update for 0:20",
         "breakout · scan 9e00941dd391 · on · scanning · 0:26",
         "1,240 of 5,277 symbols · 29.5/s · 3 failed",
         "38 high-value (top:0.05: 17.25 or more) · about 84 % of all · 95 % in 1:12",
@@ -95,10 +95,10 @@ def test_a_scan_that_has_ended_and_one_that_judges_nothing() -> None:
     )  # fmt: skip
     text = "\n".join(drawn(off, 120, 40))
     for told in (
-        "nothing ranks or judges",
+        "neither ranked nor judged",
         "none yet",
-        "nothing waits",
-        "nothing distinguishes them",
+        "nothing left",
+        "not distinguishable",
     ):
         assert told in text
 

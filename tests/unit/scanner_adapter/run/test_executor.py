@@ -193,7 +193,7 @@ def test_a_scan_whose_workers_all_hang_stops() -> None:
             .run(lambda _: release.wait(20), executor=executor, timeout_s=0.1)
         )
         release.set()
-    assert summary.stopped == "all 2 workers hang in evaluations that timed out"
+    assert summary.stopped == "all 2 workers are hung in evaluations that timed out"
     assert summary.n_errors == 2
 
 
@@ -513,10 +513,10 @@ def test_a_pool_whose_process_dies_names_what_it_evaluated() -> None:
     ranker = SymbolRanker.open("memory://", ruleset="dies", seed=1)
     with ProcessPoolExecutor(1) as pool:
         scan = ranker.start_scan([f"S{i}" for i in range(10)])
-        with pytest.raises(BrokenProcessPool, match="died while it evaluated S7:"):
+        with pytest.raises(BrokenProcessPool, match="died while evaluating S7:"):
             scan.run(dies, executor=pool, batch_size=1)
     errors = [o.error for o in scan.outcomes.values() if o.error is not None]
-    assert any("died while it evaluated S7" in error for error in errors)
+    assert any("died while evaluating S7" in error for error in errors)
 
 
 def test_on_hit_is_called_once_for_each_hit_and_for_all_of_them() -> None:

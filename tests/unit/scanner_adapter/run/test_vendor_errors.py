@@ -95,7 +95,7 @@ def test_a_vendor_that_refuses_stops_the_scan(how: str) -> None:
     vendor = Vendor(60)
     summary = run(vendor, how)
     assert summary.stopped is not None
-    assert "errors in a row, and a symbol that had worked failed too" in summary.stopped
+    assert "errors in a row, and a symbol that had succeeded failed too" in summary.stopped
     assert "429 Too Many Requests" in summary.stopped
     assert 80 <= summary.n_scanned <= 110
     assert summary.n_scanned - summary.n_errors == 60
@@ -124,7 +124,7 @@ def test_a_vendor_that_is_down_from_the_start_stops_a_scan_of_known_symbols() ->
     each.start_scan(SYMBOLS).run(Vendor(10_000))
     summary = each.start_scan(SYMBOLS).run(Vendor(0))
     assert summary.stopped is not None
-    assert "of symbols that worked in earlier scans" in summary.stopped
+    assert "for symbols that succeeded in earlier scans" in summary.stopped
     assert summary.n_scanned <= 50
     assert each.n_scans == 1
 

@@ -61,7 +61,7 @@ def test_a_bad_order_gives_way_until_it_has_caught_up(
     scan_days(ranker, range(2))  # a complete one first: every symbol has a last rating
     with broken(), caplog.at_level(logging.WARNING, "scanrank"):
         summaries = scan_days(ranker, range(2, 16), share=share)
-    warned = [m for m in caplog.messages if "would have; the next scans are ordered so" in m]
+    warned = [m for m in caplog.messages if "would have; the next scans use that order" in m]
     assert len(warned) == 1
     told = [summary.warning or "" for summary in summaries]
     first = next(i for i, text in enumerate(told) if text.startswith("ordered by last"))
@@ -86,7 +86,7 @@ def test_a_good_order_and_a_scanner_of_noise_do_not_fall_back(
         standing = ranker.learned.belief.standing
         assert standing.fallback == ""
         assert standing.says_nothing == (noise > 1.0)
-    assert not [m for m in caplog.messages if "ordered so" in m]
+    assert not [m for m in caplog.messages if "use that order" in m]
 
 
 class TestStanding:

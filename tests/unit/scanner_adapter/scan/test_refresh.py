@@ -99,7 +99,7 @@ def test_what_was_handed_out_is_learned_from_as_it_was_chosen(ranker: SymbolRank
     assert report.header["is_refreshed"]
     verdict = replay_again(entries, rule=Threshold(50))[-1]
     assert verdict.is_same is None
-    assert "changed in mid-scan" in verdict.reason
+    assert "changed during the scan" in verdict.reason
 
 
 def test_a_refresh_with_the_same_quotes_changes_no_context(ranker: SymbolRanker) -> None:
@@ -133,7 +133,7 @@ def test_stale_quotes_are_said_and_the_bars_count(
         ranker.start_scan(SYMBOLS, bars=bars(), quotes=old, now=NOW).close()
     assert "40 of 40 quotes" in caplog.text
     assert "stale" in caplog.text
-    assert "none can be used" in caplog.text
+    assert "none are usable" in caplog.text
 
 
 def test_mode_off_hears_no_quotes() -> None:

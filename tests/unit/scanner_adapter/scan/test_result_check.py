@@ -53,7 +53,7 @@ def scanned(
         (
             Signal(),
             lambda s: "one" if number(s) % 5 else "two",
-            r"no signal of the first 50 results was understood, met 'one' \(\d+ times\), 'two'",
+            r"no signal of the first 50 results was recognised, got 'one' \(\d+ times\), 'two'",
         ),
         (
             TopShare(),
@@ -61,10 +61,10 @@ def scanned(
             r"of the first 50 results are errors.*RowMap\(rating=\.\.\.\).*met 'grade'",
         ),
         (Signal(), lambda s: "GRADE A" if number(s) % 9 == 0 else "none", r"words=\('GRADE A',\)"),
-        (Signal(), lambda _: True, r"all 50 results are the same \(a signal\)"),
-        (Signal(), lambda _: False, r"all 120 results are the same \(no signal\)"),
-        (HitIf(lambda _: False), lambda _: 1.0, r"all 120 results are the same \(no signal\)"),
-        (TopShare(), lambda _: 7.0, r"all 50 results are the same \(rating 7\)"),
+        (Signal(), lambda _: True, r"all 50 results are equal \(a signal\)"),
+        (Signal(), lambda _: False, r"all 120 results are equal \(no signal\)"),
+        (HitIf(lambda _: False), lambda _: 1.0, r"all 120 results are equal \(no signal\)"),
+        (TopShare(), lambda _: 7.0, r"all 50 results are equal \(rating 7\)"),
         (Signal(), lambda s: number(s) % 5 > 0, "ordering cannot pay here, because 80% of the"),
         (Threshold(20), lambda s: float(number(s)), "ordering cannot pay here, because 83% of"),
         (Threshold(70), lambda s: number(s) % 25, "none of 120 ratings reached the threshold 70"),

@@ -45,9 +45,9 @@ def test_an_explanation_adds_up_and_weights_move_towards_what_pays() -> None:
 
 def test_mode_off_and_strangers_are_told_so() -> None:
     off = SymbolRanker.open("memory://", ruleset="explained", mode="off").start_scan(SYMBOLS)
-    with pytest.raises(ScanStateError, match="mode off explains nothing"):
+    with pytest.raises(ScanStateError, match="there are no explanations in mode off"):
         off.explain("S000")
-    with pytest.raises(ScanStateError, match="mode off weighs nothing"):
+    with pytest.raises(ScanStateError, match="there are no weights in mode off"):
         off.factor_weights()
     on = SymbolRanker.open("memory://", ruleset="explained").start_scan(SYMBOLS)
     with pytest.raises(InvalidInputError, match="'XYZ' is not part of this scan of 120 symbols"):

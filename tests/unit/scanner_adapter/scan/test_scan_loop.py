@@ -208,7 +208,7 @@ class TestReports:
         scan = ranker().start_scan(["B", "A", "", "B", None, float("nan")])
         assert scan.symbols == ("B", "A")
         assert scan.coverage == "1 repeated and 3 blank or missing symbols dropped"
-        with pytest.raises(InvalidContextError, match="drop them from both"):
+        with pytest.raises(InvalidContextError, match="drop these symbols there too"):
             ranker().start_scan(["A", "A"], context=(["technical.rsi"], np.full((2, 1), 50.0)))
 
     def test_errors_are_no_bad_ratings(self) -> None:
@@ -251,7 +251,7 @@ class TestModes:
     def test_off_needs_no_bars_and_judges_nothing(self) -> None:
         with ranker(mode="off").start_scan(SYMBOLS, bars="never looked at") as scan:
             scan.report(dict.fromkeys(scan.next_batch(3), 1.0))
-            with pytest.raises(ScanStateError, match="mode off estimates nothing"):
+            with pytest.raises(ScanStateError, match="there is no estimate in mode off"):
                 scan.estimate()
         assert np.isnan(scan.summary.n_hits)
         assert scan.summary.estimate is None

@@ -123,7 +123,7 @@ def test_every_scanner_gives_finite_numbers_even_for_a_symbol_that_never_trades(
 @pytest.mark.parametrize("name", list(SCANNERS))
 def test_too_few_bars_is_one_clear_error(name: str) -> None:
     least = RULES[name].min_bars
-    with pytest.raises(InvalidInputError, match=f"A: {name} needs at least {least} bars, met 12"):
+    with pytest.raises(InvalidInputError, match=f"A: {name} needs at least {least} bars, got 12"):
         SCANNERS[name]("A", frame([10.0] * 12))
     SCANNERS[name]("A", frame([10.0 + 0.01 * i for i in range(least)]))
 
@@ -180,8 +180,8 @@ def test_scanner_from_name_imports_the_users_function(
     [
         ("breakuot", "unknown scanner 'breakuot': use one of breakout, reversal"),
         ("no.such.module:scan", "cannot import no.such.module: No module named 'no'"),
-        (":scan", "or name yours as package.module:function"),
-        ("math:", "or name yours as package.module:function"),
+        (":scan", "or give your own as package.module:function"),
+        ("math:", "or give your own as package.module:function"),
     ],
 )
 def test_an_unknown_scanner_is_one_clear_error(name: str, message: str) -> None:

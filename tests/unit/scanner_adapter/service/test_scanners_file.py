@@ -58,9 +58,9 @@ def test_by_default_the_last_day_is_scanned_under_the_scanners_name(tmp_path: Pa
     ("text", "message"),
     [
         ("[scanners", "cannot be read"),
-        ("", "met none"),
-        ("[scanners]\n", "met none"),
-        ("[other]\nx = 1\n[scanners.a]\n", "met other"),
+        ("", "got none"),
+        ("[scanners]\n", "got none"),
+        ("[other]\nx = 1\n[scanners.a]\n", "got other"),
         ("[scanners]\na = 1\n", "expected a table"),
         ('[scanners."a b"]\nscanner = "x"\nbars = "y"', "scanner 'a b'"),
         ('[scanners.a]\nbars = "y"', "scanner is missing"),

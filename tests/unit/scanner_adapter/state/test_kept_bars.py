@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_said_once_and_stops_nothing(
     assert known.symbols == ("C",)
     (tmp_path / "b.parquet").write_bytes(b"no table")
     assert KeptBars(tmp_path / "b.parquet").known_by(np.datetime64("2100-01-01")) is None
-    assert "begun anew" in caplog.text
+    assert "started again" in caplog.text
 
 
 def test_frames_of_one_layout_are_read_at_once() -> None:

@@ -155,7 +155,7 @@ def test_hits_found_by_chance_are_needed(log: RecordedLog) -> None:
     for each in judge_stopped(
         stopped(log, quota=0.02, n=30), orders=["last rating"], methods=["ips"], shares=[0.25]
     ):
-        assert "hits were found by chance; expected at least 10" in each.refusal
+        assert "hits were found by random draws; expected at least 10" in each.refusal
 
 
 def test_few_scans_give_no_interval(log: RecordedLog) -> None:
@@ -195,7 +195,7 @@ class TestBadJournals:
             judge_stopped(self.changed(few, drop={"propensity"}))
 
     def test_unknown_universe(self, few: list[Entry]) -> None:
-        with pytest.raises(InvalidInputError, match="does not name the others"):
+        with pytest.raises(InvalidInputError, match="does not list the others"):
             judge_stopped(self.changed(few, drop={"left"}))
 
     def test_missing_settings_and_places(self, few: list[Entry]) -> None:
@@ -205,7 +205,7 @@ class TestBadJournals:
             judge_stopped(self.changed(few, drop={"place"}))
 
     def test_a_gap_at_the_beginning(self, few: list[Entry]) -> None:
-        with pytest.raises(InvalidInputError, match="and not its opening"):
+        with pytest.raises(InvalidInputError, match="without its opening"):
             journal_scans(few[1:])
 
     def test_no_complete_scan(self, few: list[Entry]) -> None:

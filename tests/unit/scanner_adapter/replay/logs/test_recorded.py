@@ -105,11 +105,11 @@ class TestBundledLog:
             bundled_log(path=tmp_path / "text.parquet")
 
     def test_bars_of_the_same_day_cannot_be_added(self, log: RecordedLog) -> None:
-        with pytest.raises(InvalidInputError, match="recorded scans bring what they knew"):
+        with pytest.raises(InvalidInputError, match="recorded scans include their own data"):
             replay(log, same_day=True, warmup=0, orders=["random"])
 
     def test_scans_out_of_order_are_refused(self, log: RecordedLog) -> None:
-        with pytest.raises(InvalidInputError, match="not in order of time"):
+        with pytest.raises(InvalidInputError, match="not in time order"):
             RecordedLog(log.recorded[::-1], log.rule)
         with pytest.raises(InvalidInputError, match="no complete scan"):
             RecordedLog((), log.rule)
@@ -205,9 +205,9 @@ class TestBreakdown:
         assert "…" not in text
 
     def test_what_a_log_does_not_know_is_said(self, report: ReplayReport) -> None:
-        with pytest.raises(InvalidInputError, match="knows no sectors"):
+        with pytest.raises(InvalidInputError, match="has no sectors"):
             breakdown(replace(report, sectors={}), "sector")
-        with pytest.raises(InvalidInputError, match="regimes need bars"):
+        with pytest.raises(InvalidInputError, match="regimes need about"):
             breakdown(replace(report, regimes=()), "regime")
         with pytest.raises(InvalidInputError, match="expected one of regime, sector"):
             group_kind("size")

@@ -153,7 +153,7 @@ class TestFiles:
         assert used <= set(re.findall(r"--(c[0-9a-f]{6}):", dark))
 
     def test_the_verdict_says_how_sure(self, report: ReplayReport) -> None:
-        assert "the strongest of the other orders" in verdict(report, "scanrank")
+        assert "the best of the other orders" in verdict(report, "scanrank")
         alone = replace(report, results={"scanrank": report.results["scanrank"]})
         assert verdict(alone, "scanrank").startswith("scanrank found")
 

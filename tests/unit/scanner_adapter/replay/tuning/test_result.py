@@ -49,11 +49,11 @@ class TestVerdict:
         assert sure.gain.mean == pytest.approx(0.02)
         assert sure.verdict == (
             "tuning pays: +2.0 points, 95 % +2.0 to +2.0 (mean recall in 10 % and 25 %, "
-            "40 scans that the search did not see)"
+            "40 scans not seen by the search)"
         )
         assert sure.is_better
         assert sure.settings == FOUND
-        assert sure.remarks()[-1] == "These are the settings that the search found."
+        assert sure.remarks()[-1] == "These are the tuned settings."
 
     def test_no_gain_on_defaults_that_fell_back(self) -> None:
         sure = result([0.61] * N, [0.83] * N)

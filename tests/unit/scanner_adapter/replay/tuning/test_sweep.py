@@ -119,7 +119,7 @@ class TestRefusals:
     def test_every_configuration_needs_a_name_of_its_own(
         self, log: ReplayLog, names: list[str]
     ) -> None:
-        with pytest.raises(InvalidInputError, match="each with a name of its own"):
+        with pytest.raises(InvalidInputError, match="each with a unique name"):
             sweep(log, [Configuration(name) for name in names])
 
     def test_what_replay_refuses_is_refused_in_workers_too(self, log: ReplayLog) -> None:

@@ -194,7 +194,7 @@ class TestTune:
             ({"timeout_s": -1.0}, "timeout is -1.0 s; expected more than 0"),
             ({"warmup": -1}, "warmup is -1; expected 0 or more"),
             ({"warmup": 6}, "51 scans leave 19 to search on, after 6 of warm-up"),
-            ({"from_": "2022-05-01"}, "expected at least 20: take a longer period"),
+            ({"from_": "2022-05-01"}, "expected at least 20: use a longer period"),
             ({"batch_size": -3}, "batch_size is -3; expected a whole number, 1 or more"),
             ({"budget": 1.5}, "budget is 1.5; expected a share"),
         ],
@@ -267,7 +267,9 @@ class TestStudyFile:
             study.add_trial(optuna.trial.create_trial(value=1.0))
         with open_study(path, {"seed": 1, "hit": "a signal"}) as study:
             assert len(finished(study)) == 1
-        expected = r"made for hit = a signal, now it is another; tune as before, or give another"
+        expected = (
+            r"made for hit = a signal, but now it is another; use the former value, or give another"
+        )
         with (
             pytest.raises(InvalidInputError, match=expected),
             open_study(path, {"seed": 1, "hit": "another"}),
