@@ -116,7 +116,7 @@ def test_a_store_that_is_away_shows_and_the_page_recovers_by_itself(
     page.wait(lambda: page.n_scanned == 40, "the scan", 30)
 
     server.kill()
-    page.wait(lambda: "store away" in page.text("#connection"), "the loss to show")
+    page.wait(lambda: "store down" in page.text("#connection"), "the loss to show")
     assert re.search(r"Disconnected since \d\d:\d\d", page.text("#notice"))
     assert page.n_scanned == 40, "what is known stays on the page"
     assert not page.is_scrolled_sideways

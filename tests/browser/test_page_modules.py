@@ -173,7 +173,7 @@ def test_the_first_moment_of_a_loss_is_the_one_that_is_shown(plain_page: Page) -
 def test_a_status_ends_what_is_said_of_a_store_that_was_away(plain_page: Page) -> None:
     away = ("disconnected", {"since": 7.0, "detail": "no answer"}, 8.0)
     state = after(plain_page, [("status", scan(), 1.0), away])
-    assert state["said"]["short"].startswith("store away since")
+    assert state["said"]["short"].startswith("store down since")
     assert after(plain_page, [away, ("status", scan(), 9.0)])["said"]["kind"] == "live"
 
 

@@ -23,7 +23,7 @@ def test_the_dialog_says_why_a_waiting_symbol_stands_where_it_does(held_page: Pa
     held_page.settle()
     symbol = waiting(held_page)[0]
     held_page.click("#queue .symbol")
-    held_page.wait(lambda: "It waits in the high tier" in held_page.text("#why-body"), "the reason")
+    held_page.wait(lambda: "In the queue, high tier" in held_page.text("#why-body"), "the reason")
     assert held_page.text("#why-title") == f"Why {symbol}"
     factors = held_page.texts("#why-body tbody th")
     assert {"historical", "market", "technical"} <= set(factors)

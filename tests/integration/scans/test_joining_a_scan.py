@@ -100,7 +100,7 @@ def test_a_scan_has_one_mode(store: Store, caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.WARNING, "scanrank"):
         scan = start(open_with(store, mode="on"))
     assert scan.mode == "shadow"
-    assert "opened in mode shadow and goes on in it" in caplog.text
+    assert "opened in mode shadow and continues in it" in caplog.text
 
 
 def test_another_rule_on_the_ruleset_is_said(
@@ -110,7 +110,7 @@ def test_another_rule_on_the_ruleset_is_said(
         scan.report({symbol: rating(symbol) for symbol in scan.next_batch(20)})
     with caplog.at_level(logging.WARNING, "scanrank"):
         open_with(store, rewards=Threshold(3.0))
-    assert "goes on with rule = rating:3 instead of top:0.05" in (caplog.text)
+    assert "continues with rule = rating:3 instead of top:0.05" in (caplog.text)
 
 
 @pytest.mark.parametrize("holds", [True, False])

@@ -67,7 +67,7 @@ export class Chooser {
 
   async #open() {
     this.dialog.showModal();
-    setText(byId("scans-hint"), "Asking the service.");
+    setText(byId("scans-hint"), "Loading.");
     try {
       await this.#fill();
     } catch (error) {

@@ -91,8 +91,8 @@ function bareText({ scan, isClosed }) {
   return (
     `${scan.ruleset}, ${scan.scan_id}: ${whole(scan.n_scanned)} results so far. ` +
     (isClosed
-      ? "What its scanner said of itself is not kept any more."
-      : "Its scanner publishes nothing more: it is an older version, or has only just begun.")
+      ? "The status of this scan has expired."
+      : "Its scanner does not publish a status: it is an older version, or has only just started.")
   );
 }
 

@@ -12,15 +12,15 @@ export function describe(state, now) {
     return {
       kind: "lost",
       short: `disconnected since ${since}`,
-      text: `Disconnected since ${since}, trying again. The scan itself goes on; what you see is from before.`,
+      text: `Disconnected since ${since}, trying again. The scan itself continues; this page shows the last known state.`,
     };
   }
   if (storeAwaySince !== null && !isClosed) {
     const since = clock(storeAwaySince);
     return {
       kind: "lost",
-      short: `store away since ${since}`,
-      text: `Disconnected since ${since}: the store does not answer. The scan itself goes on, and the page recovers by itself.`,
+      short: `store down since ${since}`,
+      text: `Disconnected since ${since}: the store does not answer. The scan itself continues, and the page will reconnect automatically.`,
     };
   }
   if (isClosed) {
@@ -31,22 +31,22 @@ export function describe(state, now) {
     return {
       kind: "silent",
       short: "not prioritised",
-      text: `Scanning goes on in the given order, because scanrank itself failed: ${status.failure}`,
+      text: `The scan continues in the given order, because scanrank itself failed: ${status.failure}`,
     };
   }
   const silent = silentSince(state, now);
   if (silent !== null) {
     return {
       kind: "silent",
-      short: `no news since ${clock(silent)}`,
-      text: `No news of the scanner since ${moment(silent, now)}: its batch takes long, or it has gone.`,
+      short: `no update since ${clock(silent)}`,
+      text: `No update from the scanner since ${moment(silent, now)}: its batch is slow, or it has stopped.`,
     };
   }
   if (control.stop !== null) {
     return {
       kind: "stopping",
       short: "stopping",
-      text: `Asked to stop (${control.stop.reason}); the scanner finishes its batch first.`,
+      text: `Stop requested (${control.stop.reason}); the scanner finishes its batch first.`,
     };
   }
   if (status?.warning) return { kind: "silent", short: "check results", text: status.warning };

@@ -35,8 +35,8 @@ function hitRule({ hit_rule, hit_limit }) {
     const limit = isNumber(hit_limit) ? `, now from ${decimal(hit_limit)}` : "";
     return `top ${percent(Number(number))} by rating${limit}`;
   }
-  if (kind === "rating") return `a rating from ${number}`;
-  return kind === "signal" ? "a signal to buy" : hit_rule;
+  if (kind === "rating") return `a rating of ${number} or more`;
+  return kind === "signal" ? "a signal" : hit_rule;
 }
 
 function figures(status, isClosed) {
@@ -145,7 +145,7 @@ export function stopText(status, isClosed) {
     if (!estimate || status.n_scanned >= status.n_symbols) return `Ended: ${why}.`;
     return `Ended: ${why}. It left out ${missed(estimate)}.`;
   }
-  if (!estimate && status.mode === "off") return "In mode off nothing is estimated.";
-  if (!estimate) return "How much stopping now would miss is not known yet.";
+  if (!estimate && status.mode === "off") return "There is no estimate in mode off.";
+  if (!estimate) return "There is no estimate yet of what stopping now would miss.";
   return `Stopping now would miss ${missed(estimate)}.`;
 }

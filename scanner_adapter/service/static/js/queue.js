@@ -75,7 +75,7 @@ export class Queue {
     this.body.closest("table").hidden = shown.length === 0;
     setText(
       byId("queue-hint"),
-      this.held === null ? "" : "The order is held while you are in the list.",
+      this.held === null ? "" : "The order is frozen while you are in the list.",
     );
     this.#renderExcluded();
   }

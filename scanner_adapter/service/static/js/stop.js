@@ -35,7 +35,7 @@ export function wireStop(current, onControl) {
       if (current().scan?.scan_id === scan.scan_id) onControl(control);
       dialog.close();
     } catch (error) {
-      setText(byId("stop-error"), `The scan goes on: ${error.message}`);
+      setText(byId("stop-error"), `The scan continues: ${error.message}`);
     } finally {
       confirm.disabled = false;
     }

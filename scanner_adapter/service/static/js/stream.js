@@ -35,7 +35,7 @@ export function openStream(path, probe, on) {
     try {
       data = JSON.parse(event.data);
     } catch {
-      console.warn(`an event of type ${event.type} is no JSON and was left out`);
+      console.warn(`an event of type ${event.type} is not JSON and was ignored`);
       return;
     }
     on.event(event.type, data);

@@ -16,7 +16,7 @@ export async function openWhy(scan, symbol) {
   asked += 1;
   const question = asked;
   byId("why-title").textContent = `Why ${symbol}`;
-  body.replaceChildren(el("p", { "aria-busy": "true" }, "Asking the service."));
+  body.replaceChildren(el("p", { "aria-busy": "true" }, "Loading."));
   if (!dialog.open) dialog.showModal();
   const [inScan, before] = await Promise.allSettled([
     get(paths.symbolInScan(scan, symbol)),
@@ -39,7 +39,7 @@ function problem(error) {
 }
 
 function noRecord(error) {
-  return error.status === 404 ? el("p", {}, "It was never scanned before.") : problem(error);
+  return error.status === 404 ? el("p", {}, "Not scanned before.") : problem(error);
 }
 
 function inThisScan(it) {
@@ -53,13 +53,13 @@ function inThisScan(it) {
 
 function story(it) {
   const chance = isNumber(it.probability)
-    ? `Its chance of being high-value, by what is known now: ${percent(it.probability)}. `
+    ? `Current probability of being high-value: ${percent(it.probability)}. `
     : "";
   if (it.state === "waiting") {
-    const pin = it.is_pinned ? "Pinned: it comes with the next batch. " : "";
+    const pin = it.is_pinned ? "Pinned: it is in the next batch. " : "";
     const tier = it.tier
-      ? `It waits in the ${it.tier} tier, priority ${decimal(it.score, 1)} of 100. `
-      : "It waits. ";
+      ? `In the queue, ${it.tier} tier, priority ${decimal(it.score, 1)} of 100. `
+      : "In the queue. ";
     return tier + pin + chance;
   }
   const place = isNumber(it.rank) ? `Scanned as number ${whole(it.rank)}` : "Scanned";
@@ -72,7 +72,7 @@ function story(it) {
       : it.is_hit
         ? ", high-value"
         : ", not high-value";
-  const how = it.is_random ? "Drawn at random, which keeps the estimates honest. " : "";
+  const how = it.is_random ? "Drawn at random, to keep the estimates unbiased. " : "";
   const odds = isNumber(it.propensity)
     ? it.propensity >= 0.9995
       ? "It was certain to be in its batch. "
@@ -85,13 +85,13 @@ function reasons(it) {
   const rows = factorNames(it.reasons).map((name) => ({ name, ...it.reasons[name] }));
   rows.push({ name: "today", prior: null, learned: it.today });
   if (isNumber(it.constant)) {
-    rows.push({ name: "all symbols alike", prior: null, learned: it.constant });
+    rows.push({ name: "all symbols", prior: null, learned: it.constant });
   }
   const scale = scaleOf(rows.map(({ learned }) => [{ value: learned ?? 0 }]));
   return el(
     "table",
     {},
-    el("caption", {}, "What adds to its log odds, before any result and as learned"),
+    el("caption", {}, "Contributions to its log odds, initial and learned"),
     el(
       "thead",
       {},
@@ -138,7 +138,7 @@ function trackRecord({ track, history, n_scans_read }) {
   return [
     el("p", {}, `${facts.filter(Boolean).join(", ")}.`),
     past.length === 0
-      ? el("p", {}, `No result of it in the latest ${scans(n_scans_read)}.`)
+      ? el("p", {}, `No result in the latest ${scans(n_scans_read)}.`)
       : historyTable(past, n_scans_read),
   ];
 }
