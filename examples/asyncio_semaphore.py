@@ -1,4 +1,4 @@
-"""asyncio: a scanner with a semaphore of its own keeps it, batch by batch."""
+"""asyncio: a scanner keeps its own semaphore and goes batch by batch."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""ccxt: an exchange that limits its rate; its errors that say so are waited for."""
+"""ccxt: an exchange with a rate limit; its rate-limit errors are waited out."""
 
 import ccxt
 import pandas as pd

@@ -1,4 +1,4 @@
-"""A loop every five minutes with `schedule`; a round in which the vendor is down ends, no more."""
+"""A loop every five minutes with `schedule`; if the vendor is down, only that round ends."""
 
 import schedule
 from made_market import HIT, LAST, SYMBOLS, rate, show
@@ -24,6 +24,6 @@ def scan() -> None:
     print(f"round {len(rounds)}: {summary.n_hits:.0f} hits", summary.stopped or "")
 
 
-for _ in range(LAST + 1):  # in earnest: while True: schedule.run_pending(); time.sleep(1)
+for _ in range(LAST + 1):  # in production: while True: schedule.run_pending(); time.sleep(1)
     schedule.run_all()
 show(rounds[-1])

@@ -1,4 +1,4 @@
-"""freqtrade: a pair list as a file for RemotePairList, in the order of what trades brought."""
+"""freqtrade: a pair list as a file for RemotePairList, ordered by the profits of past trades."""
 
 import tempfile
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from scanrank import SymbolRanker, Threshold
 
 
 def trades_of(day: int) -> list[dict[str, object]]:
-    """Return closed trades as freqtrade's REST client gives them: client.trades()["trades"]."""
+    """Return closed trades as freqtrade's REST client does: client.trades()["trades"]."""
     now = 1000.0 * datetime.now(UTC).timestamp() + 1.0
     return [
         {

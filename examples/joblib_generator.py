@@ -1,4 +1,4 @@
-"""joblib: results as they come, and few symbols ahead of them."""
+"""joblib: results as they arrive, with few symbols in advance."""
 
 from joblib import Parallel, delayed
 from made_market import HIT, LAST, SYMBOLS, rate, show

@@ -1,4 +1,4 @@
-"""A made-up market for the examples: 400 symbols, whose ratings differ and vary from day to day."""
+"""A simulated market for the examples: 400 symbols whose ratings vary from day to day."""
 
 import functools
 import time
@@ -13,7 +13,7 @@ LAST = 3  # the examples scan days 0 to 3, and show what the last one gained
 
 
 def rate(symbol: str, day: int, seconds: float = 0.0005) -> float:
-    """What a scanner says of a symbol on a day, 0 to 100; takes some time, as a scanner does."""
+    """Return a scanner's rating of a symbol on a day, 0 to 100; takes some time, as scanners do."""
     time.sleep(seconds)
     number = int(symbol[1:])
     quality = np.random.default_rng(number).random()
@@ -31,12 +31,12 @@ def _all_candles(symbol: str) -> pd.DataFrame:
 
 
 def candles(symbol: str, day: int) -> pd.DataFrame:
-    """Daily bars up to a day; the better the symbol, the steeper its trend."""
+    """Return daily bars up to a day; the better the symbol, the steeper its trend."""
     return _all_candles(symbol).iloc[: 270 + day]
 
 
 def show(order: Iterable[str], hits: Iterable[str] | None = None) -> None:
-    """Print what the order gained beside that of the list."""
+    """Print the early hits of the order and of file order."""
     order = list(dict.fromkeys(order))
     found = set([s for s in SYMBOLS if rate(s, LAST, 0.0) >= HIT] if hits is None else hits)
     quarter = len(SYMBOLS) // 4

@@ -1,5 +1,5 @@
 # %% [markdown]
-# In a notebook: cells that may be run again, in any order, and interrupted.
+# In a notebook: cells that can be interrupted and run again in any order.
 
 # %%
 from made_market import HIT, LAST, SYMBOLS, rate, show
@@ -17,7 +17,7 @@ for day in range(LAST + 1):
         on_result=lambda symbol, _: order.append(symbol),  # noqa: B023
     )
 
-# %% What was found, and why the first one came first
+# %% The hits, and why the first symbol came first
 print(f"{summary.n_hits:.0f} hits in {summary.n_scanned} symbols")
 print({factor: round(part.learned, 2) for factor, part in scan.explain(order[0]).groups.items()})
 show(order)

@@ -1,4 +1,4 @@
-"""A process pool and a loop of one's own: `feed.map` hands out as many as there are workers."""
+"""A process pool with your own loop: `feed.map` keeps only as many symbols in flight as needed."""
 
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial

@@ -1,4 +1,4 @@
-"""Several rulesets on one fetch: one order serves both, each learns and stops by its own rule."""
+"""Two rulesets on one fetch: one order serves both; each learns and has its own stop rule."""
 
 from made_market import LAST, SYMBOLS, rate, show
 

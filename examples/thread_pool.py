@@ -1,4 +1,4 @@
-"""A thread pool: the executor goes into `run`; two lines are scanrank's."""
+"""A thread pool: pass the executor to `run`; only two lines are scanrank's."""
 
 from concurrent.futures import ThreadPoolExecutor
 

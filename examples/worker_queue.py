@@ -1,4 +1,4 @@
-"""Worker queues: the symbol goes beside its result, and the queue of symbols stays short."""
+"""Worker queues: each result carries its symbol, and the queue of symbols stays short."""
 
 import queue
 import threading

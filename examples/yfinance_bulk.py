@@ -1,4 +1,4 @@
-"""yfinance in bulk: one download a batch, while the batch before it is evaluated."""
+"""yfinance in bulk: one download per batch, while the previous batch is evaluated."""
 
 import pandas as pd
 import yfinance as yf
@@ -17,7 +17,7 @@ def download(symbols: tuple[str, ...]) -> None:
 def momentum(symbol: str) -> Outcome:
     frame = frames.pop(symbol)
     rating = 100.0 * (frame["Close"].iloc[-1] / frame["Close"].iloc[-60] - 1.0)
-    return Outcome(rating, bars=frame)  # kept: the next scan's order rests on them
+    return Outcome(rating, bars=frame)  # kept for the order of the next scan
 
 
 ranker = SymbolRanker.open("memory://", ruleset="yahoo", rewards=TopShare(0.05), seed=1)
