@@ -113,8 +113,10 @@ class ResultCheck:
     def _errors(self) -> str | None:
         first = min(self.n, FIRST)
         if self._n_failed == self.n:
-            return f"all {self.n} results are errors, so nothing is learned from them; "
-            f"{self._first_error}"
+            return (
+                f"all {self.n} results are errors, so nothing is learned from them; "
+                f"{self._first_error}"
+            )
         if 2 * self._n_failed_first > first:
             return (
                 f"{self._n_failed_first} of the first {first} results are errors, so nothing is "
