@@ -104,7 +104,7 @@ def as_flag(value: object, name: str) -> bool:
     raise refusal(value, name, "True or False")
 
 
-def as_text(value: object, name: str, expected: str = "a text") -> str:
+def as_text(value: object, name: str, expected: str = "a string") -> str:
     """Return a non-empty string.
 
     Raises

@@ -127,7 +127,7 @@ class HitIf:
 
     def __post_init__(self) -> None:
         as_function(self.is_hit, "is_hit", "a result and returns whether it is a hit")
-        as_kind(self.name, "name", str, "a text")
+        as_kind(self.name, "name", str, "a string")
         name = self.name or getattr(self.is_hit, "__name__", type(self.is_hit).__name__)
         object.__setattr__(self, "name", name)
 

@@ -132,5 +132,5 @@ def as_texts(values: object, name: str = "symbols") -> tuple[str, ...]:
         return texts
     for place, text in enumerate(texts):
         if not isinstance(text, str):
-            raise refusal(text, f"{name}[{place}]", "a text")
+            raise refusal(text, f"{name}[{place}]", "a string")
     return texts

@@ -21,7 +21,7 @@ from scanner_adapter.errors import InvalidNoteError
 
 T = TypeVar("T")
 
-_SCALARS = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a text"}
+_SCALARS = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a string"}
 _hints = cache(get_type_hints)
 
 

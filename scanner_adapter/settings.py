@@ -26,14 +26,14 @@ _DEFAULT = BeliefSettings()
 
 # What the file says of each setting, next to it.
 _MEANING = {
-    "half_life_days": "what was learned counts half after so many days",
-    "fast_days": "half-life of the quick mean of a symbol's own results",
-    "slow_days": "half-life of the slow one",
-    "exploration": "width of the draws: 0 = none, 1 = the whole posterior",
-    "random_share": "share of each batch that is drawn at random, as a guard",
-    "batch_size": "symbols chosen at a time, where the scanner's loop does not say",
-    "products": "whether some sub-scores also count as products of two",
-    "similarity": "whether sectors and common movements are learned within a scan",
+    "half_life_days": "days after which what was learned counts half",
+    "fast_days": "half-life of the fast mean of a symbol's results, days",
+    "slow_days": "half-life of the slow mean, days",
+    "exploration": "width of the posterior draws: 0 = none, 1 = the whole posterior",
+    "random_share": "share of each batch that is drawn at random",
+    "batch_size": "symbols per batch, unless the scanner's loop sets it",
+    "products": "whether products of some sub-scores are features too",
+    "similarity": "whether a scan learns which sectors and similar symbols have hits",
 }
 
 
@@ -136,7 +136,7 @@ class Settings:
         for name, meaning in _MEANING.items():
             # bool and float are written by Python nearly as TOML wants them.
             lines.append(f"{f'{name} = {getattr(self, name)!r}'.lower():<28}# {meaning}")
-        lines += ["", "# where learning starts; scaled to sum to one", "[weights]"]
+        lines += ["", "# initial factor weights; scaled to sum to one", "[weights]"]
         lines += [f"{name} = {float(self.weights.get(name, 0.0))!r}" for name in FACTORS]
         return "\n".join(lines).lstrip("\n") + "\n"
 
@@ -152,7 +152,9 @@ def _known(table: Mapping[str, Any]) -> dict[str, Any]:
     known = [each.name for each in fields(Settings)]
     for name in given:
         if name not in known:
-            raise InvalidInputError(f"{name!r} is no setting; known are {', '.join(known)}")
+            raise InvalidInputError(
+                f"{name!r} is not a setting; known settings: {', '.join(known)}"
+            )
     weights = given.get("weights", DEFAULT_WEIGHTS)
     if not isinstance(weights, dict) or set(weights) != set(FACTORS):
         met = ", ".join(map(str, weights)) if isinstance(weights, dict) else repr(weights)

@@ -47,9 +47,9 @@ _OPTIONAL: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     (
         "signal",
         lambda value: isinstance(value, str),
-        "a text such as 'Long'; a truth value is is_hit",
+        "a string such as 'Long'; pass a boolean as is_hit",
     ),
-    ("error", lambda value: isinstance(value, str), "a text"),
+    ("error", lambda value: isinstance(value, str), "a string"),
     ("is_hit", lambda value: isinstance(value, bool | np.bool_), "True or False"),
 )
 _NUMBERS = (float, int, np.number, np.bool_, Decimal)
@@ -90,7 +90,9 @@ class RowMap:
         if self.columns is not None:
             object.__setattr__(self, "columns", as_texts(self.columns, "columns", "rsi"))
         if self.rating is None and self.signal is None:
-            raise InvalidOutcomeError("a row map names neither rating nor signal; name one")
+            raise InvalidOutcomeError(
+                "the row map names neither rating nor signal; name at least one"
+            )
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -172,7 +174,7 @@ class Outcome:
             Whether evaluating again would not help. By default that is so for a text and for a
             result that cannot be read, but not for an exception (the network, perhaps).
         """
-        as_kind(error, "error", BaseException | str, "an exception or a text")
+        as_kind(error, "error", BaseException | str, "an exception or a string")
         if is_final is None:
             is_final = isinstance(error, str | InvalidOutcomeError)
         text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
@@ -276,7 +278,7 @@ def _read(value: object, symbol: str, row_map: RowMap | None, rule: RewardRule |
         if isinstance(value, float | np.floating):
             return Outcome()  # no rating: unknown, and no failure
         return Outcome.failed(
-            f"the scanner returned {_shown(value)}; where that means no signal, say "
+            f"the scanner returned {_shown(value)}; if that means no signal, use "
             "rewards=Signal(none_is_no=True)"
         )
     if (flag := as_flag(value)) is not None:
@@ -331,9 +333,9 @@ def _of_row(row: Mapping[Any, Any], symbol: str, row_map: RowMap | None, *, is_n
             columns[name] = float(value)
     if math.isnan(rating) and signal is None and is_hit is None:
         if not is_no:
-            how = "name where it keeps one by row_map=RowMap(rating=...) or RowMap(signal=...)"
-            more = "" if row_map is not None else f"; {how}, met {_paths(row)}"
-            return Outcome.failed(f"the scanner gave neither rating nor signal{more}")
+            how = "say where to find one with row_map=RowMap(rating=...) or RowMap(signal=...)"
+            more = "" if row_map is not None else f"; {how}; the row has {_paths(row)}"
+            return Outcome.failed(f"the scanner returned neither rating nor signal{more}")
         # A row is something, unless it says that there is none.
         is_hit = not has_signal and not has_rating
     elif is_no and not has_signal:
@@ -390,7 +392,7 @@ def _signal(value: object, name: str, symbol: str) -> tuple[str | None, bool | N
     if text is not None:
         return text, None
     raise InvalidOutcomeError(
-        f"{name} of {symbol} is {_shown(value)}; expected a text such as 'Long', a truth value or "
+        f"{name} of {symbol} is {_shown(value)}; expected a string such as 'Long', a boolean or "
         "a number"
     )
 
@@ -471,7 +473,7 @@ def _unreadable(value: object, symbol: str) -> InvalidOutcomeError:
     return InvalidOutcomeError(
         f"outcome of {symbol} is {what}; expected a number, a signal (True, 'BUY', a list of "
         "conditions met), one row, an Outcome, or an exception for a failed evaluation. For any "
-        "other shape say rewards=HitIf(function)"
+        "other shape, use rewards=HitIf(function)"
     )
 
 

@@ -80,7 +80,10 @@ class TestReading:
     @pytest.mark.parametrize(
         ("line", "message"),
         [
-            ("halflife_days = 3", "'halflife_days' is no setting; known are weights, half_life"),
+            (
+                "halflife_days = 3",
+                "'halflife_days' is not a setting; known settings: weights, half_life",
+            ),
             ("half_life_days = -3", "half_life_days is -3; expected a positive number of days"),
             (
                 "half_life_days = 'long'",

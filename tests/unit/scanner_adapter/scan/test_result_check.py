@@ -58,7 +58,7 @@ def scanned(
         (
             TopShare(),
             lambda s: {"grade": 1.0} if number(s) % 4 else 2.0,
-            r"of the first 50 results are errors.*RowMap\(rating=\.\.\.\).*met 'grade'",
+            r"of the first 50 results are errors.*RowMap\(rating=\.\.\.\).*the row has 'grade'",
         ),
         (Signal(), lambda s: "GRADE A" if number(s) % 9 == 0 else "none", r"words=\('GRADE A',\)"),
         (Signal(), lambda _: True, r"all 50 results are equal \(a signal\)"),
