@@ -134,7 +134,7 @@ def test_one_bar_each_for_a_large_universe() -> None:
 
 def test_as_of_before_the_first_bar() -> None:
     bars = Bars.from_frame(frame())
-    with pytest.raises(InvalidBarsError, match=r"2018-12-31 lies before the first bar"):
+    with pytest.raises(InvalidBarsError, match=r"2018-12-31 is before the first bar"):
         factor_scores(bars, as_of="2018-12-31")
     with pytest.raises(InvalidBarsError, match="is not a date"):
         factor_scores(bars, as_of="soon")

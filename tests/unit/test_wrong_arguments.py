@@ -936,7 +936,7 @@ def test_the_letters_of_a_text_are_no_symbols() -> None:
     """Each of them is part of the scan, so that nothing but the type of the argument is wrong."""
     world = World()
     for ask in (world.scan.queue.pin, world.scan.queue.exclude, world.scan.are_hits):
-        with pytest.raises(OURS, match=r"symbols is 'CAT'; expected a list of texts"):
+        with pytest.raises(OURS, match=r"symbols is 'CAT'; expected a list of strings"):
             ask("CAT")
-    with pytest.raises(OURS, match=r"symbols is 'CAT'; expected a list of texts"):
+    with pytest.raises(OURS, match=r"symbols is 'CAT'; expected a list of strings"):
         world.ranker.start_scan("CAT")

@@ -52,7 +52,7 @@ OTHER_SCANS: Mapping[str, tuple[dict[str, Any], str]] = {
     "fewer": ({"symbols": SYMBOLS[:-1], "context": CONTEXT[:-1]}, "300 symbols there and 299"),
     "others": (
         {"symbols": [*SYMBOLS[:-1], "X"], "context": CONTEXT.rename({SYMBOLS[-1]: "X"})},
-        "other symbols, 300 in either",
+        "different symbols, 300 in both",
     ),
     "column less": ({"context": CONTEXT[["market.worth"]]}, "technical.noise there but not here"),
     "column more": ({"context": CONTEXT.assign(**{"market.x": 1.0})}, "market.x here but not"),

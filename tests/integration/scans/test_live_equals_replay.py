@@ -244,7 +244,7 @@ class TestStoppedScans:
         self.live(store, bars)
         verdicts = replayed(store)
         assert [v.is_same for v in verdicts] == [True, None, None, True]
-        assert "give the bars that it saw" in verdicts[1].reason
+        assert "give the bars that it used" in verdicts[1].reason
 
     def test_other_bars_are_refused(self, store: SqliteStore, bars: Bars) -> None:
         self.live(store, bars)

@@ -140,7 +140,7 @@ def test_a_missing_piece_and_strange_fields_of_a_snapshot(
     store.save_snapshot("rules", header={}, arrays={}, position="5-0", expected_version=0)
     (piece,) = raw.keys("scanrank:{rules}:snapshot:*")
     raw.delete(piece)
-    with pytest.raises(CorruptStateError, match="a piece of it is gone"):
+    with pytest.raises(CorruptStateError, match="a piece of it is missing"):
         store.load_snapshot("rules")
     for field, value in (("pieces", "99999999999"), ("id", "../../x"), ("version", "x")):
         before = raw.hget("scanrank:{rules}:snapshot", field)

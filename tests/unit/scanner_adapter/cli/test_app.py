@@ -317,7 +317,7 @@ def test_replay_prints_the_table_and_writes_it_for_machines(
     [
         (["--budget", "2"], "budget is 2.0"),
         (["--top", "0"], "share is 0.0; expected a share in (0, 1)"),
-        (["--json", "no/such/folder/table.json"], "there is no such folder"),
+        (["--json", "no/such/folder/table.json"], "no such folder"),
         (["--from", "2030-01-01"], "no scan from 2030-01-01"),
         (["--warmup", "30"], "30 scans leave none to measure"),
     ],

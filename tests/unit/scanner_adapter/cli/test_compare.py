@@ -91,4 +91,4 @@ def test_no_lift_is_claimed_for_an_order_that_stood_in() -> None:
     store.append_event("t", "s40", "close", header=header, arrays={})
     found = compare(store, "t")
     assert (found.n_fallback, np.isnan(found.lift)) == (1, True)
-    assert "no lift: in 1 prioritised scans another order stood in" in str(found)
+    assert "no lift: in 1 prioritised scans another order replaced" in str(found)

@@ -351,7 +351,7 @@ def test_an_export_of_nothing_leaves_no_file(store: Store, tmp_path: Path) -> No
     with pytest.raises(InvalidInputError, match="ruleset 'none' has no journal"):
         export_journal(store, "none", tmp_path / "none.parquet")
     assert list(tmp_path.glob("*none.parquet*")) == []
-    with pytest.raises(InvalidInputError, match="there is no such folder"):
+    with pytest.raises(InvalidInputError, match="no such folder"):
         export_journal(store, "rules", tmp_path / "nowhere" / "j.parquet")
 
 

@@ -70,7 +70,7 @@ class TestReadyMade:
             market_facts(SYMBOLS, context=context)
 
     def test_bars_and_a_context_together_are_refused(self) -> None:
-        with pytest.raises(InvalidContextError, match="either bars or a ready-made context"):
+        with pytest.raises(InvalidContextError, match="either bars or context"):
             market_facts(SYMBOLS, bars=object(), context=(["market.x"], np.zeros((3, 1))))
 
     def test_loadings_of_another_universe_are_refused(self) -> None:

@@ -30,7 +30,7 @@ def whole(scan: Scan, rating: float) -> None:
 
 
 def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
-    found = [r.getMessage() for r in caplog.records if "knows what was found" in r.getMessage()]
+    found = [r.getMessage() for r in caplog.records if "uses later results" in r.getMessage()]
     caplog.clear()
     return found
 

@@ -98,7 +98,7 @@ class TestBundledLog:
 
     def test_other_files_are_refused(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"date": [1]}), tmp_path / "other.parquet")
-        with pytest.raises(InvalidInputError, match="no log of scans of format 1"):
+        with pytest.raises(InvalidInputError, match="not a log of scans of format 1"):
             bundled_log(path=tmp_path / "other.parquet")
         (tmp_path / "text.parquet").write_text("nothing")
         with pytest.raises(InvalidInputError, match="cannot be read as a log of scans"):

@@ -193,7 +193,7 @@ class TestTune:
             ({"trials": 0}, "trials is 0; expected at least 1"),
             ({"timeout_s": -1.0}, "timeout is -1.0 s; expected more than 0"),
             ({"warmup": -1}, "warmup is -1; expected 0 or more"),
-            ({"warmup": 6}, "51 scans leave 19 to search on, after 6 of warm-up"),
+            ({"warmup": 6}, "51 scans leave 19 to search on, after a warm-up of 6"),
             ({"from_": "2022-05-01"}, "expected at least 20: use a longer period"),
             ({"batch_size": -3}, "batch_size is -3; expected a whole number, 1 or more"),
             ({"budget": 1.5}, "budget is 1.5; expected a share"),
@@ -310,7 +310,7 @@ class TestStudyFile:
         path = tmp_path / "file"
         path.write_bytes(content)
         with (
-            pytest.raises(InvalidInputError, match="is no study of `scanrank tune`; give another"),
+            pytest.raises(InvalidInputError, match="is not a study of `scanrank tune`; give another"),
             open_study(path, {}),
         ):
             pass
