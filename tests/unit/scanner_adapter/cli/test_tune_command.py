@@ -74,7 +74,7 @@ class TestTune:
         ("more", "message"),
         [
             (("--out", "none/a.toml"), "--out none/a.toml: no such folder"),
-            (("--warmup", 40), "scans leave 0 to search on, after 40 of warm-up"),
+            (("--warmup", 40), "scans leave 0 to search on, after a warm-up of 40"),
             (("--timeout", 0), "timeout is 0.0 s; expected more than 0"),
             (("--bars", "b.parquet"), "--ratings is missing"),
             (("--hit", "best"), "what counts as high-value is 'best'"),

@@ -182,7 +182,7 @@ class TestReplay:
             ({"batch_size": 0}, "batch_size is 0"),
             ({"budget": 25}, "budget is 25"),
             ({"warmup": -1}, "warmup is -1"),
-            ({"warmup": 500}, "leave none to measure after 500"),
+            ({"warmup": 500}, "leave none to measure after a warm-up of 500"),
             ({"orders": ["best"]}, "order is 'best'"),
             ({"orders": ["random", "random"]}, "each name once"),
             ({"orders": []}, "at least one"),

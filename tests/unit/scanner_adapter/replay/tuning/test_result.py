@@ -77,7 +77,7 @@ class TestVerdict:
         assert not lucky.is_better
         assert lucky.settings == Settings()
         assert lucky.remarks()[-1] == "These are the defaults."
-        assert "all the same (--force)" in lucky.remarks(is_forced=True)[-1]
+        assert "nevertheless (--force)" in lucky.remarks(is_forced=True)[-1]
 
     def test_a_sure_loss_is_called_so(self) -> None:
         worse = result([0.55] * N, [0.8] * N)
