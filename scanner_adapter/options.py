@@ -131,8 +131,8 @@ def refuse_misaligned(dropped: str | None, context: object, loadings: object) ->
     """Refuse arrays that are aligned with the symbols if some symbols were dropped."""
     if dropped is not None and (isinstance(context, tuple) or loadings is not None):
         raise InvalidContextError(
-            f"{dropped}, and context or loadings are in the order of the symbols as they were "
-            "given; drop them from both"
+            f"{dropped}, but context or loadings are in the order of all given symbols; drop these "
+            "symbols there too"
         )
 
 

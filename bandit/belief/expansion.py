@@ -25,7 +25,7 @@ _LINEAR_CHUNK = 2_048
 
 
 class Kind(IntEnum):
-    """What a feature is made of."""
+    """The kind of a feature: constant, factor score, line, hinge or product."""
 
     CONSTANT = 0
     PLAIN = 1

@@ -28,7 +28,7 @@ _VARIANCE_BOUNDS = (1e-6, 4.0)
 def learned_variances(
     variances: Mapping[str, float], evidence: Mapping[str, float]
 ) -> dict[str, float]:
-    """Move the variance of each block towards a finished scan's evidence: an EM step, damped.
+    """Return the variance of each block, moved towards a scan's evidence by a damped EM step.
 
     Parameters
     ----------

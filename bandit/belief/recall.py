@@ -45,21 +45,21 @@ _MUCH_UNSEEN, _LEAST_QUOTA = 0.05, 0.25
 
 @dataclass(frozen=True, slots=True)
 class RecallEstimate:
-    """What a scan has found and what is left.
+    """Estimate of the hits that a scan has found and of those that remain.
 
     Parameters
     ----------
     hits_found : float
         High-value outcomes so far.
     hits_expected_remaining : float
-        Expected number among what was not scanned.
+        Expected number among the symbols not scanned.
     recall, recall_low, recall_high : float
-        Share of all hits that was found, and its interval.
+        Share of all hits found so far, and its bounds.
     confidence : float
-        `recall_low` is reached by the true recall with this probability, and `recall_high`
-        likewise not exceeded.
+        Probability that the true recall is at least `recall_low`; likewise that it is at most
+        `recall_high`.
     remaining_low, remaining_high : float
-        The same bounds as a number of high-value outcomes that were not found; NaN = not known.
+        The same bounds as a number of remaining high-value outcomes; NaN = unknown.
     """
 
     hits_found: float

@@ -195,7 +195,7 @@ class PriorityQueue:
         Raises
         ------
         InvalidInputError
-            For a `k` that is not a whole number from 0 on.
+            If `k` is not a whole number, 0 or more.
         """
         return self._peek(None if k is None else as_count(k, "k", least=0), self.scores())
 

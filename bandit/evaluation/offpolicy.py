@@ -1,9 +1,9 @@
-"""What would another order have found? Recall of a target order from scans that were stopped early.
+"""Off-policy estimates: recall of a target order from scans that were stopped early.
 
-A scan that stopped early shows only what its own order chose, so counting hits there favours
-orders that resemble it. The logged propensities undo that: an outcome that was seen with
-probability 0.1 represents ten of its kind. Where the log never looked, no weight helps, and
-`estimate_recall` refuses to answer instead of guessing.
+A scan that stopped early only shows the symbols that its own order chose, so counting hits favours
+similar orders. The logged propensities correct for that: an outcome seen with probability 0.1
+represents ten of its kind. No weight can replace symbols that the log never chose;
+`estimate_recall` then refuses to answer instead of guessing.
 
 Complete scans need none of this: judge any order on them exactly with `bandit.evaluation.metrics`.
 """

@@ -179,7 +179,7 @@ class Store(Protocol):
         ...
 
     def renew_generation(self, ruleset: str) -> str:
-        """Let everybody load anew, as after a snapshot that others did not know; returns it."""
+        """Begin a new generation and return it, so that all processes load the ruleset again."""
         ...
 
     def load_snapshot(self, ruleset: str) -> Snapshot | None:

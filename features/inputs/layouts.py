@@ -42,19 +42,19 @@ _RESERVED = "unnamed: 0"
 def tidy(frame: object, *, symbol: str | None = None) -> pd.DataFrame:
     """Return a frame with the columns date, symbol, open, high, low, close, volume.
 
-    Columns adj_close and split_factor follow where the frame has them; rows stay in their order.
+    Columns adj_close and split_factor follow if the frame has them; the order of rows is kept.
 
     Parameters
     ----------
     frame : data frame, or mapping of symbol to data frame
-        In any of the layouts that the module names.
+        In any of the layouts listed in the module's docstring.
     symbol : str, optional
-        The symbol of a frame that holds one symbol and does not name it.
+        The symbol of a frame of one symbol without a symbol column.
 
     Raises
     ------
     InvalidBarsError
-        If a column is missing or there twice; the message names it and the columns met.
+        If a column is missing or duplicated; the message names it and the columns found.
     """
     if symbol is not None and (not isinstance(symbol, str) or not symbol):
         raise refusal(symbol, "symbol", "the symbol of the frame's bars")

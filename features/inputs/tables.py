@@ -171,7 +171,7 @@ class Rows:
         return own[place], names
 
     def numbers(self, column: str) -> NDArray[np.float64]:
-        """Return a column as float64, NaN where it is empty; refuses text that is not a number."""
+        """Return a column as float64, NaN where it is empty; refuse text that is not a number."""
         values = self.table[column]
         if values.dtype.kind in "fiu" and isinstance(values.dtype, np.dtype):
             return values.to_numpy(np.float64)

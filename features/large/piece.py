@@ -26,7 +26,7 @@ Piece = Bars | str | Path | Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class PieceCloses:
-    """What the rest of the universe needs of a piece.
+    """Closes of one piece, needed by computations over the whole universe.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class PieceCloses:
     close : ndarray of float64, shape (n_days, n_symbols)
         NaN = no bar.
     fingerprint : int
-        By which the same bars are known again.
+        Identifies the bars when the piece is read again.
     """
 
     symbols: tuple[str, ...]

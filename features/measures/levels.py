@@ -1,4 +1,4 @@
-"""Support and resistance from pivots: the turning points that the market has shown lately."""
+"""Support and resistance from pivots, the recent turning points of the price."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def serve(
     notify: NotifyUrls = None,
     page: PageUrl = None,
 ) -> None:  # fmt: skip
-    """Show running scans in the browser and over HTTP, through the store alone."""
+    """Serve running scans to browsers and over HTTP; works through the store alone."""
     try:
         from scanner_adapter.service.server import serve as serve_
         from scanner_adapter.service.settings import (

@@ -114,7 +114,7 @@ def export_(
     ruleset: RulesetName,
     store: StoreUrl = "embedded://",
 ) -> None:
-    """Write a ruleset's journal to Parquet, which replay reads too, or its results to CSV."""
+    """Write a ruleset's journal to Parquet (also read by replay), or its results to CSV."""
     from scanner_adapter.state.history import export_csv
     from scanner_adapter.state.parquet import export_journal
 

@@ -1,10 +1,10 @@
-"""A simulated stock market, for demonstrations and tests where no real bars are at hand.
+"""A simulated stock market, for demonstrations and tests without real bars.
 
-What it has in common with real markets, and why a scanner's results can be foreseen in it: market
-regimes that last, sectors that move together, volatility that clusters with fat tails, volume that
-rises with the size of returns, bursts of attention that fade over days, and earnings releases with
-jumps in the direction of the surprise and a drift after them. What it lacks: listings and
-delistings, splits, errors. Nothing measured on it says anything about real data.
+Like real markets, it has features that make a scanner's results predictable: persistent market
+regimes, sectors that move together, volatility clusters with fat tails, volume that rises with the
+size of returns, bursts of attention that fade over days, and earnings releases with jumps in the
+direction of the surprise and a drift afterwards. It has no listings or delistings, splits or
+errors. Figures measured on it say nothing about real data.
 """
 
 from __future__ import annotations

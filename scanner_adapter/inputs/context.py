@@ -183,10 +183,10 @@ def market_facts(
         For quotes in a shape that cannot be read.
     """
     if bars is not None and context is not None:
-        raise InvalidContextError("give either bars or a ready-made context, not both")
+        raise InvalidContextError("give either bars or context, not both")
     if quotes is not None and bars is None:
         raise InvalidContextError(
-            "quotes say what changed since the bars; give bars=... of the days before with them"
+            "quotes only update bars; also give bars=... of the previous days"
         )
     if events is not None:
         as_kind(events, "events", Events, "Events, such as Events.from_frames(earnings=frame)")
@@ -302,13 +302,13 @@ def seed_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
     unknown = [name for name in given if name not in FACTORS]
     if unknown:
         raise InvalidContextError(
-            f"factor {unknown[0]!r} is unknown; known are {', '.join(FACTORS)}"
+            f"factor {unknown[0]!r} is unknown; expected one of {', '.join(FACTORS)}"
         )
     for name, value in given.items():
         as_number(value, f"the weight of {name}", "a number, 0 or more", least=0.0)
     total = sum(given.values())
     if total <= 0.0:
-        raise InvalidContextError("all factor weights are zero; give at least one a weight")
+        raise InvalidContextError("all factor weights are zero; at least one must be positive")
     return {f"factor.{name}": given.get(name, 0.0) / total for name in FACTORS}
 
 
@@ -350,7 +350,7 @@ def _today(
     for note in used.notes:
         log.warning("quotes: %s", note)
     if today is None:
-        log.warning("quotes: none can be used; the order knows what the bars know")
+        log.warning("quotes: none are usable; the order is based on the bars only")
     return today
 
 
@@ -367,7 +367,9 @@ def _ready_made(
             )
         if not context.index.is_unique:
             twice = context.index[context.index.duplicated()][0]
-            raise InvalidContextError(f"context has two rows for {twice!r}; expected one a symbol")
+            raise InvalidContextError(
+                f"context has two rows for {twice!r}; expected one per symbol"
+            )
         given: object = context.loc[list(symbols)]
     else:
         if not isinstance(context, tuple | list) or len(context) != 2:
@@ -377,7 +379,7 @@ def _ready_made(
     try:
         values = np.asarray(given, np.float32)
     except (TypeError, ValueError) as err:
-        raise InvalidContextError(f"context holds what is no number: {err}") from err
+        raise InvalidContextError(f"context contains values that are not numbers: {err}") from err
     if values.shape != (len(symbols), len(names)):
         raise InvalidContextError(
             f"context has shape {values.shape}, expected ({len(symbols)}, {len(names)})"
@@ -385,13 +387,13 @@ def _ready_made(
     unknown = [name for name in names if name.partition(".")[0] not in FACTORS]
     if unknown:
         raise InvalidContextError(
-            f"context column {unknown[0]!r} belongs to no factor; name it <factor>.<measurement> "
-            f"with one of {', '.join(FACTORS)}"
+            f"context column {unknown[0]!r} has no factor; name it <factor>.<measurement> with one "
+            f"of {', '.join(FACTORS)}"
         )
     history = [name for name in names if name in HISTORICAL]
     if history:
         raise InvalidContextError(
-            f"context column {history[0]!r} is kept by scanrank itself; drop it"
+            f"context column {history[0]!r} is computed by scanrank itself; drop it"
         )
     for start in range(0, len(values), _CHUNK):
         part = values[start : start + _CHUNK]

@@ -45,14 +45,15 @@ def read_events(
         if len(kinds) != 1:
             what = " and ".join(kinds) or "no events"
             raise InvalidInputError(
-                f"{file} holds {what} by its columns {', '.join(map(str, frame.columns[:8]))}; "
-                "expected, beside symbol and date, eps_estimate and eps_actual (earnings), action "
+                f"{file} contains {what} according to its columns "
+                f"{', '.join(map(str, frame.columns[:8]))}; "
+                "expected, besides symbol and date, eps_estimate and eps_actual (earnings), action "
                 "(analysts' ratings) or count (news)"
             )
         kind = kinds[0]
         if kind in found:
             raise InvalidInputError(
-                f"{found[kind][0]} and {file} both hold {kind}; put them into one file"
+                f"{found[kind][0]} and {file} both contain {kind}; combine them into one file"
             )
         found[kind] = (file, frame)
     if not found:

@@ -182,7 +182,7 @@ class Outcome:
 
     @property
     def may_pass(self) -> bool:
-        """Whether it is an error that a retry may fix."""
+        """Whether the outcome is an error that a retry may fix."""
         return self.error is not None and not self.is_final
 
     @property

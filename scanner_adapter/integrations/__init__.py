@@ -1,4 +1,4 @@
-"""Ready-made connections to scanners and bots; each module needs only what it connects to.
+"""Ready-made integrations with scanners and bots; each module only needs the package it integrates.
 
 `callbacks`: scanners that take a list and call back. `freqtrade`: an ordered pair list as a file or
 over HTTP for its RemotePairList, learning from closed trades. `freqtrade_pairlist`: the same

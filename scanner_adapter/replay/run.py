@@ -147,7 +147,7 @@ def _known_of(log: Log, *, same_day: bool) -> str:
 
 
 def describe(rule: RewardRule) -> str:
-    """What a hit is, in words."""
+    """Return a description of a hit rule in words."""
     match rule:
         case TopShare(share=share):
             return f"one of the day's top {share:.0%} by rating"

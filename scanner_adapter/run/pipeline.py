@@ -127,10 +127,10 @@ class Pipeline:
 
     @property
     def lead(self) -> int:
-        """Symbols still in flight when the next batch is chosen.
+        """Number of symbols still in flight when the next batch is chosen.
 
-        One per worker is being evaluated; the quarter of a batch more keeps them busy while the
-        ranker learns and chooses.
+        One per worker is being evaluated; another quarter of a batch keeps the workers busy while
+        the ranker learns and chooses.
         """
         if self.scan.awaits_features:  # what is handed out now was not ranked by them
             if not self._n_finished:
@@ -147,7 +147,7 @@ class Pipeline:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is in flight and nothing will be."""
+        """Whether nothing is in flight and no further batch will come."""
         return self.is_ending and not self.in_flight
 
     def next_symbols(self) -> tuple[str, ...]:

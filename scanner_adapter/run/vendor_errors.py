@@ -1,4 +1,4 @@
-"""Errors of a data vendor: those that say when to ask again are waited for, once."""
+"""Errors of a data vendor: if one says when to retry, wait that long and retry once."""
 
 from __future__ import annotations
 

@@ -50,10 +50,10 @@ def save_scan(
             return learned.store_trouble() or "saved by another worker", is_last
         is_first = learned.snapshot()
     except Exception as error:
-        log.warning("scan %s was not saved as a whole: %s", session.scan_id, error)
+        log.warning("scan %s was not saved completely: %s", session.scan_id, error)
         return f"not saved: {error}", is_last
     if not is_last:  # the others' reports are still to come
-        return learned.store_trouble() or "saved; other workers go on with the scan", is_last
+        return learned.store_trouble() or "saved; other workers continue the scan", is_last
     return learned.store_trouble() or ("saved" if is_first else "saved by another worker"), is_last
 
 
@@ -84,8 +84,9 @@ def _log_fallback(ruleset: str, before: str, now: str) -> None:
     """Log once when the ranker falls back to another order, or returns to its own."""
     if now and now != before:
         log.warning(
-            "ruleset %s: in the latest scans the ranker's own order found fewer hits early than %s "
-            "would have; the next scans are ordered so until it has caught up", ruleset, now,
+            "ruleset %s: in the latest scans the ranker's own order found fewer early hits than %s "
+            "would have; the next scans use that order until the ranker's has caught "
+            "up", ruleset, now,
         )  # fmt: skip
     elif before and not now:
         log.warning("ruleset %s: the ranker's own order has caught up with %s", ruleset, before)

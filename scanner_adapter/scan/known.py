@@ -78,7 +78,7 @@ class KnownScan:
             if open_scan is not None:
                 return open_scan.estimate(confidence)
             if self.mode == "off":
-                raise ScanStateError("mode off estimates nothing; use mode 'shadow' or 'on'")
+                raise ScanStateError("there is no estimate in mode off; use mode 'shadow' or 'on'")
             return RecallEstimate(math.nan, math.nan, math.nan, math.nan, math.nan, confidence)
 
     @property
@@ -111,7 +111,7 @@ class KnownScan:
         with self._lock:
             queue = self._session.queue
         if queue is None:
-            raise ScanStateError("nothing ranks the symbols of this scan (mode off, or a failure)")
+            raise ScanStateError("this scan is not ranked (mode off, or a failure)")
         return queue
 
     def is_random(self, symbol: str) -> bool:
@@ -226,7 +226,9 @@ class KnownScan:
         with self._lock:
             open_scan = self._session.open_scan
             if open_scan is None:
-                raise ScanStateError("mode off explains nothing; use mode 'shadow' or 'on'")
+                raise ScanStateError(
+                    "there are no explanations in mode off; use mode 'shadow' or 'on'"
+                )
             return open_scan.explain(place, factor_of(open_scan.columns))
 
     def factor_weights(self, level: float = 0.9) -> dict[str, GroupWeight]:
@@ -243,7 +245,7 @@ class KnownScan:
         with self._lock:
             open_scan = self._session.open_scan
             if open_scan is None:
-                raise ScanStateError("mode off weighs nothing; use mode 'shadow' or 'on'")
+                raise ScanStateError("there are no weights in mode off; use mode 'shadow' or 'on'")
             return open_scan.group_weights(factor_of(open_scan.columns), level)
 
     def hits_in_last(self, n: int) -> int:
@@ -292,13 +294,13 @@ class KnownScan:
     def _order_warning(self) -> str | None:
         if self.fallback:
             return (
-                f"ordered by {self.fallback}: the ranker's own order found fewer hits early in the "
-                "latest scans, and takes over when it has caught up"
+                f"ordered by {self.fallback}: the ranker's own order found fewer early hits in the "
+                "latest scans; it takes over again once it has caught up"
             )
         if self.weights_say_nothing:
             return (
-                "the weights say nothing: in the latest scans the order was not surely better than "
-                "a random one, so the results do not follow from what is known of the symbols"
+                "the weights are not meaningful: in the latest scans the order was not "
+                "significantly better than a random one, so the features do not predict the results"
             )
         return None
 

@@ -223,7 +223,7 @@ def mode_of(opened: Mapping[str, Any], scan_id: str, mine: ModeChoice) -> ModeCh
     theirs = ModeChoice(check_mode(opened["mode"]), opened.get("rollout"))
     if theirs.mode != mine.mode:
         log.warning(
-            "scan %s was opened in mode %s and goes on in it; this worker's own would have been %s",
+            "scan %s was opened in mode %s and continues in it; this worker's mode (%s) is ignored",
             scan_id, theirs.mode, mine.mode,
         )  # fmt: skip
     return theirs
@@ -247,16 +247,17 @@ def check_joins(scan_id: str, opened: Mapping[str, Any], mine: Mapping[str, Any]
     why = disagreement(opened, mine)
     if why is not None:
         raise InvalidContextError(
-            f"scan {scan_id} was opened with {why}: give what it was opened with, or another "
-            "scan_id"
+            f"scan {scan_id} was opened with {why}: use the same inputs as at its opening, or "
+            "another scan_id"
         )
     if opened["digest"] != mine["digest"]:
         log.warning(
-            "scan %s was opened with other facts (as of %s, here %s): bars, events or sectors "
-            "differ; each worker ranks by its own", scan_id, opened["as_of"], mine["as_of"],
+            "scan %s was opened with different data (as of %s, here %s): bars, events or "
+            "sectors differ; each worker ranks by its own",
+            scan_id, opened["as_of"], mine["as_of"],
         )  # fmt: skip
     if opened["scanrank"] != mine["scanrank"]:
         log.warning(
-            "scan %s was opened by scanrank %s, this is %s; both learn alike",
+            "scan %s was opened by scanrank %s, this is %s; both learn identically",
             scan_id, opened["scanrank"], mine["scanrank"],
         )  # fmt: skip

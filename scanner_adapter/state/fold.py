@@ -201,7 +201,8 @@ class Seen:
             bits = np.unpackbits(packed, axis=1, count=len(names)).astype(bool)
         except (KeyError, ValueError, TypeError) as err:
             raise CorruptStateError(
-                f"{where}: what was seen of {len(scans)} scans cannot be read ({err}). It was not "
+                f"{where}: the symbols seen in {len(scans)} scans cannot be read ({err}). It was "
+                "not "
                 "used; see `scanrank store repair`."
             ) from err
         for (scan, events), row in zip(scans, bits, strict=True):
@@ -276,6 +277,6 @@ def rule_from_fingerprint(stored: Mapping[str, Any]) -> RewardRule:
         return rule_from_text(text)
     except InvalidInputError as err:
         raise InvalidInputError(
-            f"the journal was judged by {text}, a rule of your own; pass it as rule=, or say what "
-            "a hit is (--hit or --top)"
+            f"the journal was judged by your own rule {text}; pass it as rule=, or define a hit "
+            "with --hit or --top"
         ) from err

@@ -75,7 +75,7 @@ def export_journal(store: Store, ruleset: str, path: Path) -> int:
     metadata = json.dumps({"format": FORMAT, "ruleset": ruleset}).encode()
     schema = _SCHEMA.with_metadata({_KEY: metadata})
     if not path.absolute().parent.is_dir():
-        raise InvalidInputError(f"{path}: there is no such folder")
+        raise InvalidInputError(f"{path}: no such folder")
     n_entries = 0
     with written_whole(path) as beside:
         with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
@@ -86,7 +86,7 @@ def export_journal(store: Store, ruleset: str, path: Path) -> int:
                 n_entries += len(page)
         if n_entries == 0:
             raise InvalidInputError(
-                f"ruleset {ruleset!r} has no journal in {store.address}; known there are "
+                f"ruleset {ruleset!r} has no journal in {store.address}; known rulesets: "
                 f"{', '.join(store.list_rulesets()) or 'none'}"
             )
     return n_entries
@@ -127,8 +127,8 @@ def read_journal(path: Path) -> Iterator[Entry]:
                 yield _entry(position, frame.slice(first, n))
             except (ValueError, TypeError, KeyError, pa.ArrowException) as err:
                 raise InvalidInputError(
-                    f"{path}: entry {str(position)[:40]!r} cannot be read ({err}); expected a file "
-                    "from `scanrank journal export`, as it wrote it"
+                    f"{path}: entry {str(position)[:40]!r} cannot be read ({err}); expected an "
+                    "unmodified file from `scanrank journal export`"
                 ) from err
             first += n
 
@@ -190,7 +190,7 @@ def logged_ratings(path: Path) -> pd.DataFrame:
             part.insert(0, "date", day.astype("datetime64[s]"))
             parts.append(part[~np.isnan(entry.arrays["rating"])])
     if not parts:
-        raise InvalidInputError(f"{path} holds no reported symbol")
+        raise InvalidInputError(f"{path} contains no reported symbol")
     ratings = pd.concat(parts, ignore_index=True).drop_duplicates(["date", "symbol"])
     seen: dict[Any, set[str]] = {}
     for scan_id, names in reported.items():
@@ -226,7 +226,7 @@ def _open(path: Path) -> pq.ParquetFile:
     schema = _SCHEMAS.get(metadata.get("format"))
     if schema is None or not file.schema_arrow.equals(schema):
         raise InvalidInputError(
-            f"{path} is no journal of format 1 to {FORMAT} (it says {metadata.get('format')}); "
+            f"{path} is not a journal of format 1 to {FORMAT} (it says {metadata.get('format')}); "
             "expected a file from `scanrank journal export`"
         )
     return file
@@ -245,7 +245,7 @@ def _table(entry: Entry) -> pa.Table:
     if unknown:
         raise InvalidInputError(
             f"journal entry {entry.position} holds {unknown[0]!r}, which format {FORMAT} has no "
-            "column for; export with the scanrank that wrote it"
+            "column for; export it with the version of scanrank that wrote it"
         )
     for name, dtype in {**_NUMBERS, **_LISTS}.items():
         array = entry.arrays.get(name)

@@ -31,18 +31,18 @@ def script(name: str) -> tuple[str, str]:
 
 
 class RedisCommands:
-    """A connected client; the base of `bandit.stores.redis.store.RedisStore`.
+    """A connected Redis client; the base of `bandit.stores.redis.store.RedisStore`.
 
     Parameters
     ----------
     url : str
-        See `bandit.stores.store_from_url`. Opening asks the server for its version, so that a wrong
-        address or password shows at once.
+        See `bandit.stores.store_from_url`. Opening queries the server's version, so a wrong address
+        or password fails at once.
 
     Raises
     ------
     StoreUnavailableError, StoreRefusedError
-        Nobody there; or wrong password, too old a server.
+        If the server does not answer; if the password is wrong or the server too old.
     """
 
     def __init__(self, url: str) -> None:

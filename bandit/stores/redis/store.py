@@ -366,7 +366,7 @@ class RedisStore(RedisScans):
     def trim(
         self, ruleset: str, *, before: str | None = None, max_entries: int | None = None
     ) -> int:
-        """See `Store`. The server is kept busy for 256 entries at a time."""
+        """See `Store`. Blocks the server for at most 256 entries at a time."""
         check_bounds(before, max_entries)
         keys = (
             ruleset_key(ruleset, "journal"),

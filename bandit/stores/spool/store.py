@@ -239,7 +239,7 @@ class SpoolingStore(WrappedStore):
             raise
 
     def flush(self) -> bool:
-        """Try now to send all that waits; whether nothing left any more."""
+        """Try to send all spooled entries now; return whether none is left."""
         with self._sending:
             self._is_waiting = True
             try:

@@ -62,7 +62,7 @@ class Verdict:
 def replay_again(
     entries: Iterable[Entry], *, facts_of: FactsOf | None = None, rule: RewardRule | None = None
 ) -> tuple[Verdict, ...]:
-    """Make the choices of every scan of a journal again.
+    """Repeat the choices of every scan of a journal and compare.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def replay_again(
     facts_of : callable, optional
         Facts from bars, for scans that were stopped.
     rule : RewardRule, optional
-        What counted as a hit, where it was a rule of your own; else the journal says.
+        The hit rule, if it was your own; otherwise the journal's rule is used.
 
     Raises
     ------

@@ -157,7 +157,7 @@ def picture(report: ReplayReport, name: str) -> Picture:
 
 
 def write_picture(path: Path, title: str, draw: Draw) -> None:
-    """Draw one picture into a PNG file, whose folder is created where missing."""
+    """Draw one picture into a PNG file; creates its folder if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _save(_figure(title, draw), path, "png")
 

@@ -1,4 +1,4 @@
-"""What tuning found, and whether it is worth anything: judged on scans the search never saw."""
+"""The result of tuning: the settings found, and their gain on scans the search never saw."""
 
 from __future__ import annotations
 

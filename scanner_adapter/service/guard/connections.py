@@ -1,15 +1,15 @@
-"""How many connections may be open, and for how long one may take to ask.
+"""Limits on the number of open connections and on the time a request may take to arrive.
 
-uvicorn bounds the idle time between two requests, and neither the time until the first one nor the
-time that headers may take: a thousand silent connections would shut everybody out. Here:
+uvicorn limits the idle time between two requests, but neither the time until the first request nor
+the time for its headers: a thousand idle connections would shut everyone out. Here:
 
-- headers must be whole within `HEADERS_S`, counted from the opening or from their first byte;
-- one address holds at most `PER_ADDRESS` connections that have shown no token and no session; that
-  of a proxy that the operator trusts is not counted: its clients' requests are, see `Crowd`;
-- of all connections a share is kept for those that have shown one.
+- headers must be complete within `HEADERS_S` of the connection or of their first byte;
+- an address may hold at most `PER_ADDRESS` connections without a token or session; for a trusted
+  proxy, its clients' requests are counted instead, see `Crowd`;
+- a share of all connections is reserved for those with a token or session.
 
-Where a bound is reached, the connection that has waited longest without a request makes room. So
-whoever asks at once gets an answer, however many others hold their line.
+At a limit, the connection that has been idle for longest is closed. So a client that sends its
+request at once is served, however many others hold idle connections.
 """
 
 from __future__ import annotations

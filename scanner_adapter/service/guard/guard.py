@@ -158,7 +158,7 @@ def _check_size_and_path(scope: Scope) -> None:
 
 
 def refuse_guess(rate: RateLimit, address: str) -> NoReturn:
-    """Refuse a token that is not ours; who guesses often waits longer and longer.
+    """Refuse a wrong token; repeated guesses are delayed longer and longer.
 
     Raises
     ------

@@ -80,7 +80,7 @@ async def stream_events(
         ),
     ] = None,
 ) -> Response:
-    """Stream a scan's status and results; each result is sent once, also across restarts."""
+    """Stream a scan's status and results; each result is sent once, even across restarts."""
     service.streams.check_room()
     watched = service.watched.get(ruleset, scan)
     try:

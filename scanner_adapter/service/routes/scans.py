@@ -1,4 +1,4 @@
-"""Scans: list, detail, queue, results, and why a symbol stands where it does."""
+"""Routes of scans: list, detail, queue, results, and the explanation of a symbol."""
 
 from __future__ import annotations
 

@@ -123,7 +123,9 @@ class TestRefusals:
             sweep(log, [Configuration(name) for name in names])
 
     def test_what_replay_refuses_is_refused_in_workers_too(self, log: ReplayLog) -> None:
-        with pytest.raises(InvalidInputError, match="scans leave none to measure after a warm-up of 999"):
+        with pytest.raises(
+            InvalidInputError, match="scans leave none to measure after a warm-up of 999"
+        ):
             sweep(log, CONFIGURATIONS, n_jobs=2, warmup=999)
 
     def test_without_joblib_the_extra_is_named(

@@ -310,7 +310,9 @@ class TestStudyFile:
         path = tmp_path / "file"
         path.write_bytes(content)
         with (
-            pytest.raises(InvalidInputError, match="is not a study of `scanrank tune`; give another"),
+            pytest.raises(
+                InvalidInputError, match="is not a study of `scanrank tune`; give another"
+            ),
             open_study(path, {}),
         ):
             pass
