@@ -113,8 +113,8 @@ class ScanSummary:
         if self.n_errors:
             lines.append(f"{self.n_errors} evaluations failed, the first with: {self.first_error}")
         lines.append(
-            f"Took {self.seconds:.1f} s, {1000 * self.overhead_s:.0f} ms of it in scanrank; "
-            f"{self.n_scans_learned} scans learned from, {self.store_status}"
+            f"Took {self.seconds:.1f} s; {self.overhead_s:.2f} s of it in scanrank; learned from "
+            f"{self.n_scans_learned} scan{'s' * (self.n_scans_learned != 1)}; {self.store_status}"
         )
         stopped = self.stopped and f"Stopped early: {self.stopped}"
         extra = (stopped, self.coverage, self.warning, self.failure)

@@ -147,7 +147,7 @@ def _as_row(name: str, values: ArrayLike) -> NDArray[np.float64]:
     if row.ndim != 1:
         raise InvalidInputError(f"{name} has shape {row.shape}; expected one row, (n_scans,)")
     if np.isinf(row).any():
-        raise InvalidInputError(f"{name} holds an infinite value; expected numbers or NaN")
+        raise InvalidInputError(f"{name} contains an infinite value; expected numbers or NaN")
     return row
 
 

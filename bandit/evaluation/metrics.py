@@ -221,7 +221,7 @@ def _as_order(hits: ArrayLike) -> NDArray[np.bool_]:
         raise InvalidInputError(f"hits has shape {order.shape}; expected one row, (n_scanned,)")
     if order.dtype != np.bool_ and not np.isin(order, (0, 1)).all():
         raise InvalidInputError(
-            "hits holds values other than 0 and 1; expected one bool per symbol"
+            "hits contains values other than 0 and 1; expected one bool per symbol"
         )
     return order.astype(np.bool_)
 

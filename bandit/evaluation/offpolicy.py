@@ -289,8 +289,9 @@ def _diagnose(scans: Sequence[LoggedScan], weights: Weights) -> dict[str, float]
     effective = float(on_target.sum() ** 2 / (on_target**2).sum()) if on_target.any() else 0.0
     if effective < MIN_EFFECTIVE_SAMPLE:
         raise UnanswerableError(
-            f"the log holds {effective:.0f} effective outcomes of the target's symbols; expected "
-            f"at least {MIN_EFFECTIVE_SAMPLE:.0f}. Log more scans, or a larger random quota"
+            f"the log contains {effective:.0f} effective outcomes of the target's symbols; "
+            f"expected at least {MIN_EFFECTIVE_SAMPLE:.0f}. Log more scans, or a larger "
+            "random quota"
         )
     if not any(_seen_reward(scan).any() for scan in scans):
         raise UnanswerableError("the log contains no hit, so recall is undefined")

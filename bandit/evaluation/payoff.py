@@ -32,13 +32,13 @@ def no_gain(share: float, gain: PairedDifference | None = None) -> str | None:
         why = "none of the results is high-value. Try a lower threshold, or the best 5 % by rating"
     elif share >= TOO_COMMON:
         why = (
-            f"{share:.0%} of the results are high-value: any order finds them early. A rarer hit, "
-            "such as rewards=TopShare(0.05) or a higher threshold, could be looked for"
+            f"{share:.0%} of the results are high-value: any order finds them early. Try a rarer "
+            "hit, such as rewards=TopShare(0.05) or a higher threshold"
         )
     elif gain is not None and gain.low <= 0.0 and gain.high < _LEAST_GAIN:
         why = (
-            "what is known before a scan does not predict its hits: the first 10 % of the symbols "
-            f"held {gain.mean:+.1%} of them against a random order (95 % interval {gain.low:+.1%} "
-            f"to {gain.high:+.1%})"
+            "nothing known before a scan predicts its hits: the first 10 % of the symbols "
+            f"contained {gain.mean:+.1%} of them compared with a random order (95 % interval "
+            f"{gain.low:+.1%} to {gain.high:+.1%})"
         )
     return None if why is None else f"ordering cannot pay here, because {why}"

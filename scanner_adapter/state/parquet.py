@@ -244,7 +244,7 @@ def _table(entry: Entry) -> pa.Table:
     unknown = sorted(set(entry.arrays) - {*_NUMBERS, *_LISTS})
     if unknown:
         raise InvalidInputError(
-            f"journal entry {entry.position} holds {unknown[0]!r}, which format {FORMAT} has no "
+            f"journal entry {entry.position} contains {unknown[0]!r}, which format {FORMAT} has no "
             "column for; export it with the version of scanrank that wrote it"
         )
     for name, dtype in {**_NUMBERS, **_LISTS}.items():
@@ -264,7 +264,9 @@ def _column(name: str, array: NDArray[Any]) -> pa.Array:
 
 def _cast_exactly(array: NDArray[Any], dtype: type, what: str) -> NDArray[Any]:
     if not np.can_cast(array.dtype, dtype, "safe"):
-        raise InvalidInputError(f"{what} is {array.dtype}; format {FORMAT} holds {dtype.__name__}")
+        raise InvalidInputError(
+            f"{what} is {array.dtype}; format {FORMAT} expects {dtype.__name__}"
+        )
     return np.asarray(array, dtype)
 
 

@@ -113,7 +113,7 @@ class TestReplay:
         drawn = replace(log, outcomes=replace(log.outcomes, rating=rating))
         told = replay(drawn, batch_size=10, warmup=0).no_gain
         assert told is not None
-        assert "because what is known before a scan does not predict its hits" in told
+        assert "because nothing known before a scan predicts its hits" in told
 
     def test_the_same_seed_gives_the_same_batches(self, log: ReplayLog) -> None:
         days = log.days()[:6]

@@ -57,7 +57,7 @@ def test_a_summary_prints_as_a_report(scan) -> None:  # type: ignore[no-untyped-
     scan.run(rating, until=RecallReached(0.5, confidence=0.5))
     text = str(scan.summary)
     assert text.startswith(f"Scan {scan.scan_id}: ")
-    assert "ms of it in scanrank" in text
+    assert "s of it in scanrank; learned from" in text
     assert "saved" in text
 
 
