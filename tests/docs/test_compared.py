@@ -32,7 +32,7 @@ def test_the_page_counts_its_rows() -> None:
     assert set(counts) == {"Y", "partly", "no"}
     assert len(ROWS) >= 60
     words = " ".join(PAGE.split())
-    assert f"{len(ROWS)} things" in words
+    assert f"{len(ROWS)} features" in words
     assert f"{counts['Y']} are here, {counts['partly']} partly, {counts['no']} not" in words
 
 
