@@ -60,18 +60,18 @@ _EVERY_OF = {
 _DAYS = 40
 _HEEDED = {
     "stopped journal": (
-        _STOPPED, "every scan of this journal was stopped, so that recall is estimated from it "
-        "and no order is run",
+        _STOPPED, "every scan of this journal was stopped, so recall is estimated from it and no "
+        "order is run",
     ),
     "bars": (
         _MARKET | _REPLAYED | {"ratings", "same_day", "known_at", "minute_bars"},
         "bars and ratings are replayed",
     ),
     "journal": (
-        {*_REPLAYED, "sectors"}, "this journal has complete scans, which bring what they knew",
+        {*_REPLAYED, "sectors"}, "this journal has complete scans, which include their own data",
     ),
-    "bundled": (_REPLAYED, "the scans that come with scanrank bring what they knew"),
-    "recorded": (_REPLAYED, "recorded scans bring what they knew"),
+    "bundled": (_REPLAYED, "the bundled scans include their own data"),
+    "recorded": (_REPLAYED, "recorded scans include their own data"),
 }  # fmt: skip
 
 
@@ -115,11 +115,11 @@ def run_replay(request: ReplayRequest) -> bool:
     if request.report_folder is not None:
         check_installed()
     if request.json_file is not None and not request.json_file.absolute().parent.is_dir():
-        raise InvalidInputError(f"--json {request.json_file}: there is no such folder")
+        raise InvalidInputError(f"--json {request.json_file}: no such folder")
     console = Console(highlight=False)
     if request.is_again:
         idle = request.given.keys() - _AGAIN
-        refuse_idle(request.given, idle, "--again makes the choices of a journal again, as it is")
+        refuse_idle(request.given, idle, "--again repeats the choices of a journal unchanged")
         return _play_again(request, console)
     kind = request.files.kind
     if request.every is not None and kind in _EVERY_OF:
@@ -251,19 +251,19 @@ def _refuse_idle_pairs(request: ReplayRequest, kind: str) -> None:
         )
     if "minute_bars" in given and request.known_at is None:
         raise InvalidInputError(
-            f"{given['minute_bars']} has no effect without --known-at: quotes of which time? Give "
-            "it, or leave the minute bars out"
+            f"{given['minute_bars']} has no effect without --known-at, the time of the quotes; "
+            "give both or neither"
         )
     if request.known_at is not None and request.same_day:
-        raise InvalidInputError("--known-at and --same-day contradict each other; give one of them")
+        raise InvalidInputError("--known-at and --same-day contradict each other; give only one")
     needs_bars = [name for name in given if name in _MARKET - {"bars"}]
     if kind == "stopped journal" and needs_bars and request.files.bars is None:
         raise InvalidInputError(f"{given[needs_bars[0]]} has no effect without --bars; add them")
     is_shown = request.by == "sector" or request.report_folder is not None
     if kind == "journal" and "sectors" in given and not is_shown:
         raise InvalidInputError(
-            "--sectors has no effect on a journal without --by sector or --report: its scans bring "
-            "the sectors that they knew"
+            "--sectors has no effect on a journal without --by sector or --report: its scans "
+            "include their own sectors"
         )
 
 
@@ -271,8 +271,8 @@ def _play_again(request: ReplayRequest, console: Console) -> bool:
     journal = request.files.entries
     if journal is None or request.files.log is None:
         raise InvalidInputError(
-            "--again makes the choices of a live scanner again: name its journal with --log "
-            "(`scanrank journal export` writes it)"
+            "--again repeats the choices of a live scanner: give its journal with --log (written "
+            "by `scanrank journal export`)"
         )
     verdicts = replay_again(journal, facts_of=request.files.facts_of())
     console.print(again_table(verdicts))
@@ -283,7 +283,8 @@ def _play_again(request: ReplayRequest, console: Console) -> bool:
 def _judge_stopped(request: ReplayRequest, console: Console) -> None:
     rule = request.files.rule(request.rule)
     console.print(
-        "Every scan of this journal was stopped: orders are judged from the logged propensities. "
+        "Every scan of this journal was stopped early: orders are judged from the logged "
+        "propensities. "
         f"A hit is {describe(rule)}."
     )
     left_out: list[str] = []

@@ -133,7 +133,7 @@ class Configuration:
 
 
 class Ranked:
-    """An order that comes out of `SymbolRanker`, batch by batch.
+    """An order produced by `SymbolRanker`, batch by batch.
 
     Parameters
     ----------
@@ -142,12 +142,12 @@ class Ranked:
     batch_size : int
         Symbols per batch; the last batch of a stopped scan is cut to fit.
     until : StopRule, optional
-        Asked after every report, as `Scan.run` does.
+        Checked after every report, as in `Scan.run`.
     pace : Pace, optional
-        Several workers and late results; by default every batch is chosen with all results
-        before it.
+        Simulates several workers and late results; by default, all earlier results are known when a
+        batch is chosen.
     watch : Recorder, optional
-        Notes weights and recall estimates.
+        Records weights and recall estimates.
     further : mapping, optional
         What `start_scan` takes beside what the log knows, such as `hits_last`.
     """

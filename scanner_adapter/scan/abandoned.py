@@ -66,7 +66,7 @@ def close_abandoned_scans(learned: LearnedState, scan_id: str) -> list[str]:
             ))  # fmt: skip
             closed.append(info.scan_id)
             log.warning(
-                "scan %s was never closed; its %d of %d symbols are learned from now",
+                "scan %s was never closed; its %d of %d symbols are learned now",
                 info.scan_id, info.n_reported, opened.header["n_symbols"],
             )  # fmt: skip
     except StoreError as err:

@@ -145,7 +145,7 @@ class LearnedState:
             return str(snapshot.header["fold_since"])
         for name in [name for name in now if name in stored and stored[name] != now[name]]:
             log.warning(
-                "ruleset %s goes on with %s = %s instead of %s; what was learned is kept",
+                "ruleset %s continues with %s = %s instead of %s; learned state is kept",
                 *(self.ruleset, name, now[name], stored[name]),
             )
         return snapshot.position
@@ -171,7 +171,7 @@ class LearnedState:
         except JournalChangedError:
             return self._recovered()
         except _AWAY as err:
-            log.warning("%s The scan goes on with what is known here.", err)
+            log.warning("%s The scan continues with the local state.", err)
             return False
         return True
 
@@ -179,7 +179,7 @@ class LearnedState:
         try:
             self._recover()
         except _AWAY as err:
-            log.warning("%s The scan goes on with what is known here.", err)
+            log.warning("%s The scan continues with the local state.", err)
             self._mark_behind()
             return False
         return True
@@ -289,7 +289,9 @@ class LearnedState:
                 if entry.scan_id == scan_id and entry.kind == "open":
                     return entry.header
         except _AWAY as err:
-            log.warning("%s What scan %s was opened with is not compared.", err, scan_id)
+            log.warning(
+                "%s The inputs of scan %s cannot be compared with its opening.", err, scan_id
+            )
         return None
 
     def catch_up(self, listener: Listener | None = None) -> int:
@@ -349,7 +351,7 @@ class LearnedState:
             except JournalChangedError:
                 self._mark_behind()
             except _AWAY as err:
-                log.warning("%s What other workers reported is read later.", err)
+                log.warning("%s Reports of other workers are read later.", err)
                 self._mark_behind()
         self._folded.add(entry, is_checked=True)
         self._advance(entry, listener)

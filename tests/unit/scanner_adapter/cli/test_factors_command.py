@@ -175,7 +175,7 @@ class TestOwnSubScores:
         [
             ("symbol,x\nA,1", "missing columns in --context"),
             ("date,symbol\n2022-01-03,A", "has only the columns date and symbol"),
-            ("date,symbol,x\n2022-01-03,A,high", "column x holds 'high'"),
+            ("date,symbol,x\n2022-01-03,A,high", "column x contains 'high'"),
             ("date,symbol,x\n2022-01-03,A,1\n2022-01-03,A,2", "A on 2022-01-03 twice"),
             ("date,symbol,x\nsoon,A,1", "soon"),
         ],

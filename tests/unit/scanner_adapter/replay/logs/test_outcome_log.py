@@ -57,9 +57,9 @@ class TestOutcomeLog:
         ("bad", "message"),
         [
             (FRAME.drop(columns="rating"), "missing columns in ratings: rating"),
-            (frame(("2124-01-03", "A", 1.0, None)), "2124-01-03 is a day in the future"),
-            (FRAME.assign(ruleset=["a", "b", "a"]), r"hold 2 rulesets \(a, b\)"),
-            (pd.concat([FRAME, FRAME[:1]]), "hold C on 2024-01-03 twice"),
+            (frame(("2124-01-03", "A", 1.0, None)), "2124-01-03 is in the future"),
+            (FRAME.assign(ruleset=["a", "b", "a"]), r"contain 2 rulesets \(a, b\)"),
+            (pd.concat([FRAME, FRAME[:1]]), "contain C on 2024-01-03 twice"),
             (frame(("2024-01-03", "A", float("nan"), None)), "rating of A on 2024-01-03 is nan"),
             (frame(("2024-01-03", "X", 1.0, None)), r"1 symbols without bars \(X\)"),
             (frame(("2025-01-03", "A", 1.0, None)), "no rating falls within the bars"),
