@@ -267,6 +267,6 @@ def quotes_from(minute_bars: Path | None, session: Session) -> tuple[QuotesOf, s
     if minute_bars is not None:
         return MinuteQuotes(read_table(minute_bars), session), "from the minute bars"
     return BridgeQuotes(), (
-        "made of the daily bars: a path from open to close between low and high, and the volume "
-        "that is usually in by then"
+        "simulated from the daily bars: a path from open to close between low and high, and the "
+        "usual volume by that time"
     )

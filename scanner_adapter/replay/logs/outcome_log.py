@@ -127,7 +127,7 @@ class OutcomeLog:
         if twice.size:
             row, place = divmod(int(cell[order][twice[0]]), len(symbols))
             raise InvalidInputError(
-                f"ratings hold {symbols[place]} on {dates[row]} twice; expected one row per "
+                f"ratings contain {symbols[place]} on {dates[row]} twice; expected one row per "
                 f"symbol and {'time' if is_timed else 'day'}"
             )
         shape = (len(dates), len(symbols))

@@ -95,7 +95,7 @@ class TestRefusedEntries:
             (lambda: entry(9, context=np.full((30, 4), np.inf)), r"factor\.a in row 0 .* is inf"),
             (lambda: entry(9, rows=np.zeros((30, 2))), r"rows of the report has shape \(30, 2\)"),
             (lambda: entry(9, arms=("S001",) * 30), "'S001' appears twice"),
-            (lambda: entry(9, arms=("",) * 30), "is ''; expected a string"),
+            (lambda: entry(9, arms=("",) * 30), "is ''; expected a non-empty string"),
             (lambda: entry(9, scan_time=float("nan")), "scan time nan"),
             (lambda: entry(9, kind="rumour"), "kind 'rumour'; expected open, report or close"),
         ],

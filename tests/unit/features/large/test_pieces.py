@@ -280,8 +280,8 @@ def broken() -> pd.DataFrame:
         ([Changing(A, A), Changing(B, LATER)], {}, "piece 1 returned different bars when read"),
         ([A], {"as_of": "2017-12-31"}, "as_of 2017-12-31 is before the first bar; expected 2018"),
         ([A], {"as_of": "soon"}, "'soon' is not a date"),
-        ([lambda: None, lambda: None], {}, "no bars in any of 2 pieces"),
-        ([], {}, "no bars in any of 0 pieces"),
+        ([lambda: None, lambda: None], {}, "no bars in any of the 2 pieces"),
+        ([], {}, "no bars in any of the 0 pieces"),
     ],
 )
 def test_what_cannot_be_used_is_named_and_nothing_is_left(
@@ -303,7 +303,7 @@ def test_rows_wanted_twice_or_not_at_all_are_refused(
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FeatureError, match=r"no folder .*/nowhere to write found\.npy to"):
+    with pytest.raises(FeatureError, match=r"no folder .*/nowhere for found\.npy"):
         features_in_pieces([A], tmp_path / "nowhere" / "found.npy")
 
 

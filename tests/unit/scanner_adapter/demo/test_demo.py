@@ -39,7 +39,7 @@ def test_in_a_pipe_it_prints_lines_and_the_picture(tmp_path: Path) -> None:
 
 def test_on_a_terminal_the_curves_grow(tmp_path: Path) -> None:
     screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", run(tmp_path, is_terminal=True))
-    assert "faster than life" in " ".join(screen.split())
+    assert "times real time" in " ".join(screen.split())
     assert "of 20" in screen
 
 

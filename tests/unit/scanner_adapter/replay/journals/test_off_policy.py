@@ -213,5 +213,5 @@ class TestBadJournals:
             recorded_log(journal_scans(few))
 
     def test_an_order_that_learns(self, few: list[Entry]) -> None:
-        with pytest.raises(InvalidInputError, match="would have seen other outcomes"):
+        with pytest.raises(InvalidInputError, match="would have seen different outcomes"):
             judge_stopped(few, orders=["scanrank"])
