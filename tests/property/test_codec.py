@@ -264,7 +264,7 @@ def test_an_entry_says_where_it_belongs() -> None:
 
 def test_a_newer_entry_is_refused_by_its_position() -> None:
     blob = encode({"entry": ENTRY_VERSION + 1, "new": "field"}, {})
-    with pytest.raises(IncompatibleStateError, match=r"journal entry 1-0: .*version 2, and this"):
+    with pytest.raises(IncompatibleStateError, match=r"journal entry 1-0: .*version 2, but this"):
         decode_entry(blob, "1-0", b"", where="journal entry 1-0")
     blob = encode({"snapshot": 9}, {})
     with pytest.raises(IncompatibleStateError, match="snapshot version 9"):
