@@ -89,7 +89,7 @@ def test_rows_stay_in_their_places_while_one_is_in_the_list(
     held_scan.scan(1)
     held_page.wait(lambda: held_page.n_scanned > n, "the batch to show")
     assert waiting(held_page) == before
-    assert "held" in held_page.text("#queue-hint")
+    assert "frozen" in held_page.text("#queue-hint")
     held_page.wait(
         lambda: held_page.texts("#queue .gone .symbol"), "who was handed out to be grey", SETTLE_S
     )

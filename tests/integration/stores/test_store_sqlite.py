@@ -343,7 +343,7 @@ class TestBackup:
 
     def test_nothing_is_written_over(self, store: SqliteStore, tmp_path: Path) -> None:
         (tmp_path / "x.db").write_text("mine")
-        with pytest.raises(InvalidInputError, match="is there already"):
+        with pytest.raises(InvalidInputError, match="already exists"):
             store.backup(tmp_path / "x.db")
         with pytest.raises(StoreRefusedError, match="cannot be written"):
             store.backup(tmp_path / "no" / "such" / "folder.db")
