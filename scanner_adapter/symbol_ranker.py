@@ -167,7 +167,7 @@ class SymbolRanker(KnownRanker):
         unknown = sorted(set(further) - set(known))
         if unknown:
             raise InvalidInputError(
-                f"setting {unknown[0]!r} is unknown; known are {', '.join(sorted(known))}"
+                f"setting {unknown[0]!r} is unknown; known settings: {', '.join(sorted(known))}"
             )
         if weights is not None:
             further["weights"] = weights
@@ -334,8 +334,8 @@ class SymbolRanker(KnownRanker):
             failure, leases, reread = None, None, None
             if shared and choice.mode == "off":
                 raise InvalidContextError(
-                    "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal in "
-                    "which its workers could meet"
+                    "a shared scan needs mode 'on' or 'shadow': in mode off there is no journal "
+                    "for its workers to share"
                 )
             if shared:
                 name = worker or uuid.uuid4().hex
@@ -428,7 +428,7 @@ class SymbolRanker(KnownRanker):
             except CALLERS_ERRORS:
                 raise
             except Exception as error:
-                log.warning("scanrank failed (%s); the given order stands", error, exc_info=error)
+                log.warning("scanrank failed (%s); the given order is used", error, exc_info=error)
                 return names
             return tuple(names[place] for place in np.concatenate(chosen))
 

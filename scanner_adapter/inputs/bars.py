@@ -42,11 +42,13 @@ def scannable(bars: Bars, as_of: str | None, now: datetime) -> tuple[Bars, tuple
         day = as_day(as_of)
         first, last = bars.dates[0], bars.dates[-1]
         if not first <= day <= last:
-            raise InvalidInputError(f"as-of {day} is outside the bars, which run {first} .. {last}")
+            raise InvalidInputError(
+                f"as-of {day} is outside the bars, which cover {first} .. {last}"
+            )
         if day not in bars.dates:
             before = bars.dates[bars.dates < day][-1]
             raise InvalidInputError(
-                f"as-of {day} is no trading day of the bars: the last one before it is {before}"
+                f"as-of {day} is not a trading day in the bars; the last one before it is {before}"
             )
     known, notes = seen_bars(bars, day, now)
     row, age = bar_ages(known)
