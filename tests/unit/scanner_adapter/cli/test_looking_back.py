@@ -53,7 +53,7 @@ def test_a_symbol_shows_its_scans_and_what_is_believed(
     assert "NVDA under breakout: high-value in 2 of 2 scans" in out
     assert out.index("tuesday") < out.index("monday")
     assert "track record: reward" in out
-    assert "last seen 0.0 days before the newest scan" in " ".join(out.split())
+    assert "last scanned 0.0 days before the newest scan" in " ".join(out.split())
     known = json.loads(scanrank("symbol", "AAPL", "--json")[1])["breakout"]
     assert [scan["is_hit"] for scan in known["scans"]] == [False, False]
     assert known["track"]["last_reward"] == 0.0

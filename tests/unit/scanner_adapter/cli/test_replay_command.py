@@ -84,7 +84,7 @@ class TestBundledLog:
             (("--by", "size"), "expected one of regime, sector"),
             (("--same-day",), "include their own data"),
             (("--again",), "give its journal with --log"),
-            (("--log", "nothing.parquet"), "there is no such file"),
+            (("--log", "nothing.parquet"), "no such file"),
             (("--bars", "b.csv"), "--ratings is missing"),
             (("--bars", "b.csv", "--ratings", "r.csv", "--log", "bundled"), "two logs"),
             (("--delay", 1, "--delay-batches", 1), "give only one of delay_s and delay_batches"),
@@ -189,7 +189,7 @@ class TestManyScansADay:
         assert run.code == 0, run.err
         said = " ".join(run.out.split())
         assert (
-            "A scan every 120 minutes: squeeze over today's bar as it stands, made of the" in said
+            "A scan every 120 minutes: squeeze over today's bar as it stands, simulated from" in said
         )
         assert "4 scans a day, each of 10% of 40 symbols" in said
         assert "--hits-last" in said
