@@ -27,11 +27,11 @@ from scanner_adapter.replay.read import LogFiles
 _HEADING = "sub-score             known p10 p50 p90  lift 95 % range   low same verdict"
 _LEGEND = """\
 known: share of symbols and days; p10, p50, p90: percentiles of the score
-lift: rate of hits in the day's top tenth by this score over the rate in all,
+lift: hit rate in the day's top tenth by this score over the overall rate,
 with its range; low: the same in the bottom tenth; same: share of four periods
 in which the stronger of the two points the same way
-too good: holds nearly all hits in one tenth: the scanner's own formula, or it
-looks ahead; weak: both lifts may be 1; redundant: ranks as another does"""
+too good: nearly all hits are in one tenth: the scanner's own formula, or it
+looks ahead; weak: both lifts may be 1; redundant: ranks like another sub-score"""
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,16 @@ def report_on(asked: FactorsOptions) -> tuple[FactorReport, tuple[str, ...]]:
         files = LogFiles(asked.log, asked.bars, asked.ratings, events=events, reading=how)
         if files.kind not in ("bars", "stopped journal"):
             idle = ["bars", "events", "same_day"]
-            refuse_idle(given, idle, "the scans of this log bring what they knew")
+            refuse_idle(given, idle, "the scans of this log include their own data")
         return _report_on_log(files, asked, rule)
     if asked.log is not None or asked.ratings is None:
         raise InvalidInputError(
-            "--context needs --ratings, the results to judge by; a journal (--log) brings its own "
+            "--context needs --ratings, the results to judge by; a journal (--log) has its own "
             "sub-scores"
         )
     if asked.bars is None:
         idle = ["events", "same_day"]
-        refuse_idle(given, idle, "your own sub-scores stand as they are")
+        refuse_idle(given, idle, "your own sub-scores are used as they are")
     return _report_on_own(asked.scores, asked.ratings, asked, rule or TopShare(), how)
 
 
@@ -147,7 +147,7 @@ def read_scores(path: Path) -> pd.DataFrame:
     frame = read_table(path, what="--context", error=InvalidInputError)
     if missing := [name for name in ("date", "symbol") if name not in frame.columns]:
         raise InvalidInputError(
-            f"--context {path} lacks the column {', '.join(missing)}; met "
+            f"missing columns in --context {path}: {', '.join(missing)}; got "
             f"{', '.join(map(str, frame.columns[:12]))}"
         )
     table = Rows(frame.reset_index(drop=True), "--context", InvalidInputError, "raise")
@@ -155,19 +155,20 @@ def read_scores(path: Path) -> pd.DataFrame:
     names = [name for name in frame.columns if name not in ("date", "symbol")]
     if not names:
         raise InvalidInputError(
-            f"--context {path} has no column beside date and symbol; expected a number in each"
+            f"--context {path} has only the columns date and symbol; expected at least one numeric "
+            "column"
         )
     if words := [name for name in names if not pd.api.types.is_numeric_dtype(frame[name])]:
         raise InvalidInputError(
-            f"--context {path}: column {words[0]} holds {frame[words[0]].iloc[0]!r}; expected "
-            "numbers in every column beside date and symbol"
+            f"--context {path}: column {words[0]} contains {frame[words[0]].iloc[0]!r}; expected "
+            "numbers in every column except date and symbol"
         )
     frame = frame.assign(date=day.astype("datetime64[s]"), symbol=np.array(symbols)[codes])
     if (twice := frame.duplicated(["date", "symbol"])).any():
         row = frame[twice].iloc[0]
         raise InvalidInputError(
-            f"--context {path} holds {row['symbol']} on {row['date']:%Y-%m-%d} twice; expected one "
-            "row per symbol and day"
+            f"--context {path} contains {row['symbol']} on {row['date']:%Y-%m-%d} twice; expected "
+            "one row per symbol and day"
         )
     return frame
 

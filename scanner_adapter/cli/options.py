@@ -273,7 +273,7 @@ def known_rulesets(store: Store, wanted: str | None) -> list[str]:
     names = store.list_rulesets()
     if wanted is not None and wanted not in names:
         raise InvalidInputError(
-            f"ruleset {wanted!r} is not in {store.address}; known there are "
+            f"ruleset {wanted!r} is not in {store.address}; known rulesets: "
             f"{', '.join(names) or 'none'}"
         )
     return names if wanted is None else [wanted]

@@ -110,8 +110,8 @@ def run_scan(request: ScanOptions) -> int:
     with ranker, threads as executor, json_lines(request.jsonl) as write_line:
         if not ranker.n_scans:
             print(
-                f"first scan of {ruleset}: nothing is learned yet, so it has to look at most "
-                "symbols before it can stop; the next one starts from what this one finds",
+                f"first scan of {ruleset}: nothing has been learned yet, so it must scan most "
+                "symbols before it can stop; the next scan starts from these results",
                 file=sys.stderr,
             )
         scan = ranker.start_scan(
@@ -199,7 +199,7 @@ def _asked_for(request: ScanOptions, pinned: Sequence[str], bars: Bars) -> tuple
     if not names:
         raise InvalidInputError("no symbol is left to scan; see --symbols and --exclude")
     missing = [name for name in (*asked, *excluded) if name not in known]
-    notes = [f"without recent bars and left out: {', '.join(missing[:10])}"] if missing else []
+    notes = [f"left out for lack of recent bars: {', '.join(missing[:10])}"] if missing else []
     if len(missing) > 10:
         notes[0] += f" and {len(missing) - 10} more"
     return (bars if len(names) == len(bars.symbols) else bars.select(names)), notes

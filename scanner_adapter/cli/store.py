@@ -45,9 +45,9 @@ def check_store(store: StoreUrl = "embedded://", ruleset: AnyRuleset = None) -> 
 def repair_store(
     store: StoreUrl = "embedded://",
     ruleset: AnyRuleset = None,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for what cannot be read.")
-    ] = Path(".scanrank/removed"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for unreadable entries.")] = Path(
+        ".scanrank/removed"
+    ),
 ) -> None:
     """Move unreadable entries into files; rebuild snapshots that do not match."""
     from scanner_adapter.state.check import check, repair
@@ -68,7 +68,7 @@ def backup_store(
     with closing(store_from_url(store)) as opened:
         if not isinstance(opened, SqliteStore):
             raise InvalidInputError(
-                f"{opened.address} is no file; copy it into one: scanrank store copy ADDRESS "
+                f"{opened.address} is not a file; copy it into one: scanrank store copy ADDRESS "
                 f"sqlite://{file.resolve()}"
             )
         opened.backup(file)
@@ -128,7 +128,7 @@ def export_(
         trimmed = opened.stats(ruleset).trimmed_position
     print(f"{n_entries} entries of {ruleset} written to {file}")
     if trimmed != START:
-        print(f"what was journaled up to {_time(trimmed)} is missing: retention deleted it")
+        print(f"entries up to {_time(trimmed)} are missing: retention deleted them")
 
 
 @journal_app.command("import")
@@ -150,7 +150,7 @@ def _show(verdict: Verdict) -> None:
     print(f"{verdict.ruleset}: {state}, {verdict.n_entries} journal entries")
     for problem in verdict.problems:
         print(f"  cannot be read: {problem.place}: {problem.reason}")
-    print(f"  snapshot and fold from zero: {verdict.fold} ({verdict.explanation})")
+    print(f"  snapshot and fold from the beginning: {verdict.fold} ({verdict.explanation})")
 
 
 def _size(n_bytes: int) -> str:

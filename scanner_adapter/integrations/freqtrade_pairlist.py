@@ -75,7 +75,7 @@ class ScanrankPairList(IPairList):  # type: ignore[misc] # freqtrade may be abse
     @staticmethod
     def description() -> str:
         """Return one line for the bot's interface."""
-        return "Orders pairs by what their trades have brought."
+        return "Orders pairs by the profits of their past trades."
 
     @staticmethod
     def available_parameters() -> dict[str, Any]:
@@ -87,11 +87,11 @@ class ScanrankPairList(IPairList):  # type: ignore[misc] # freqtrade may be abse
              "Name of the learned state, one per strategy."),
             ("mode", "option", "on", "Mode", "shadow learns, but keeps the order."),
             ("pin_open_trades", "boolean", False, "Pin open trades",
-             "Keep the pairs of open trades in front."),
+             "Keep pairs with open trades at the front."),
             ("candles", "string", "", "Candles",
              "Timeframe of daily candles, such as 1d; empty = none."),
             ("max_age_days", "number", 0, "Maximum age",
-             "Days after which a trade does not count; 0 = never."),
+             "Days after which a trade no longer counts; 0 = trades always count."),
         )  # fmt: skip
         keys = ("type", "default", "description", "help")
         found = {name: dict(zip(keys, row, strict=True)) for name, *row in rows}
@@ -129,5 +129,5 @@ class ScanrankPairList(IPairList):  # type: ignore[misc] # freqtrade may be abse
         try:
             return Bars.from_frame(frames, on_bad="skip")
         except FeatureError as error:
-            log.warning("candles cannot be used, pairs are ordered without: %s", error)
+            log.warning("candles cannot be used; pairs are ordered without them: %s", error)
             return None

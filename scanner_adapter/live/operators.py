@@ -63,7 +63,7 @@ class OperatorLine:
         try:
             apply(queue, control, former, self._ledger.place)
         except Exception as error:
-            log.warning("what operators ask (%s) is not done: %s", control, error, exc_info=error)
+            log.warning("an operator's request (%s) failed: %s", control, error, exc_info=error)
         self.view.show_control()
         self.link.publish()
 

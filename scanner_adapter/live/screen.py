@@ -75,7 +75,7 @@ def found_text(status: LiveStatus) -> str:
     stopping now would miss about 3 of 41 high-value symbols (95 % interval: 0 to 7)
     """
     if status.n_hits is None:
-        return "nothing ranks or judges the symbols of this scan"
+        return "this scan is neither ranked nor judged"
     limit = "" if status.hit_limit is None else f": {status.hit_limit:.4g} or more"
     if status.hit_rule.startswith("rating:"):
         limit = ""  # says so itself
@@ -185,7 +185,7 @@ def _tiers_and_weights(status: LiveStatus, width: int) -> Table:
         count = status.tiers.get(name, TierCount(0, 0))
         tiers.append(_tier(name, count.scanned, count.waiting + count.other, width // 6))
     weights = [_weight(factor, weight) for factor, weight in status.weights.items()]
-    weights = weights or [Text("factors' weights: nothing distinguishes them yet", "dim")]
+    weights = weights or [Text("factors' weights: not distinguishable yet", "dim")]
     for tier, weight in zip(tiers, [*weights, *[Text()] * 4], strict=False):
         grid.add_row(tier, weight)
     return grid
@@ -229,7 +229,7 @@ def _next(status: LiveStatus, n_rows: int) -> Table:
             because(waiting),
         )
     if not status.next:
-        table.add_row("nothing waits", "-", "-", "-", style="dim")
+        table.add_row("nothing left", "-", "-", "-", style="dim")
     return table
 
 

@@ -91,7 +91,7 @@ class ScanWatcher:
             if found != self._target:
                 self._target, self._status = found, None
         if self._target is None:
-            return f"no scan of {self._of} in {store.address} yet; waiting for one to begin"
+            return f"no scan of {self._of} in {store.address} yet; waiting for one to start"
         ruleset, scan_id = self._target
         note = store.get_status(ruleset, scan_id)
         if not note:
@@ -101,8 +101,8 @@ class ScanWatcher:
         if self._status.state == "done" or silent_s < SILENT_S:
             return ""
         if any(scan.scan_id == scan_id and scan.is_closed for scan in store.list_scans(ruleset)):
-            return "the scan has ended; its last status did not arrive"
-        return f"no sign of life for {duration(silent_s)}"
+            return "the scan has ended without publishing a final status"
+        return f"no update for {duration(silent_s)}"
 
     def _search(self, store: Store) -> tuple[str, str] | None:
         rulesets = store.list_rulesets() if self._ruleset is None else [self._ruleset]
@@ -116,8 +116,8 @@ class ScanWatcher:
             if any(scan.scan_id == self._scan_id for scan in _listed(store, name, 1000)):
                 return name, self._scan_id
         raise InvalidInputError(
-            f"scan {self._scan_id!r} is none of {self._of} in {store.address}; leave --scan out to "
-            "follow the newest one"
+            f"scan {self._scan_id!r} is none of {self._of} in {store.address}; omit --scan to "
+            "follow the newest"
         )
 
 

@@ -74,8 +74,8 @@ def stop_table(report: ReplayReport, rules: Mapping[str, StopRule]) -> Table:
         ("rule",),
         ("scanned", "found", "worst tenth", "kept"),
         f"{conditions['symbols']} symbols, batches of {conditions['batch_size']}, "
-        f"{conditions['warmup']} scans of warm-up before. A hit is {conditions['hit']}. kept: "
-        "scans that reached the recall aimed at, or were not stopped.",
+        f"{conditions['warmup']} scans of warm-up. A hit is {conditions['hit']}. kept: "
+        "scans that reached the target recall, or were not stopped.",
     )
     for row in stop_rows(report, rules):
         shares = (row[key] for key in ("scanned", "found", "found_in_worst_tenth", "kept"))

@@ -63,7 +63,7 @@ def create_app(settings: ServiceSettings, store: Store | None = None) -> FastAPI
 
     app = FastAPI(
         title="scanrank", version=version("scanrank"), lifespan=lifespan,
-        description="What running scans find, and what operators ask of them.",
+        description="Results and control of running scans.",
         docs_url=None, redoc_url=None,  # FastAPI's pages load scripts from other sites
         redirect_slashes=False,  # one address per thing
     )  # fmt: skip
@@ -121,5 +121,5 @@ def _problem_of(request: Request, error: Exception) -> ProblemError:
             detail = f"{request.method} {request.url.path[:120]!r}: {error.detail}"
             return ProblemError(kind, detail, error.headers)
     # The server logs the traceback; the caller learns nothing about our internals.
-    detail = f"{type(error).__name__}; the log of the server has more"
+    detail = f"{type(error).__name__}; see the server log"
     return ProblemError(problems.DEFECT, detail)

@@ -40,11 +40,11 @@ class Metrics:
             "scanrank_http_requests", "Requests answered.", ("route", "method", "status")
         )
         self.seconds = histogram(
-            "scanrank_http_request_seconds", "Time to answer; streams are left out.", ("route",),
+            "scanrank_http_request_seconds", "Response time, without streams.", ("route",),
             buckets=_REQUEST_S,
         )  # fmt: skip
         self.refusals = counter(
-            "scanrank_refusals", "Requests refused, by the reason that the answer names.",
+            "scanrank_refusals", "Requests refused, by reason.",
             ("reason",),
         )  # fmt: skip
         self.event_clients = Gauge(
@@ -52,11 +52,11 @@ class Metrics:
         )
         self.event_delay = histogram(
             "scanrank_event_delay_seconds",
-            "From publishing in the store to the hand-over to the listeners.", buckets=_DELAY_S,
+            "Delay from publishing in the store to delivery to listeners.", buckets=_DELAY_S,
         )  # fmt: skip
         self.started = counter("scanrank_scans_started", "Scans started over HTTP.", ("scanner",))
         self.exits = counter(
-            "scanrank_scan_exits", "Ends of scans started over HTTP.", ("scanner", "code")
+            "scanrank_scan_exits", "Scans started over HTTP that have ended.", ("scanner", "code")
         )
 
     def text(self, rulesets: Iterable[tuple[str, RulesetStats]]) -> bytes:
@@ -65,16 +65,18 @@ class Metrics:
         away = self._access.away_since
         Gauge("scanrank_store_up", "Whether the store answers.", registry=scrape).set(away is None)
         Gauge(
-            "scanrank_store_away_seconds", "For how long it has not answered.", registry=scrape
+            "scanrank_store_away_seconds", "Time since the store last answered.", registry=scrape
         ).set(0.0 if away is None else time.time() - away)
-        outages = Counter("scanrank_store_outages", "Times it went away.", registry=scrape)
+        outages = Counter(
+            "scanrank_store_outages", "Times the store became unreachable.", registry=scrape
+        )
         outages.inc(self._access.n_outages)
         for name, text, value in (
             ("journal_entries", "Entries of the journal.", lambda s: s.n_entries),
             ("journal_bytes", "Memory of the journal.", lambda s: s.journal_bytes),
             ("snapshot_bytes", "Memory of the snapshot.", lambda s: s.snapshot_bytes),
             ("snapshots", "Snapshots written, one per scan.", lambda s: s.snapshot_version),
-            ("scans", "Scans that the store remembers.", lambda s: s.n_scans),
+            ("scans", "Scans in the store.", lambda s: s.n_scans),
             ("written_seconds", "Time of the last entry.", lambda s: seconds_of(s.last_position)),
         ):
             gauge = Gauge(f"scanrank_ruleset_{name}", text, ("ruleset",), registry=scrape)

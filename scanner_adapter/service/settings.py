@@ -264,7 +264,7 @@ def read_scanners(path: Path) -> dict[str, ConfiguredScanner]:
     tables = content.pop("scanners", None)
     if content or not isinstance(tables, dict) or not tables:
         raise InvalidInputError(
-            f"scanners file {path}: expected tables [scanners.NAME] and nothing else, met "
+            f"scanners file {path}: expected tables [scanners.NAME] and nothing else, got "
             f"{', '.join(content) or 'none'}"
         )
     return {name: _scanner(path, name, table) for name, table in tables.items()}

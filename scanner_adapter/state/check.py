@@ -109,19 +109,19 @@ def _compare(
         return Fold.NOT_COMPARED, "no snapshot yet; the next scan makes one from the journal"
     if trimmed != START:
         return Fold.NOT_COMPARED, (
-            f"retention has deleted the journal up to {trimmed}, so that a fold from zero is "
-            "impossible: the snapshot is the only source of what was learned before"
+            f"retention has deleted the journal up to {trimmed}, so a fold from the beginning is "
+            "impossible: only the snapshot contains what was learned before"
         )
     if snapshot.header["settings"].get("learning_version") != LEARNING_VERSION:
         return Fold.NOT_COMPARED, (
-            "another version of scanrank, which learned in another way, wrote the snapshot; "
-            "this one goes on from it"
+            "the snapshot was written by a version of scanrank that learns differently; this "
+            "version continues from it"
         )
     if snapshot.header["fold_since"] != START:
         return Fold.NOT_COMPARED, (
             f"at {snapshot.header['fold_since']} the settings changed, a damaged entry was "
-            "removed, the store lost entries, or a newer scanrank went on that learns in another "
-            "way: the belief up to there is not what a fold from zero gives today"
+            "removed, the store lost entries, or a newer scanrank that learns differently "
+            "continued: the belief up to there differs from a fold from the beginning"
         )
     try:
         settings = settings_from_fingerprint(snapshot.header["settings"])
@@ -130,7 +130,7 @@ def _compare(
         return Fold.DIFFERENT, f"the journal cannot be folded ({type(err).__name__}: {err})"
     different = differences(folded, snapshot)
     if different:
-        return Fold.DIFFERENT, "not the same: " + ", ".join(different)
+        return Fold.DIFFERENT, "different: " + ", ".join(different)
     return Fold.EQUAL, f"bit for bit up to {snapshot.position}"
 
 
@@ -193,8 +193,8 @@ def repair(store: Store, verdict: Verdict, folder: Path) -> list[str]:
             file = path.open("xb")
         except OSError as err:
             raise InvalidInputError(
-                f"{path} cannot be written ({err.strerror}), and nothing was removed; name "
-                "another folder with --out"
+                f"{path} cannot be written ({err.strerror}); nothing was removed; give another "
+                "folder with --out"
             ) from err
         with file:
             blob = store.repair(verdict.ruleset, problem)
@@ -222,7 +222,10 @@ def repair(store: Store, verdict: Verdict, folder: Path) -> list[str]:
         verdict.ruleset, header=header, arrays=arrays, position=snapshot.position,
         expected_version=snapshot.version,
     )  # fmt: skip
-    return [*done, what if is_saved else "snapshot: a scan wrote a new one meanwhile; check again"]
+    return [
+        *done,
+        what if is_saved else "snapshot: a scan wrote a new one in the meantime; check again",
+    ]
 
 
 def _is_covered(problem: Problem, snapshot: Snapshot) -> bool:

@@ -201,7 +201,7 @@ class LearnedState:
         if position is None:
             if not self._folded.seen.covers(seen):
                 self._warn(
-                    f"the store lost what was learned of {self.ruleset} from {retained.size[0]} "
+                    f"the store lost what {self.ruleset} had learned from {retained.size[0]} "
                     f"scans; {mine[0]} scans are known now"
                 )
             return
@@ -213,7 +213,7 @@ class LearnedState:
         if is_saved:
             self.store.renew_generation(self.ruleset)
             self._warn(
-                f"the store had lost what was learned of {self.ruleset}: {retained.size[0]} scans "
+                f"the store had lost the learned state of {self.ruleset}: {retained.size[0]} scans "
                 "were saved again from memory"
             )
         self.load()

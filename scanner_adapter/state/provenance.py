@@ -80,11 +80,11 @@ class Provenance:
                 spawn_key=[int(word) for word in key.split(",") if word],
             )
         except ValueError as err:
-            raise InvalidInputError(f"{self.seed!r} is no seed of a scan ({err})") from err
+            raise InvalidInputError(f"{self.seed!r} is not the seed of a scan ({err})") from err
         if kind != "PCG64":
             raise InvalidInputError(
                 f"the scan drew from {kind}, this version draws from PCG64; replay it with the "
-                "numpy that wrote it"
+                "same version of numpy"
             )
         return np.random.Generator(np.random.PCG64(sequence))
 
@@ -158,8 +158,8 @@ def disagreement(opened: Mapping[str, Any], mine: Mapping[str, Any]) -> str | No
         if opened["n_symbols"] != mine["n_symbols"]:
             return f"{opened['n_symbols']} symbols there and {mine['n_symbols']} here"
         if opened["universe_sorted"] == mine["universe_sorted"]:
-            return "the same symbols, but in another order"
-        return f"other symbols, {mine['n_symbols']} in either"
+            return "the same symbols in a different order"
+        return f"different symbols, {mine['n_symbols']} in both"
     there, here = set(market_names(opened["columns"])), set(market_names(mine["columns"]))
     if lost := sorted(there - here):
         return f"the sub-score {lost[0]} there and not here"

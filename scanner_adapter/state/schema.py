@@ -55,13 +55,13 @@ class _Header:
     def texts(self, name: str) -> list[str]:
         value: Any = self.header.get(name)
         if not _are_texts(value):
-            self.refuse(name, "a list of distinct texts")
+            self.refuse(name, "a list of distinct strings")
         return list(value)
 
     def text(self, name: str) -> None:
         value = self.header.get(name)
         if value is not None and not isinstance(value, str):
-            self.refuse(name, "a text or nothing")
+            self.refuse(name, "a string or null")
 
     def all_of(self, name: str, expected: str, holds: Callable[[Any], bool]) -> None:
         if name in self.header and not holds(self.header[name]):
@@ -136,7 +136,7 @@ def _check_report(entry: Entry, where: str, n_columns: int, n_rows: int) -> None
             _refuse(where, f"`{name}` of {arm} is {array[is_fine.argmin()]}, not {low} to {high}")
     for name in ("context", "rating"):
         if np.isinf(entry.arrays[name]).any():
-            _refuse(where, f"`{name}` holds an infinite number")
+            _refuse(where, f"`{name}` contains an infinite number")
 
 
 def check_snapshot(snapshot: Snapshot, ruleset: str) -> None:
@@ -175,7 +175,7 @@ def check_snapshot(snapshot: Snapshot, ruleset: str) -> None:
         if (
             is_float and (np.abs(array.astype(np.float64)) > _LARGEST).any()
         ):  # NaN, which is unknown, is not larger
-            _refuse(where, f"`{name}` holds a number beyond {_LARGEST:g}")
+            _refuse(where, f"`{name}` contains a number beyond {_LARGEST:g}")
         # Observations may be unknown (NaN); learned numbers must be finite.
         if name.startswith(("prior_", "data_", "cell_")) and not (
             is_float and bool(np.isfinite(array).all())

@@ -125,7 +125,7 @@ def check_folders(*files: Path | None) -> None:
     """
     for file in files:
         if file is not None and not file.absolute().parent.is_dir():
-            raise InvalidInputError(f"{file}: there is no such folder")
+            raise InvalidInputError(f"{file}: no such folder")
 
 
 @contextmanager

@@ -126,19 +126,19 @@ def judge_stopped(
     if unknown:
         raise InvalidInputError(
             f"order is {unknown[0]!r}; stopped scans can judge {', '.join(ORDERS)}: an order that "
-            "learns within a scan would have seen other outcomes"
+            "learns within a scan would have seen different outcomes"
         )
     journal, bad = list(entries), [] if left_out is None else left_out
     rule = rule or journal_rule(journal_scans(journal, left_out=[]))
     every = list(logged_scans(journal, facts_of, rule, left_out=bad))
     if not every:
-        raise InvalidInputError(f"no scan of the journal can be judged on; the first: {bad[0]}")
+        raise InvalidInputError(f"no scan of the journal can be used; the first: {bad[0]}")
     days = np.array([scan.day for scan in every])
     logged = [every[i] for i in rows_between(days, np.ones(len(every), bool), from_, to)[warmup:]]
     if not logged:
         raise InvalidInputError(
-            f"a warm-up of {warmup} leaves none of {len(every)} scans to judge on; take a shorter "
-            "one, or a longer period"
+            f"a warm-up of {warmup} leaves none of {len(every)} scans to judge; use a shorter "
+            "warm-up or a longer period"
         )
     logged = with_limits(logged, rule)
     found = []
@@ -155,8 +155,8 @@ def judgement_table(judgements: Sequence[Judgement]) -> Table:
         "Recall of other orders, estimated from stopped scans",
         ("order", "first", "method"),
         caption="dr: doubly robust; snips: self-normalised, biased by about 1/outcomes; ips: "
-        "inverse propensities. In brackets the 95 % interval. Outcomes: as many equally weighted "
-        "ones would be as informative. Overlap: share of the order's picks that were scanned.",
+        "inverse propensities. In brackets the 95 % interval. Outcomes: the equivalent number of "
+        "equally weighted outcomes. Overlap: share of the order's picks that were scanned.",
     )
     table.add_column("recall", ratio=1)
     for name in ("outcomes", "overlap"):

@@ -96,7 +96,7 @@ def again_table(verdicts: Sequence[Verdict]) -> Table:
     n_same = sum(verdict.is_same is True for verdict in verdicts)
     n_other = sum(verdict.is_same is False for verdict in verdicts)
     table = plain_table(
-        f"{n_same} scans came out again bit for bit, {n_other} did not, "
+        f"{n_same} scans were reproduced bit for bit, {n_other} were not, "
         f"{len(verdicts) - n_same - n_other} cannot be repeated",
         ("scan",),
         ("batches", "symbols"),
@@ -141,7 +141,7 @@ class _Stage:
             return verdict(None, obstacle)
         noted = scan.settings
         if noted and noted.get("learning_version") != LEARNING_VERSION:
-            return verdict(None, "another version of scanrank wrote it, which learned otherwise")
+            return verdict(None, "it was written by a version of scanrank that learned differently")
         try:
             symbols, facts = scan.facts(facts_of)
             origin, settings = Provenance.of(scan.opened), _settings_of(scan, self._rule)
@@ -195,7 +195,9 @@ def _play(
             chosen.update(live.next_batch(max(size, 1)).symbols)
         strange = [arm for arm in entry.arms if arm not in chosen]
         if strange:
-            return f"up to batch {live.n_batches}, {len(strange)} other symbols ({strange[0]} ...)"
+            return (
+                f"up to batch {live.n_batches}, {len(strange)} different symbols ({strange[0]} ...)"
+            )
         live.report({arm: outcome_for_replay(entry, i) for i, arm in enumerate(entry.arms)})
     if scan.closed is not None:
         live.close()

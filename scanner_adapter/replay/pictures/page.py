@@ -86,12 +86,11 @@ def verdict(report: ReplayReport, order: str) -> str:
         if difference.low > 0
         else "worse than"
         if difference.high < 0
-        else "not surely different from"
+        else "not significantly different from"
     )
     return (
         f"In the first 10 % of the symbols {order} found {mine:.0%} of the high-value results, "
-        f"{sure} {best!r}, the strongest of the other orders "
-        f"({points}{100 * difference.high:+.1f})."
+        f"{sure} {best!r}, the best of the other orders ({points}{100 * difference.high:+.1f})."
     )
 
 
@@ -117,8 +116,8 @@ def _weights(report: ReplayReport) -> Iterator[Table]:
         for name, w in weights.items()
     ]
     caption = (
-        "How far each factor moves scores apart, as a share of all; small: 90 % interval. The seed "
-        "weights are shared among the factors of which the log knows something."
+        "How much each factor spreads the scores, as a share of all factors; small: 90 % interval. "
+        "The seed weights are shared among the factors that the log has data for."
     )
     yield Table(["factor", "seed", "learned"], rows, caption, "What it learned")
 
@@ -128,8 +127,8 @@ def _reliability(report: ReplayReport) -> Iterator[Table]:
         return
     check = reliability(report.watch, warmup=int(report.conditions.get("warmup") or 0))
     lead = (
-        f"The lower bound was reached in {check.above_low:.0%} of the looks at running scans, the "
-        f"upper one not exceeded in {check.below_high:.0%}; each promises 90 %."
+        f"The lower bound was reached in {check.above_low:.0%} of the checks during scans, and the "
+        f"upper bound was not exceeded in {check.below_high:.0%}; the target for each is 90 %."
     )
     bins = zip(check.estimated, check.true, check.low, check.high, check.n.tolist(), strict=True)
     rows = [
@@ -137,16 +136,16 @@ def _reliability(report: ReplayReport) -> Iterator[Table]:
         for estimated, true, low, high, n in bins
     ]
     caption, title = (
-        "Looks grouped by what was estimated.",
-        "Can its estimate of recall be trusted?",
+        "Checks grouped by estimated recall.",
+        "Can its recall estimate be trusted?",
     )
     yield Table(["estimated", "true", "looks"], rows, caption, title, lead)
 
 
 def _groups(report: ReplayReport, first: str) -> Iterator[Table]:
     kinds: tuple[tuple[By, str, bool], ...] = (
-        ("regime", "In which markets", any(r.trend != "unknown" for r in report.regimes)),
-        ("sector", "In which sectors", bool(report.sectors)),
+        ("regime", "By market regime", any(r.trend != "unknown" for r in report.regimes)),
+        ("sector", "By sector", bool(report.sectors)),
     )
     for by, title, is_known in kinds:
         if not is_known:

@@ -109,7 +109,7 @@ def pictures(report: ReplayReport) -> dict[str, tuple[str, Draw]]:
     if watch is not None and watch.checks:
         check = figures.reliability(watch, warmup=int(report.conditions.get("warmup") or 0))
         if check.n.size:
-            title = "Recall: estimated in mid-scan, and true"
+            title = "Estimated recall in mid-scan, and true recall"
             add("reliability", title, draw_reliability, check)
     add("first-hit", "Scans whose first hit came early", draw_first_hit, figures.first_hits(report))
     return found

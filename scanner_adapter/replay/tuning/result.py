@@ -84,14 +84,14 @@ class TuneResult:
         gain = self.gain
         if gain is None:
             return (
-                "the defaults are as good: no trial beat them on the first half, so there is "
-                "nothing to judge on the second"
+                "the defaults are as good: no trial beat them on the first half, so the second "
+                "half was not needed"
             )
         if self.n_fallback:
             return (
                 f"no gain can be claimed: in {self.n_fallback} of {gain.n} later scans the "
-                "defaults' own order had fallen behind and another one stood in for it; find out "
-                "why first (scanrank replay, with other --seed)"
+                "defaults' own order had fallen behind and was replaced by another; find out why "
+                "first (scanrank replay, with a different --seed)"
             )
         if gain.low > 0.0:
             words = "tuning pays"
@@ -101,7 +101,7 @@ class TuneResult:
             words = "the defaults are as good"
         return (
             f"{words}: {points(gain.mean)} points, 95 % {points(gain.low)} to {points(gain.high)} "
-            f"(mean recall in 10 % and 25 %, {gain.n} scans that the search did not see)"
+            f"(mean recall in 10 % and 25 %, {gain.n} scans not seen by the search)"
         )
 
     def remarks(self, *, is_forced: bool = False) -> list[str]:
@@ -112,9 +112,9 @@ class TuneResult:
             f"Written by `scanrank tune` from scans of {self.train[0]} to {self.test[1]}.",
             f"Searched: {self.n_trials} trials on {self.n_train} scans up to {self.train[1]}.",
             f"{judged if self.held_out is not None else ''}Verdict: {self.verdict}.",
-            "These are the settings that the search found, all the same (--force)."
+            "These are the tuned settings nevertheless (--force)."
             if is_forced and not self.is_better
-            else "These are the settings that the search found."
+            else "These are the tuned settings."
             if self.is_better
             else "These are the defaults.",
         ]
@@ -147,7 +147,7 @@ class TuneResult:
 
     def settings_table(self) -> Table:
         """Every setting beside its default; 80 columns suffice."""
-        title = f"Best of {self.n_trials} trials ({self.n_pruned} given up early)"
+        title = f"Best of {self.n_trials} trials ({self.n_pruned} pruned)"
         table = plain_table(title, ("setting",), ("default", "found"))
         for name, default in _plain(self.defaults).items():
             found = _plain(self.found)[name]

@@ -123,8 +123,8 @@ class Search:
     def _enter(self, trial: Trial, outcome: TrialOutcome) -> None:
         if math.isnan(outcome.score):
             raise InvalidInputError(
-                "no measured scan of the first half has a hit; take a longer period, or another "
-                "rule of what a hit is"
+                "no measured scan of the first half has a hit; use a longer period or another hit "
+                "rule"
             )
         for step, score in outcome.reports:
             trial.report(score, step)

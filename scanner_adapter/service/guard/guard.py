@@ -85,7 +85,7 @@ class Guard:
 
     def _enter(self, address: str) -> bool:
         if not self._crowd.enter(address):
-            text = f"{PER_ADDRESS} requests of {address[:60]} are under way; wait for their answers"
+            text = f"{PER_ADDRESS} requests of {address[:60]} are in progress; wait for responses"
             raise ProblemError(problems.TOO_MANY, text, {"Retry-After": "1"})
         return True
 
@@ -96,8 +96,8 @@ class Guard:
         if host_name(given[0]) not in self._host_names:
             raise ProblemError(
                 problems.WRONG_HOST,
-                f"Host {given[0][:80]!r} is not a name of this server; if it is, start it with "
-                "--allow-host",
+                f"Host {given[0][:80]!r} is not a name of this server; if it should be, start the "
+                "server with --allow-host",
             )
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
@@ -105,13 +105,13 @@ class Guard:
         if origin is not None and origin.lower() not in (f"http://{ours}", f"https://{ours}"):
             raise ProblemError(
                 problems.WRONG_ORIGIN,
-                f"Origin {origin[:80]!r} is not this server ({ours[:80]}); only its own page "
-                "may ask from a browser",
+                f"Origin {origin[:80]!r} is not this server ({ours[:80]}); browsers may only send "
+                "requests from this server's own page",
             )
         site = headers.get("sec-fetch-site", "none")
         is_link = scope["method"] in ("GET", "HEAD") and scope["path"] in _NAVIGABLE
         if site not in ("none", "same-origin") and not is_link:
-            text = f"a page of another site asked (Sec-Fetch-Site {site[:20]!r})"
+            text = f"the request came from another site (Sec-Fetch-Site {site[:20]!r})"
             raise ProblemError(problems.WRONG_ORIGIN, text)
 
     def _check_rate(self, address: str, *, is_known: bool) -> None:
@@ -129,7 +129,7 @@ class Guard:
             text = "send the header Authorization: Bearer TOKEN, or log in on the page"
             raise ProblemError(problems.UNAUTHORISED, text, {"WWW-Authenticate": "Bearer"})
         if right == "read" and scope["method"] not in ("GET", "HEAD"):
-            text = "this token or session may read and not steer; log in with the other one"
+            text = "this token or session is read-only; log in with the other token"
             raise ProblemError(problems.READ_ONLY, text)
 
 
@@ -150,7 +150,7 @@ def _check_size_and_path(scope: Scope) -> None:
     size = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
     size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
     if size > HEADER_BYTES:
-        text = f"{size} bytes of headers; at most {HEADER_BYTES} are read"
+        text = f"{size} bytes of headers; at most {HEADER_BYTES} are accepted"
         raise ProblemError(problems.LARGE_HEADERS, text, {"Connection": "close"})
     if _CONTROL.search(scope["path"]):
         text = f"path {scope['path'][:80]!r} has control characters"
@@ -166,10 +166,10 @@ def refuse_guess(rate: RateLimit, address: str) -> NoReturn:
     """
     pause = rate.pause_s(address)
     if pause > 0.0:
-        text = f"too many wrong tokens; the next wrong one is looked at in {pause:.0f} s"
+        text = f"too many wrong tokens; the next attempt is checked in {pause:.0f} s"
         raise _wait(text, pause)
     rate.failed(address)
-    text = "the token is not one of this server"
+    text = "the token is not valid for this server"
     raise ProblemError(problems.UNAUTHORISED, text, {"WWW-Authenticate": "Bearer"})
 
 
@@ -217,7 +217,9 @@ async def read_body(headers: Headers, receive: Receive) -> Receive:
         return receive
     if length is not None:
         if not (length.isascii() and length.isdecimal()):
-            raise ProblemError(problems.MALFORMED, f"Content-Length {length[:20]!r} is no number")
+            raise ProblemError(
+                problems.MALFORMED, f"Content-Length {length[:20]!r} is not a number"
+            )
         if len(length) > 9 or int(length) > MAX_BYTES:
             raise _too_large(f"{length[:20]} bytes")
     try:
@@ -225,7 +227,7 @@ async def read_body(headers: Headers, receive: Receive) -> Receive:
             body = await _read(receive)
     except TimeoutError:
         raise ProblemError(
-            problems.TIMEOUT, f"the body did not come within {READ_S:.0f} s"
+            problems.TIMEOUT, f"the body did not arrive within {READ_S:.0f} s"
         ) from None
     is_given = False
 
@@ -244,7 +246,7 @@ async def _read(receive: Receive) -> bytes:
     while is_more:
         message = await receive()
         if message["type"] != "http.request":
-            raise ProblemError(problems.MALFORMED, "the body broke off")
+            raise ProblemError(problems.MALFORMED, "the body was incomplete")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > MAX_BYTES:
@@ -255,5 +257,5 @@ async def _read(receive: Receive) -> bytes:
 
 def _too_large(met: str) -> ProblemError:
     # The rest stays unread: the connection cannot be used again.
-    text = f"the body has {met}; at most {MAX_BYTES} are read"
+    text = f"the body has {met}; at most {MAX_BYTES} are accepted"
     return ProblemError(problems.OVERSIZE, text, {"Connection": "close"})

@@ -63,7 +63,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=128,
         pattern=r"^[!-~]+$",
-        description="The same key changes nothing a second time: the replay is refused with 409.",
+        description="A repeated key is refused with 409 and changes nothing.",
         examples=["5f0c-stop-breakout"],
     ),
 ]
@@ -84,7 +84,7 @@ _KINDS = {
 
 
 def _refusal(kind: problems.Kind) -> dict[str, Any]:
-    detail = "one sentence: what was met, what was expected, and the way out"
+    detail = "one sentence: the value found, the value expected, and how to fix it"
     example = problems.problem_of(kind, detail).model_dump()
     return {
         "model": Problem,

@@ -34,7 +34,7 @@ async def list_rulesets(service: Asked) -> schemas.Rulesets:
     return await service.access.call(_read_rulesets)
 
 
-@router.get("/{ruleset}", summary="Sizes, and what was learned: factor weights with intervals")
+@router.get("/{ruleset}", summary="Sizes and learned factor weights with intervals")
 async def show_ruleset(service: Asked, ruleset: RulesetName) -> schemas.Ruleset:
     """Show one ruleset; its belief is folded up to `position`."""
     return await service.access.call_slow(
@@ -42,7 +42,9 @@ async def show_ruleset(service: Asked, ruleset: RulesetName) -> schemas.Ruleset:
     )
 
 
-@router.get("/{ruleset}/comparison", summary="Prioritised scans beside those in the given order")
+@router.get(
+    "/{ruleset}/comparison", summary="Prioritised scans compared with those in the given order"
+)
 async def compare_scans(service: Asked, ruleset: RulesetName) -> schemas.Compared:
     """Compare the scans of a ruleset by what their first tenth of symbols brought."""
     return await service.access.call_slow(lambda store: _compare(store, service.beliefs, ruleset))

@@ -40,7 +40,7 @@ class _Steering:
         service, ruleset, scan_id = self._service, self._ruleset, self._scan_id
         watched, scan = await service.watched.known(ruleset, scan_id, max_age_s=0.0)
         if scan.is_closed:
-            raise ProblemError(CLOSED, f"scan {scan_id!r} has ended; nothing can be asked of it")
+            raise ProblemError(CLOSED, f"scan {scan_id!r} has ended and takes no requests")
         one_change = once(self._key, lambda note: _small(change(note)))
         control = await service.access.call(
             lambda store: control_of(store.update_control(ruleset, scan_id, one_change))
@@ -52,7 +52,7 @@ class _Steering:
 Steering = Annotated[_Steering, Depends()]
 
 
-@router.post("/stop", status_code=202, summary="End the scan politely")
+@router.post("/stop", status_code=202, summary="Stop the scan cleanly")
 async def stop_scan(scan: Steering, request: StopRequest | None = None) -> control.ScanControl:
     """Ask the scan to end after the batches that are under way; the first reason given stands."""
     return await scan.ask(control.with_stop((request or StopRequest()).reason, at=time.time()))
@@ -64,7 +64,7 @@ async def pin(scan: Steering, symbol: SymbolName) -> control.ScanControl:
     return await scan.ask(control.with_pins([symbol]))
 
 
-@router.delete("/pins/{symbol:path}", status_code=202, summary="Give it back its own place")
+@router.delete("/pins/{symbol:path}", status_code=202, summary="Unpin a symbol")
 async def unpin(scan: Steering, symbol: SymbolName) -> control.ScanControl:
     """End a pin."""
     return await scan.ask(control.without_pins([symbol]))
@@ -76,7 +76,7 @@ async def exclude(scan: Steering, symbol: SymbolName) -> control.ScanControl:
     return await scan.ask(control.with_exclusions([symbol]))
 
 
-@router.delete("/exclusions/{symbol:path}", status_code=202, summary="Let it be scanned again")
+@router.delete("/exclusions/{symbol:path}", status_code=202, summary="Undo an exclusion")
 async def include(scan: Steering, symbol: SymbolName) -> control.ScanControl:
     """End an exclusion."""
     return await scan.ask(control.without_exclusions([symbol]))
@@ -86,7 +86,5 @@ def _small(note: dict[str, object]) -> dict[str, object]:
     for part, word in (("pin", "pinned"), ("exclude", "excluded")):
         names = note.get(part)
         if isinstance(names, list) and len(names) > MAX_NAMES:
-            raise ProblemError(
-                INVALID, f"{MAX_NAMES} symbols are {word} already; end one of these first"
-            )
+            raise ProblemError(INVALID, f"{MAX_NAMES} symbols are {word} already; remove one first")
     return note

@@ -189,7 +189,8 @@ class TestManyScansADay:
         assert run.code == 0, run.err
         said = " ".join(run.out.split())
         assert (
-            "A scan every 120 minutes: squeeze over today's bar as it stands, simulated from" in said
+            "A scan every 120 minutes: squeeze over today's bar as it stands, simulated from"
+            in said
         )
         assert "4 scans a day, each of 10% of 40 symbols" in said
         assert "--hits-last" in said
