@@ -73,14 +73,14 @@ def tune(
     from scanner_adapter.replay.tuning.tune import tune as search
 
     if out is not None and not out.absolute().parent.is_dir():
-        raise InvalidInputError(f"--out {out}: there is no such folder")
+        raise InvalidInputError(f"--out {out}: no such folder")
     files = LogFiles(
         log, bars, ratings, sectors, tuple(events or ()), options.reading(skip_bad_rows, tz)
     )
     given = options.given_options(context)
     if files.kind not in ("bars", "stopped journal"):
         idle = ("bars", "sectors", "events", "same_day", "skip_bad_rows", "tz")
-        options.refuse_idle(given, idle, "the scans of this log bring what they knew")
+        options.refuse_idle(given, idle, "the scans of this log include their own data")
     if force and out is None:
         raise InvalidInputError("--force has no effect without --out FILE.toml, which it writes to")
     scans, usual_warmup = files.read(options.hit_rule(top, hit))
