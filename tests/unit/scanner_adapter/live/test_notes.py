@@ -71,7 +71,7 @@ def test_a_status_survives_the_store() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format 2, this version reads 1"),
+        ({"format": 2}, "format 2, but this version reads 1"),
         ({"n_scanned": 1.5}, "status.n_scanned is 1.5; expected a whole number"),
         ({"n_scanned": True}, "status.n_scanned is True"),
         ({"n_hits": "4"}, "status.n_hits is '4'; expected a finite number"),

@@ -118,9 +118,9 @@ def test_mode_off_counts_and_judges_nothing() -> None:
     assert scan.status().stopped == "70 symbols were not scanned"
 
 
-def test_a_failure_of_ours_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_ours_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     scan = start()
-    monkeypatch.setattr(scan.queue, "select", lambda _k: 1 / 0)
+    monkeypatch.setattr("bandit.choice.open_scan.OpenScan.select", lambda _scan, _k: 1 / 0)
     batch = scan.next_batch(10)
     assert batch.symbols == tuple(SYMBOLS[:10])
     scan.report(dict.fromkeys(batch, 1.0))
