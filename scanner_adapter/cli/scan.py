@@ -72,10 +72,9 @@ class ScanOptions:
 
 
 def run_scan(request: ScanOptions) -> int:
-    """Scan, report every batch to the ranker, and print what was found; returns the exit code.
+    """Run a scan, report every batch to the ranker, print the results, and return the exit code.
 
-    Whatever can be refused is refused before the store is opened, so that a bad call leaves
-    nothing behind.
+    All arguments are checked before the store is opened, so that an invalid call leaves nothing behind.
     """
     rule, until, how = (
         hit_rule(None, request.hit),

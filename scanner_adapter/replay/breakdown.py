@@ -139,7 +139,7 @@ def _by_sector(report: ReplayReport) -> Iterator[GroupRow]:
 
 
 def pooled_interval(found: NDArray[np.integer], total: NDArray[np.integer]) -> Interval:
-    """All that was found over all there was, with its interval over resampled scans.
+    """Return the ratio of total hits found to total hits, with its interval over resampled scans.
 
     Scans are resampled in blocks, as in `intervals.bootstrap_interval`; a resample without
     a hit is left out.
