@@ -74,7 +74,8 @@ class ScanOptions:
 def run_scan(request: ScanOptions) -> int:
     """Run a scan, report every batch to the ranker, print the results, and return the exit code.
 
-    All arguments are checked before the store is opened, so that an invalid call leaves nothing behind.
+    All arguments are checked before the store is opened, so that an invalid call leaves nothing
+    behind.
     """
     rule, until, how = (
         hit_rule(None, request.hit),

@@ -162,9 +162,9 @@ def disagreement(opened: Mapping[str, Any], mine: Mapping[str, Any]) -> str | No
         return f"different symbols, {mine['n_symbols']} in both"
     there, here = set(market_names(opened["columns"])), set(market_names(mine["columns"]))
     if lost := sorted(there - here):
-        return f"the sub-score {lost[0]} there and not here"
+        return f"the sub-score {lost[0]} there but not here"
     if more := sorted(here - there):
-        return f"the sub-score {more[0]} here and not there"
+        return f"the sub-score {more[0]} here but not there"
     return None
 
 
