@@ -115,8 +115,8 @@ class LearnedState:
             fold = JournalFold.of_snapshot(self.ruleset, self.settings, snapshot)
             position, version = snapshot.position, snapshot.version
             born, since = snapshot.header.get("born") or generation, self._since(snapshot)
-        is_there = position != START
-        if is_there:
+        has_snapshot = position != START
+        if has_snapshot:
             try:
                 entries = self.store.read(
                     self.ruleset, after=position, limit=0, generation=generation
@@ -129,9 +129,9 @@ class LearnedState:
                 position, generation = START, self.store.generation(self.ruleset)
         self._folded, self.position, self._generation = fold, position, generation
         self._snapshot_version, self._born, self._fold_since = version, born, since
-        is_checked = is_there and position != START
+        is_same_journal = has_snapshot and position != START
         for entry in self.store.read(
-            self.ruleset, after=position, generation=generation if is_checked else None
+            self.ruleset, after=position, generation=generation if is_same_journal else None
         ):
             fold.add(entry)
             self.position = entry.position

@@ -22,6 +22,9 @@ REPLACED = {
     r"ScanRanking|ScanOutside|kept_loadings|scan_origin|journal_rows|shared_choice|worker_paces": (
         "the new names"
     ),
+    r"is_told|warn_of_going_back|(opening|seed)_note|note_failed|(failed|tried)_again": (
+        "log_coverage, warn_if_out_of_order, opening_header, seed_text, record_failed, retry"
+    ),
 }
 # Names of others: Optuna's method.
 ALLOWED = re.compile(r"study\.tell\(|ask, evaluate, tell")
