@@ -17,7 +17,6 @@ from scanner_adapter.errors import InvalidContextError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bandit.stores.journal import SealedStore
     from features.inputs.bars import Bars
     from scanner_adapter.inputs.outcomes import RowMap
 
@@ -124,7 +123,7 @@ def with_spool(store: Store) -> Store:
     # Imported here because memory:// also works on platforms without file locks.
     from bandit.stores.spool.store import SpoolingStore
 
-    return SpoolingStore(cast("SealedStore", store))
+    return SpoolingStore(store)
 
 
 def refuse_misaligned(dropped: str | None, context: object, loadings: object) -> None:

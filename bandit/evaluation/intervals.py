@@ -34,24 +34,16 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class PairedDifference:
-    """Mean of ``a - b`` over the scans that both measured.
+class PairedDifference(Interval):
+    """Mean of ``a - b`` over the scans that both measured, with its interval.
 
     Attributes
     ----------
-    mean, low, high : float
-        The difference and its interval.
-    n : int
-        Scans that both measured.
     probability_positive : float
         Share of the resampled means above zero (ties count half): how sure it is that `a` is
         larger.
     """
 
-    mean: float
-    low: float
-    high: float
-    n: int
     probability_positive: float
 
 

@@ -115,20 +115,41 @@ def lift(
             f"{y[~((y >= 0) & (y < math.inf))][:1]} and {p[~((p >= 0) & (p <= 1))][:1]}"
         )
     stratum = _strata(p)
-    both = [rows for k in np.unique(stratum) if _is_mixed(m[rows := np.flatnonzero(stratum == k)])]
+    strata = [np.flatnonzero(stratum == k) for k in np.unique(stratum)]
+    both = [rows for rows in strata if m[rows].any() and not m[rows].all()]
     if not both:
-        parts = [(np.flatnonzero(m), 1.0)], [(np.flatnonzero(~m), 1.0)]
-        means = [_mean(y, part, rng, level) for part in parts]
-        return Lift(math.nan, math.nan, math.nan, means[0], means[1], 0)
+        treated = _mean(y, [(np.flatnonzero(m), 1.0)], rng, level)
+        untreated = _mean(y, [(np.flatnonzero(~m), 1.0)], rng, level)
+        return Lift(math.nan, math.nan, math.nan, treated, untreated, 0)
+    treated, untreated = (
+        _mean(y, [(rows[kind[rows]], _weight(m[rows])) for rows in both], rng, level)
+        for kind in (m, ~m)
+    )
+    return Lift(*_ratio(y, m, p, both, level), treated, untreated, len(both))
+
+
+def _ratio(
+    y: Row, m: NDArray[np.bool_], p: Row, both: list[NDArray[np.intp]], level: float
+) -> tuple[float, float, float]:
+    """Return the lift over the strata `both` and its interval.
+
+    When one group has no hits, no factor turns its zeros into anything and the test would reject
+    every factor. The bound then assumes one hit more.
+    """
+    everyone = np.concatenate(both)
     for kind in (m, ~m):
-        rows = np.concatenate(both)
-        if not (y[rows] * kind[rows]).any() and (y[rows] * ~kind[rows]).any():
-            return _of_one_side(y, m, p, kind, both, rng, level)
+        if y[everyone].any() and not (y * kind)[everyone].any():
+            rows = max(both, key=lambda rows: _weight(m[rows]))
+            one_more = y.copy()
+            one_more[rows[kind[rows]][0]] = 1.0
+            _, low, high = _ratio(one_more, m, p, both, level)
+            return (0.0, 0.0, high) if kind is m else (math.inf, low, math.inf)
     gain = base = 0.0
     vv = vw = ww = 0.0  # variance of u * gain - base, as a polynomial in u = 1 / t
     for rows in both:
         n, n_treated = rows.size, int(m[rows].sum())
-        v, w = (_centred(y[rows] * chosen) for chosen in (m[rows], ~m[rows]))
+        v, w = y[rows] * m[rows], y[rows] * ~m[rows]
+        v, w = v - v.mean(), w - w.mean()
         gain += float((m[rows] - p[rows]) @ v)
         base -= float((m[rows] - p[rows]) @ w)
         spread = p[rows] * (1.0 - p[rows])
@@ -139,35 +160,9 @@ def lift(
         ww += float(spread @ w**2)
     z = float(ndtri(0.5 + level / 2.0)) ** 2
     low, high = _accepted(gain**2 - z * vv, gain * base + z * vw, base**2 - z * ww)
-    weighted = [[(rows[m[rows] == kind], _weight(m[rows])) for rows in both] for kind in (1, 0)]
     ratio = gain / base if base > 0 else math.inf if gain > 0 else math.nan
-    return Lift(
-        ratio,
-        min(low, ratio),  # where there is no spread at all, the ends differ from it by rounding
-        max(high, ratio),
-        _mean(y, weighted[0], rng, level),
-        _mean(y, weighted[1], rng, level),
-        len(both),
-    )
-
-
-def _of_one_side(
-    y: Row, m: NDArray[np.bool_], p: Row, empty: NDArray[np.bool_], both: list[NDArray[np.intp]],
-    rng: np.random.Generator, level: float,
-) -> Lift:  # fmt: skip
-    """Return the lift when one group has no hits; its bound assumes one hit more.
-
-    No factor turns zeros into anything, so that the test would reject them all.
-    """
-    rows = max(both, key=lambda rows: _weight(m[rows]))
-    one_more = y.copy()
-    one_more[rows[empty[rows]][0]] = 1.0
-    found = lift(one_more, m, p, rng, level=level)
-    parts = [[(rows[m[rows] == kind], _weight(m[rows])) for rows in both] for kind in (1, 0)]
-    means = [_mean(y, part, rng, level) for part in parts]
-    if empty is m:
-        return Lift(0.0, 0.0, found.high, means[0], means[1], found.n_strata)
-    return Lift(math.inf, found.low, math.inf, means[0], means[1], found.n_strata)
+    # Where there is no spread at all, the ends differ from the ratio by rounding.
+    return ratio, min(low, ratio), max(high, ratio)
 
 
 def _strata(p: Row) -> NDArray[np.intp]:
@@ -183,14 +178,6 @@ def _strata(p: Row) -> NDArray[np.intp]:
     if size and k:  # what is left over joins the last one
         number[number == k] = k - 1
     return np.asarray(number[of], np.intp)
-
-
-def _is_mixed(m: NDArray[np.bool_]) -> bool:
-    return bool(m.any() and not m.all())
-
-
-def _centred(values: Row) -> Row:
-    return np.asarray(values - values.mean(), np.float64)
 
 
 def _weight(m: NDArray[np.bool_]) -> float:

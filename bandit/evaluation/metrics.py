@@ -15,28 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bandit.errors import InvalidInputError
-from bandit.evaluation.intervals import (
-    Interval,
-    PairedDifference,
-    bootstrap_interval,
-    paired_difference,
-)
-
-__all__ = [
-    "Interval",
-    "PairedDifference",
-    "ScanMetrics",
-    "area_under_recall",
-    "average_time_to_discovery",
-    "bootstrap_interval",
-    "first_places",
-    "ndcg",
-    "paired_difference",
-    "recall_at",
-    "recall_curve",
-    "scan_metrics",
-    "work_saved",
-]
 
 # 0.05 * 1460 is 73.00000000000001 in floating point; without this slack `ceil` would grant 74.
 _ROUNDING_SLACK = 1e-9
@@ -51,16 +29,20 @@ class ScanMetrics:
     recall_5, recall_10, recall_25 : float
         Share of the universe's hits found in the first 5, 10, 25 % of the universe.
     area : float
-        Area under the recall curve, 0 to 1; a random order has 0.5. After an early stop the curve
-        stays where it was, so the area counts what was really found.
+        Area under the recall curve by the trapezoid rule, 0 to 1: the mean of
+        ``1 - (rank - 1/2) / n``, so that a random order has exactly 1/2 on average. A hit that was
+        never reached adds nothing: the area counts what was really found.
     wss_95 : float
-        Work saved over sampling at 95 % recall, see `work_saved`.
+        Work saved over sampling: the share left unscanned at 95 % recall, less 5 %. A random order
+        saves 0 on average. NaN if the scan was stopped before: how much it would have saved is
+        unknown.
     average_time_to_discovery : float
-        Mean share of the universe scanned when a hit is found, see `average_time_to_discovery`.
+        Mean share of the universe scanned when a hit is found; lower is better. NaN if a hit was
+        never reached: leaving it out of the mean would reward stopping early.
     first_hit_rank : float
         1-based place of the first hit.
     ndcg : float
-        Normalised discounted cumulative gain with gain 1 for a hit, see `ndcg`.
+        Discounted gain ``sum 1 / log2(rank + 1)`` over the hits, divided by that of the best order.
     """
 
     recall_5: float
@@ -97,21 +79,38 @@ def scan_metrics(
     InvalidInputError
         If more was scanned than there is, or more hits were found than there are.
 
+    References
+    ----------
+    A. M. Cohen, W. R. Hersh, K. Peterson, P.-Y. Yen (2006). Reducing workload in systematic
+    review preparation using automated citation classification. JAMIA 13(2), 206-219.
+    G. Ferdinands, R. Schram, J. de Bruin, A. Bagheri, D. L. Oberski, L. Tummers, J. J. Teijema,
+    R. van de Schoot (2023). Performance of active learning models for screening prioritization
+    in systematic reviews: a simulation study into the Average Time to Discover relevant records.
+    Systematic Reviews 12, 100.
+    K. Järvelin, J. Kekäläinen (2002). Cumulated gain-based evaluation of IR techniques. ACM
+    Transactions on Information Systems 20(4), 422-446.
+
     Examples
     --------
     >>> scan_metrics([False, True, True, False]).first_hit_rank
     2.0
     """
     ranks, n, total = _ranks(hits, n_universe, n_hits)
+    if not total:
+        return ScanMetrics(*[math.nan] * len(ScanMetrics.names()))
+    n_95 = math.ceil(0.95 * total - _ROUNDING_SLACK)  # hits that make 95 % recall
+    saved = (n - ranks[n_95 - 1]) / n - (1.0 - 0.95) if n_95 <= len(ranks) else math.nan
+    is_complete = total == len(ranks)
+    best = (1.0 / np.log2(np.arange(1, total + 1) + 1.0)).sum()
     return ScanMetrics(
         recall_5=_recall(ranks, n, total, 0.05),
         recall_10=_recall(ranks, n, total, 0.10),
         recall_25=_recall(ranks, n, total, 0.25),
-        area=_area(ranks, n, total),
-        wss_95=_work_saved(ranks, n, total, 0.95),
-        average_time_to_discovery=_time_to_discovery(ranks, n, total),
+        area=float((1.0 - (ranks - 0.5) / n).sum()) / total,
+        wss_95=float(saved),
+        average_time_to_discovery=float(ranks.mean()) / n if is_complete else math.nan,
         first_hit_rank=float(ranks[0]) if len(ranks) else math.nan,
-        ndcg=_ndcg(ranks, total),
+        ndcg=float((1.0 / np.log2(ranks + 1.0)).sum() / best),
     )
 
 
@@ -152,69 +151,6 @@ def recall_curve(
     return found / total if total else np.full(len(found), math.nan)
 
 
-def area_under_recall(
-    hits: ArrayLike, *, n_universe: int | None = None, n_hits: int | None = None
-) -> float:
-    """Area under the recall curve by the trapezoid rule: the mean of ``1 - (rank - 1/2) / n``.
-
-    With the trapezoid rule a random order has an expected area of exactly 1/2, whatever the
-    number of hits. A hit that was never reached adds nothing.
-    """
-    return _area(*_ranks(hits, n_universe, n_hits))
-
-
-def work_saved(
-    hits: ArrayLike,
-    recall: float = 0.95,
-    *,
-    n_universe: int | None = None,
-    n_hits: int | None = None,
-) -> float:
-    """Work saved over sampling: the share left unscanned at `recall`, less ``1 - recall``.
-
-    A random order saves 0 on average. NaN if the scan was stopped before it reached `recall`:
-    how much it would have saved is unknown.
-
-    References
-    ----------
-    A. M. Cohen, W. R. Hersh, K. Peterson, P.-Y. Yen (2006). Reducing workload in systematic
-    review preparation using automated citation classification. JAMIA 13(2), 206-219.
-    """
-    if not 0.0 < recall <= 1.0:
-        raise InvalidInputError(f"recall is {recall!r}; expected a recall in (0, 1]")
-    ranks, n, total = _ranks(hits, n_universe, n_hits)
-    return _work_saved(ranks, n, total, recall)
-
-
-def average_time_to_discovery(
-    hits: ArrayLike, *, n_universe: int | None = None, n_hits: int | None = None
-) -> float:
-    """Mean share of the universe scanned when a hit is found; lower is better.
-
-    NaN if a hit was never reached: leaving it out of the mean would reward stopping early.
-
-    References
-    ----------
-    G. Ferdinands, R. Schram, J. de Bruin, A. Bagheri, D. L. Oberski, L. Tummers, J. J. Teijema,
-    R. van de Schoot (2023). Performance of active learning models for screening prioritization
-    in systematic reviews: a simulation study into the Average Time to Discover relevant records.
-    Systematic Reviews 12, 100.
-    """
-    return _time_to_discovery(*_ranks(hits, n_universe, n_hits))
-
-
-def ndcg(hits: ArrayLike, *, n_universe: int | None = None, n_hits: int | None = None) -> float:
-    """Discounted gain ``sum 1 / log2(rank + 1)`` over the hits, divided by that of the best order.
-
-    References
-    ----------
-    K. Järvelin, J. Kekäläinen (2002). Cumulated gain-based evaluation of IR techniques. ACM
-    Transactions on Information Systems 20(4), 422-446.
-    """
-    ranks, _, total = _ranks(hits, n_universe, n_hits)
-    return _ndcg(ranks, total)
-
-
 def _as_order(hits: ArrayLike) -> NDArray[np.bool_]:
     order = np.asarray(hits)
     if order.ndim != 1:
@@ -248,25 +184,3 @@ def _recall(ranks: NDArray[np.float64], n: int, total: int, share: float) -> flo
     if total == 0:
         return math.nan
     return float(np.searchsorted(ranks, first_places(share, n), side="right")) / total
-
-
-def _area(ranks: NDArray[np.float64], n: int, total: int) -> float:
-    return float((1.0 - (ranks - 0.5) / n).sum()) / total if total else math.nan
-
-
-def _work_saved(ranks: NDArray[np.float64], n: int, total: int, recall: float) -> float:
-    needed = math.ceil(recall * total - _ROUNDING_SLACK)
-    if total == 0 or needed > len(ranks):
-        return math.nan
-    return float((n - ranks[needed - 1]) / n - (1.0 - recall))
-
-
-def _time_to_discovery(ranks: NDArray[np.float64], n: int, total: int) -> float:
-    return float(ranks.mean()) / n if total and total == len(ranks) else math.nan
-
-
-def _ndcg(ranks: NDArray[np.float64], total: int) -> float:
-    if total == 0:
-        return math.nan
-    best = (1.0 / np.log2(np.arange(1, total + 1) + 1.0)).sum()
-    return float((1.0 / np.log2(ranks + 1.0)).sum() / best)

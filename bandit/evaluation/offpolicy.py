@@ -17,6 +17,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from bandit.errors import InvalidInputError, UnanswerableError
 
@@ -229,10 +230,11 @@ def estimate_recall(
     further *= (recall**2 + (1.0 - recall) ** 2) / hits**2
     variance = variances.sum() + further * float((chance_weights**2).sum())
     half_width = _quantile(variances, level) * math.sqrt(variance)
+    cut = np.clip([recall, recall - half_width, recall + half_width], 0.0, 1.0).tolist()
     return OffPolicyEstimate(
-        recall=_cut(recall),
-        low=_cut(recall - half_width),
-        high=_cut(recall + half_width),
+        recall=cut[0],
+        low=cut[1],
+        high=cut[2],
         method=method,
         bias=BIAS[method],
         n_scans=len(scans),
@@ -371,12 +373,10 @@ def _quantile(variances: NDArray[np.float64], level: float) -> float:
     A hit with a large weight is rare, so that most scans' variances are small and a few are large:
     their sum is far less sure than its number of terms suggests.
     """
-    from scipy import stats  # only here: it takes half a second to import
-
     if not variances.any():
         return 0.0
     freedom = _FREEDOM_PER_SCAN * variances.sum() ** 2 / (variances**2).sum()
-    return float(stats.t.ppf(0.5 + level / 2, freedom))
+    return float(stdtrit(freedom, 0.5 + level / 2))
 
 
 def _ips(scans: Sequence[LoggedScan], weights: Weights) -> Estimate:
@@ -407,7 +407,8 @@ def _dr(scans: Sequence[LoggedScan], weights: Weights) -> Estimate:
     found = hits = 0.0
     surprises = []
     for scan, w in zip(scans, weights, strict=True):
-        prediction = _prediction(scan)
+        prediction = scan.prediction
+        assert prediction is not None  # noqa: S101 - checked at the border by `_check`
         surprise = np.where(scan.batch >= 0, _seen_reward(scan) - prediction, 0.0)
         found += float(prediction @ scan.target + w @ (scan.target * surprise))
         hits += float(prediction.sum() + w @ surprise)
@@ -424,17 +425,8 @@ def _dr(scans: Sequence[LoggedScan], weights: Weights) -> Estimate:
     ]
 
 
-def _prediction(scan: LoggedScan) -> NDArray[np.float64]:
-    assert scan.prediction is not None  # noqa: S101 - checked at the border by `_check`
-    return scan.prediction
-
-
 _ESTIMATORS: dict[Method, Callable[[Sequence[LoggedScan], Weights], Estimate]] = {
     "ips": _ips,
     "snips": _snips,
     "dr": _dr,
 }
-
-
-def _cut(value: float) -> float:
-    return float(min(max(value, 0.0), 1.0))

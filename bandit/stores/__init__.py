@@ -10,17 +10,16 @@ from bandit.checks import as_text
 from bandit.errors import InvalidInputError
 from bandit.stores.base import (
     SCAN_TTL_S,
-    Entry,
     Problem,
     Receipt,
     RulesetStats,
     ScanInfo,
-    Snapshot,
     Store,
 )
+from bandit.stores.entries import Entry
 from bandit.stores.folders import data_directory
-from bandit.stores.journal import SealedStore
 from bandit.stores.names import position_at, shown
+from bandit.stores.snapshots import Snapshot
 
 __all__ = [
     "SCAN_TTL_S",
@@ -29,7 +28,6 @@ __all__ = [
     "Receipt",
     "RulesetStats",
     "ScanInfo",
-    "SealedStore",
     "Snapshot",
     "Store",
     "position_at",
@@ -44,7 +42,7 @@ SCHEMES = (
 _DRIVE = re.compile("/[A-Za-z]:")  # of a path on Windows, as in sqlite:///C:/data/scanrank.db
 
 
-def store_from_url(url: str) -> SealedStore:
+def store_from_url(url: str) -> Store:
     """Open the store at an address.
 
     Parameters
@@ -63,9 +61,8 @@ def store_from_url(url: str) -> SealedStore:
 
     Returns
     -------
-    SealedStore
-        A `Store`; wrap it in `SpoolingStore` where a scan must go on without
-        it.
+    Store
+        Wrap it in `SpoolingStore` where a scan must go on without it.
 
     Raises
     ------

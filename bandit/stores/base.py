@@ -14,22 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.errors import CorruptStateError, IncompatibleStateError, StoreError
 from bandit.stores.codec import Array, Json
+from bandit.stores.entries import Entry, Sealed, decode_entry, seal_event, seal_report
+from bandit.stores.names import START, check_name
 from bandit.stores.notes import Change
+from bandit.stores.snapshots import Snapshot
 
 SCAN_TTL_S = 30 * 86_400  # how long a scan's reported arms, claims and notes are kept
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One journal entry: a report of outcomes, or the opening or closing of a scan."""
-
-    position: str
-    kind: str  # "open", "report" or "close"
-    scan_id: str
-    header: dict[str, Any]
-    arrays: dict[str, Array]  # read-only; for a report, first axis = `arms`
-    arms: tuple[str, ...]  # of a report: the arms whose first outcome this is
 
 
 @dataclass(frozen=True)
@@ -41,16 +33,6 @@ class Receipt:
     accepted: NDArray[np.bool_]  # (k,): the arms whose first outcome this was
     is_spooled: bool = False  # kept on disk, to be sent when the store answers again
     generation: str = ""  # of the journal after this append; see `Store.generation`
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Posterior state folded up to and including journal `position`."""
-
-    version: int  # 1, 2, ... for compare-and-set
-    position: str
-    header: dict[str, Any]
-    arrays: dict[str, Array]  # read-only
 
 
 @dataclass(frozen=True)
@@ -108,6 +90,12 @@ class Store(Protocol):
         """The store's URL without user name, password and options: safe to log."""
         ...
 
+    # -- journal -------------------------------------------------------------------------------
+
+    def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
+        """Append an entry that was sealed before, as `append_report` and `append_event` do."""
+        ...
+
     def append_report(
         self,
         ruleset: str,
@@ -128,7 +116,8 @@ class Store(Protocol):
             Distinct.
         arrays : mapping of str to array, shape (k, ...)
         """
-        ...
+        check_name("ruleset", ruleset)
+        return self.append_sealed(ruleset, seal_report(scan_id, arms, header, arrays))
 
     def append_event(
         self,
@@ -143,13 +132,14 @@ class Store(Protocol):
 
         The receipt's `accepted` has shape (1,).
         """
-        ...
+        check_name("ruleset", ruleset)
+        return self.append_sealed(ruleset, seal_event(scan_id, kind, header, arrays))
 
     def read(
         self,
         ruleset: str,
         *,
-        after: str = "0-0",
+        after: str = START,
         limit: int | None = None,
         generation: str | None = None,
     ) -> Iterator[Entry]:
@@ -163,10 +153,12 @@ class Store(Protocol):
         Raises
         ------
         JournalChangedError
-            The journal is of another generation, or the entry at `after` is gone: then its
-            generation is another one from now on, for everybody.
+            The journal is of another generation, or the entry at `after` is gone. In the latter
+            case the journal gets a new generation, for every reader.
         """
-        ...
+        where = self._journal(ruleset)
+        for position, blob, mask in self._raw_entries(ruleset, after, limit, generation):
+            yield decode_entry(blob, position, mask, where=f"{where} entry {position}")
 
     def generation(self, ruleset: str) -> str:
         """Return the name of the journal's generation, "" before its first entry.
@@ -181,6 +173,18 @@ class Store(Protocol):
     def renew_generation(self, ruleset: str) -> str:
         """Begin a new generation and return it, so that all processes load the ruleset again."""
         ...
+
+    def _journal(self, ruleset: str) -> str:
+        """Return what messages call a journal."""
+        ...
+
+    def _raw_entries(
+        self, ruleset: str, after: str, limit: int | None, generation: str | None
+    ) -> Iterator[tuple[str, Any, Any]]:
+        """Yield position, blob and mask of what `read` reads."""
+        ...
+
+    # -- snapshot ------------------------------------------------------------------------------
 
     def load_snapshot(self, ruleset: str) -> Snapshot | None:
         """Return the newest snapshot, None if there is none yet."""
@@ -206,6 +210,8 @@ class Store(Protocol):
             As `read` does where a `generation` is given: the snapshot is of another journal.
         """
         ...
+
+    # -- shared scans --------------------------------------------------------------------------
 
     def reported(self, ruleset: str, scan_id: str) -> set[str]:
         """Return the arms of a scan that have an outcome, for resuming it."""
@@ -248,9 +254,11 @@ class Store(Protocol):
         -------
         bool
             Whether no lease of the scan runs any more, seen in the same atomic step: of several
-            workers that leave at once with all they hold, the last one learns so from the answer.
+            workers that leave at once with all they hold, exactly the last one gets True.
         """
         ...
+
+    # -- notes ---------------------------------------------------------------------------------
 
     def put_control(self, ruleset: str, scan_id: str, control: Mapping[str, Json]) -> None:
         """Replace the control note, which running scans poll (stop flag, pins, exclusions).
@@ -258,11 +266,11 @@ class Store(Protocol):
         A small strict JSON object, at most 64 KiB. What others wrote meanwhile is lost: with
         several operators use `update_control`.
         """
-        ...
+        self._put_note("control", ruleset, scan_id, control)
 
     def get_control(self, ruleset: str, scan_id: str) -> dict[str, Any]:
         """Return the control note, empty if there is none."""
-        ...
+        return self._get_note("control", ruleset, scan_id)
 
     def update_control(self, ruleset: str, scan_id: str, change: Change) -> dict[str, Any]:
         """Replace the control note by what `change` makes of it; nobody's change is lost.
@@ -270,8 +278,8 @@ class Store(Protocol):
         Parameters
         ----------
         change : callable
-            Takes the present note, which is its own to modify, and returns the next one. It is
-            called again with a newer note where another operator was faster, and after a dropped
+            Takes the present note, which it may modify, and returns the next one. It is called
+            again with a newer note where another operator was faster, and after a dropped
             connection perhaps on a note that it has changed already: let it say what should be
             ("A is among the pins"), not what to add.
 
@@ -287,18 +295,28 @@ class Store(Protocol):
 
         A small strict JSON object, at most 64 KiB.
         """
-        ...
+        self._put_note("status", ruleset, scan_id, status)
 
     def get_status(self, ruleset: str, scan_id: str) -> dict[str, Any]:
         """Return the status note, empty if there is none."""
-        ...
+        return self._get_note("status", ruleset, scan_id)
 
     def get_statuses(self, scans: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         """Return the status notes of several (ruleset, scan id), in their order.
 
         One round trip, however many; in a cluster one to each node, at the same time.
         """
+        return [self.get_status(ruleset, scan_id) for ruleset, scan_id in scans]
+
+    def _put_note(self, which: str, ruleset: str, scan_id: str, note: Mapping[str, Json]) -> None:
+        """Write a note, "control" or "status"."""
         ...
+
+    def _get_note(self, which: str, ruleset: str, scan_id: str) -> dict[str, Any]:
+        """Return a note, empty if there is none."""
+        ...
+
+    # -- housekeeping --------------------------------------------------------------------------
 
     def list_rulesets(self) -> list[str]:
         """Return the names of the rulesets that have a journal, sorted."""
@@ -313,7 +331,7 @@ class Store(Protocol):
 
         Two round trips, however many; in a cluster two to each node.
         """
-        ...
+        return [next(iter(self.list_scans(ruleset, 1)), None) for ruleset in rulesets]
 
     def drop_ruleset(self, ruleset: str) -> None:
         """Delete everything of a ruleset. No scan of it should be running."""
@@ -337,11 +355,20 @@ class Store(Protocol):
 
         Two round trips, however many; in a cluster two to each node.
         """
-        ...
+        return [self.stats(ruleset) for ruleset in rulesets]
 
     def problems(self, ruleset: str) -> Iterator[Problem]:
         """Read everything of a ruleset and yield what cannot be read."""
-        ...
+        where = self._journal(ruleset)
+        for position, blob, mask in self._raw_entries(ruleset, START, None, None):
+            try:
+                decode_entry(blob, position, mask, where=f"{where} entry {position}")
+            except StoreError as err:
+                yield Problem(f"journal {position}", str(err))
+        try:
+            self.load_snapshot(ruleset)
+        except (CorruptStateError, IncompatibleStateError) as err:
+            yield Problem("snapshot", str(err))
 
     def repair(self, ruleset: str, problem: Problem) -> bytes:
         """Delete what `problem` names and return its stored bytes, for keeping elsewhere.
@@ -353,6 +380,20 @@ class Store(Protocol):
     def sync(self, ruleset: str, *, timeout_s: float = 3.0) -> bool:
         """Wait until what was appended is on the server's disk; False where it cannot say so."""
         ...
+
+    def identity(self, known: str = "") -> str:  # noqa: ARG002
+        """Return a name of the database that is the same by whatever address, "" without one.
+
+        Parameters
+        ----------
+        known : str
+            What a database at this address was called, before it was emptied.
+        """
+        return ""
+
+    def place(self) -> str:
+        """Return where the database is, the same however its address was spelled."""
+        return self.address
 
     def warnings(self) -> list[str]:
         """Return what an operator should change about the store, [] if nothing."""

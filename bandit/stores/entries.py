@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandit.checks import as_arms
 from bandit.errors import CorruptStateError, InvalidInputError
-from bandit.stores.base import Entry
 from bandit.stores.codec import Array, Json, decode_versioned, encode
 from bandit.stores.names import check_name
 
@@ -24,6 +24,18 @@ ENTRY_VERSION = 1
 EVENT_KINDS = ("open", "close")
 
 _FIELDS = {"entry", "kind", "scan", "arms", "header"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One journal entry: a report of outcomes, or the opening or closing of a scan."""
+
+    position: str
+    kind: str  # "open", "report" or "close"
+    scan_id: str
+    header: dict[str, Any]
+    arrays: dict[str, Array]  # read-only; for a report, first axis = `arms`
+    arms: tuple[str, ...]  # of a report: the arms whose first outcome this is
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 
 from bandit.checks import as_arms
 from bandit.errors import InvalidInputError
-from bandit.stores.base import Entry, Receipt, RulesetStats
-from bandit.stores.entries import Sealed
+from bandit.stores.base import Receipt, RulesetStats
+from bandit.stores.entries import Entry, Sealed
 from bandit.stores.names import START, check_name, position_key
 from bandit.stores.sqlite.store import SqliteStore
 
@@ -38,7 +38,7 @@ class ForgetfulStore(SqliteStore):
         return self.append_sealed(ruleset, Sealed(scan_id, kind, (), b""))
 
     def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
-        """See `JournalWriter`."""
+        """See `Store`."""
         with self._db.lock:
             key = check_name("ruleset", ruleset), check_name("scan", entry.scan_id)
             seen = self._arms.setdefault(key, set())

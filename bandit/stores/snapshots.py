@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from bandit.errors import CorruptStateError, InvalidInputError
-from bandit.stores.base import Snapshot
 from bandit.stores.codec import Array, Json, decode_versioned, encode
 from bandit.stores.names import position_key
 
 SNAPSHOT_VERSION = 1
 
 _FIELDS = {"snapshot", "version", "position", "header"}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Posterior state folded up to and including journal `position`."""
+
+    version: int  # 1, 2, ... for compare-and-set
+    position: str
+    header: dict[str, Any]
+    arrays: dict[str, Array]  # read-only
 
 
 def encode_snapshot(

@@ -5,20 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bandit.stores.base import Receipt
+from bandit.stores.base import Receipt, Store
 from bandit.stores.entries import Sealed
-from bandit.stores.journal import JournalWriter, SealedStore
 
 if TYPE_CHECKING:
     from bandit.stores.sqlite.store import SqliteStore as _Complete  # any class that has every call
 else:
-    _Complete = JournalWriter
+    _Complete = object  # what is not defined here comes from `__getattr__`
 
 
 class WrappedStore(_Complete):
     """A `bandit.stores.base.Store` that is another one, call by call (`_call`)."""
 
-    def __init__(self, store: SealedStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     def __getattr__(self, name: str) -> Any:
@@ -27,8 +26,11 @@ class WrappedStore(_Complete):
         found = getattr(self._store, name)
         return partial(self._call, name) if callable(found) else found
 
+    append_report = Store.append_report
+    append_event = Store.append_event
+
     def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
-        """See `JournalWriter`."""
+        """See `Store`."""
         return self._store.append_sealed(ruleset, entry)
 
     def _call(self, name: str, *args: Any, **options: Any) -> Any:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from bandit.errors import InvalidInputError
-from bandit.evaluation.metrics import Interval, first_places
+from bandit.evaluation.intervals import Interval
+from bandit.evaluation.metrics import first_places
 from scanner_adapter.replay.report import ReplayReport, interval_fields, resampled_counts
 from scanner_adapter.replay.tables import plain_table
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from bandit.errors import InvalidInputError
-from bandit.evaluation.metrics import (
+from bandit.evaluation.intervals import (
     Interval,
     PairedDifference,
-    ScanMetrics,
     bootstrap_interval,
     paired_difference,
 )
+from bandit.evaluation.metrics import ScanMetrics
 from bandit.evaluation.payoff import no_gain
 from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.replay.logs.regimes import Regime

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bandit.checks import as_arms
-from bandit.stores.base import SCAN_TTL_S
+from bandit.stores.base import SCAN_TTL_S, Store
 from bandit.stores.codec import Json
-from bandit.stores.journal import CommonStore
 from bandit.stores.names import check_lease, check_name
 from bandit.stores.notes import Change, dump_note, load_note
 from bandit.stores.redis.commands import RedisCommands
@@ -17,7 +16,7 @@ from bandit.stores.redis.keys import scan_key
 CLAIM_PAGE = 1024  # preferred arms per round trip; the first page nearly always suffices
 
 
-class RedisScans(RedisCommands, CommonStore):
+class RedisScans(RedisCommands, Store):
     """The part of a `RedisStore` about scans that workers share and operators watch."""
 
     # -- shared scans --------------------------------------------------------------------------

@@ -30,7 +30,6 @@ from bandit.stores.base import (
     Receipt,
     RulesetStats,
     ScanInfo,
-    Snapshot,
 )
 from bandit.stores.codec import Array, Json
 from bandit.stores.entries import Sealed
@@ -54,7 +53,7 @@ from bandit.stores.redis.sizes import (
     size_questions,
     snapshot_question,
 )
-from bandit.stores.snapshots import decode_snapshot, encode_snapshot
+from bandit.stores.snapshots import Snapshot, decode_snapshot, encode_snapshot
 
 PIECE_BYTES = 8 * 2**20  # of a snapshot: one command that keeps the server busy for some ms only
 PIECE_TTL_S = 600  # an upload that was never committed disappears after this
@@ -77,7 +76,7 @@ class RedisStore(RedisScans):
     # -- journal -------------------------------------------------------------------------------
 
     def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
-        """See `JournalWriter`."""
+        """See `Store`."""
         if entry.kind == "open":
             self._registered.discard(ruleset)  # once a scan: the index may have been dropped
         self._register(ruleset)
@@ -115,13 +114,7 @@ class RedisStore(RedisScans):
         )
 
     def identity(self, known: str = "") -> str:
-        """Return the name of this database, the same by whatever address; made where it has none.
-
-        Parameters
-        ----------
-        known : str
-            What a database at this address was called, before it was emptied.
-        """
+        """See `Store`. A database without a name is given one."""
         try:
             self._call("SET", SERVER, known or fresh_generation(), "NX")
             found = self._call("GET", SERVER) or b""
@@ -130,7 +123,7 @@ class RedisStore(RedisScans):
         return found.decode() if re.fullmatch(rb"[0-9a-f]{16}", found) else ""
 
     def place(self) -> str:
-        """Return where the database is, the same however its address was spelled."""
+        """See `Store`."""
         pool = getattr(self._client, "connection_pool", None)
         options = getattr(pool, "connection_kwargs", {})
         if options.get("path"):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -30,10 +30,9 @@ from bandit.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from bandit.stores.base import Entry, Receipt
-from bandit.stores.entries import Sealed, sealed_again, split
+from bandit.stores.base import Receipt, Store
+from bandit.stores.entries import Entry, Sealed, sealed_again, split
 from bandit.stores.folders import state_directory
-from bandit.stores.journal import SealedStore
 from bandit.stores.names import START, position_key
 from bandit.stores.spool.file import SpoolFile
 from bandit.stores.wrapper import WrappedStore
@@ -60,19 +59,6 @@ def default_spool_directory(address: str, identity: str = "") -> Path:
         return Path(unquote(address.removeprefix("sqlite://")) + "-spool")
     name = identity or hashlib.sha256(address.encode()).hexdigest()[:16]
     return state_directory() / "spool" / name
-
-
-@runtime_checkable
-class NamedStore(Protocol):
-    """A store on a server that can be addressed in several ways."""
-
-    def identity(self, known: str = "") -> str:
-        """Return the name of the database, "" where it cannot be asked."""
-        ...
-
-    def place(self) -> str:
-        """Return where it is, the same however its address was spelled."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -106,7 +92,7 @@ class SpoolingStore(WrappedStore):
 
     Parameters
     ----------
-    store : SealedStore
+    store : Store
         Any of ours.
     directory : path, optional
         For the spool, by default `default_spool_directory`. Several processes may share it. What
@@ -134,7 +120,7 @@ class SpoolingStore(WrappedStore):
 
     def __init__(
         self,
-        store: SealedStore,
+        store: Store,
         directory: str | Path | None = None,
         *,
         max_bytes: int = MAX_BYTES,
@@ -168,8 +154,6 @@ class SpoolingStore(WrappedStore):
         self.flush()
 
     def _default_directory(self) -> Path:
-        if not isinstance(self._store, NamedStore):
-            return default_spool_directory(self.address)
         # Noted by its place too, for a server that was emptied and has forgotten what it is.
         noted = default_spool_directory(self._store.place()).with_suffix(".server")
         known = noted.read_text().strip() if noted.exists() else ""
@@ -190,7 +174,7 @@ class SpoolingStore(WrappedStore):
     # -- calls ---------------------------------------------------------------------------------
 
     def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
-        """See `JournalWriter`. Of a spooled entry all is accepted, as far as anybody knows here."""
+        """See `Store`. Of a spooled entry all is accepted, as far as anybody knows here."""
         if self._is_here():
             with self._sending:
                 # What waits goes first, so that the journal keeps the order of the reports.

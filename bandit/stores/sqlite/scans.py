@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bandit.checks import as_arms
-from bandit.stores.base import SCAN_TTL_S
+from bandit.stores.base import SCAN_TTL_S, Store
 from bandit.stores.codec import Json
-from bandit.stores.journal import CommonStore
 from bandit.stores.names import check_lease, check_name
 from bandit.stores.notes import Change, dump_note, load_note
 from bandit.stores.sqlite.database import Database
@@ -16,7 +15,7 @@ from bandit.stores.sqlite.database import Database
 _N_REMEMBERED = 8  # scans whose members are kept at hand
 
 
-class ScanRows(CommonStore):
+class ScanRows(Store):
     """The part of a `SqliteStore` about scans that workers share and operators watch."""
 
     _db: Database
@@ -97,10 +96,6 @@ class ScanRows(CommonStore):
         with self._db.writing():
             self._put_note("control", ruleset, scan_id, change(self.get_control(ruleset, scan_id)))
             return self.get_control(ruleset, scan_id)
-
-    def get_statuses(self, scans: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-        """See `Store`."""
-        return [self.get_status(ruleset, scan_id) for ruleset, scan_id in scans]
 
     def _put_note(self, which: str, ruleset: str, scan_id: str, note: Mapping[str, Json]) -> None:
         raw = dump_note(note)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from bandit.stores.base import (
     Receipt,
     RulesetStats,
     ScanInfo,
-    Snapshot,
 )
 from bandit.stores.codec import Array, Json
 from bandit.stores.entries import Sealed, write_mask
@@ -41,7 +40,7 @@ from bandit.stores.names import (
     fresh_generation,
     position_key,
 )
-from bandit.stores.snapshots import decode_snapshot, encode_snapshot
+from bandit.stores.snapshots import Snapshot, decode_snapshot, encode_snapshot
 from bandit.stores.sqlite.database import Database, Durability
 from bandit.stores.sqlite.scans import ScanRows
 
@@ -133,7 +132,7 @@ class SqliteStore(ScanRows):
     # -- journal -------------------------------------------------------------------------------
 
     def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
-        """See `JournalWriter`."""
+        """See `Store`."""
         is_event, members, db = entry.kind != "report", entry.members, self._db
         with db.lock:
             with db.writing():
@@ -308,10 +307,6 @@ class SqliteStore(ScanRows):
         )
         return [ScanInfo(name, f"{ms}-{sub}", n, bool(closed)) for name, ms, sub, n, closed in rows]
 
-    def newest_scans(self, rulesets: Sequence[str]) -> list[ScanInfo | None]:
-        """See `Store`."""
-        return [next(iter(self.list_scans(ruleset, 1)), None) for ruleset in rulesets]
-
     def drop_ruleset(self, ruleset: str) -> None:
         """See `Store`."""
         with self._db.writing():
@@ -372,10 +367,6 @@ class SqliteStore(ScanRows):
             n_scans=self._db.row(sql, rules, self._oldest_ms())[0],
             trimmed_position=f"{ms}-{sub}",
         )
-
-    def stats_of(self, rulesets: Sequence[str]) -> list[RulesetStats]:
-        """See `Store`."""
-        return [self.stats(ruleset) for ruleset in rulesets]
 
     def repair(self, ruleset: str, problem: Problem) -> bytes:
         """See `Store`."""

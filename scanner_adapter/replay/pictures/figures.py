@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bandit.choice.explain import GroupWeight
 from bandit.errors import InvalidInputError
-from bandit.evaluation.metrics import bootstrap_interval
+from bandit.evaluation.intervals import bootstrap_interval
 from scanner_adapter.replay.ranked import Recorder
 from scanner_adapter.replay.report import BLOCK, ReplayReport, resampled_counts
 

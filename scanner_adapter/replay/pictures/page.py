@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bandit.evaluation.metrics import Interval
+from bandit.evaluation.intervals import Interval
 from scanner_adapter.replay.breakdown import By, breakdown
 from scanner_adapter.replay.pictures.figures import last_weights, reliability
 from scanner_adapter.replay.pictures.pictures import check_installed, inline_svg, pictures

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from bandit.evaluation.metrics import PairedDifference, paired_difference
+from bandit.evaluation.intervals import PairedDifference, paired_difference
 from scanner_adapter.replay.report import ReplayReport
 from scanner_adapter.replay.tables import plain_table
 from scanner_adapter.settings import Settings

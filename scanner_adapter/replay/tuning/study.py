@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bandit.errors import InvalidInputError
-from bandit.stores.file_lock import lock
+from scanner_adapter.replay.tuning.file_lock import lock
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -100,7 +100,7 @@ def _alone(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
-            lock(descriptor, waits=False)
+            lock(descriptor)
         except BlockingIOError as err:
             raise InvalidInputError(
                 f"study {path} is in use by another run; wait for it, or give another file"

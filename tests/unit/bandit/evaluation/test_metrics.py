@@ -10,18 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandit.errors import InvalidInputError
-from bandit.evaluation.metrics import (
-    ScanMetrics,
-    area_under_recall,
-    average_time_to_discovery,
-    bootstrap_interval,
-    ndcg,
-    paired_difference,
-    recall_at,
-    recall_curve,
-    scan_metrics,
-    work_saved,
-)
+from bandit.evaluation.intervals import bootstrap_interval, paired_difference
+from bandit.evaluation.metrics import ScanMetrics, recall_at, recall_curve, scan_metrics
 
 # 20 symbols, hits at ranks 1, 3, 4, 10.
 ORDER = np.isin(np.arange(1, 21), [1, 3, 4, 10])
@@ -41,26 +31,29 @@ class TestByHand:
 
     def test_area(self) -> None:
         """Mean of 1 - (rank - 0.5)/20: (0.975 + 0.875 + 0.825 + 0.525)/4 = 3.2/4 = 0.8."""
-        assert area_under_recall(ORDER) == pytest.approx(0.8)
+        assert scan_metrics(ORDER).area == pytest.approx(0.8)
 
     def test_area_is_the_trapezoid_under_the_curve(self) -> None:
-        assert area_under_recall(ORDER) == pytest.approx(np.trapezoid(recall_curve(ORDER)) / 20)
+        area = np.trapezoid(recall_curve(ORDER)) / 20
+        assert scan_metrics(ORDER).area == pytest.approx(area)
 
     def test_work_saved(self) -> None:
         """95 % of 4 hits needs ceil(3.8) = 4, at rank 10: (20 - 10)/20 - 0.05 = 0.45.
 
-        50 % needs 2 hits, at rank 3: 17/20 - 0.5 = 0.35.
+        Of 20 hits it needs 19 and not the last one, at rank 40: (40 - 19)/40 - 0.05 = 0.475.
         """
-        assert work_saved(ORDER) == pytest.approx(0.45)
-        assert work_saved(ORDER, 0.5) == pytest.approx(0.35)
+        assert scan_metrics(ORDER).wss_95 == pytest.approx(0.45)
+        late = np.isin(np.arange(1, 41), [*range(1, 20), 40])
+        assert scan_metrics(late).wss_95 == pytest.approx(0.475)
 
     def test_average_time_to_discovery(self) -> None:
         """(1 + 3 + 4 + 10)/4 = 4.5 of 20 symbols = 0.225."""
-        assert average_time_to_discovery(ORDER) == pytest.approx(0.225)
+        assert scan_metrics(ORDER).average_time_to_discovery == pytest.approx(0.225)
 
     def test_ndcg(self) -> None:
         """Hits at 1 and 3 of 3: (1/1 + 1/2) / (1/1 + 1/log2 3) = 1.5/1.63093 = 0.91972."""
-        assert ndcg([True, False, True]) == pytest.approx(1.5 / (1 + 1 / math.log2(3)))
+        found = scan_metrics([True, False, True]).ndcg
+        assert found == pytest.approx(1.5 / (1 + 1 / math.log2(3)))
 
     def test_recall_curve(self) -> None:
         np.testing.assert_allclose(recall_curve([0, 1, 1, 0]), [0, 0, 0.5, 1, 1])
@@ -103,8 +96,8 @@ def test_impossible_scans_are_refused(
 def test_shares_outside_the_universe_are_refused() -> None:
     with pytest.raises(InvalidInputError, match=r"share is 1\.5"):
         recall_at([True], 1.5)
-    with pytest.raises(InvalidInputError, match="recall is 0"):
-        work_saved([True], 0.0)
+    with pytest.raises(InvalidInputError, match=r"share is 0\.0"):
+        recall_at([True], 0.0)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60).filter(any))
@@ -120,9 +113,9 @@ def test_laws_of_the_measures(hits: list[bool]) -> None:
 def test_a_random_order_has_area_one_half_and_saves_no_work() -> None:
     """2,000 shuffles of 200 symbols: the standard error of both means is below 0.005."""
     rng = np.random.default_rng(1)
-    orders = [rng.permutation(np.arange(200) < 20) for _ in range(2000)]
-    assert np.mean([area_under_recall(order) for order in orders]) == pytest.approx(0.5, abs=0.01)
-    assert np.mean([work_saved(order) for order in orders]) == pytest.approx(0.0, abs=0.05)
+    found = [scan_metrics(rng.permutation(np.arange(200) < 20)) for _ in range(2000)]
+    assert np.mean([metrics.area for metrics in found]) == pytest.approx(0.5, abs=0.01)
+    assert np.mean([metrics.wss_95 for metrics in found]) == pytest.approx(0.0, abs=0.05)
 
 
 class TestIntervals:

@@ -14,19 +14,19 @@ else:
         fcntl = None  # type: ignore[assignment]
 
 
-def lock(descriptor: int, *, waits: bool = True) -> None:
+def lock(descriptor: int) -> None:
     """Exclude other processes until the descriptor is closed.
 
     Raises
     ------
     BlockingIOError
-        Another one has it, and `waits` is False.
+        Another one has it.
     """
     if sys.platform == "win32":
         os.lseek(descriptor, 2**31 - 2, os.SEEK_SET)  # a byte that nobody reads
         try:
-            msvcrt.locking(descriptor, msvcrt.LK_LOCK if waits else msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError as err:
             raise BlockingIOError(*err.args) from err
     elif fcntl is not None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
