@@ -22,7 +22,6 @@ import numpy as np
 from bandit.stores import Store, store_from_url
 from bandit.stores.entries import seal_report
 from bandit.stores.redis.keys import scan_key
-from bandit.stores.redis.sizes import memory_question
 from bandit.stores.redis.store import RedisStore
 from benchmarks._server import own_file, own_server
 
@@ -247,7 +246,7 @@ def memory(store: RedisStore) -> tuple[float, float, float]:
         store.append_report("memory", "scan", arms=_arms(), header={}, arrays=arrays)
     n = n_reports * N_ARMS
     journal = store.stats("memory").journal_bytes / n
-    marks = store._call(*memory_question(scan_key("memory", "scan", "reported"))) / n
+    marks = store._call("MEMORY USAGE", scan_key("memory", "scan", "reported"), "SAMPLES", 0) / n
     snapshot = store.stats("load").snapshot_bytes / UNIVERSE
     return journal, marks, snapshot
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 from features.checks import as_array, as_kind, as_number, as_texts, refusal
 from features.errors import FeatureError
-
-if TYPE_CHECKING:
-    pass
 
 FACTORS = ("historical", "market", "fundamental", "technical")
 DEFAULT_WEIGHTS: dict[str, float] = {

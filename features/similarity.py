@@ -71,8 +71,7 @@ def similarity_loadings(
     """
     as_kind(bars, "bars", Bars, "Bars, such as Bars.from_frame(frame)")
     for name, groups in (("sectors", sectors), ("industries", industries)):
-        if groups is not None:
-            as_kind(groups, name, Mapping, "a mapping of symbol to its group")
+        as_kind(groups, name, Mapping | None, "a mapping of symbol to its group")
     as_count(n_components, "n_components", least=0)
     as_count(window, "window")
     past = bars.until(as_of)

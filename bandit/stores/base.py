@@ -47,14 +47,14 @@ class ScanInfo:
 
 @dataclass(frozen=True)
 class RulesetStats:
-    """Sizes of one ruleset, for operators. Bytes are the server's memory, 0 where unknown."""
+    """Sizes of one ruleset, for operators. Bytes are 0 where unknown."""
 
     n_entries: int
     last_position: str
-    journal_bytes: int
+    journal_bytes: int  # on a server the memory that it takes
     snapshot_version: int  # 0: none yet
     snapshot_position: str
-    snapshot_bytes: int
+    snapshot_bytes: int  # as it was written
     n_scans: int
     trimmed_position: str  # last one that retention deleted ("0-0": the journal is whole)
 
@@ -353,7 +353,7 @@ class Store(Protocol):
     def stats_of(self, rulesets: Sequence[str]) -> list[RulesetStats]:
         """Return the sizes of several rulesets, in their order.
 
-        Two round trips, however many; in a cluster two to each node.
+        One round trip, however many; in a cluster one to each node.
         """
         return [self.stats(ruleset) for ruleset in rulesets]
 

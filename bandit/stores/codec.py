@@ -290,13 +290,10 @@ def _load(raw: bytes) -> Any:
             raise ValueError("a key occurs twice")
         return found
 
-    def constant(name: str) -> NoReturn:
-        raise ValueError(f"{name} is not a JSON number")
-
-    return json.loads(raw.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant)
+    return json.loads(raw.decode("utf-8"), object_pairs_hook=pairs)
 
 
-def check_json(value: Any) -> None:
+def check_json(value: Any, depth: int = 0) -> None:
     """Refuse what is not strict JSON: depth, keys, NaN, infinities, lone surrogates.
 
     Raises
@@ -304,43 +301,34 @@ def check_json(value: Any) -> None:
     InvalidInputError
         Naming the value met.
     """
-    stack: list[tuple[Any, int]] = [(value, 0)]
-    while stack:
-        item, depth = stack.pop()
+    kind = type(value)
+    if kind is int or kind is bool or value is None:
+        return
+    if isinstance(value, str):
+        if not value.isascii():
+            _check_text(value)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidInputError(f"{value} in a JSON header; store it in an array.")
+    elif isinstance(value, list | tuple | dict | Mapping):
         if depth > MAX_DEPTH + 1:  # one level is the entry's own
             raise InvalidInputError(f"JSON nested deeper than {MAX_DEPTH} levels.")
-        is_list = isinstance(item, list | tuple)
-        if is_list and set(map(type, item)) == {str} and "".join(item).isascii():
-            continue  # a report's header is mostly lists of names: seen without a Python loop
-        children: Iterable[Any] = (item,)
-        if type(item) is dict or (not is_list and isinstance(item, Mapping)):
-            for key in item:
+        # A report's header is mostly lists of names: seen without a Python loop.
+        if isinstance(value, list | tuple):
+            if set(map(type, value)) == {str} and "".join(value).isascii():
+                return
+            children: Iterable[Any] = value
+        else:
+            for key in value:
                 if not isinstance(key, str):
                     raise InvalidInputError(f"JSON key {key!r} is not a string.")
-                _check_text(key)
-            children = item.values()
-        elif is_list:
-            children = item
+                if not key.isascii():
+                    _check_text(key)
+            children = value.values()
         for child in children:
-            # Scalars are looked at in place, and the exact types come first: to ask the abstract
-            # Mapping takes five times as long, and the first time for a class 20 ms.
-            kind = type(child)
-            if kind is int or kind is bool or child is None:
-                continue
-            if kind is dict or kind is list:
-                stack.append((child, depth + 1))
-            elif isinstance(child, str):
-                if not child.isascii():
-                    _check_text(child)
-            elif isinstance(child, float):
-                if not math.isfinite(child):
-                    raise InvalidInputError(f"{child} in a JSON header; store it in an array.")
-            elif isinstance(child, Mapping | list | tuple):
-                stack.append((child, depth + 1))
-            elif child is not None and not isinstance(child, int):
-                raise InvalidInputError(
-                    f"{type(child).__name__} in a JSON header: {str(child)[:80]}"
-                )
+            check_json(child, depth + 1)
+    elif not isinstance(value, int):
+        raise InvalidInputError(f"{kind.__name__} in a JSON header: {str(value)[:80]}")
 
 
 def _check_text(text: str) -> None:

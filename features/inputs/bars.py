@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from features.checks import as_kind, as_path, as_texts, refusal
 from features.errors import InvalidBarsError
-from features.inputs.days import Stamps, as_day, shifted_days
+from features.inputs.days import Stamps, as_day
 from features.inputs.layouts import tidy
 from features.inputs.splits import split_jumps, unsplit
 from features.inputs.tables import FIELDS, OnBad, Rows, kind_of, read_table
@@ -145,7 +145,16 @@ class Bars:
         stamps = rows.stamps(tz=tz)
         numbers = np.stack([rows.numbers(name) for name in FIELDS])
         days = stamps.days
-        _refuse_shifted(rows, stamps)
+        # Daily stamps in UTC that are midnight elsewhere: each bar would be a day early.
+        rows.refuse(
+            "UTC timestamp of another day",
+            stamps.is_midnight_east,
+            lambda row: (
+                f"the stamp {stamps.wall[row].astype('datetime64[m]')} UTC is midnight in another "
+                "timezone, where it belongs to the next day; give the market's timezone, such as "
+                "tz='Europe/London' (--tz on the command line)"
+            ),
+        )
         late = days > np.datetime64("today", "D") + 1  # where the user is, it may be a day later
         complete = ~np.isnan(numbers).any(axis=0) & rows.good & ~late
         _check_numbers(rows, numbers, complete, lambda row: f"{names[codes[row]]} on {days[row]}")
@@ -164,7 +173,8 @@ class Bars:
         open_, high, low, close, _ = numbers
         np.maximum(high, np.maximum(open_, close), out=high)
         np.minimum(low, np.minimum(open_, close), out=low)
-        dates, row = _distinct(days)
+        row, dates = pd.factorize(days.astype("datetime64[s]"), sort=True)
+        dates = dates.astype("datetime64[D]")
         # A symbol without one complete bar has no column.
         is_present = np.bincount(codes, minlength=len(names)) > 0
         present = np.flatnonzero(is_present)
@@ -286,20 +296,6 @@ class Bars:
     def _rows(self, rows: slice) -> Bars:
         fields = (getattr(self, f)[rows] for f in FIELDS)
         return Bars(self.dates[rows], self.symbols, *fields, notes=self.notes)
-
-
-def _refuse_shifted(rows: Rows, stamps: Stamps) -> None:
-    """Refuse daily stamps in UTC that are midnight elsewhere: each bar would be a day early."""
-    shifted = shifted_days(stamps)
-    rows.refuse(
-        "UTC timestamp of another day",
-        shifted,
-        lambda row: (
-            f"the stamp {stamps.wall[row].astype('datetime64[m]')} UTC is midnight in another "
-            "timezone, where it belongs to the next day; give the market's timezone, such as "
-            "tz='Europe/London' (--tz on the command line)"
-        ),
-    )
 
 
 def _check_numbers(
@@ -435,19 +431,6 @@ def _without_splits(
             f"{shown}; download adjusted prices, or include a column splitFactor or adjClose"
         )
     return arrays, tuple(notes)
-
-
-def _distinct(
-    days: NDArray[np.datetime64],
-) -> tuple[NDArray[np.datetime64], NDArray[np.intp]]:
-    """Return the distinct days, in order, and the place of each day among them."""
-    offset = days.astype(np.int64)
-    first = offset.min()
-    offset -= first
-    is_there = np.zeros(int(offset.max()) + 1, bool)
-    is_there[offset] = True
-    dates = (np.flatnonzero(is_there) + first).astype("datetime64[D]")
-    return dates, (np.cumsum(is_there) - 1)[offset]
 
 
 def _rows(of: NDArray[np.bool_]) -> str:

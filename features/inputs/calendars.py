@@ -12,7 +12,7 @@ from its second such day on. No row depends on a later bar, but for those two we
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,19 +141,43 @@ class Calendars:
 
     def market(self, close: Array) -> Market:
         """Return the market's level for closes of all days, (n_days, n_symbols)."""
+
+        def members_on(group: int, rows: NDArray[np.intp]) -> list[Array]:
+            part = close if len(rows) == len(close) else close[rows]
+            return [part if len(self.labels) == 1 else part[:, self.groups == group]]
+
+        return self.market_of(members_on, len(close))
+
+    def market_of(
+        self, members_on: Callable[[int, NDArray[np.intp]], Iterable[Array]], n_rows: int
+    ) -> Market:
+        """Return the market's level for closes that lie elsewhere.
+
+        Parameters
+        ----------
+        members_on : callable
+            Takes the number of a calendar and rows of its days, and returns the closes of its
+            symbols on them, (n, k), of one piece after the other.
+        n_rows : int
+            Days to read at once.
+        """
         levels = []
         for group in range(len(self.labels)):
-            columns = np.flatnonzero(self.groups == group)
             rows = np.flatnonzero(self.own[group])
-            part = close if len(self.labels) == 1 else close[:, columns]
-            extra = part[self.extra[group]]
-            if len(rows) < len(part):
-                part = part[rows]
-            change = np.log(part[1:] / part[:-1])
-            if len(extra):
-                foreign = self.foreign(group, ~np.isnan(extra), self.dates[rows[1:]])
-                change[foreign] = np.nan
-            levels.append(self.level(group, medians(change)))
+            extra = np.flatnonzero(self.extra[group])
+            traded = [~np.isnan(close) for close in members_on(group, extra)] if len(extra) else []
+            moves = [np.empty(0)]
+            for start in range(1, len(rows), n_rows):
+                part = rows[start - 1 : start + n_rows]
+                pieces = [*members_on(group, part)]
+                close = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
+                change = np.log(close[1:] / close[:-1])
+                if traded:
+                    days = self.dates[part[1:]]
+                    foreign = [self.foreign(group, each, days) for each in traded]
+                    change[np.concatenate(foreign, axis=1)] = np.nan
+                moves.append(medians(change))
+            levels.append(self.level(group, np.concatenate(moves)))
         return Market(self.groups, np.array(levels), self.last_own())
 
     def level(self, group: int, moves: Array) -> Array:
@@ -163,7 +187,9 @@ class Calendars:
         """
         rows = np.flatnonzero(self.own[group])
         level = np.full(len(self.dates), np.nan)
-        level[rows] = market_level(moves)
+        is_market = ~np.isnan(moves)
+        so_far = np.cumsum(np.where(is_market, moves, 0.0))
+        level[rows[1:]] = np.where(is_market, so_far, np.nan)
         last = self.last_own()
         return level if last is None else np.where(last[group] < 0, np.nan, level[last[group]])
 
@@ -237,13 +263,6 @@ def medians(change: Array) -> Array:
     middle = np.maximum(count - 1, 0)
     median = (change[rows, middle // 2] + change[rows, (middle + 1) // 2]) / 2
     return np.where(count >= LEAST_MARKET, np.round(median * 2.0**40) * 2.0**-40, np.nan)
-
-
-def market_level(moves: Array) -> Array:
-    """Return the cumulated moves, one day more than there are; NaN where there is no market."""
-    is_market = ~np.isnan(moves)
-    level = np.where(is_market, np.cumsum(np.where(is_market, moves, 0.0)), np.nan)
-    return np.concatenate([[np.nan], level])
 
 
 def _by_name(symbol: str) -> str:

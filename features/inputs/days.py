@@ -75,6 +75,11 @@ class Stamps:
         """Minutes since midnight, shape (n,)."""
         return (self.wall - self.days).astype("timedelta64[m]").astype(np.int64)
 
+    @property
+    def is_midnight_east(self) -> NDArray[np.bool_]:
+        """Whether it is the time in UTC at which the next day begins east of Greenwich, (n,)."""
+        return self.is_utc & np.isin(self.minutes, list(_MIDNIGHTS_EAST))
+
 
 def read_stamps(column: pd.Series, *, tz: str | None = None) -> Stamps:
     """Return the shown time of every row; see the module for how.
@@ -140,15 +145,6 @@ def check_zone(tz: str | None) -> None:
         raise InvalidBarsError(
             f"unknown timezone {tz!r}; expected a name such as America/New_York or UTC"
         ) from err
-
-
-def shifted_days(stamps: Stamps) -> NDArray[np.bool_]:
-    """Return which daily stamps, shape (n,), are the next day's midnight in another zone.
-
-    They are in UTC, at an hour at which a day begins east of Greenwich: read as they are shown,
-    each bar would be a day early.
-    """
-    return stamps.is_utc & np.isin(stamps.minutes, list(_MIDNIGHTS_EAST))
 
 
 def _shown(values: pd.DatetimeIndex, tz: str | None) -> NDArray[np.datetime64]:

@@ -100,8 +100,7 @@ class Quotes:
         >>> Quotes.read([{"symbol": "A", "time": "2024-05-02T10:00", "last": 10.2, "volume": 900}])
         Quotes(1 symbol, the last of 2024-05-02T10:00:00)
         """
-        if session is not None:
-            as_kind(session, "session", Session, "a Session, such as Session(tz='Europe/London')")
+        as_kind(session, "session", Session | None, "a Session, such as Session(tz='Asia/Tokyo')")
         if time is not None and (not isinstance(time, datetime) or time.tzinfo is None):
             expected = "a datetime with a timezone"
             raise refusal(time, "time", expected, InvalidQuotesError)
@@ -135,18 +134,12 @@ class Quotes:
             codes, wall, numbers = _from_bars(codes, wall, numbers, good, hours, time)
             good = np.arange(codes.size)
         order = good[np.lexsort((wall[good], codes[good]))]
-        found = {name: numbers[name][order] for name in NUMBERS}
         return cls(
             tuple(names[code] for code in codes[order].tolist()),
             wall[order],
-            found["last"],
-            found["open"],
-            found["high"],
-            found["low"],
-            found["volume"],
-            found["previous_close"],
-            hours,
-            kind == "rolling",
+            **{name: numbers[name][order] for name in NUMBERS},
+            session=hours,
+            is_rolling=kind == "rolling",
             notes=rows.notes,
         )
 

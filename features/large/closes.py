@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from features.inputs.calendars import Calendars, Market, calendar_labels, counts_of, medians
+from features.inputs.calendars import Calendars, Market, calendar_labels, counts_of
 
 # Numbers read at a time for the medians of some days: 16 MiB of float64, of which four copies live.
 _READ_SIZE = 1 << 21
@@ -83,26 +83,7 @@ class StoredCloses:
 
     def market(self, calendars: Calendars) -> Market:
         """Return the market's level on the days of the calendars, bit for bit as in one."""
-        levels = []
-        for group, _ in enumerate(calendars.labels):
-            rows = np.flatnonzero(calendars.own[group])
-            extra = np.flatnonzero(calendars.extra[group])
-            traded = (
-                [~np.isnan(close) for close in self.members_on(group, extra)] if len(extra) else []
-            )
-            step = max(1, _READ_SIZE // len(calendars.groups))
-            moves = [np.empty(0)]
-            for start in range(1, len(rows), step):
-                part = rows[start - 1 : start + step]
-                close = np.concatenate([*self.members_on(group, part)], axis=1)
-                change = np.log(close[1:] / close[:-1])
-                if len(extra):
-                    days = calendars.dates[part[1:]]
-                    foreign = [calendars.foreign(group, each, days) for each in traded]
-                    change[np.concatenate(foreign, axis=1)] = np.nan
-                moves.append(medians(change))
-            levels.append(calendars.level(group, np.concatenate(moves)))
-        return Market(calendars.groups, np.array(levels), calendars.last_own())
+        return calendars.market_of(self.members_on, max(1, _READ_SIZE // len(calendars.groups)))
 
     @cached_property
     def _rows(self) -> list[NDArray[np.intp]]:

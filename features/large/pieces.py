@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -151,12 +151,9 @@ def features_in_pieces(
     pieces = list(as_kind(pieces, "pieces", Iterable, "a list of Bars, paths, or functions"))
     if symbols is not None:
         symbols = as_texts(symbols)
-    if events is not None:
-        as_kind(events, "events", Events, "Events, such as Events.from_frames(earnings=frame)")
-    if sectors is not None:
-        as_kind(sectors, "sectors", Mapping, "a mapping of symbol to its sector")
-    if executor is not None:
-        as_kind(executor, "executor", Executor, "a concurrent.futures.Executor")
+    as_kind(events, "events", Events | None, "Events, such as Events.from_frames(earnings=frame)")
+    as_kind(sectors, "sectors", Mapping | None, "a mapping of symbol to its sector")
+    as_kind(executor, "executor", Executor | None, "a concurrent.futures.Executor")
     if workers is not None:
         as_count(workers, "workers")
     if not path.parent.is_dir():
@@ -176,7 +173,8 @@ def features_in_pieces(
             sectors=sectors,
         )
         unfinished = Path(name) / "values.npy"
-        _write(unfinished, rows, spread(_scoring(members, days, market, events, max_age)))
+        scoring = _scoring(pieces, members, days, market, events, max_age)
+        _write(unfinished, rows, spread(scoring))
         unfinished.replace(path)
     return StoredFeatures(
         rows.symbols,
@@ -187,23 +185,20 @@ def features_in_pieces(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """A piece that holds bars."""
-
-    piece: Piece
-    number: int
-    fingerprint: int
-    symbols: tuple[str, ...]
-
-
 def _read(
     pieces: Sequence[Piece],
     closes: StoredCloses,
     spread: Callable[[Iterable[Callable[[], PieceCloses | None]]], Iterator[PieceCloses | None]],
-) -> tuple[list[_Member], dict[str, int]]:
-    """Store the closes of all pieces; return those that hold bars, and each symbol's number."""
-    members: list[_Member] = []
+) -> tuple[dict[int, PieceCloses], dict[str, int]]:
+    """Store the closes of all pieces.
+
+    Returns
+    -------
+    members : dict of a piece's number to what is known of it, its closes left out
+        Those that hold bars.
+    column : dict of symbol to its number among all pieces
+    """
+    members: dict[int, PieceCloses] = {}
     column: dict[str, int] = {}
     reading = (partial(piece_closes, piece, number) for number, piece in enumerate(pieces))
     for number, found in enumerate(spread(reading)):
@@ -211,21 +206,22 @@ def _read(
             continue
         twice = next((symbol for symbol in found.symbols if symbol in column), None)
         if twice is not None:
-            first = next(member.number for member in members if twice in member.symbols)
+            first = next(place for place, member in members.items() if twice in member.symbols)
             raise InvalidBarsError(
                 f"{twice} is in piece {first} and in piece {number}; all bars of a symbol must be "
                 "in one piece"
             )
         column |= {symbol: len(column) + k for k, symbol in enumerate(found.symbols)}
-        members.append(_Member(pieces[number], number, found.fingerprint, found.symbols))
         closes.add(found.symbols, found.dates, found.close)
+        members[number] = replace(found, close=found.close[:0])
     if not members:
         raise InvalidBarsError(f"no bars in any of the {len(pieces)} pieces")
     return members, column
 
 
 def _scoring(
-    members: Iterable[_Member],
+    pieces: Sequence[Piece],
+    members: Mapping[int, PieceCloses],
     days: NDArray[np.datetime64],
     market: Market,
     events: Events | None,
@@ -233,20 +229,12 @@ def _scoring(
 ) -> Iterator[Callable[[], NDArray[np.float32]]]:
     """Yield the scoring of each piece, to be called wherever it runs."""
     start = 0
-    for member in members:
+    for number, member in members.items():
         own = None if events is None else events.select(member.symbols)
         stop = start + len(member.symbols)
         part = Market(market.groups[start:stop], market.levels)
-        yield partial(
-            piece_scores,
-            member.piece,
-            member.number,
-            member.fingerprint,
-            days,
-            part,
-            own,
-            max_age,
-        )
+        piece = pieces[number]
+        yield partial(piece_scores, piece, number, member.fingerprint, days, part, own, max_age)
         start = stop
 
 

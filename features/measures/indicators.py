@@ -17,15 +17,10 @@ from features.measures.windows import Array
 
 # TA-Lib's public functions first look for pandas and polars arguments, which doubles the time
 # of a call on 300 bars (3.4 against 1.8 microseconds for RSI); `unwrap` gives the bare ones.
-_RSI = inspect.unwrap(talib.RSI)
-_ATR = inspect.unwrap(talib.ATR)
-_ADX = inspect.unwrap(talib.ADX)
-_PLUS_DI = inspect.unwrap(talib.PLUS_DI)
-_MINUS_DI = inspect.unwrap(talib.MINUS_DI)
-_MACD = inspect.unwrap(talib.MACD)
-_STOCH = inspect.unwrap(talib.STOCH)
-_EMA = inspect.unwrap(talib.EMA)
-_MFI = inspect.unwrap(talib.MFI)
+_RSI, _ATR, _ADX, _PLUS_DI, _MINUS_DI, _MACD, _STOCH, _EMA, _MFI = (
+    inspect.unwrap(getattr(talib, name))
+    for name in ("RSI", "ATR", "ADX", "PLUS_DI", "MINUS_DI", "MACD", "STOCH", "EMA", "MFI")
+)
 
 # A power of two: a millionth of a coin counts as some trade.
 _SHARES = 2.0**40
@@ -54,9 +49,7 @@ class Indicators:
 
 # Which of them are in units of the price.
 _IN_CURRENCY = [
-    k
-    for k, name in enumerate(Indicators.__slots__)
-    if name == "atr" or name.startswith(("macd", "ema"))
+    k for k, name in enumerate(Indicators.__slots__) if name.startswith(("atr", "macd", "ema"))
 ]
 
 

@@ -74,7 +74,7 @@ class Metrics:
         for name, text, value in (
             ("journal_entries", "Entries of the journal.", lambda s: s.n_entries),
             ("journal_bytes", "Memory of the journal.", lambda s: s.journal_bytes),
-            ("snapshot_bytes", "Memory of the snapshot.", lambda s: s.snapshot_bytes),
+            ("snapshot_bytes", "Size of the snapshot.", lambda s: s.snapshot_bytes),
             ("snapshots", "Snapshots written, one per scan.", lambda s: s.snapshot_version),
             ("scans", "Scans in the store.", lambda s: s.n_scans),
             ("written_seconds", "Time of the last entry.", lambda s: seconds_of(s.last_position)),

@@ -1,13 +1,12 @@
 """How large a ruleset is in Redis: what to ask, and how to read the answers.
 
-Kept apart from asking, so that any number of rulesets is asked in two round trips: the questions
-first, then the memory of the pieces of the snapshots that the answers name.
+Kept apart from asking, so that any number of rulesets is asked in one round trip.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,19 +18,21 @@ from bandit.stores.redis.keys import piece_keys, ruleset_key
 
 @dataclass(frozen=True)
 class SnapshotMeta:
-    """Which snapshot is current, and the keys of its pieces, in order."""
+    """Which snapshot is current, its size, and the keys of its pieces, in order."""
 
     version: int
     position: str
+    n_bytes: int
     keys: list[str]
 
 
-NO_SNAPSHOT = SnapshotMeta(0, START, [])
+NO_SNAPSHOT = SnapshotMeta(0, START, 0, [])
 
 
 def snapshot_question(ruleset: str) -> tuple[str, ...]:
     """Return the command whose answer `read_snapshot_meta` reads."""
-    return ("HMGET", ruleset_key(ruleset, "snapshot"), "version", "position", "id", "pieces")
+    key = ruleset_key(ruleset, "snapshot")
+    return ("HMGET", key, "version", "position", "id", "pieces", "bytes")
 
 
 def read_snapshot_meta(ruleset: str, answer: Sequence[bytes | None]) -> SnapshotMeta | None:
@@ -46,56 +47,40 @@ def read_snapshot_meta(ruleset: str, answer: Sequence[bytes | None]) -> Snapshot
         return None
     text = [(field or b"").decode("ascii", "replace") for field in answer]
     match = re.fullmatch(
-        r"([0-9]{1,15}) ([0-9-]{3,41}) ([0-9a-f]{32}) ([0-9]{1,6})", " ".join(text)
+        r"([0-9]{1,15}) ([0-9-]{3,41}) ([0-9a-f]{32}) ([0-9]{1,6}) ([0-9]{1,15})", " ".join(text)
     )
     if match is None:
         where = ruleset_key(ruleset, "snapshot")
         raise CorruptStateError(f"{where}: unexpected fields {text}. It was not used.")
-    return SnapshotMeta(int(match[1]), match[2], piece_keys(ruleset, match[3], int(match[4])))
+    keys = piece_keys(ruleset, match[3], int(match[4]))
+    return SnapshotMeta(int(match[1]), match[2], int(match[5]), keys)
 
 
 def size_questions(ruleset: str) -> list[tuple[Any, ...]]:
-    """Return the commands whose answers, in order, `read_sizes` reads; the snapshot's is first."""
+    """Return the commands whose answers, in order, `read_sizes` reads."""
     journal = ruleset_key(ruleset, "journal")
     return [
         snapshot_question(ruleset),
         ("XLEN", journal),
-        memory_question(journal),
+        ("MEMORY USAGE", journal, "SAMPLES", 0),
         ("XREVRANGE", journal, "+", "-", "COUNT", 1),
         ("ZCARD", ruleset_key(ruleset, "scans")),
         ("HGET", ruleset_key(ruleset, "meta"), "trimmed"),
     ]
 
 
-def memory_question(key: str) -> tuple[Any, ...]:
-    """Return the command for the bytes that a key takes; its answer is None without the key."""
-    return ("MEMORY USAGE", key, "SAMPLES", 0)
-
-
-def read_sizes(
-    answers: Sequence[Any], snapshot: SnapshotMeta | None, piece_bytes: Iterable[int | None]
-) -> RulesetStats:
-    """Put one ruleset's answers together.
-
-    Parameters
-    ----------
-    answers : sequence
-        To `size_questions`.
-    snapshot : SnapshotMeta, optional
-        From the first of them.
-    piece_bytes : iterable of int or None
-        Answers to `memory_question` of its pieces.
-    """
-    _, n_entries, journal_bytes, newest, n_scans, trimmed = answers
+def read_sizes(ruleset: str, answers: Sequence[Any]) -> RulesetStats:
+    """Return the sizes of a ruleset from the answers to its `size_questions`."""
+    snapshot, n_entries, journal_bytes, newest, n_scans, trimmed = answers
     trimmed_position = START if trimmed is None else str(trimmed.decode())
-    meta = snapshot or NO_SNAPSHOT
+    meta = read_snapshot_meta(ruleset, snapshot) or NO_SNAPSHOT
     return RulesetStats(
         n_entries=int(n_entries),
         last_position=str(newest[0][0].decode()) if newest else trimmed_position,
         journal_bytes=int(journal_bytes or 0),
         snapshot_version=meta.version,
         snapshot_position=meta.position,
-        snapshot_bytes=sum(int(taken or 0) for taken in piece_bytes),
+        snapshot_bytes=meta.n_bytes,
         n_scans=int(n_scans),
         trimmed_position=trimmed_position,
     )

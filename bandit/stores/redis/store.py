@@ -47,7 +47,6 @@ from bandit.stores.redis.keys import INDEX, SERVER, piece_keys, ruleset_key, sca
 from bandit.stores.redis.scans import RedisScans
 from bandit.stores.redis.sizes import (
     SnapshotMeta,
-    memory_question,
     read_sizes,
     read_snapshot_meta,
     size_questions,
@@ -299,44 +298,35 @@ class RedisStore(RedisScans):
 
     def _latest_scans(self, rulesets: Sequence[str], limit: int) -> list[list[ScanInfo]]:
         """Return the latest scans of each ruleset, newest first, in two round trips."""
-        answered = self._call_all(
-            [
-                question
-                for ruleset in rulesets
-                for question in (
-                    ("ZREVRANGE", ruleset_key(ruleset, "scans"), 0, limit - 1),
-                    ("ZCARD", ruleset_key(ruleset, "scans")),
-                    ("HGET", ruleset_key(ruleset, "meta"), "scans"),
-                )
+        questions: list[tuple[Any, ...]] = []
+        for ruleset in rulesets:
+            scans, meta = ruleset_key(ruleset, "scans"), ruleset_key(ruleset, "meta")
+            questions += [
+                ("ZREVRANGE", scans, 0, limit - 1, "WITHSCORES"),
+                ("ZCARD", scans),
+                ("HGET", meta, "scans"),
             ]
-        )
-        listed = list(zip(rulesets, answered[::3], answered[1::3], answered[2::3], strict=True))
+        answers = self._call_all(questions)
+        listed = list(zip(rulesets, answers[::3], answers[1::3], answers[2::3], strict=True))
         missing = [ruleset for ruleset, _, n, known in listed if n < int(known or 0)]
         if missing:
             for ruleset in missing:
                 self._find_scans(ruleset)
             return self._latest_scans(rulesets, limit)
-        answers = iter(
-            self._call_all(
-                [
-                    question
-                    for ruleset, names, _, _ in listed
-                    for scan_id in map(bytes.decode, names)
-                    for question in (
-                        ("ZSCORE", ruleset_key(ruleset, "scans"), scan_id),
-                        ("SCARD", scan_key(ruleset, scan_id, "reported")),
-                        ("SISMEMBER", scan_key(ruleset, scan_id, "events"), "close"),
-                    )
+        questions = []
+        for ruleset, found, _, _ in listed:  # name, milliseconds, name, milliseconds ...
+            for name in found[::2]:
+                questions += [
+                    ("SCARD", scan_key(ruleset, name.decode(), "reported")),
+                    ("SISMEMBER", scan_key(ruleset, name.decode(), "events"), "close"),
                 ]
-            )
-        )
-        scans = zip(answers, answers, answers, strict=True)
+        asked = iter(self._call_all(questions))
         return [
             [
-                ScanInfo(name.decode(), f"{int(started or 0)}-0", int(n), bool(is_closed))
-                for name, (started, n, is_closed) in zip(names, scans, strict=False)
+                ScanInfo(name.decode(), f"{int(ms)}-0", int(next(asked)), bool(next(asked)))
+                for name, ms in zip(found[::2], found[1::2], strict=True)
             ]
-            for _, names, _, _ in listed
+            for _, found, _, _ in listed
         ]
 
     def _find_scans(self, ruleset: str) -> None:
@@ -377,19 +367,12 @@ class RedisStore(RedisScans):
         return self.stats_of([ruleset])[0]
 
     def stats_of(self, rulesets: Sequence[str]) -> list[RulesetStats]:
-        """See `Store`. What the pieces of the snapshots take is the second round trip."""
+        """See `Store`."""
         questions = [size_questions(ruleset) for ruleset in rulesets]
-        found = iter(self._call_all(list(chain.from_iterable(questions))))
-        answers = [list(islice(found, len(asked))) for asked in questions]
-        snapshots = [
-            read_snapshot_meta(ruleset, answer[0])
-            for ruleset, answer in zip(rulesets, answers, strict=True)
-        ]
-        pieces = [[] if snapshot is None else snapshot.keys for snapshot in snapshots]
-        taken = iter(self._call_all([memory_question(key) for keys in pieces for key in keys]))
+        answers = iter(self._call_all(list(chain.from_iterable(questions))))
         return [
-            read_sizes(answer, snapshot, islice(taken, len(keys)))
-            for answer, snapshot, keys in zip(answers, snapshots, pieces, strict=True)
+            read_sizes(ruleset, list(islice(answers, len(asked))))
+            for ruleset, asked in zip(rulesets, questions, strict=True)
         ]
 
     def problems(self, ruleset: str) -> Iterator[Problem]:

@@ -145,7 +145,7 @@ class SpoolingStore(WrappedStore):
         self._next_attempt = float("-inf")
         self._attempt: threading.Thread | None = None
         self._is_silent = False  # away because it does not answer: then nothing else is asked
-        self._status = SpoolStatus()
+        self.status = SpoolStatus()  # what happened so far
         try:
             folder = Path(directory or self._default_directory())
             self._file = SpoolFile(folder / "spool.db", max_bytes)
@@ -166,11 +166,6 @@ class SpoolingStore(WrappedStore):
                 _log.warning("%s cannot be written (%s)", noted, err)
         return default_spool_directory(self.address, found)
 
-    @property
-    def status(self) -> SpoolStatus:
-        """What happened so far."""
-        return self._status
-
     # -- calls ---------------------------------------------------------------------------------
 
     def append_sealed(self, ruleset: str, entry: Sealed) -> Receipt:
@@ -178,7 +173,7 @@ class SpoolingStore(WrappedStore):
         if self._is_here():
             with self._sending:
                 # What waits goes first, so that the journal keeps the order of the reports.
-                if not self._status.is_away and self._drain(ruleset):
+                if not self.status.is_away and self._drain(ruleset):
                     receipt = self._send(ruleset, entry)
                     if receipt is not None:
                         return receipt
@@ -215,7 +210,7 @@ class SpoolingStore(WrappedStore):
     @contextmanager
     def _asking(self) -> Iterator[None]:
         if self._is_silent and not self._is_here():
-            raise StoreUnavailableError(self._status.last_error)
+            raise StoreUnavailableError(self.status.last_error)
         try:
             yield
         except StoreUnavailableError as err:
@@ -428,7 +423,7 @@ class SpoolingStore(WrappedStore):
 
     def _is_here(self) -> bool:
         """Whether the server can be asked; tries again, in a thread, when it is time."""
-        if not self._status.is_away:
+        if not self.status.is_away:
             return True
         with self._lock:
             attempt = self._attempt
@@ -441,7 +436,7 @@ class SpoolingStore(WrappedStore):
                 attempt = None
         if attempt is not None:
             attempt.join(PATIENCE_S)
-        return not self._status.is_away
+        return not self.status.is_away
 
     def _try_again(self) -> None:
         with self._sending:
@@ -461,20 +456,20 @@ class SpoolingStore(WrappedStore):
             self._next_attempt = self._clock() + self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
             self._is_silent = isinstance(err, StoreUnavailableError)
-            is_first = not self._status.is_away
-            self._status = replace(self._status, is_away=True, last_error=str(err))
+            is_first = not self.status.is_away
+            self.status = replace(self.status, is_away=True, last_error=str(err))
         if is_first:
             self._count(n_outages=1)
             place = self._file.path.parent if self._file else "memory"
             _log.warning("%s Reports are kept in %s until it answers again.", err, place)
 
     def _came_back(self) -> None:
-        if self._status.is_away:
+        if self.status.is_away:
             with self._lock:
-                self._status = replace(self._status, is_away=False)
+                self.status = replace(self.status, is_away=False)
                 self._pause, self._is_silent = FIRST_PAUSE_S, False
 
     def _count(self, **more: int) -> None:
         with self._lock:
-            counts = {name: getattr(self._status, name) + n for name, n in more.items()}
-            self._status = replace(self._status, **counts)
+            counts = {name: getattr(self.status, name) + n for name, n in more.items()}
+            self.status = replace(self.status, **counts)
