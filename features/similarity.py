@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,14 +120,11 @@ def loadings_of(
     kinds = {"sector": _groups(symbols, sectors), "industry": _groups(symbols, industries)}
     names = [f"{kind}.{group}" for kind, (groups, _) in kinds.items() for group in groups]
     parts = []
-
-    def days_of(number: int, rows: NDArray[np.intp]) -> Callable[[slice, int], NDArray[Any]]:
-        return lambda part, q: leading(number, rows[part], q)
-
     for number, (label, columns, rows) in enumerate(calendars.members()):
         is_alone = len(calendars.labels) == 1
         if is_alone or len(columns) >= LEAST_MARKET:
-            found = _rotated(calendars.dates[rows], days_of(number, rows), n_components, window)
+            of_group = partial(leading, number)
+            found = _rotated(calendars.dates[rows], rows, of_group, n_components, window)
             inner = "" if is_alone or not label else f"{label}."
             names += [f"component.{inner}{k + 1}" for k in range(found.shape[1])]
             parts.append((columns, found))
@@ -145,18 +142,19 @@ def loadings_of(
 
 def _rotated(
     dates: NDArray[np.datetime64],
-    leading: Callable[[slice, int], NDArray[np.floating]],
+    rows: NDArray[np.intp],
+    leading: Callable[[NDArray[np.intp], int], NDArray[np.floating]],
     n_components: int,
     window: int,
 ) -> NDArray[np.floating]:
     """Return the components of the last days, turned towards those of the quarter before."""
-    found = leading(slice(max(len(dates) - window - 1, 0), len(dates)), n_components + _SPARE)
+    found = leading(rows[-window - 1 :], n_components + _SPARE)
     quarter = dates[-1].astype("datetime64[M]").astype(int) // 3 * 3
     n_before = int(np.searchsorted(dates, np.datetime64(int(quarter), "M")))
     # An anchor from too short a history has other components altogether.
     if n_before > window // 2:
-        days = slice(max(n_before - window - 1, 0), n_before)
-        anchor = leading(days, n_components).astype(np.float64)
+        before = rows[max(n_before - window - 1, 0) : n_before]
+        anchor = leading(before, n_components).astype(np.float64)
         left, _, right = np.linalg.svd(found.T.astype(np.float64) @ anchor, full_matrices=False)
         found = found @ (left @ right)
     return found[:, :n_components]

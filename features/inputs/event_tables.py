@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import InvalidBarsError, InvalidEventsError
-from features.inputs.tables import OnBad, Rows, as_pandas, plain_name
+from features.inputs.tables import OnBad, Rows, as_pandas, find_columns, lacking, plain_name
 
 # Vendors' names of each column, the preferred one first. EODHD's `date` is the end of the quarter.
 _SYMBOLS = ("symbol", "ticker", "tickers", "symbols", "code", "related", "stocks",
@@ -105,34 +105,24 @@ def event_rows(frame: object, kind: str, on_bad: OnBad) -> tuple[Rows, int]:
     twin = next(iter(table.columns[table.columns.duplicated()]), None)
     if twin is not None:
         raise InvalidEventsError(f"{kind} have two columns {twin}; keep one of them")
-    found = {"symbol": _first(table, _SYMBOLS), "date": _first(table, _DATES[kind])}
-    found |= {name: _first(table, names) for name, names in _FACTS[kind].items()}
-    if kind == "news" and found["count"] is None and _first(table, _ARTICLE) is not None:
-        table = table.assign(count=1)
-        found["count"] = "count"
-    missing = [name for name, own in found.items() if own is None]
-    if missing:
-        hint = (
-            f"; give a dictionary by symbol: {kind}={{'AAPL': ...}}"
-            if missing == ["symbol"]
-            else ""
-        )
-        where = f"{attrs['source']}: " if "source" in attrs else ""
-        raise InvalidEventsError(
-            f"{where}missing columns in {kind}: {', '.join(missing)}; got "
-            f"{', '.join(map(str, table.columns[:12]))}; expected {', '.join(found)}{hint}"
-        )
-    if kind == "earnings":
-        found["release_time"] = _first(table, _RELEASE)
-    n_rows = len(table)
-    table = _once(table)
-    n_repeated = n_rows - len(table)
-    columns = {own: name for name, own in found.items() if own is not None}
-    table = table[list(columns)].rename(columns=columns)
-    table = _one_symbol_a_row(table).reset_index(drop=True)
     table.attrs = attrs
-    rows = Rows(table, kind, InvalidEventsError, on_bad)
-    return rows, n_repeated
+    needed = {"symbol": _SYMBOLS, "date": _DATES[kind], **_FACTS[kind]}
+    found = find_columns(table, needed)
+    if kind == "news" and "count" not in found and _first(table, _ARTICLE) is not None:
+        table, found["count"] = table.assign(count=1), "count"
+    missing = [name for name in needed if name not in found]
+    if missing:
+        hint = f"expected {', '.join(needed)}"
+        if missing == ["symbol"]:
+            hint += f"; give a dictionary by symbol: {kind}={{'AAPL': ...}}"
+        raise InvalidEventsError(lacking(table, kind, missing, hint))
+    if kind == "earnings":
+        found |= find_columns(table, {"release_time": _RELEASE})
+    once = _once(table)
+    named = once[[*found.values()]].set_axis([*found], axis=1)
+    named = _one_symbol_a_row(named).reset_index(drop=True)
+    named.attrs = attrs
+    return Rows(named, kind, InvalidEventsError, on_bad), len(table) - len(once)
 
 
 def is_before_open(

@@ -113,14 +113,8 @@ class Events:
             as_kind(getattr(self, name), name, EventTable | None, "a table of Events.from_frames")
 
     def __repr__(self) -> str:
-        counts = [
-            f"{0 if table is None else len(table.code)} {name}"
-            for name, table in (
-                ("earnings", self.earnings),
-                ("ratings", self.ratings),
-                ("news", self.news),
-            )
-        ]
+        tables = {"earnings": self.earnings, "ratings": self.ratings, "news": self.news}
+        counts = [f"{0 if t is None else len(t.code)} {name}" for name, t in tables.items()]
         return f"Events({', '.join(counts)})"
 
     @classmethod
@@ -179,9 +173,7 @@ class Events:
                     notes.append(f"{kind}: {n_repeated} repeated rows count once")
         for note in notes:
             log.warning("%s", note)
-        return cls(
-            tables.get("earnings"), tables.get("ratings"), tables.get("news"), notes=tuple(notes)
-        )
+        return cls(**tables, notes=tuple(notes))
 
     def select(self, symbols: Collection[str]) -> Events:
         """Return the events of these symbols; those without any are left out."""
@@ -213,9 +205,7 @@ def _earnings(rows: Rows, tz: str | None) -> EventTable:
         code,
         day,
         {
-            "surprise": np.asarray(
-                surprise / _surprise_scale(code, surprise, expected), dtype=np.float64
-            ),
+            "surprise": surprise / _surprise_scale(code, surprise, expected),
             "streak": _streak(code, np.sign(surprise)),
             "next_report": _next_report(code, date),
             "date": date.astype(np.float64),

@@ -18,7 +18,15 @@ import pandas as pd
 from features.checks import refusal
 from features.errors import InvalidBarsError
 from features.inputs.days import read_stamps
-from features.inputs.tables import DATE_NAMES, FIELDS, SYMBOL_NAMES, as_pandas, plain_name
+from features.inputs.tables import (
+    DATE_NAMES,
+    FIELDS,
+    SYMBOL_NAMES,
+    as_pandas,
+    find_columns,
+    lacking,
+    plain_name,
+)
 
 TIDY = ("date", "symbol", *FIELDS)
 
@@ -72,29 +80,21 @@ def tidy(frame: object, *, symbol: str | None = None) -> pd.DataFrame:
         table = table.rename(columns=lambda name: upper.get(name, plain_name(name)))
         _refuse_twins(table, as_pandas(frame))
         table = _index_to_columns(table)
-    found = {
-        name: next((own for own in names if own in table.columns), None)
-        for name, names in _NAMES.items()
-    }
-    if symbol is not None and found["symbol"] is None:
-        table, found["symbol"] = table.assign(symbol=symbol), "symbol"
-    missing = [name for name in TIDY if found[name] is None]
-    if missing:
-        hint = (
-            "; for one symbol, pass symbol='...'; for several, a dictionary by symbol or a column "
-            "symbol"
-            if missing == ["symbol"]
-            else f"; expected {', '.join(TIDY)} (names are case-insensitive)"
-        )
-        met = ", ".join(str(name) for name in list(table.columns)[:12])
-        where = f"{attrs['source']}: " if "source" in attrs else ""
-        raise InvalidBarsError(
-            f"{where}missing columns in bars: {', '.join(missing)}; got {met}{hint}"
-        )
-    columns = {own: name for name, own in found.items() if own is not None}
-    table = table[list(columns)].rename(columns=columns)
     table.attrs = attrs
-    return table
+    found = find_columns(table, _NAMES)
+    if symbol is not None and "symbol" not in found:
+        table, found["symbol"] = table.assign(symbol=symbol), "symbol"
+    missing = [name for name in TIDY if name not in found]
+    if missing:
+        hint = f"expected {', '.join(TIDY)} (names are case-insensitive)"
+        if missing == ["symbol"]:
+            hint = (
+                "for one symbol, pass symbol='...'; for several, a dictionary by symbol or a column "
+                "symbol"
+            )
+        raise InvalidBarsError(lacking(table, "bars", missing, hint))
+    named = table[[found[name] for name in _NAMES if name in found]]
+    return named.set_axis([name for name in _NAMES if name in found], axis=1)
 
 
 def _refuse_twins(table: pd.DataFrame, given: pd.DataFrame) -> None:

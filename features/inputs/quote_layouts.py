@@ -17,7 +17,14 @@ import pandas as pd
 from features.checks import refusal
 from features.errors import InvalidBarsError, InvalidQuotesError
 from features.inputs.layouts import tidy
-from features.inputs.tables import DATE_NAMES, SYMBOL_NAMES, as_pandas, plain_name
+from features.inputs.tables import (
+    DATE_NAMES,
+    SYMBOL_NAMES,
+    as_pandas,
+    find_columns,
+    lacking,
+    plain_name,
+)
 
 Kind = Literal["quotes", "rolling", "bars"]
 NUMBERS = ("last", "open", "high", "low", "volume", "previous_close")
@@ -154,18 +161,11 @@ def _from_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, Kind]:
         table = table.rename_axis(index=names).reset_index()
     elif not set(SYMBOL_NAMES) & set(table.columns) and isinstance(next(iter(table.index), 0), str):
         table = table.rename_axis(index="symbol").reset_index()
-    found: dict[str, str] = {}
-    for name, own in _NAMES.items():
-        at = next((each for each in own if each in table.columns), None)
-        if at is not None and at not in found.values():
-            found[name] = at
+    found = find_columns(table, _NAMES)
     missing = [name for name in ("symbol", "last") if name not in found]
     if missing:
-        met = ", ".join(map(str, list(frame.columns)[:12]))
-        raise InvalidQuotesError(
-            f"missing columns in quotes: {' and '.join(missing)}; got {met}; expected symbol, "
-            "time, last and, if known, open, high, low, volume, previous_close"
-        )
+        hint = f"expected symbol, time, last and, if known, {', '.join(NUMBERS[1:])}"
+        raise InvalidQuotesError(lacking(frame, "quotes", missing, hint))
     kept = [name for name in ("bar_time", "bar_close") if name in table.columns]
     named = table[[*found.values(), *kept]].set_axis([*found, *kept], axis=1)
     if found["last"] in ("last", "last_price") and "close" in table.columns:  # as of ccxt

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from features.checks import as_array, as_count, as_kind, refusal
 from features.errors import FeatureError
+from features.inputs.calendars import is_weekend
 
 # Share of a day's volume that is usually in after each thirteenth of a session, in US stocks: a U
 # (Jain and Joh 1988), with the closing auction in the last.
@@ -85,8 +86,7 @@ class Session:
     @classmethod
     def of_days(cls, days: NDArray[np.datetime64]) -> Session:
         """Return the hours of a market with these trading days: weekends mean around the clock."""
-        weekday = (days.astype("datetime64[D]").astype(np.int64) + 3) % 7
-        return cls.around_the_clock() if bool(np.any(weekday >= 5)) else cls()
+        return cls.around_the_clock() if is_weekend(days.astype("datetime64[D]")).any() else cls()
 
     def wall(self, time: datetime) -> np.datetime64:
         """Return the time of day that the market's clocks show."""

@@ -11,7 +11,7 @@ import csv
 import gzip
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypedDict
@@ -218,6 +218,21 @@ def plain_name(name: object) -> str:
     """
     text = re.sub(r"^\d+\.\s+", "", str(name).strip().strip("<>").lower())
     return re.sub(r"[\s_]+", "_", text)
+
+
+def find_columns(table: pd.DataFrame, names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return which column holds each thing: the first of its names that is there, if any is."""
+    found = {
+        name: next((own for own in known if own in table), "") for name, known in names.items()
+    }
+    return {name: own for name, own in found.items() if own}
+
+
+def lacking(table: pd.DataFrame, what: str, missing: Sequence[str], hint: str) -> str:
+    """Return the message for a table without some columns."""
+    source = f"{table.attrs['source']}: " if "source" in table.attrs else ""
+    met = ", ".join(map(str, table.columns[:12]))
+    return f"{source}missing columns in {what}: {', '.join(missing)}; got {met}; {hint}"
 
 
 def read_table(
