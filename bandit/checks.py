@@ -1,8 +1,8 @@
 """Checks at the border of the package, made once; inside, values are trusted.
 
-Those of single values (`as_number` to `as_function`) serve `scanner_adapter` too: whatever a caller
-gives in place of a number, a text or symbols is refused in one sentence that names the argument,
-the value met and what is expected. `True` is not the number 1, and a text is not the list of its
+The checks of single values (`as_number` to `as_function`) serve `scanner_adapter` too: anything
+that is not the number, text or symbols expected is refused in one sentence that names the argument,
+the value met and the value expected. `True` is not the number 1, and a text is not the list of its
 letters.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import operator
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from reprlib import Repr
@@ -71,7 +72,7 @@ def as_number(
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a number, of Python or numpy; True and False are none."""
+    """Whether a value is a number of Python or numpy; True and False do not count."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
@@ -123,8 +124,8 @@ def as_texts(values: object, name: str = "symbols", example: str = "AAPL") -> tu
     Raises
     ------
     InvalidInputError
-        For one text alone (its letters are not meant), for what cannot be gone through, and for a
-        member that is not a text or empty.
+        For a single text (its letters are not meant), for something that is not iterable, and for
+        a member that is empty or not a text.
     """
     expected = f"a list of strings, such as [{example!r}]"
     # A data frame goes through the names of its columns.
@@ -144,7 +145,7 @@ def as_texts(values: object, name: str = "symbols", example: str = "AAPL") -> tu
 def as_kind(
     value: T, name: str, kind: type[Any] | tuple[type[Any], ...] | UnionType, expected: str
 ) -> T:
-    """Return a value that is of a class, which is no class itself.
+    """Return a value that is an instance of a class.
 
     Raises
     ------
@@ -157,7 +158,7 @@ def as_kind(
 
 
 def as_one_of(value: object, name: str, known: Collection[str]) -> str:
-    """Return one of some words.
+    """Return a word that is one of those known.
 
     Raises
     ------
@@ -175,7 +176,7 @@ def as_function(value: object, name: str, takes: str) -> Callable[..., Any]:
     Raises
     ------
     InvalidInputError
-        For anything else, saying what it is to take.
+        For anything else; the message says what the function takes.
     """
     if callable(value):
         return value
@@ -188,7 +189,7 @@ def as_path(value: object, name: str) -> Path:
     Raises
     ------
     InvalidInputError
-        For what is no path, or holds a control character.
+        For something that is not a path, or a path with a control character.
     """
     if isinstance(value, str | Path) and str(value) not in ("", ".") and str(value).isprintable():
         return Path(value)
@@ -239,11 +240,6 @@ def as_arms(arms: object, name: str = "symbols") -> tuple[str, ...]:
             f"1 to {_LONGEST_ARM} characters without control characters",
         )  # fmt: skip
     if len(set(names)) != len(names):
-        seen: set[str] = set()
-        for text in names:
-            if text in seen:
-                raise InvalidInputError(
-                    f"symbol {text!r} appears twice; expected every symbol once"
-                )
-            seen.add(text)
+        twice = next(text for text, n in Counter(names).items() if n > 1)
+        raise InvalidInputError(f"symbol {twice!r} appears twice; expected every symbol once")
     return names

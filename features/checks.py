@@ -1,7 +1,7 @@
 """Checks at the border of the package, made once; inside, values are trusted.
 
-The counterpart of `bandit.checks`, which this package does not know: whatever a caller gives in
-place of a number or symbols is refused in one sentence.
+The counterpart of `bandit.checks`, which this package does not import: anything that is not the
+number or symbols expected is refused in one sentence.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def shown(value: object) -> str:
 def as_kind(
     value: T, name: str, kind: type[Any] | tuple[type[Any], ...] | UnionType, expected: str
 ) -> T:
-    """Return a value that is of a class.
+    """Return a value that is an instance of a class.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def as_array(value: object, name: str, expected: str) -> NDArray[np.float64]:
     Raises
     ------
     FeatureError
-        For what numpy cannot read as such.
+        For a value that numpy cannot read as numbers.
     """
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         return value
@@ -106,7 +106,7 @@ def as_path(value: object) -> Path:
     Raises
     ------
     FeatureError
-        For what is no path, or holds a control character.
+        For something that is not a path, or a path with a control character.
     """
     if isinstance(value, str | Path) and str(value) not in ("", ".") and str(value).isprintable():
         return Path(value)
@@ -119,8 +119,8 @@ def as_texts(values: object, name: str = "symbols") -> tuple[str, ...]:
     Raises
     ------
     FeatureError
-        For one text alone (its letters are not meant), for what cannot be gone through, and for a
-        member that is not a text.
+        For a single text (its letters are not meant), for something that is not iterable, and for
+        a member that is not a text.
     """
     # A data frame goes through the names of its columns.
     if isinstance(values, str | bytes) or hasattr(values, "columns"):

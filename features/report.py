@@ -1,4 +1,4 @@
-"""Which sub-scores earn their place on the user's own data? One row for each."""
+"""Which sub-scores are worth their place on the user's own data: a report with one row for each."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Sub-scores of a day that is not over: today's bar made from a quote, then as any other day's.
 
 What a quote says of volume and range by ten o'clock is put on the scale of a whole day. Early in
-the session that is mostly noise, so it is weighed against what the symbol's own past lets expect:
-at the open only the past counts, at the close only the quote.
+the session that is mostly noise, so it is weighed against the symbol's own past: at the open only
+the past counts, at the close only the quote.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _own_rows(
 
 
 def _usual(log_values: NDArray[np.float64], persistence: float) -> NDArray[np.float64]:
-    """Return what a symbol's last bars let expect of the next one, shape (n,)."""
+    """Return the value expected of a symbol's next bar from its last ones, shape (n,)."""
     recent = log_values[-_USUAL:]
     n_known = np.count_nonzero(~np.isnan(recent), axis=0)
     mean = np.nansum(recent, axis=0) / np.maximum(n_known, 1)

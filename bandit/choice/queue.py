@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -241,10 +241,9 @@ class PriorityQueue:
 
     def tiers(self) -> dict[Tier, tuple[str, ...]]:
         """Return the waiting arms by tier, best first."""
-        tiers: dict[Tier, list[str]] = {"high": [], "medium": [], "low": []}
-        for waiting in self.peek():
-            tiers[waiting.tier].append(waiting.arm)
-        return {tier: tuple(arms) for tier, arms in tiers.items()}
+        best = self.peek()
+        tiers: tuple[Tier, ...] = get_args(Tier)
+        return {tier: tuple(each.arm for each in best if each.tier == tier) for tier in tiers}
 
     # -- choose ------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""By what factor does a treatment raise a count, where the odds of being treated changed?
+"""The factor by which a treatment raises a count, where the odds of being treated changed.
 
 A rollout that is raised from a tenth to nine tenths puts its treated scans into later, other
 markets. Scans that were drawn with one probability are comparable among themselves: the lift is

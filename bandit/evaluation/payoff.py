@@ -1,4 +1,4 @@
-"""Can ordering pay at all? One verdict, for the summary of a scan and for a replay."""
+"""Whether any order can pay: one verdict, for the summary of a scan and for a replay."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bandit.evaluation.intervals import PairedDifference
 
 # With a larger share of hits a random order finds them nearly as early.
 TOO_COMMON = 0.5
-# Of all hits: what an order must be able to find more of, in the first tenth, to be worth a line.
+# Share of all hits that an order must be able to gain in the first tenth to count as a gain.
 _LEAST_GAIN = 0.05
 
 

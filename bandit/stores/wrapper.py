@@ -1,4 +1,4 @@
-"""A store that hands every call to another one; a base for those that change a few of them."""
+"""A store that passes every call to another one: the base of stores that change a few calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ else:
 
 
 class WrappedStore(_Complete):
-    """A `bandit.stores.base.Store` that is another one, call by call (`_call`)."""
+    """A `bandit.stores.base.Store` that passes each call on (`_call`)."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -89,8 +89,8 @@ def tidy(frame: object, *, symbol: str | None = None) -> pd.DataFrame:
         hint = f"expected {', '.join(TIDY)} (names are case-insensitive)"
         if missing == ["symbol"]:
             hint = (
-                "for one symbol, pass symbol='...'; for several, a dictionary by symbol or a column "
-                "symbol"
+                "for one symbol, pass symbol='...'; for several, a dictionary by symbol or a "
+                "column symbol"
             )
         raise InvalidBarsError(lacking(table, "bars", missing, hint))
     named = table[[found[name] for name in _NAMES if name in found]]

@@ -2,7 +2,7 @@
 
 A quote is a symbol's last price and its time, and optionally the day's open, high, low and volume
 so far and the close before. `Quotes.read` takes any of the usual shapes
-(`features.inputs.quote_layouts`); `Quotes.at` leaves what cannot be known or is too old.
+(`features.inputs.quote_layouts`); `Quotes.at` leaves out quotes that are too new or too old.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ def in_order(
 ) -> Iterator[T]:
     """Yield the result of each call; at most two for each worker are under way or waiting.
 
-    `Executor.map` starts all at once and keeps what is done first: for results that together do
-    not fit into memory that is no use.
+    `Executor.map` starts all calls at once and keeps the results that are done early, which fails
+    where all results together do not fit into memory.
 
     Parameters
     ----------
@@ -25,9 +25,9 @@ def in_order(
         Without arguments, taken one at a time; for processes they must be picklable, such as a
         `functools.partial` of a module's function.
     executor : Executor or None
-        Without one, each call is made when its turn comes.
+        None: each call is made here, when its turn comes.
     workers : int, optional
-        Where the executor does not say (dask): by default the number of processors.
+        Used where the executor does not say (dask). The number of processors by default.
 
     Examples
     --------

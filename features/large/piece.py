@@ -1,6 +1,6 @@
 """One piece of a universe, where it is read: its closes, then its sub-scores.
 
-These functions run on whatever executor there is, so that they take and return what can be sent.
+These functions run on any executor, so their arguments and results can be pickled.
 """
 
 from __future__ import annotations

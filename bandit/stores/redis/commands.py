@@ -65,18 +65,11 @@ class RedisCommands:
 
     def warnings(self) -> list[str]:
         """Return what an operator should change on the server."""
-        try:
-            answer = self._client.info("memory")
-        except RedisError:
-            return []  # a user without the right to ask
-        nodes = answer.values() if isinstance(self._client, RedisCluster) else [answer]
-        policies = {
-            str(node.get("maxmemory_policy")) for node in nodes if isinstance(node, dict)
-        } - {"noeviction", "None"}
+        policies = {str(node.get("maxmemory_policy")) for node in self._info("memory")}
         return [
             f"store {self._address} has maxmemory-policy {policy}: a full server drops learned "
             "state. Set `maxmemory-policy noeviction`."
-            for policy in sorted(policies)
+            for policy in sorted(policies - {"noeviction", "None"})
         ]
 
     def durability(self) -> tuple[str, str] | None:
@@ -84,18 +77,22 @@ class RedisCommands:
 
         Where this user may not ask, nothing is known and None returned.
         """
-        try:
-            answer = self._client.info("persistence")
-        except RedisError:
-            return None
-        nodes = answer.values() if isinstance(self._client, RedisCluster) else [answer]
-        if all(node.get("aof_enabled") for node in nodes if isinstance(node, dict)):
+        if all(node.get("aof_enabled") for node in self._info("persistence")):
             return None
         return (
             f"store {self._address} has no append-only file: if the server crashes, everything "
             "reported since its last RDB snapshot is lost",
             "set `appendonly yes`",
         )
+
+    def _info(self, section: str) -> list[dict[str, Any]]:
+        """Return what each node says of itself, [] to a user without the right to ask."""
+        try:
+            answer = self._client.info(section)
+        except RedisError:
+            return []
+        nodes = answer.values() if isinstance(self._client, RedisCluster) else [answer]
+        return [node for node in nodes if isinstance(node, dict)]
 
     def _check_server(self) -> None:
         """Refuse a server that is too old, before the first command fails in a stranger way."""

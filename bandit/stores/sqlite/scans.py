@@ -117,7 +117,8 @@ class ScanRows(Store):
         The arms of recent scans are kept at hand; what other processes added is read.
         """
         with self._db.lock:
-            n, names = (0, set()) if is_event else self._at_hand(scan)
+            at_hand = None if is_event else self._members.get((self._db.n_opened, scan))
+            n, names = at_hand or (0, set())
             for number, joined in self._db.rows(
                 "select n, names from member where scan=? and is_event=? and n>? order by n",
                 *(scan, is_event, n),
@@ -125,9 +126,6 @@ class ScanRows(Store):
                 names.update(joined.split("\n"))
                 n = number
             return n, names
-
-    def _at_hand(self, scan: int) -> tuple[int, set[str]]:
-        return self._members.get((self._db.n_opened, scan), (0, set()))
 
     def _remember(self, scan: int, n: int, seen: set[str]) -> None:
         self._members.pop((self._db.n_opened, scan), None)
@@ -137,10 +135,6 @@ class ScanRows(Store):
 
     def _oldest_ms(self) -> int:
         return int(1000 * (self._clock() - SCAN_TTL_S))
-
-    def _of_ruleset(self, what: str, ruleset: str) -> Any:
-        sql = f"select {what} where ruleset=(select id from ruleset where name=?)"  # noqa: S608
-        return self._db.row(sql, check_name("ruleset", ruleset))
 
     def _ruleset(self, name: str) -> int:
         """Return the number of a ruleset, which is made where there is none yet."""

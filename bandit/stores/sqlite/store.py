@@ -257,7 +257,10 @@ class SqliteStore(ScanRows):
 
     def load_snapshot(self, ruleset: str) -> Snapshot | None:
         """See `Store`."""
-        found = self._of_ruleset("blob from snapshot", ruleset)
+        found = self._db.row(
+            "select blob from snapshot where ruleset=(select id from ruleset where name=?)",
+            check_name("ruleset", ruleset),
+        )
         return None if found is None else decode_snapshot(found[0], where=f"snapshot of {ruleset}")
 
     def save_snapshot(
