@@ -194,8 +194,10 @@ def _earnings(rows: Rows, tz: str | None) -> EventTable:
     known = np.isfinite(estimate) & np.isfinite(actual) & rows.good
     day = np.where(released, date, date + 1)
     symbols, code, order = _sorted(codes, names, day, known)
-    # Of two reports on one day the later row stands: a vendor's correction.
-    last = np.append((np.diff(code) != 0) | (np.diff(date[order]) != 0), True)[: len(order)]
+    # Of two reports of one day that are known at the same time, the later row counts: a vendor's
+    # correction. One after the close does not replace one before the open, which was known sooner.
+    is_other = [np.diff(code), np.diff(day[order]), np.diff(date[order])]
+    last = np.append(np.any(is_other, axis=0), True)[: len(order)]
     code, order = code[last], order[last]
     day, date = day[order], date[order]
     expected = estimate[order]

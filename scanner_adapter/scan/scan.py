@@ -223,6 +223,7 @@ class Scan(KnownScan):
 
         The first outcome of a symbol counts; reporting it again changes nothing. Only an error is
         replaced by a later outcome.
+
         Parameters
         ----------
         rows : mapping of symbol to outcome, DataFrame or OutcomeTable

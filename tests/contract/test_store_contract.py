@@ -312,7 +312,7 @@ class TestStoreContract:
         assert list(store.read(ruleset, after=last, generation=one)) == []
         assert list(store.read(ruleset, after=first.position or "", limit=0, generation=one)) == []
         for after, generation in ((last, "other"), ("1-0", one)):
-            with pytest.raises(JournalChangedError, match="not the one that was read before"):
+            with pytest.raises(JournalChangedError, match="has changed since it was read"):
                 list(store.read(ruleset, after=after, generation=generation))
         two = store.generation(ruleset)
         assert two not in ("", one), "whoever asked for 1-0 had read what is gone"
@@ -603,7 +603,7 @@ class TestStoreContract:
 
 
 def test_an_unknown_scheme_names_the_known_ones() -> None:
-    with pytest.raises(InvalidInputError, match="'postgres'; known are redis, rediss, unix"):
+    with pytest.raises(InvalidInputError, match="'postgres'; known schemes: redis, rediss, unix"):
         store_from_url("postgres://me:secret@host/db")
 
 

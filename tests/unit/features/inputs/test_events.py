@@ -61,6 +61,26 @@ def test_streak_counts_and_turns() -> None:
     assert streak["2019-03-05"] == pytest.approx(100 * ndtr(-1 / 4), abs=1e-4)
 
 
+def test_a_report_after_the_close_takes_none_from_that_evening() -> None:
+    """Two of one date: the one before the open (+0.12, see above) counts until the next day."""
+    both = report(date=["2019-02-01"] * 2, eps_actual=[1.12, 0.7], release_time=["pre", "post"])
+    scores = [
+        score(calm_bars(), Events.from_frames(earnings=table), "fundamental.surprise")
+        for table in (both, both.iloc[:1])
+    ]
+    assert scores[0]["2019-02-01"] == scores[1]["2019-02-01"] > 50.0
+    assert scores[0]["2019-02-02"] < 50.0
+
+
+def test_of_two_reports_known_at_once_the_later_row_counts() -> None:
+    both = report(date=["2019-02-01"] * 2, eps_actual=[0.7, 1.12])
+    scores = [
+        score(calm_bars(), Events.from_frames(earnings=table), "fundamental.surprise")
+        for table in (both, both.iloc[1:])
+    ]
+    pd.testing.assert_series_equal(*scores)
+
+
 def test_next_report_is_due_a_year_after_the_one_three_back() -> None:
     """Reports on 7 May, 6 August, 5 November 2018 and 11 February 2019: the next is due on
     6 May 2019, 364 days after the first, not 91 days after the last (13 May)."""
