@@ -77,7 +77,7 @@ def store_from_url(url: str) -> Store:
     SqliteStore('memory://')
     >>> store_from_url("mysql://somewhere")
     Traceback (most recent call last):
-    bandit.errors.InvalidInputError: store scheme 'mysql'; known are redis, rediss, unix, ...
+    bandit.errors.InvalidInputError: store scheme 'mysql'; known schemes: redis, rediss, unix, ...
     """
     scheme = as_text(url, "url", "the address of a store, as a string").partition(":")[0]
     if scheme not in SCHEMES:

@@ -66,7 +66,7 @@ class Page:
         return self
 
     def screen(self, size: tuple[int, int], *, dark: bool = False, motion: bool = True) -> Page:
-        """Pretend to be a screen of this size, with the user's wishes."""
+        """Pretend to be a screen of this size, with the user's preferences."""
         width, height = size
         self.driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",

@@ -77,7 +77,7 @@ class ServeProcess:
 
 
 class ScannerProcess:
-    """A scanner process that scans as it is told; see scanner.py."""
+    """A scanner process that scans as instructed; see scanner.py."""
 
     def __init__(self, store: str, ruleset: str, scan_id: str, n: int) -> None:
         self.ruleset, self.scan_id = ruleset, scan_id
@@ -105,19 +105,19 @@ class ScannerProcess:
 
     def scan(self, n_batches: int) -> int:
         """Let it scan so many batches; returns the number of symbols scanned so far."""
-        self.tell(str(n_batches))
+        self.send(str(n_batches))
         return int(self.answer())
 
     def wait_until_heard(self, symbol: str) -> None:
         """Wait until a wish for `symbol` has arrived; scanners look several times a second."""
 
         def is_heard() -> bool:
-            self.tell("wishes")
+            self.send("requests")
             return symbol in self.answer()
 
         wait_until(is_heard, f"the scanner to hear of {symbol}", START_S)
 
-    def tell(self, line: str) -> None:
+    def send(self, line: str) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\n")
 

@@ -1,9 +1,9 @@
 """A scanner process that the browser tests watch: `python scanner.py STORE RULESET SCAN N`.
 
-It scans as it is told on its standard input: a line `5` = five batches, `run` = until the end or
-until somebody stops it, `wishes` = say what operators asked for; the end of the input closes the
+It reads orders from its standard input: a line `5` = five batches, `run` = until the end or until
+somebody stops it, `requests` = print what operators asked for; the end of the input closes the
 scan. Every line is answered by one on the standard output: the number of symbols scanned so far,
-or the wishes.
+or the requests.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main(store: str, ruleset: str, scan_id: str, n: str) -> None:
         print(0, flush=True)
         for line in sys.stdin:
             order = line.strip()
-            if order == "wishes":
+            if order == "requests":
                 link = scan._operators.link
                 print(link.control if link is not None else None, flush=True)
                 continue

@@ -39,7 +39,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     try:
         assert waiting.answer() == "0"
         waiting.scan(2)
-        scanner.tell("run")
+        scanner.send("run")
         assert [scanner.answer(), scanner.answer(), scanner.end()] == ["0", "40", "None"]
         yield service.wait()
     finally:

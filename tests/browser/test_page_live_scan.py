@@ -27,7 +27,7 @@ def test_a_scan_is_watched_from_start_to_stop_across_a_restart_of_the_service(
 
     scanner = start_scanner(store, "breakout", "scan-1", N)
     assert scanner.answer() == "0"
-    scanner.tell("run")
+    scanner.send("run")
     page.wait(lambda: page.state == "scan", "the newest scan to be found")
     assert page.text("#scan-title") == "breakout"
     page.wait(lambda: page.n_scanned >= 60, "the scan to go on")
@@ -78,7 +78,7 @@ def test_the_page_goes_on_to_a_newer_scan_and_to_its_end(
     newer = start_scanner(service.store, "reversal", "scan-2", 40)
     page.open(service.url)
     page.wait(lambda: page.text("#scan-title") == held_scan.ruleset, "the newest scan")
-    newer.tell("run")
+    newer.send("run")
     assert [newer.answer(), newer.answer(), newer.end()] == ["0", "40", "None"]
     page.wait(lambda: page.text("#scan-title") == "reversal", "the newer scan")
     page.wait(lambda: page.text("#connection") == "finished", "its end")

@@ -322,7 +322,7 @@ class TestStoreContract:
         assert three == store.generation(ruleset) not in (one, two)
         assert report(store, ruleset, "C").generation == three
 
-    def test_a_reader_that_retention_overtook_is_told(self, store: Store, ruleset: str) -> None:
+    def test_a_reader_that_retention_overtook_is_reported(self, store: Store, ruleset: str) -> None:
         positions = [report(store, ruleset, f"A{n}").position or "" for n in range(4)]
         generation = store.generation(ruleset)
         store.save_snapshot(
@@ -380,7 +380,7 @@ class TestStoreContract:
         assert store.claim(ruleset, "s1", "next", ["A", "B", "C"], k=3, lease_s=60) == ["A", "B"]
         assert store.renew(ruleset, "s1", "dead", ["A", "B"], lease_s=60) == []
 
-    def test_the_last_one_to_give_back_is_told_so(self, store: Store, ruleset: str) -> None:
+    def test_the_last_one_to_give_back_is_reported_so(self, store: Store, ruleset: str) -> None:
         assert store.release(ruleset, "s1", "one", []), "nobody ever held any"
         store.claim(ruleset, "s1", "one", ["A", "B"], k=2, lease_s=60)
         store.claim(ruleset, "s1", "two", ["C"], k=1, lease_s=60)
@@ -403,8 +403,8 @@ class TestStoreContract:
         barrier = threading.Barrier(4)
         with ThreadPoolExecutor(4) as pool:
             for k in range(20):
-                told = list(pool.map(leave, [f"s{k}"] * 4, range(4)))
-                assert sum(told) == 1, told
+                printed = list(pool.map(leave, [f"s{k}"] * 4, range(4)))
+                assert sum(printed) == 1, printed
 
     def test_claims_are_listed_until_they_end(self, store: Store, ruleset: str) -> None:
         assert store.claims(ruleset, "s1") == {}

@@ -28,14 +28,14 @@ def lines_of(script: Path) -> int:
     )
 
 
-def told() -> dict[str, tuple[int, ...]]:
+def printed() -> dict[str, tuple[int, ...]]:
     """What the README says of each: lines, hits early, hits in all, early in file order."""
     rows = ROW.findall((EXAMPLES / "README.md").read_text())
     return {name: tuple(map(int, numbers)) for name, *numbers in rows}
 
 
 def test_the_readme_names_every_example_and_its_lines() -> None:
-    assert {name: row[0] for name, row in told().items()} == {
+    assert {name: row[0] for name, row in printed().items()} == {
         script.name: lines_of(script) for script in SCRIPTS
     }
 
@@ -58,7 +58,7 @@ def test_an_example_runs_and_gains(
     assert found is not None
     early, n_hits, in_file = map(int, found.groups())
     assert early > 2 * in_file
-    _, told_early, told_hits, told_in_file = told()[script.name]
+    _, told_early, told_hits, told_in_file = printed()[script.name]
     assert (n_hits, in_file) == (told_hits, told_in_file)
     # With several workers, which results are in when a batch is chosen depends on their timing.
     assert abs(early - told_early) <= 3

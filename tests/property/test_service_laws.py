@@ -69,12 +69,12 @@ def test_pages_cover_everything_once_newest_first(
 
 
 @given(sizes=reports, cut=st.integers(0, 12))
-def test_what_follows_a_position_is_what_was_not_told(
+def test_what_follows_a_position_is_what_was_not_sent(
     sizes: list[tuple[int, float, bool]], cut: int
 ) -> None:
     _, log = logged(sizes)
-    told = log.entries[:cut]
-    position = told[-1].position if told else "0-0"
+    printed = log.entries[:cut]
+    position = printed[-1].position if printed else "0-0"
     assert log.entries[log.n_entries_up_to(position) :] == log.entries[cut:]
     events = [log.event(entry, None) for entry in log.entries]
     assert sum(event.n_results for event in events) == len(log)

@@ -57,7 +57,7 @@ def expressions() -> list[str]:
     return rules + [t["expr"] for panel in DASHBOARD["panels"] for t in panel["targets"]]
 
 
-def test_every_metric_is_told_by_the_service() -> None:
+def test_every_metric_is_reported_by_the_service() -> None:
     from scanner_adapter.service.metrics import Metrics
     from scanner_adapter.service.store_access import StoreAccess
 
@@ -70,10 +70,10 @@ def test_every_metric_is_told_by_the_service() -> None:
     metrics.exits.labels("breakout", "0").inc()
     metrics.seconds.labels("/").observe(0.1)
     text = metrics.text([("breakout", store.stats("breakout"))]).decode()
-    told = {line.partition(" ")[0].partition("{")[0] for line in text.splitlines()}
+    printed = {line.partition(" ")[0].partition("{")[0] for line in text.splitlines()}
     named = {name for expr in expressions() for name in re.findall(r"\bscanrank_\w+", expr)}
     assert named
-    assert named <= told
+    assert named <= printed
     labels = {name for line in text.splitlines() for name in re.findall(r"[{,](\w+)=", line)}
     shown = {
         name

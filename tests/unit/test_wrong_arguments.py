@@ -63,7 +63,7 @@ from scanner_adapter.live.control import (
 from scanner_adapter.settings import Settings
 
 OURS = (BanditError, AdapterError, FeatureError)
-# Exported and made here, not by users; what they are told is checked where it comes from.
+# Exported and made here, not by users; what they are given is checked where it comes from.
 NOT_CALLED = {
     "Batch",
     "Comparison",
@@ -202,7 +202,7 @@ def _run(world: World, **given: Any) -> object:
 
 
 def quiet(*_: object) -> None:
-    """Take whatever a callback is told."""
+    """Take whatever a callback is printed."""
 
 
 async def rated(symbol: str) -> float:

@@ -57,7 +57,7 @@ class ScanEvents:
         self._disconnected = self._closed = b""
         self._seen = b""  # notes as last sent
         self._has_log = False
-        self._told_at = time.monotonic()
+        self._sent_at = time.monotonic()
         self._close_seen: float | None = None
         self._events: dict[str, bytes] = {}
         self._task: asyncio.Task[None] | None = None
@@ -124,10 +124,10 @@ class ScanEvents:
                 self._end()
                 return
             else:
-                self._tell(scan)
+                self._send_news(scan)
             await asyncio.sleep(pause)
 
-    def _tell(self, scan: Scan | None) -> None:
+    def _send_news(self, scan: Scan | None) -> None:
         if scan is None:
             self._end()
             return
@@ -179,10 +179,10 @@ class ScanEvents:
     def _publish(self, news: bytes, first: int, end: int) -> None:
         now = time.monotonic()
         if not news:
-            if now - self._told_at < HEARTBEAT_S:
+            if now - self._sent_at < HEARTBEAT_S:
                 return
             news = b":\n\n"
-        self._told_at = now
+        self._sent_at = now
         self.piece, self.piece_first, self.n_sent = news, first, end
         self.version += 1
         self._wake()

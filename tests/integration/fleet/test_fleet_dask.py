@@ -118,14 +118,14 @@ def journaled(url: str) -> Counter[str]:
 
 def test_workers_on_a_cluster_share_a_scan(client: Any, url: str) -> None:
     hosts = list(client.scheduler_info()["workers"])
-    told = client.gather(
+    printed = client.gather(
         [client.submit(be_worker, url, f"w{n}", pure=False, workers=hosts[n % 2]) for n in range(4)]
     )
-    assert [one["failure"] for one in told] == [None] * 4
-    assert len({one["pid"] for one in told}) == 2, "in both processes"
-    assert {one["n"] for one in told} == {N}, "each has heard of all outcomes"
-    assert Counter(s for one in told for s in one["mine"]) == dict.fromkeys(SYMBOLS, 1)
-    assert min(len(one["mine"]) for one in told) > N / 10
+    assert [one["failure"] for one in printed] == [None] * 4
+    assert len({one["pid"] for one in printed}) == 2, "in both processes"
+    assert {one["n"] for one in printed} == {N}, "each has heard of all outcomes"
+    assert Counter(s for one in printed for s in one["mine"]) == dict.fromkeys(SYMBOLS, 1)
+    assert min(len(one["mine"]) for one in printed) > N / 10
     assert journaled(url) == dict.fromkeys(SYMBOLS, 1)
 
 
@@ -134,9 +134,9 @@ def test_workers_join_and_leave_in_the_middle(client: Any, url: str) -> None:
     early = client.submit(be_worker, url, "early", 0.02, stay_s=2.0, pure=False)
     time.sleep(1.0)
     late = client.submit(be_worker, url, "late", 0.005, pure=False)
-    told = client.gather([early, late])
-    assert told[0]["n"] < N == told[1]["n"], "it left before the end"
-    assert Counter(s for one in told for s in one["mine"]) == dict.fromkeys(SYMBOLS, 1)
+    printed = client.gather([early, late])
+    assert printed[0]["n"] < N == printed[1]["n"], "it left before the end"
+    assert Counter(s for one in printed for s in one["mine"]) == dict.fromkeys(SYMBOLS, 1)
     assert journaled(url) == dict.fromkeys(SYMBOLS, 1)
 
 

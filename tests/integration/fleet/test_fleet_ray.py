@@ -160,7 +160,7 @@ def test_workers_as_tasks_share_a_scan(redis_server: Server) -> None:
             scan = ranker.start_scan(symbols, scan_id="monday", shared=True, worker=worker)
             return scan.run(scan_symbol, executor=pool, batch_size=5).n_scanned, mine
 
-    told = ray.get([be_worker.remote(name) for name in ("w1", "w2")])
-    assert [n for n, _ in told] == [len(SYMBOLS)] * 2, "each has heard of all outcomes"
-    assert all(mine for _, mine in told)
-    assert sorted(symbol for _, mine in told for symbol in mine) == sorted(SYMBOLS)
+    printed = ray.get([be_worker.remote(name) for name in ("w1", "w2")])
+    assert [n for n, _ in printed] == [len(SYMBOLS)] * 2, "each has heard of all outcomes"
+    assert all(mine for _, mine in printed)
+    assert sorted(symbol for _, mine in printed for symbol in mine) == sorted(SYMBOLS)

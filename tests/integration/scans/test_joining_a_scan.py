@@ -1,4 +1,4 @@
-"""Who joins a scan, as a worker or to continue it, must rest on the same, or is told."""
+"""Who joins a scan, as a worker or to continue it, must rest on the same, or is refused."""
 
 from __future__ import annotations
 
@@ -115,9 +115,9 @@ def test_another_rule_on_the_ruleset_is_said(
 
 @pytest.mark.parametrize("holds", [True, False])
 def test_two_processes_under_one_name_share_a_batch_at_most(store: Store, holds: bool) -> None:
-    """The later one takes the name over, and the earlier one is told when it asks again.
+    """The later one takes the name over, and the earlier one gets an error when it asks again.
 
-    It is told by the claims of the later one, or by its reports where it holds nothing just now.
+    The claims of the later one, or by its reports where it holds nothing just now.
     """
     evaluated: list[str] = []
 

@@ -75,7 +75,7 @@ def start_scanner(server: Server, tmp_path: Path) -> Iterator[Callable[[str], su
         process.communicate()
 
 
-def told(process: subprocess.Popen) -> dict:
+def printed(process: subprocess.Popen) -> dict:
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     return json.loads(out)
@@ -99,7 +99,7 @@ def test_a_scan_elsewhere_is_pinned_excluded_and_stopped(
     n = n_scanned(store, "s1")
     wait_until(lambda: n_scanned(store, "s1") > n + 30, "three more batches")
     store.update_control("rules", "s1", with_stop("seen enough"))
-    said = told(process)
+    said = printed(process)
     assert said["stopped"] == "stopped from outside: seen enough"
     assert said["failure"] is None
     assert "S4999" in said["order"]
@@ -139,7 +139,7 @@ def test_a_scan_is_watched_over_the_death_of_its_server(
     server.start()
     wait_until(lambda: n_seen() > n_before, "the scan to be seen again", 30)
     store.update_control("rules", "s1", with_stop("enough"))
-    told(process)
+    printed(process)
     wait_until(lambda: n_seen() >= 0 and sight.status.state == "done", "the end", 40)  # type: ignore[union-attr]
     # Long after the end a silent scan is no news; while scanning it is.
     assert ScanWatcher(server.url).look(time.time() + 3600).notice == ""

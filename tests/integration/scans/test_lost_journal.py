@@ -107,8 +107,8 @@ def test_emptied_between_scans(fleet: Fleet, first: int) -> None:
     reader.learned.refresh()
     fleet.command("FLUSHALL")
     (writer, reader)[first].learned.refresh()
-    told = (writer, reader)[first].learned.store_trouble()
-    assert told == "back: 15 sent again after the server had lost them"
+    printed = (writer, reader)[first].learned.store_trouble()
+    assert printed == "back: 15 sent again after the server had lost them"
     whole_scan(writer, "after")
     fleet.expect(4)
 

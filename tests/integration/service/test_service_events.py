@@ -67,7 +67,7 @@ def test_a_stream_tells_status_then_each_result_once_then_closed(
     with serving(server.url) as http:
         client = listen(http).connect()
         first = client.until("status")
-        assert [event.name for event in first] == ["status"]  # from now on: OLD is not told
+        assert [event.name for event in first] == ["status"]  # from now on: OLD is not printed
         assert first[0].data["status"]["n_symbols"] == 100
         for n in range(5):
             report(store, [f"A{n}", f"B{n}"])
@@ -88,8 +88,8 @@ def test_ids_grow_and_mean_the_same_to_another_server(
         client = listen(one).connect()
         client.until("status")
         positions = [report(store, [f"S{n}"]) for n in range(4)]
-        told = [event for _ in range(4) for event in client.until("results")]
-        results = [event for event in told if event.name == "results"]
+        printed = [event for _ in range(4) for event in client.until("results")]
+        results = [event for event in printed if event.name == "results"]
         assert [event.id for event in results] == positions
         again = listen(other)
         again.last_id = positions[1]
@@ -102,7 +102,7 @@ def test_a_restart_of_the_server_loses_and_repeats_nothing(
     server: Server, store: Store, listen: Listen
 ) -> None:
     """100 results reported one by one while the server is stopped and started twice."""
-    told: list[Event] = []
+    printed: list[Event] = []
     done = threading.Event()
 
     def scan() -> None:
@@ -119,21 +119,21 @@ def test_a_restart_of_the_server_loses_and_repeats_nothing(
     scanner.start()
     try:
         for _ in range(2):
-            told.extend(event for _ in range(3) for event in client.connect().until("results"))
+            printed.extend(event for _ in range(3) for event in client.connect().until("results"))
             http.stop()
-            told.extend(client.events())  # what was under way when it ended
+            printed.extend(client.events())  # what was under way when it ended
             http.start()
-        told.extend(client.connect().events())
+        printed.extend(client.connect().events())
     finally:
         http.stop()
         scanner.join()
-    assert symbols(told) == [f"S{n}" for n in range(100)]
-    assert told[-1].name == "closed"
-    ids = [tuple(map(int, event.id.split("-"))) for event in told if event.id]
+    assert symbols(printed) == [f"S{n}" for n in range(100)]
+    assert printed[-1].name == "closed"
+    ids = [tuple(map(int, event.id.split("-"))) for event in printed if event.id]
     assert ids == sorted(ids)
 
 
-def test_a_store_that_goes_away_is_told_and_the_stream_recovers(
+def test_a_store_that_goes_away_is_reported_and_the_stream_recovers(
     server: Server, store: Store, listen: Listen
 ) -> None:
     with serving(server.url) as http:
@@ -151,7 +151,7 @@ def test_a_store_that_goes_away_is_told_and_the_stream_recovers(
         assert (status, headers["content-type"]) == (503, "application/problem+json")
         assert b"/problems/store-away" in body
         assert b"scanrank_store_up 0.0" in http.get("/metrics")[2]
-        # Somebody who comes now is told so, and does not lose the stream for good.
+        # Somebody who comes now gets an error, and does not lose the stream for good.
         late = listen(http).connect()
         assert late.until("disconnected")[-1].data["since"] == away.data["since"]
         server.start()

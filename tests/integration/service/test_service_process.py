@@ -56,7 +56,7 @@ def test_it_ends_at_once_though_streams_are_open_and_tells_no_secret(
         refused.close()
         start = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        told = process.communicate(timeout=10)[1]
+        printed = process.communicate(timeout=10)[1]
         assert time.monotonic() - start < 4
         response.read()  # what was under way, then the end: the stream was not cut
         response.close()
@@ -64,9 +64,9 @@ def test_it_ends_at_once_though_streams_are_open_and_tells_no_secret(
     finally:
         process.kill()
         process.wait()
-    assert "Application shutdown complete" in told
+    assert "Application shutdown complete" in printed
     for part in ("secret", "Traceback", "ERROR"):
-        assert part not in told
+        assert part not in printed
 
 
 def test_a_port_in_use_is_said() -> None:
@@ -98,10 +98,10 @@ def test_a_bad_option_is_one_clear_line(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert told.startswith("scanrank: ")
-    assert told.count("\n") == 1
-    assert message in told
+    printed = capsys.readouterr().err
+    assert printed.startswith("scanrank: ")
+    assert printed.count("\n") == 1
+    assert message in printed
 
 
 def test_a_missing_extra_is_named(

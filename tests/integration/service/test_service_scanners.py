@@ -84,7 +84,7 @@ def test_a_scan_is_started_watched_steered_and_stopped(http: Serving) -> None:
     wait_until(lambda: http.get(scan)[0] == 200, "the scan to open", timeout_s=30)
     client = EventClient(http, f"{scan}/events?after=0-0").connect()
     try:
-        told = client.until("results")
+        printed = client.until("results")
         queue = ask(http, "GET", f"{scan}/queue")[1]
         assert queue["tiers"]["low"]["waiting"] > 0
         assert len(queue["next"]) == 20
@@ -106,15 +106,15 @@ def test_a_scan_is_started_watched_steered_and_stopped(http: Serving) -> None:
         assert set(scanned["reasons"]) == set(why["reasons"])
         assert 0 < scanned["propensity"] <= 1
         assert ask(http, "POST", f"{scan}/stop", {"reason": "seen enough"})[0] == 202
-        told += client.events()
+        printed += client.events()
     finally:
         client.close()
-    assert told[-1].name == "closed"
-    final = [event for event in told if event.name == "status"][-1].data
+    assert printed[-1].name == "closed"
+    final = [event for event in printed if event.name == "status"][-1].data
     assert final["is_closed"]
     assert "seen enough" in final["status"]["stopped"]
     n = final["status"]["n_scanned"]
-    assert sum(event.data["n_results"] for event in told if event.name == "results") == n < 400
+    assert sum(event.data["n_results"] for event in printed if event.name == "results") == n < 400
     assert ask(http, "GET", f"{scan}/results?limit=500")[1]["n_results"] == n
 
     wait_until(lambda: _runs(http)[0]["state"] == "ended", "its exit to be seen", timeout_s=20)

@@ -102,7 +102,7 @@ def test_nobody_there(tmp_path: Path) -> None:
 
 
 class Proxy:
-    """Passes bytes to a server until told to cut replies, to swallow them or to slow down."""
+    """Passes bytes to a server until asked to cut replies, to swallow them or to slow down."""
 
     def __init__(self, path: Path, server: Server) -> None:
         self.path, self.server = path, server

@@ -81,17 +81,17 @@ class TestProcesses:
     def test_four_start_at_once_and_each_arm_counts_once(self, path: Path) -> None:
         """They race for a file that is not there, and for the same arms."""
         writers = [writer(path, f"w{n}", 60) for n in range(4)]
-        told = [word for each in writers for word in each.communicate(timeout=60)[0].split()]
-        told = [word for word in told if word != "ready"]
-        assert len(told) == len(set(told)) == 4 * 60 + 60
+        printed = [word for each in writers for word in each.communicate(timeout=60)[0].split()]
+        printed = [word for word in printed if word != "ready"]
+        assert len(printed) == len(set(printed)) == 4 * 60 + 60
         store = SqliteStore(path)
-        assert sorted(arms(store)) == sorted(told)
-        assert store.reported("rules", "s1") == set(told)
+        assert sorted(arms(store)) == sorted(printed)
+        assert store.reported("rules", "s1") == set(printed)
         store.close()
 
-    def test_killed_ones_lose_nothing_that_they_were_told(self, path: Path) -> None:
+    def test_killed_ones_lose_nothing_that_they_were_sent(self, path: Path) -> None:
         """SIGKILL at a random moment of writing, ten times."""
-        told: list[str] = []
+        printed: list[str] = []
         for turn in range(10):
             process = writer(path, f"w{turn}", 100_000)
             assert process.stdout is not None
@@ -99,11 +99,11 @@ class TestProcesses:
             time.sleep(0.01 * turn)
             process.send_signal(signal.SIGKILL)
             lines = process.communicate()[0].split("\n")
-            told += " ".join(lines[:-1]).split()  # the last line may be half of one
+            printed += " ".join(lines[:-1]).split()  # the last line may be half of one
         store = SqliteStore(path)
         found = arms(store)
-        assert set(told) <= set(found)
-        assert len(found) == len(set(found)) >= len(told) > 20
+        assert set(printed) <= set(found)
+        assert len(found) == len(set(found)) >= len(printed) > 20
         assert report(store, *found[:3]) == [False] * 3
         store.close()
 
@@ -200,7 +200,7 @@ class TestFile:
         with pytest.raises(InvalidInputError, match="durability 'off'; expected 'normal' or"):
             SqliteStore(path, durability="off")  # type: ignore[arg-type]
 
-    def test_a_user_without_a_home_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_user_without_a_home_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("HOME", "XDG_DATA_HOME"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)

@@ -173,13 +173,13 @@ def test_factor_scores_table_tiers_and_explanations() -> None:
     assert scores.composite[tiers == "high"].min() > scores.composite[tiers == "medium"].max()
     table = scores.table
     assert table["composite"].is_monotonic_decreasing
-    told = scores.explain("S03")
-    assert told.loc["historical.last", "score"] == 75.0
-    assert told.loc["historical.last", "percentile"] == 50.0  # all alike
+    printed = scores.explain("S03")
+    assert printed.loc["historical.last", "score"] == 75.0
+    assert printed.loc["historical.last", "percentile"] == 50.0  # all alike
     column = scores.sub_scores["technical.rsi"]
     best = column.idxmax()
     assert scores.explain(str(best)).loc["technical.rsi", "percentile"] > 98
-    assert told.loc["fundamental.surprise"].isna()[["score", "percentile"]].all()
+    assert printed.loc["fundamental.surprise"].isna()[["score", "percentile"]].all()
     with pytest.raises(FeatureError, match="symbol is 'GOOG'"):
         scores.explain("GOOG")
     html = scores._repr_html_()

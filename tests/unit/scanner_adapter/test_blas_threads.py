@@ -13,11 +13,11 @@ from scanner_adapter.blas_threads import one_blas_thread
 @dataclass
 class Library:
     num_threads: int
-    told: list[int] = field(default_factory=list)
+    printed: list[int] = field(default_factory=list)
 
     def set_num_threads(self, n: int) -> None:
         self.num_threads = n
-        self.told.append(n)
+        self.printed.append(n)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_the_old_limit_comes_back(libraries: tuple[Library, Library]) -> None:
     with one_blas_thread():
         assert [library.num_threads for library in libraries] == [1, 1]
     assert [library.num_threads for library in libraries] == [4, 1]
-    assert libraries[1].told == []  # setting what is set already takes its time too
+    assert libraries[1].printed == []  # setting what is set already takes its time too
 
 
 def test_it_comes_back_after_an_error(libraries: tuple[Library, Library]) -> None:
@@ -52,7 +52,7 @@ def test_a_decorated_function_may_call_itself(libraries: tuple[Library, Library]
 
     count_down(2)
     assert seen == [1] * 5
-    assert libraries[0].told == [1, 4]
+    assert libraries[0].printed == [1, 4]
 
 
 def test_the_libraries_that_numpy_uses_are_found() -> None:

@@ -231,16 +231,18 @@ def hungry(name: str, feed: ResultFeed) -> Iterable[tuple[str, float]]:
 
 
 @pytest.mark.parametrize("name", ["threads' map", "imap with a chunksize", "a list first"])
-def test_a_loop_that_takes_everything_ahead_is_told_so_once(
+def test_a_loop_that_takes_everything_ahead_is_reported_so_once(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "scanrank"), ResultFeed(open_ranker()) as feed:
         for symbol, result in hungry(name, feed):
             feed(symbol, result)
-    told = [r.getMessage() for r in caplog.records if "taken before the first result" in r.message]
-    assert len(told) == 1
-    assert told[0].startswith("61 of 600 symbols were taken")
-    assert "feed.map(fn, executor, symbols)" in told[0]
+    printed = [
+        r.getMessage() for r in caplog.records if "taken before the first result" in r.message
+    ]
+    assert len(printed) == 1
+    assert printed[0].startswith("61 of 600 symbols were taken")
+    assert "feed.map(fn, executor, symbols)" in printed[0]
 
 
 def test_loops_that_take_symbols_as_they_go_are_not(caplog: pytest.LogCaptureFixture) -> None:

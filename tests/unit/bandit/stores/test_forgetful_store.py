@@ -55,7 +55,7 @@ def test_within_a_scan_the_first_outcome_counts() -> None:
         assert receipt.accepted.tolist() == expected
 
 
-def test_whoever_asks_for_the_journal_is_told() -> None:
+def test_whoever_asks_for_the_journal_is_reported() -> None:
     """Silence would pass for an empty journal, and a second ranker would learn nothing from it."""
     store = ForgetfulStore()
     scan_twice(store)

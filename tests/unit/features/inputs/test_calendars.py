@@ -72,7 +72,7 @@ def test_a_symbol_of_another_calendar_changes_no_bit(
     assert mixed[np.isin(mixed_dates, dates)].tobytes() == alone.tobytes()
 
 
-def test_one_without_a_name_is_told_by_its_days() -> None:
+def test_one_without_a_name_is_reported_by_its_days() -> None:
     """A currency by its first weekends; London by the second of its days that others rest."""
     names = tuple(sorted(STOCKS["symbol"].unique()))
     dates, alone = panel_of(STOCKS, names)

@@ -102,8 +102,8 @@ def test_every_vendor_says_the_same(quotes: Any) -> None:
     read = Quotes.read(quotes)
     assert read.symbols == ("AAPL",)
     assert read.time.astype("datetime64[s]")[0] == np.datetime64("2021-05-11T09:59:00")
-    told = [getattr(read, name)[0] for name in ("last", "open", "high", "low", "volume")]
-    assert told == [125.5, 123.5, 126.0, 123.0, 37216.0]
+    printed = [getattr(read, name)[0] for name in ("last", "open", "high", "low", "volume")]
+    assert printed == [125.5, 123.5, 126.0, 123.0, 37216.0]
     assert read.previous_close[0] == 126.85
 
 
@@ -165,8 +165,8 @@ def test_one_minute_bars_become_a_quote_at_the_end_of_the_last_that_is_over() ->
     read = Quotes.read(minutes(), time=at)
     assert read.symbols == ("AAPL", "MSFT")
     assert read.time[0] == np.datetime64("2021-05-11T09:32:00")
-    told = [getattr(read, name)[0] for name in ("last", "open", "high", "low", "volume")]
-    assert told == [125.0, 123.5, 126.0, 123.0, 120.0]
+    printed = [getattr(read, name)[0] for name in ("last", "open", "high", "low", "volume")]
+    assert printed == [125.0, 123.5, 126.0, 123.0, 120.0]
     assert read.previous_close[0] == 126.85
 
 
@@ -212,7 +212,7 @@ def test_of_two_quotes_of_a_symbol_the_later_one_counts() -> None:
 
 
 def test_prices_by_symbol_need_the_time_when_they_were_fetched() -> None:
-    with pytest.raises(InvalidQuotesError, match="bear no time"):
+    with pytest.raises(InvalidQuotesError, match="quotes have no time"):
         Quotes.read({"A": 10.0})
     read = Quotes.read({"A": 10.0}, time=NOW)
     assert read.time[0] == np.datetime64("2021-05-11T10:30:00")

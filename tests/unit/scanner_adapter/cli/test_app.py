@@ -78,17 +78,17 @@ def test_a_whole_scan_as_json_holds_every_symbol_once(
 ) -> None:
     run = scanrank(*scan(bars_file, scanner="volume_surge", workers=3), "--json")
     assert run.code == 0
-    told = json.loads(run.out)
-    results = told["results"]
+    found = json.loads(run.out)
+    results = found["results"]
     assert [row["place"] for row in results] == list(range(1, 121))
     assert {row["symbol"] for row in results} == set(frame["symbol"])
     bars = Bars.from_frame(frame).until(DAY)
     is_hit, rating = rule_hits("volume_surge", bars)
     expected = dict(zip(bars.symbols, is_hit[-1].tolist(), strict=True))
     assert {row["symbol"]: row["is_hit"] for row in results} == expected
-    assert told["n_hits"] == sum(expected.values()) > 0
-    assert told["n_scanned"] == told["n_symbols"] == 120
-    assert (told["stopped"], told["n_errors"], told["scans_learned"]) == (None, 0, 1)
+    assert found["n_hits"] == sum(expected.values()) > 0
+    assert found["n_scanned"] == found["n_symbols"] == 120
+    assert (found["stopped"], found["n_errors"], found["scans_learned"]) == (None, 0, 1)
     by_symbol = {row["symbol"]: row["rating"] for row in results}
     assert [by_symbol[symbol] for symbol in bars.symbols] == rating[-1].tolist()
 
@@ -107,9 +107,9 @@ def test_a_scan_for_people_shows_the_best_and_says_how_it_went(
 def test_the_limit_of_symbols_is_kept_exactly(
     scanrank: Callable[..., Run], bars_file: Path
 ) -> None:
-    told = json.loads(scanrank(*scan(bars_file, max_symbols=73), "--json").out)
-    assert told["n_scanned"] == len(told["results"]) == 73
-    assert told["stopped"] == "73 symbols scanned"
+    found = json.loads(scanrank(*scan(bars_file, max_symbols=73), "--json").out)
+    assert found["n_scanned"] == len(found["results"]) == 73
+    assert found["stopped"] == "73 symbols scanned"
 
 
 def test_a_second_scan_has_learned_from_the_first(
@@ -120,8 +120,8 @@ def test_a_second_scan_has_learned_from_the_first(
         json.loads(scanrank(*scan(bars_file, store=store, as_of=day), "--json").out)
         for day in ("2022-05-04", "2022-05-05")
     ]
-    assert [told["scans_learned"] for told in learned] == [1, 2]
-    assert {told["store"] for told in learned} == {"saved"}
+    assert [found["scans_learned"] for found in learned] == [1, 2]
+    assert {found["store"] for found in learned} == {"saved"}
 
 
 def test_the_users_own_scanner_and_its_failures(
@@ -136,13 +136,13 @@ def test_the_users_own_scanner_and_its_failures(
         "        return 'strong'\n"
         "    return float(bars['close'].iloc[-1])\n"
     )
-    told = json.loads(scanrank(*scan(bars_file, scanner="mine:rate", hit="top:0.1"), "--json").out)
-    errors = {row["symbol"]: row["error"] for row in told["results"] if row["error"]}
+    found = json.loads(scanrank(*scan(bars_file, scanner="mine:rate", hit="top:0.1"), "--json").out)
+    errors = {row["symbol"]: row["error"] for row in found["results"] if row["error"]}
     assert set(errors) == {"SIM0007", "SIM0008"}
     assert errors["SIM0007"] == "KeyError: 'no fundamentals'"
     assert "'strong'" in errors["SIM0008"]
-    assert (told["n_scanned"], told["n_errors"]) == (120, 2)
-    assert 5 <= told["n_hits"] <= 25  # about the top tenth of 118
+    assert (found["n_scanned"], found["n_errors"]) == (120, 2)
+    assert 5 <= found["n_hits"] <= 25  # about the top tenth of 118
 
 
 def test_a_scan_of_errors_alone_says_so_and_has_an_exit_code_of_its_own(
@@ -150,16 +150,23 @@ def test_a_scan_of_errors_alone_says_so_and_has_an_exit_code_of_its_own(
 ) -> None:
     (tmp_path / "broken.py").write_text("def rate(symbol, bars):\n    return None\n")
     run = scanrank(*scan(bars_file, scanner="broken:rate"), "--json")
-    told = json.loads(run.out)
-    assert (run.code, told["n_errors"], told["recall"], told["scans_learned"]) == (3, 120, None, 0)
-    assert told["warning"].startswith("all 120 results are errors, so nothing is learned from them")
+    found = json.loads(run.out)
+    assert (run.code, found["n_errors"], found["recall"], found["scans_learned"]) == (
+        3,
+        120,
+        None,
+        0,
+    )
+    assert found["warning"].startswith(
+        "all 120 results are errors, so nothing is learned from them"
+    )
     shown = scanrank(*scan(bars_file, scanner="broken:rate"))
     assert shown.code == 3
     assert "warning: all 120 results are errors" in shown.out
-    told = json.loads(
+    found = json.loads(
         scanrank(*scan(bars_file, scanner="broken:rate", hit="signal-or-none"), "--json").out
     )
-    assert (told["n_errors"], told["n_hits"]) == (0, 0)
+    assert (found["n_errors"], found["n_hits"]) == (0, 0)
 
 
 def test_an_interrupted_scan_keeps_and_shows_what_it_found(
@@ -176,9 +183,13 @@ def test_an_interrupted_scan_keeps_and_shows_what_it_found(
         "    return float(n)\n"
     )
     run = scanrank(*scan(bars_file, scanner="interrupted:rate"), "--json")
-    told = json.loads(run.out)
+    found = json.loads(run.out)
     assert run.code == 130
-    assert (told["n_scanned"], told["stopped"], told["store"]) == (69, "interrupted", "saved")
+    assert (found["n_scanned"], found["stopped"], found["store"]) == (
+        69,
+        "interrupted",
+        "saved",
+    )
 
 
 def test_a_yfinance_download_saved_as_csv_works_as_it_is(
@@ -187,8 +198,8 @@ def test_a_yfinance_download_saved_as_csv_works_as_it_is(
     wide = frame.rename(columns=str.capitalize).pivot(index="Date", columns="Symbol")
     wide.columns.names = ["Price", "Ticker"]
     wide.to_csv(tmp_path / "prices.csv")
-    told = json.loads(scanrank(*scan(tmp_path / "prices.csv"), "--json").out)
-    assert told["n_scanned"] == 120
+    found = json.loads(scanrank(*scan(tmp_path / "prices.csv"), "--json").out)
+    assert found["n_scanned"] == 120
 
 
 def spoil_missing_column(frame: pd.DataFrame) -> pd.DataFrame:

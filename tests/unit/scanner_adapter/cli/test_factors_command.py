@@ -76,10 +76,10 @@ def test_the_planted_sub_score_finds_all_it_can(
     """
     code, out, _ = report("--json")
     assert code == 0
-    told = json.loads(out)
-    assert told["n_days"] == 40
-    assert told["base_rate"] == pytest.approx(0.05, abs=0.001)
-    by_name = {row["sub_score"]: row for row in told["sub_scores"]}
+    printed = json.loads(out)
+    assert printed["n_days"] == 40
+    assert printed["base_rate"] == pytest.approx(0.05, abs=0.001)
+    by_name = {row["sub_score"]: row for row in printed["sub_scores"]}
     planted = by_name["market.volume_surge"]
     assert planted["lift"] == pytest.approx(10.0, rel=0.1)
     assert planted["low_lift"] == 0.0
@@ -114,8 +114,8 @@ def test_the_scan_day_itself_knows_less_of_yesterdays_surge(
 
 def test_a_period_is_cut_out(files: Files, report: Callable[..., tuple[int, str, str]]) -> None:
     assert json.loads(report("--json", "--to", files.first)[1])["n_days"] == 1
-    told = json.loads(report("--json", "--from", files.first, "--to", files.last)[1])
-    assert told["n_days"] == 40
+    printed = json.loads(report("--json", "--from", files.first, "--to", files.last)[1])
+    assert printed["n_days"] == 40
 
 
 @pytest.mark.parametrize(

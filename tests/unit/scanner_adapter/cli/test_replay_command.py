@@ -58,15 +58,15 @@ class TestBundledLog:
         groups = {row["group"] for row in rows if "group" in row}
         assert "Real Estate" in groups
 
-    def test_a_log_on_which_no_order_can_pay_is_told_so(self, replay: Cli, tmp_path: Path) -> None:
+    def test_a_log_on_which_no_order_can_pay_is_reported(self, replay: Cli, tmp_path: Path) -> None:
         """Nearly every rating of the bundled log is above -20."""
         run = replay(*BUNDLED_PERIOD, "--hit", "rating:-20", "--report", tmp_path / "report")
         assert run.code == 0, run.err
-        told = "Ordering cannot pay here, because 100% of the results are high-value"
-        assert told in run.out
-        assert told in (tmp_path / "report" / "index.html").read_text()
+        printed = "Ordering cannot pay here, because 100% of the results are high-value"
+        assert printed in run.out
+        assert printed in (tmp_path / "report" / "index.html").read_text()
 
-    def test_late_results_and_workers_are_told(self, replay: Cli) -> None:
+    def test_late_results_and_workers_are_reported(self, replay: Cli) -> None:
         run = replay(*BUNDLED_PERIOD, "--workers", 8, "--delay", 2)
         assert run.code == 0, run.err
         assert "8 workers, results 2 s late" in " ".join(run.out.split())

@@ -96,6 +96,6 @@ def test_a_message_names_the_hits_with_reasons_and_a_link(
     lines = "\n".join(sent).splitlines()
     assert f"{len(hits)} high-value results in 60 of 60 symbols" in "\n".join(sent)
     assert "http://desk:8765/#breakout/noon" in "\n".join(sent)
-    told = {line.partition(":")[0] for line in lines if ": rating" in line}
-    assert hits <= told
+    printed = {line.partition(":")[0] for line in lines if ": rating" in line}
+    assert hits <= printed
     assert all("log odds" in line for line in lines if ": rating" in line)

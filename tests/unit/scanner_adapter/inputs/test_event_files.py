@@ -1,4 +1,4 @@
-"""`--events`: files of earnings, ratings and news on the command line, told apart by columns."""
+"""`--events`: files of earnings, ratings and news, distinguished by their columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from bandit.stores import store_from_url
 from features import Bars, Events, InvalidEventsError
 from features.factors import sub_score_panel
 from scanner_adapter.cli.app import main
-from scanner_adapter.cli.factors import report_on_log
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.replay import ReplayLog, TopShare
@@ -144,31 +143,31 @@ class TestCommands:
 
     def test_replay_takes_them(self, market: dict[str, Path], scanrank: Cli) -> None:
         for names in (("bars", "ratings"), ("bars", "ratings", "events")):
-            code, told = scanrank(
+            code, printed = scanrank(
                 "replay", *options(market, *names), "--warmup", 40, "--json", f"{len(names)}.json"
             )
-            assert code == 0, told
+            assert code == 0, printed
         without, with_events = (json.loads(Path(f"{n}.json").read_text())[0] for n in (2, 3))
         assert without["order"] == with_events["order"] == "scanrank"
         assert without["ndcg"] != with_events["ndcg"]
 
     def test_tune_takes_them(self, market: dict[str, Path], scanrank: Cli) -> None:
         pytest.importorskip("optuna")
-        code, told = scanrank(
+        code, printed = scanrank(
             "tune", *options(market, "bars", "ratings", "events"),
             "--trials", 1, "--warmup", 10, "--batch-size", 10,
         )  # fmt: skip
-        assert code == 0, told
+        assert code == 0, printed
 
     def test_a_scan_sees_them(self, market: dict[str, Path], scanrank: Cli) -> None:
         """What was known of the scanned symbols stands in the journal."""
         for names in (("bars",), ("bars", "events")):
             url = f"embedded://{market['bars'].parent}/store-{len(names)}"
-            code, told = scanrank(
+            code, printed = scanrank(
                 "scan", *options(market, *names), "--scanner", "breakout",
                 "--as-of", "last", "--store", url, "--json",
             )  # fmt: skip
-            assert code == 0, told
+            assert code == 0, printed
             store = store_from_url(url)
             report = next(entry for entry in store.read("breakout") if entry.kind == "report")
             store.close()
@@ -176,20 +175,23 @@ class TestCommands:
             known = ~np.isnan(report.arrays["context"][:, columns])
             assert known.any() == ("events" in names)
 
-    def test_the_factors_report_sees_them(self, market: dict[str, Path]) -> None:
-        for files in ((), (market["events"],)):
-            log = LogFiles(None, market["bars"], market["ratings"], events=files)
-            found, _ = report_on_log(log, TopShare(0.1), from_=None, to=None, same_day=True)
-            fundamental = found.table[found.table.index.str.startswith("fundamental.")]
-            assert (fundamental["verdict"] == "unknown").all() == (not files)
+    def test_the_factors_report_sees_them(self, market: dict[str, Path], scanrank: Cli) -> None:
+        for names in (("bars", "ratings"), ("bars", "ratings", "events")):
+            code, printed = scanrank(
+                "factors", "report", *options(market, *names), "--top", 0.1, "--same-day", "--json"
+            )
+            assert code == 0, printed
+            scores = json.loads(printed[printed.index("{") :])["sub_scores"]
+            verdicts = {each["verdict"] for each in scores if "fundamental." in each["sub_score"]}
+            assert (verdicts == {"unknown"}) == ("events" not in names)
 
     @pytest.mark.parametrize("command", ["replay", "tune"])
     def test_without_bars_they_are_refused(
         self, market: dict[str, Path], scanrank: Cli, command: str
     ) -> None:
-        code, told = scanrank(command, *options(market, "events"))
+        code, printed = scanrank(command, *options(market, "events"))
         assert code == 2
-        assert "earnings.csv needs --bars" in told
+        assert "earnings.csv needs --bars" in printed
 
 
 def test_which_column_is_which_is_part_of_the_key(

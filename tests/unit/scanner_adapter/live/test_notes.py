@@ -109,7 +109,7 @@ def test_long_names_make_the_lists_shorter_and_nothing_else() -> None:
     assert all(getattr(kept, name) == getattr(STATUS, name) for name in unchanged)
 
 
-def test_wishes_are_merged_and_undone() -> None:
+def test_requests_are_merged_and_undone() -> None:
     note: dict[str, Any] = {}
     for change in (
         with_pins(["A", "B"]),
@@ -138,7 +138,7 @@ def test_what_a_newer_operator_wrote_stays() -> None:
         ({"boost": {"A": 21}}, r"control.boost.A is 21.0; expected log odds in \[-20, 20\]"),
     ],
 )
-def test_wishes_that_do_not_fit_are_refused(note: dict[str, Any], message: str) -> None:
+def test_requests_that_do_not_fit_are_refused(note: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidNoteError, match=message):
         ScanControl.from_json(note)
     with pytest.raises(InvalidNoteError, match=message):

@@ -26,7 +26,7 @@ SYMBOLS = [f"S{i}" for i in range(200)]
 
 
 class SharedStore(SqliteStore):
-    """In this process, but told apart from `memory://`, so that scans publish to it."""
+    """In this process, but distinguished from `memory://`, so that scans publish to it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -202,18 +202,18 @@ def test_pins_exclusions_and_boosts_bend_the_next_batch(
         store.update_control("t", "s1", with_exclusions(["S2", "S3"]))
         store.update_control("t", "s1", lambda note: {**note, "boost": {"S100": 20.0}})
         scan.listen()
-        wait_until(lambda: "S100" in scan._operators.link.control.boost, "the wishes to be heard")  # type: ignore[union-attr]
+        wait_until(lambda: "S100" in scan._operators.link.control.boost, "the requests to arrive")  # type: ignore[union-attr]
         assert list(scan.next_batch(4)) == ["S150", "S199", "S180", "S100"]
         assert caplog.text.count("such as 'WHO'") == 1
         assert scan.status().excluded == ("S2", "S3")
-        # What is asked no longer is undone; the program's own wishes are not touched.
+        # What is asked no longer is undone; the program's own requests are not touched.
         scan.queue.exclude(["S4"])
         store.put_control("t", "s1", {"exclude": ["S3"]})
         wait_until(lambda: scan._operators.link.control.exclude == ("S3",), "the change")  # type: ignore[union-attr]
         assert list(scan.next_batch(3)) == ["S2", "S5", "S6"]
 
 
-def test_wishes_that_cannot_be_read_leave_the_former_ones(
+def test_requests_that_cannot_be_read_leave_the_former_ones(
     store: SharedStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ranker(store).start_scan(SYMBOLS, scan_id="s1") as scan:

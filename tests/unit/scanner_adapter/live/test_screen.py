@@ -62,7 +62,7 @@ def test_a_picture_fits_the_terminal(
 
 def test_what_a_picture_says() -> None:
     text = "\n".join(drawn(STATUS, 120, 40, "no update for 0:20"))
-    for told in (
+    for printed in (
         "no update for 0:20",
         "breakout · scan 9e00941dd391 · on · scanning · 0:26",
         "1,240 of 5,277 symbols · 29.5/s · 3 failed",
@@ -75,7 +75,7 @@ def test_what_a_picture_says() -> None:
         "▲ N0",
         "historical +1.2, market -0.4",
     ):
-        assert told in text
+        assert printed in text
     early = replace(STATUS, hits_low=12.0, hits_high=264.0)
     assert "38 high-value, provisional: 12 to 264" in "\n".join(drawn(early, 120, 40))
     assert text.index("SYM0") < text.index("SYM1 ") < text.index("SYM2 ")
@@ -94,13 +94,13 @@ def test_a_scan_that_has_ended_and_one_that_judges_nothing() -> None:
         newest_hits=(), rate_per_s=None, n_errors=0,
     )  # fmt: skip
     text = "\n".join(drawn(off, 120, 40))
-    for told in (
+    for printed in (
         "neither ranked nor judged",
         "none yet",
         "nothing left",
         "not distinguishable",
     ):
-        assert told in text
+        assert printed in text
 
 
 def test_nothing_in_a_note_steers_the_terminal() -> None:

@@ -105,15 +105,15 @@ class TestReplay:
     def test_an_order_that_pays_is_not_said_to_be_none(self, report: ReplayReport) -> None:
         assert report.no_gain is None
 
-    def test_a_scanner_of_noise_is_told_that_no_order_pays(self, log: ReplayLog) -> None:
+    def test_a_scanner_of_noise_is_reported_that_no_order_pays(self, log: ReplayLog) -> None:
         """51 scans of 6 hits, drawn anew: what is known of a symbol says nothing about them."""
         noise = np.random.default_rng(0).normal(size=log.outcomes.rating.shape)
         known = ~np.isnan(log.outcomes.rating)
         rating = np.where(known, noise, np.nan).astype(np.float32)
         drawn = replace(log, outcomes=replace(log.outcomes, rating=rating))
-        told = replay(drawn, batch_size=10, warmup=0).no_gain
-        assert told is not None
-        assert "because nothing known before a scan predicts its hits" in told
+        printed = replay(drawn, batch_size=10, warmup=0).no_gain
+        assert printed is not None
+        assert "because nothing known before a scan predicts its hits" in printed
 
     def test_the_same_seed_gives_the_same_batches(self, log: ReplayLog) -> None:
         days = log.days()[:6]
@@ -165,7 +165,7 @@ class TestReplay:
         result = replay(log, orders=[promise], warmup=40).results["until"]
         assert result.scanned.mean() < 1.0
 
-    def test_progress_is_told(self, log: ReplayLog) -> None:
+    def test_progress_is_reported(self, log: ReplayLog) -> None:
         seen: list[tuple[int, int]] = []
         replay(
             log,

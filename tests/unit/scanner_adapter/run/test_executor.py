@@ -521,21 +521,21 @@ def test_a_pool_whose_process_dies_names_what_it_evaluated() -> None:
 
 def test_on_hit_is_called_once_for_each_hit_and_for_all_of_them() -> None:
     """Under a top share the limit is known at the end; until then the best so far are hits."""
-    told: list[str] = []
+    printed: list[str] = []
     ranker = open_ranker()
     for _ in range(2):
-        told.clear()
+        printed.clear()
         scan = ranker.start_scan(SYMBOLS)
-        scan.run(rating, on_hit=lambda symbol, _: told.append(symbol))
+        scan.run(rating, on_hit=lambda symbol, _: printed.append(symbol))
         hits = {symbol for symbol in SYMBOLS if scan.is_hit(symbol)}
         assert len(hits) == scan.n_hits > 0
-        assert len(told) == len(set(told))
-        assert hits <= set(told)
-    told.clear()
+        assert len(printed) == len(set(printed))
+        assert hits <= set(printed)
+    printed.clear()
 
     async def evaluate(symbol: str) -> float:
         return rating(symbol)
 
     scan = ranker.start_scan(SYMBOLS)
-    asyncio.run(scan.arun(evaluate, on_hit=lambda symbol, _: told.append(symbol)))
-    assert {symbol for symbol in SYMBOLS if scan.is_hit(symbol)} <= set(told)
+    asyncio.run(scan.arun(evaluate, on_hit=lambda symbol, _: printed.append(symbol)))
+    assert {symbol for symbol in SYMBOLS if scan.is_hit(symbol)} <= set(printed)

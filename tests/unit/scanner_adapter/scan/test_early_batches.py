@@ -216,7 +216,7 @@ def test_features_that_take_long_are_waited_for(
         assert kinds == ["open", "report"]
 
 
-def test_what_the_user_wishes_waits_for_the_features(
+def test_what_the_user_asks_waits_for_the_features(
     ranker: SymbolRanker, gate: threading.Event
 ) -> None:
     with start(ranker) as scan:

@@ -63,10 +63,10 @@ def test_a_bad_order_gives_way_until_it_has_caught_up(
         summaries = scan_days(ranker, range(2, 16), share=share)
     warned = [m for m in caplog.messages if "would have; the next scans use that order" in m]
     assert len(warned) == 1
-    told = [summary.warning or "" for summary in summaries]
-    first = next(i for i, text in enumerate(told) if text.startswith("ordered by last"))
+    printed = [summary.warning or "" for summary in summaries]
+    first = next(i for i, text in enumerate(printed) if text.startswith("ordered by last"))
     assert 3 <= first <= 8
-    assert all(text.startswith("ordered by last") for text in told[first:])
+    assert all(text.startswith("ordered by last") for text in printed[first:])
     early = found_early(ranker)[2:]
     assert np.mean(early[first:]) > np.mean(early[:first]) + 5
     caplog.clear()

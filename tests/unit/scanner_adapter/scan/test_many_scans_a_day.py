@@ -70,7 +70,7 @@ def test_a_replay_knows_the_promises(ranker: SymbolRanker) -> None:
     assert [(each.is_same, each.reason) for each in verdicts] == [(True, "")] * 6
 
 
-def test_due_symbols_give_way_to_wishes(ranker: SymbolRanker) -> None:
+def test_due_symbols_give_way_to_requests(ranker: SymbolRanker) -> None:
     with ranker.start_scan(
         SYMBOLS, context=CONTEXT, now=START, seen_within=timedelta(hours=1)
     ) as scan:

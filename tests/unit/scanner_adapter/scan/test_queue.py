@@ -14,7 +14,7 @@ SYMBOLS = [f"S{i}" for i in range(100)]
 
 
 def start(mode: str = "on", **settings: float) -> Scan:
-    """A cold scan whose composite falls with the symbol's number; greedy unless told."""
+    """A cold scan whose composite falls with the symbol's number; greedy unless printed."""
     market = np.linspace(99.0, 0.0, 100)[:, None]
     ranker = SymbolRanker.open(
         "memory://", ruleset="t", seed=1, mode=mode,
@@ -90,7 +90,7 @@ def test_boosts_bend_the_order_but_not_the_belief() -> None:
     assert scan.queue.peek()[-1].arm == "S0"
 
 
-def test_wrong_wishes_change_nothing() -> None:
+def test_wrong_requests_change_nothing() -> None:
     scan = start()
     queue = scan.queue
     queue.exclude(["S5"])
@@ -110,7 +110,7 @@ def test_wrong_wishes_change_nothing() -> None:
 
 
 def test_without_a_ranking_there_is_no_queue() -> None:
-    with pytest.raises(ScanStateError, match="nothing ranks"):
+    with pytest.raises(ScanStateError, match="this scan is not ranked"):
         _ = start("off").queue
     shadow = start("shadow")
     shadow.queue.pin(["S50"])

@@ -84,9 +84,9 @@ def test_results_that_make_no_sense_are_warned_of_everywhere(
     with caplog.at_level(logging.WARNING, "scanrank"):
         _, scan, summary = scanned(rule, fn)
     assert summary.warning is not None
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 1
-    assert re.search(message, told[0]), told[0]
+    printed = [record.getMessage() for record in caplog.records]
+    assert len(printed) == 1
+    assert re.search(message, printed[0]), printed[0]
     status = scan.status()
     assert status.warning == summary.warning == scan.warning
     assert LiveStatus.from_json(status.to_json()).warning == summary.warning

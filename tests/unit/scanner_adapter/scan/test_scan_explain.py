@@ -43,7 +43,7 @@ def test_an_explanation_adds_up_and_weights_move_towards_what_pays() -> None:
     assert why.constant == pytest.approx(scan.explain(worst).constant, abs=1e-5)
 
 
-def test_mode_off_and_strangers_are_told_so() -> None:
+def test_mode_off_and_strangers_are_reported_so() -> None:
     off = SymbolRanker.open("memory://", ruleset="explained", mode="off").start_scan(SYMBOLS)
     with pytest.raises(ScanStateError, match="there are no explanations in mode off"):
         off.explain("S000")

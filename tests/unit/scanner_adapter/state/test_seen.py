@@ -58,7 +58,7 @@ def test_what_was_stored_is_the_same_again() -> None:
     assert again.covers(seen)
     assert not seen.covers(again)
     for name in arrays:
-        with pytest.raises(CorruptStateError, match="here: what was seen of 3 scans cannot be"):
+        with pytest.raises(CorruptStateError, match="here: the symbols seen in 3 scans cannot be"):
             Seen.restored(scans, {**arrays, name: arrays[name][:1]}, "here")
 
 

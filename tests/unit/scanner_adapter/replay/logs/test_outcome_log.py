@@ -209,7 +209,7 @@ class TestScans:
         )  # fmt: skip
         return ReplayLog(outcomes, Contexts.compute(bars, cached=False), TopShare(0.1))
 
-    def test_features_end_the_day_before_unless_told_otherwise(self, bars: Bars) -> None:
+    def test_features_end_the_day_before_by_default(self, bars: Bars) -> None:
         log = self.log(bars)
         day = log.days()[-1]
         (old,) = log.scans(np.array([day]))

@@ -56,13 +56,13 @@ class TestFigures:
         assert (alone.dates == single.dates).all()
 
     def test_two_processes_give_the_same_figures(self, log: ReplayLog, alone: ReplayReport) -> None:
-        told: list[tuple[int, int]] = []
+        printed: list[tuple[int, int]] = []
         with joblib.parallel_config(backend="loky"):
             report = sweep(
-                log, CONFIGURATIONS, n_jobs=2, progress=lambda *at: told.append(at), **PERIOD
+                log, CONFIGURATIONS, n_jobs=2, progress=lambda *at: printed.append(at), **PERIOD
             )
         assert results(report) == results(alone)
-        assert told == [(1, 3), (2, 3), (3, 3)]
+        assert printed == [(1, 3), (2, 3), (3, 3)]
 
     def test_differences_are_paired(self, alone: ReplayReport) -> None:
         difference = alone.difference("small batches", "greedy", "recall_25")

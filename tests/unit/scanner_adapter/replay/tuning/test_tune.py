@@ -126,14 +126,14 @@ class TestTune:
         rating = log.outcomes.rating.copy()
         rating[days[len(days) // 2] :] *= -1.0
         other = replace(log, outcomes=replace(log.outcomes, rating=rating))
-        told = [
+        printed = [
             tune(each, trials=4, warmup=WARMUP, batch_size=10, study=tmp_path / name)
             for each, name in ((log, "a"), (other, "b"))
         ]
         assert entries(tmp_path / "a") == entries(tmp_path / "b")
         assert len(entries(tmp_path / "a")) == 4
-        assert told[0].found == told[1].found
-        assert told[0].train_gain == told[1].train_gain
+        assert printed[0].found == printed[1].found
+        assert printed[0].train_gain == printed[1].train_gain
 
     def test_the_gain_is_measured_on_later_scans_after_learning_from_all(
         self, log: ReplayLog, monkeypatch: pytest.MonkeyPatch
@@ -178,14 +178,14 @@ class TestTune:
         assert "no trial beat them on the first half" in result.verdict
         assert json.loads(result.to_json())["gain"] is None
 
-    def test_time_that_is_up_ends_the_search_and_progress_is_told(self, log: ReplayLog) -> None:
-        told: list[TuneProgress] = []
+    def test_time_that_is_up_ends_the_search_and_progress_is_reported(self, log: ReplayLog) -> None:
+        printed: list[TuneProgress] = []
         result = tune(
-            log, trials=100, timeout_s=1e-9, warmup=WARMUP, batch_size=10, progress=told.append
+            log, trials=100, timeout_s=1e-9, warmup=WARMUP, batch_size=10, progress=printed.append
         )
         assert result.n_trials == 1
-        assert [(at.n_done, at.is_judging) for at in told] == [(1, False), (1, True)]
-        assert told[0].best == told[0].default > 0.0
+        assert [(at.n_done, at.is_judging) for at in printed] == [(1, False), (1, True)]
+        assert printed[0].best == printed[0].default > 0.0
 
     @pytest.mark.parametrize(
         ("how", "message"),

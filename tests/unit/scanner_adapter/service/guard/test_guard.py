@@ -186,7 +186,7 @@ def test_pins_are_bounded(make: Callable[..., Asking]) -> None:
     assert ask("PUT", f"{SCAN}/pins/S7").status_code == 202  # it is pinned already
 
 
-def test_a_closed_scan_takes_no_wishes(make: Callable[..., Asking]) -> None:
+def test_a_closed_scan_takes_no_requests(make: Callable[..., Asking]) -> None:
     ask = make()
     ask.store.put_status("demo", "s1", status_note(state="done"))
     refused(ask("POST", STOP), 409, "closed")
@@ -428,9 +428,9 @@ def test_no_log_and_no_answer_holds_the_token(
         ask("GET", "/metrics", headers=_bearer()),
     ]
     ours = [record for record in caplog.records if not record.name.startswith("httpx")]
-    told = "".join(record.getMessage() for record in ours)
-    told += "".join(answer.text + str(answer.headers) for answer in answers)
-    assert TOKEN not in told
+    printed = "".join(record.getMessage() for record in ours)
+    printed += "".join(answer.text + str(answer.headers) for answer in answers)
+    assert TOKEN not in printed
     assert TOKEN not in repr(ask.service.settings)
 
 
