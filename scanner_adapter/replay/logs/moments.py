@@ -264,9 +264,9 @@ def _many_a_day(day: NDArray[np.datetime64], every: timedelta) -> NDArray[np.dat
     days, counts = np.unique(day, return_counts=True)
     if not days.size or counts.max() == 1:
         raise InvalidInputError(
-            f"many scans a day are to be replayed, one every {every / timedelta(minutes=1):g} "
-            f"minutes, but this log has {counts.sum()} scans on {days.size} days, one a day: how "
-            "hits come and go is not in it. Give a log whose scans have times of day, or --bars "
-            "with a built-in --scanner, which can be asked at any moment"
+            f"a scan every {every / timedelta(minutes=1):g} minutes cannot be replayed: this log "
+            f"has {counts.sum()} scans on {days.size} days, one a day, and does not show how hits "
+            "come and go. Give a log whose scans have times of day, or --bars with a built-in "
+            "--scanner, which is evaluated at every moment"
         )
     return days
