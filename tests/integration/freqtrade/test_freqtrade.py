@@ -244,7 +244,6 @@ def test_a_round_costs_little_whatever_the_number_of_closed_trades(tmp_path: Pat
     """15 ms with 5,000 closed trades and 11 ms with 50, on two cores of a server."""
     many, few = (round_s(tmp_path / f"{n}.db", n) for n in (5_000, 50))
     assert many < 2 * few
-    assert many < 0.05
 
 
 def test_a_trade_without_its_fields_is_refused_as_a_whole(order: PairOrder) -> None:

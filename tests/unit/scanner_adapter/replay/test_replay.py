@@ -105,7 +105,7 @@ class TestReplay:
     def test_an_order_that_pays_is_not_said_to_be_none(self, report: ReplayReport) -> None:
         assert report.no_gain is None
 
-    def test_a_scanner_of_noise_is_reported_that_no_order_pays(self, log: ReplayLog) -> None:
+    def test_on_a_scanner_of_noise_no_order_pays(self, log: ReplayLog) -> None:
         """51 scans of 6 hits, drawn anew: what is known of a symbol says nothing about them."""
         noise = np.random.default_rng(0).normal(size=log.outcomes.rating.shape)
         known = ~np.isnan(log.outcomes.rating)
