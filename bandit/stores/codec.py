@@ -293,7 +293,7 @@ def _load(raw: bytes) -> Any:
     return json.loads(raw.decode("utf-8"), object_pairs_hook=pairs)
 
 
-def check_json(value: Any, depth: int = 0) -> None:
+def check_json(value: Any) -> None:
     """Refuse what is not strict JSON: depth, keys, NaN, infinities, lone surrogates.
 
     Raises
@@ -301,34 +301,35 @@ def check_json(value: Any, depth: int = 0) -> None:
     InvalidInputError
         Naming the value met.
     """
-    kind = type(value)
-    if kind is int or kind is bool or value is None:
-        return
-    if isinstance(value, str):
-        if not value.isascii():
-            _check_text(value)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise InvalidInputError(f"{value} in a JSON header; store it in an array.")
-    elif isinstance(value, list | tuple | dict | Mapping):
-        if depth > MAX_DEPTH + 1:  # one level is the entry's own
-            raise InvalidInputError(f"JSON nested deeper than {MAX_DEPTH} levels.")
-        # A report's header is mostly lists of names: seen without a Python loop.
-        if isinstance(value, list | tuple):
-            if set(map(type, value)) == {str} and "".join(value).isascii():
-                return
-            children: Iterable[Any] = value
-        else:
-            for key in value:
-                if not isinstance(key, str):
-                    raise InvalidInputError(f"JSON key {key!r} is not a string.")
-                if not key.isascii():
-                    _check_text(key)
-            children = value.values()
-        for child in children:
-            check_json(child, depth + 1)
-    elif not isinstance(value, int):
-        raise InvalidInputError(f"{kind.__name__} in a JSON header: {str(value)[:80]}")
+    stack: list[tuple[Any, int]] = [(value, 0)]
+    while stack:
+        item, depth = stack.pop()
+        kind = type(item)
+        if kind is int or kind is bool or item is None:
+            continue
+        if isinstance(item, str):
+            if not item.isascii():
+                _check_text(item)
+        elif isinstance(item, float):
+            if not math.isfinite(item):
+                raise InvalidInputError(f"{item} in a JSON header; store it in an array.")
+        elif isinstance(item, list | tuple | dict | Mapping):
+            if depth > MAX_DEPTH + 1:  # one level is the entry's own
+                raise InvalidInputError(f"JSON nested deeper than {MAX_DEPTH} levels.")
+            children: Iterable[Any] = item
+            if not isinstance(item, list | tuple):
+                for key in item:
+                    if not isinstance(key, str):
+                        raise InvalidInputError(f"JSON key {key!r} is not a string.")
+                    if not key.isascii():
+                        _check_text(key)
+                children = item.values()
+            # A report's header is mostly lists of names: seen without a Python loop.
+            elif set(map(type, item)) == {str} and "".join(item).isascii():
+                continue
+            stack += [(child, depth + 1) for child in children]
+        elif not isinstance(item, int):
+            raise InvalidInputError(f"{kind.__name__} in a JSON header: {str(item)[:80]}")
 
 
 def _check_text(text: str) -> None:
