@@ -180,7 +180,7 @@ class GroupScan:
             value += self.weights[name] * probability
             shares.append(share)
         if k == 0 or not counting:  # nothing ranks: the given order
-            return Choice(free[:k], np.zeros(k, bool), np.ones(k))
+            return Choice.certain(free[:k])
         quota = k * max(shares)
         at_random = draw_at_random(free, k, quota, self._rng)
         best = free[top_k(value, k, self._rng)]

@@ -120,7 +120,7 @@ class Ledger:
             if not self.is_handed_out[self._next]:
                 places.append(self._next)
             self._next += 1
-        return Choice(np.array(places, np.intp), np.zeros(len(places), bool), np.ones(len(places)))
+        return Choice.certain(places)
 
     def hand_out(self, choice: Choice, *, is_counted: bool) -> tuple[str, ...]:
         """Record a batch, which may be empty; return its symbols."""

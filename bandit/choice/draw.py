@@ -14,6 +14,7 @@ the size of the batch.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,21 @@ class Choice:
     arms: Index
     is_random: NDArray[np.bool_]
     propensity: Array
+
+    @classmethod
+    def certain(cls, arms: Sequence[int] | Index) -> Choice:
+        """Return a batch whose arms, shape (k,), were not left to chance."""
+        arms = np.asarray(arms, np.intp)
+        return cls(arms, np.zeros(arms.size, bool), np.ones(arms.size))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Choice]) -> Choice:
+        """Return one batch of several, in their order; at least one."""
+        return cls(
+            np.concatenate([part.arms for part in parts]),
+            np.concatenate([part.is_random for part in parts]),
+            np.concatenate([part.propensity for part in parts]),
+        )
 
 
 def draw_at_random(free: Index, k: int, quota: float, rng: np.random.Generator) -> Index:

@@ -196,7 +196,7 @@ class OpenScan:
         free = is_free.nonzero()[0]
         k = min(k, free.size)
         if k == 0:
-            return Choice(free[:0], np.empty(0, bool), np.empty(0))
+            return Choice.certain(free[:0])
         self._note_expected_left()
         quota = k * self._random_share
         at_random = draw_at_random(free, k, quota, self.rng)

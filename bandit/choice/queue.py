@@ -262,11 +262,7 @@ class PriorityQueue:
         for place in waiting:
             self._pinned.pop(place, None)
         drawn = self._scan.select(k - pins.size, allowed=allowed, boost=boost)
-        return Choice(
-            np.concatenate([pins, drawn.arms]),
-            np.concatenate([np.zeros(pins.size, bool), drawn.is_random]),
-            np.concatenate([np.ones(pins.size), drawn.propensity]),
-        )
+        return Choice.joined([Choice.certain(pins), drawn])
 
     def _waiting_pins(self) -> list[int]:
         return [place for place in self._pinned if self._scan.is_available[place]]

@@ -84,9 +84,23 @@ class Session:
         return cls("UTC", "00:00", "24:00", FLAT, (0, 1, 2, 3, 4, 5, 6))
 
     @classmethod
-    def of_days(cls, days: NDArray[np.datetime64]) -> Session:
-        """Return the hours of a market with these trading days: weekends mean around the clock."""
-        return cls.around_the_clock() if is_weekend(days.astype("datetime64[D]")).any() else cls()
+    def of_days(
+        cls, days: NDArray[np.datetime64], mask: NDArray[np.bool_] | None = None
+    ) -> Session:
+        """Return the hours of a market with these trading days: weekends mean around the clock.
+
+        Parameters
+        ----------
+        days : ndarray of datetime64, shape (n_days,)
+        mask : ndarray of bool, shape (n_days, n_symbols), optional
+            Where there is a bar. With it, a weekend counts if half as many symbols trade as on the
+            busiest day, so that one coin among stocks does not decide.
+        """
+        weekend = is_weekend(days.astype("datetime64[D]"))
+        if mask is not None:
+            n_traded = np.count_nonzero(mask, axis=1)
+            weekend &= 2 * n_traded >= n_traded.max(initial=0)
+        return cls.around_the_clock() if weekend.any() else cls()
 
     def wall(self, time: datetime) -> np.datetime64:
         """Return the time of day that the market's clocks show."""

@@ -199,8 +199,9 @@ Every = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Many scans a day, so far apart (5min, 1h), each of which sees --budget: which hits "
-        "are found while they last? Of a log whose scans have times of day, or with --scanner.",
+        help="Replay several scans a day at this interval (5min, 1h), each limited to --budget, "
+        "and measure which hits are found while they last. Needs a log whose scans have times of "
+        "day, or --scanner.",
     ),
 ]
 RuleName = Annotated[
@@ -208,22 +209,22 @@ RuleName = Annotated[
     typer.Option(
         "--scanner",
         metavar="NAME",
-        help="Instead of --ratings, with --every: a built-in scanner over today's bar as it "
-        "stands, from --minute-bars or simulated from the daily bars.",
+        help="With --every, instead of --ratings: a built-in scanner, evaluated on today's bar so "
+        "far, from --minute-bars or simulated from the daily bars.",
     ),
 ]
 HitsLast = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="With --every: half of the hits are gone after so long (1h), as in start_scan.",
+        help="With --every: the time after which half of the hits are gone (1h), as in start_scan.",
     ),
 ]
 SeenWithin = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="With --every: every symbol is looked at once in this time (1d), as in start_scan.",
+        help="With --every: scan every symbol at least once in this time (1d), as in start_scan.",
     ),
 ]
 SameDay = Annotated[
@@ -254,9 +255,9 @@ Warmup = Annotated[
     typer.Option(
         metavar="N",
         min=0,
-        help="Scans at the start that are learned from but not measured; with --every, days. "
-        "Default: 60; 30 for the bundled log; a quarter of a short journal, and of the days, up to "
-        "10.",
+        help="Scans at the start that are learned from but not measured (with --every, days). "
+        "Default: 60; 30 for the bundled log; a quarter of a short journal; with --every, a "
+        "quarter of the days, at most 10.",
     ),
 ]
 

@@ -56,7 +56,7 @@ _EVERY_OF = {
     "recorded": {"log"},
     "bundled": {"log"},
 }
-# Days of a rule that are asked for, where nothing else is: some minutes of work.
+# Days on which a built-in rule is replayed without --from: some minutes of work.
 _DAYS = 40
 _HEEDED = {
     "stopped journal": (
@@ -77,7 +77,7 @@ _HEEDED = {
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """What was asked for; see the command's help. `given`: see `given_options`."""
+    """The arguments of the command, checked; see its help. `given`: see `given_options`."""
 
     files: LogFiles
     from_: str | None
@@ -129,12 +129,12 @@ def run_replay(request: ReplayRequest) -> bool:
         return True
     refuse_idle(
         request.given, () if request.every else {"hits_last", "seen_within"},
-        "it is for many scans a day, which --every replays",
+        "it applies to several scans a day, which --every replays",
     )  # fmt: skip
     if kind == "rule":
         raise InvalidInputError(
-            f"--scanner {request.files.scanner} has no effect without --every: which scans of a "
-            "day? Give it, or give the scanner's --ratings"
+            f"--scanner {request.files.scanner} has no effect without --every, the time between "
+            "two scans; add it, or give the scanner's --ratings"
         )
     heeded, why = _HEEDED[kind]
     refuse_idle(request.given, request.given.keys() - heeded, why)
@@ -182,7 +182,8 @@ def run_replay(request: ReplayRequest) -> bool:
 
 
 def _known_at(request: ReplayRequest, log: ReplayLog, times: str, console: Console) -> KnownAtLog:
-    session = Session.of_days(log.contexts.bars.dates)
+    bars = log.contexts.bars
+    session = Session.of_days(bars.dates, bars.mask)
     quotes_of, said = quotes_from(request.minute_bars, session)
     known = KnownAtLog.of(log, times, quotes_of=quotes_of)
     console.print(f"Quotes of {', '.join(known.times)} ({session.tz}), {said}.")
@@ -230,8 +231,8 @@ def _play_days(request: ReplayRequest, every: timedelta, console: Console) -> No
     console.print(report.table())
     if request.hits_last is None and report.lasted.size:
         console.print(
-            f"--hits-last {np.median(report.lasted):g}min makes scanrank look where something new "
-            "may be."
+            f"With --hits-last {np.median(report.lasted):g}min, scanrank prefers symbols where "
+            "something new may have happened."
         )
     _save(request, report.rows)
 

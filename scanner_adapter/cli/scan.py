@@ -77,11 +77,8 @@ def run_scan(request: ScanOptions) -> int:
     All arguments are checked before the store is opened, so that an invalid call leaves nothing
     behind.
     """
-    rule, until, how = (
-        hit_rule(None, request.hit),
-        _until(request),
-        reading(request.skip_bad_rows, request.tz),
-    )
+    rule, until = hit_rule(None, request.hit), _until(request)
+    how = reading(request.skip_bad_rows, request.tz)
     pinned = names_of(request.pin) or ()
     check_folders(request.jsonl, request.csv)
     settings = Settings.of(request.settings)

@@ -111,7 +111,9 @@ def run_demo(plan: Plan, *, market: str, out: Path, console: Console) -> None:
 
 
 class _StopWatch(Recorder):
-    """Notes after how many symbols of a scan the demo's stop rule would have ended it."""
+    """Records after how many symbols the demo's stop rule would have ended a scan."""
+
+    stopped_at = 0
 
     def start(self) -> None:
         self.stopped_at = 0

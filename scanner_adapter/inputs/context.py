@@ -344,7 +344,7 @@ def _today(
     """Return today's sub-scores, None where no quote can be used; logs what was left out."""
     moment = datetime.now(UTC) if now is None else now
     if not isinstance(quotes, Quotes):
-        quotes = Quotes.read(quotes, time=moment, session=Session.of_days(past.dates))
+        quotes = Quotes.read(quotes, time=moment, session=Session.of_days(past.dates, past.mask))
     today = today_scores(past, quotes, now=moment, events=events, is_clock=now is None)
     used = quotes.at(moment, is_clock=now is None) if today is None else today.used
     for note in used.notes:

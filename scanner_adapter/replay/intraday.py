@@ -1,7 +1,7 @@
-"""Many scans a day, each of which sees a part: which hits does an order find while they last?
+"""Several scans a day, each of a part of the universe: which hits does an order find in time?
 
-A hit begins when a scan would say so of a symbol and lasts until one would not, or the day ends. It
-counts as found at the first look in between, whoever was looking for it.
+A hit begins at the first scan time at which the symbol would be a hit, and lasts until it would no
+longer be one or the day ends. It is found when the symbol is first scanned in between.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Spells:
-    """When which symbols were hits on a day of many scans.
+    """The times during which symbols were hits on one day.
 
     Attributes
     ----------
     who, since, until : ndarray of int, shape (n_spells,)
-        The symbol of each spell, and the scans from which on, and before which, it is a hit.
+        The symbol of each spell, its first scan, and the scan after its last.
     """
 
     who: NDArray[np.intp]
@@ -41,7 +41,7 @@ class Spells:
 
     @classmethod
     def of(cls, is_hit: NDArray[np.bool_]) -> Spells:
-        """Read them off (n_scans, n_symbols): scans in a row at which a symbol is a hit.
+        """Return the runs of scans at which a symbol is a hit, from (n_scans, n_symbols).
 
         Examples
         --------
@@ -55,13 +55,13 @@ class Spells:
     def minutes_to_found(
         self, is_seen: NDArray[np.bool_], minutes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return how long each waited for its first look, (n_spells,); NaN = until it was over.
+        """Return the minutes until each spell was found, (n_spells,); NaN = it was not.
 
         Parameters
         ----------
         is_seen : ndarray of bool, shape (n_scans, n_symbols)
         minutes : ndarray, shape (n_scans,)
-            When the scans ran.
+            Times of the scans.
         """
         waits = np.full(self.who.size, np.nan)
         for i, (j, a, b) in enumerate(zip(self.who, self.since, self.until, strict=True)):
@@ -73,20 +73,20 @@ class Spells:
 def look(
     order: Order, scans: Sequence[ReplayScan], budget: float, n_symbols: int
 ) -> NDArray[np.bool_]:
-    """Return at which scan an order looks at which symbol, (n_scans, n_symbols).
+    """Return which symbols an order scans at each scan, (n_scans, n_symbols).
 
     Raises
     ------
     InvalidInputError
-        Where the budget of a scan is no symbol at all.
+        If the budget of a scan is less than one symbol.
     """
     is_seen = np.zeros((len(scans), n_symbols), bool)
     for row, scan in zip(is_seen, scans, strict=True):
         n = round(budget * len(scan.symbols))
         if n < 1:
             raise InvalidInputError(
-                f"budget is {budget:g} of {len(scan.symbols)} symbols at {scan.now}, which is not "
-                "one; expected a larger share, and one time for all symbols of a scan"
+                f"budget {budget:g} of {len(scan.symbols)} symbols at {scan.now} is less than one "
+                "symbol; expected a larger budget, and the same time for all symbols of a scan"
             )
         row[scan.places[order.visit(scan, n)]] = True
     return is_seen
@@ -94,21 +94,21 @@ def look(
 
 @dataclass(frozen=True)
 class IntradayReport:
-    """What orders found on days of many scans; sequences are over the measured days.
+    """Hits found by each order on days of several scans; sequences are over the measured days.
 
     Attributes
     ----------
     waits : mapping of order to sequence of array
         See `Spells.minutes_to_found`.
     oldest : mapping of order to timedelta
-        The longest that a symbol had not been looked at, nights included.
+        The longest time for which a symbol was not scanned, nights included.
     lasted : ndarray
-        Minutes that each hit lasted.
+        Duration of each hit, in minutes.
     days : ndarray of datetime64[D]
     n_scans, n_symbols : float
-        Scans a day and symbols a scan, in the mean.
+        Mean numbers of scans per day and of symbols per scan.
     warmup : int
-        Days before the first that is measured.
+        Days before the first measured one.
     budget : float
     """
 
@@ -122,17 +122,17 @@ class IntradayReport:
     budget: float
 
     def found(self, order: str) -> NDArray[np.float64]:
-        """Return the share of each day's hits that was found while they lasted; NaN without any."""
+        """Return the share of each day's hits found while they lasted; NaN without hits."""
         return np.array([np.mean(~np.isnan(w)) if w.size else np.nan for w in self.waits[order]])
 
     def minutes(self, order: str) -> float:
-        """Return the median time from becoming a hit to being found, of the hits found."""
+        """Return the median minutes from the start of a hit to its being found, over hits found."""
         waits = np.concatenate(self.waits[order])
         return float(np.median(waits[~np.isnan(waits)])) if np.isfinite(waits).any() else np.nan
 
     @property
     def rows(self) -> list[dict[str, object]]:
-        """One row an order, for JSON."""
+        """One row per order, for JSON."""
         rows: list[dict[str, object]] = []
         first = next(iter(self.waits))
         for order in self.waits:
@@ -156,7 +156,7 @@ class IntradayReport:
         return rows
 
     def table(self) -> Table:
-        """Return the table of the command."""
+        """Return the table that the command prints."""
         title = (
             f"{self.days.size} days, {self.days[0]} to {self.days[-1]}, after {self.warmup} of "
             f"warm-up · {self.n_scans:.0f} scans a day, each of {100 * self.budget:.3g}% of "
@@ -192,31 +192,31 @@ def replay_intraday(
     warmup: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> IntradayReport:
-    """Replay days of many scans under each order, and measure what it found in time.
+    """Replay days of several scans under each order, and measure which hits it found in time.
 
     Parameters
     ----------
     log : DayLog
     orders : iterable of Order
-        The first is the one that the others are compared with.
+        The others are compared with the first.
     budget : float
-        Share of the universe that each scan sees.
+        Share of the universe that each scan evaluates.
     warmup : int
-        Days at the beginning that are learned from and not measured.
+        Days at the start that are learned from but not measured.
     progress : callable, optional
         Called with (days done, days in all).
 
     Raises
     ------
     InvalidInputError
-        For settings outside their range, or where no day is left to measure.
+        For settings outside their range, or if no day is left to measure.
     """
     if not 0.0 < budget <= 1.0:
         raise InvalidInputError(f"budget is {budget}; expected a share in (0, 1], such as 2%")
     if not 0 <= warmup < log.days.size:
         raise InvalidInputError(
-            f"{log.days.size} days leave none to measure after {warmup} of warm-up; replay a "
-            "longer period, or a shorter warm-up"
+            f"no day is left to measure: the log has {log.days.size} and the warm-up takes "
+            f"{warmup}; replay a longer period, or use a shorter warm-up"
         )
     contenders = list(orders)
     waits: dict[str, list[NDArray[np.float64]]] = {order.name: [] for order in contenders}
@@ -254,9 +254,9 @@ def _oldest(
     last: NDArray[np.float64], scans: Sequence[ReplayScan], is_seen: NDArray[np.bool_],
     minutes: NDArray[np.float64],
 ) -> float:  # fmt: skip
-    """Return the longest time without a look that a scan leaves, and note the looks in `last`.
+    """Return the longest time, in minutes, for which a symbol was not scanned; updates `last`.
 
-    A symbol's time runs from its first scan on.
+    Time counts from the first scan that could have included the symbol.
     """
     oldest = 0.0
     for scan, row, now in zip(scans, is_seen, minutes.tolist(), strict=True):

@@ -23,13 +23,13 @@ from scanner_adapter.symbol_ranker import SymbolRanker
 # Shares of the universe after which the recall estimate is compared with the truth.
 CHECKED_AT = (0.05, 0.10, 0.15, 0.25, 0.50)
 CONFIDENCE = 0.9
-# Weights move slowly and take some milliseconds to ask for.
+# Weights move slowly, and computing them takes some milliseconds.
 WEIGHTS_EVERY = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One look at the recall estimate.
+    """One comparison of the recall estimate with the truth.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class Check:
     scanned : float
         Share of the universe that was scanned.
     estimated, low, high : float
-        Recall as the scan estimated it, and the bounds that are to hold with 90 % each.
+        Estimated recall, and its bounds at 90 % confidence each.
     true : float
-        Recall as it really was; hits are those of the whole scan, as the report counts them.
+        True recall; hits are those of the whole scan, as the report counts them.
     """
 
     scan: int
@@ -53,7 +53,7 @@ class Check:
 
 @dataclass
 class Recorder:
-    """Notes of one order over a replay; taking them changes nothing that is chosen.
+    """Records weights and recall estimates of one order in a replay; choices are unaffected.
 
     Attributes
     ----------
@@ -68,11 +68,11 @@ class Recorder:
     _due: list[float] = field(default_factory=list)
 
     def start(self) -> None:
-        """A scan begins."""
+        """Prepare for a new scan."""
         self._due = list(CHECKED_AT)
 
     def look(self, live: Scan, scan: ReplayScan) -> None:
-        """A report is in."""
+        """Compare the recall estimate with the truth, if one is due after this report."""
         n = len(scan.symbols)
         if not self._due or live.n_scanned < self._due[0] * n:
             return
@@ -96,7 +96,7 @@ class Recorder:
         )  # fmt: skip
 
     def end(self, live: Scan) -> None:
-        """Everything was reported."""
+        """Record the weights after every fifth scan."""
         if self._n_scans % WEIGHTS_EVERY == 0:
             self.weights.append((self._n_scans, live.factor_weights()))
         self._n_scans += 1
@@ -109,7 +109,7 @@ class Configuration:
     Attributes
     ----------
     name : str
-        How reports call it.
+        Its name in reports.
     seed : int
         Same seed, same log: same batches, bit for bit.
     settings : mapping

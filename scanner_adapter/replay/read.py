@@ -214,11 +214,12 @@ class LogFiles:
             known = Contexts.compute(
                 Bars.read(self.bars, **self.reading), events=events, sectors=sectors
             )
-            quotes_of, said = quotes_from(minute_bars, Session.of_days(known.bars.dates))
+            session = Session.of_days(known.bars.dates, known.bars.mask)
+            quotes_of, said = quotes_from(minute_bars, session)
             days = rule_days(
                 self.scanner, known, rule or Signal(), every=every, quotes_of=quotes_of
             )
-            return days, f"{self.scanner} over today's bar as it stands, {said}"
+            return days, f"{self.scanner} on today's bar so far, {said}"
         if self.kind == "bars" and self.bars is not None and self.ratings is not None:
             timed = ReplayLog.read(
                 self.bars, self.ratings, rule=self.rule(rule), events=events, sectors=sectors,

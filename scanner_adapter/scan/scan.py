@@ -422,8 +422,7 @@ class Scan(KnownScan):
             if any(o.has_handed_out(self.symbols[place]) for o in others)
         ]  # fmt: skip
         if len(known) == len(early):
-            n = len(known)
-            self.admit(Choice(np.array(known, np.intp), np.zeros(n, bool), np.ones(n)))
+            self.admit(Choice.certain(known))
 
     def retry_failed(self, k: int) -> tuple[str, ...]:
         """Hand out up to `k` failed symbols a second time."""

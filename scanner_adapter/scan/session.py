@@ -205,7 +205,7 @@ class ScanSession:
             if places.size:
                 open_scan.put_back(places)
             open_scan.take(ledger.places(held))
-        parts = [Choice(np.empty(0, np.intp), np.empty(0, bool), np.empty(0))]
+        parts = [Choice.certain([])]
         n_left = len(ledger.symbols) - ledger.n_reported - leases.n_held
         n_missing = leases.pacing.batch(self.session_id, k, n_left=n_left)
         while n_missing > 0:
@@ -217,11 +217,7 @@ class ScanSession:
             kept = np.array([name in mine for name in names], bool)
             parts.append(Choice(choice.arms[kept], choice.is_random[kept], choice.propensity[kept]))
             n_missing -= len(mine)
-        return Choice(
-            np.concatenate([part.arms for part in parts]),
-            np.concatenate([part.is_random for part in parts]),
-            np.concatenate([part.propensity for part in parts]),
-        )
+        return Choice.joined(parts)
 
     def refresh(self, facts: MarketFacts) -> None:
         """Re-rank the remaining symbols by new market facts."""

@@ -71,7 +71,8 @@ class KnownAtLog(ReplayLog):
         InvalidInputError
             For a time that is none, or outside the session.
         """
-        session = Session.of_days(log.contexts.bars.dates)
+        bars = log.contexts.bars
+        session = Session.of_days(bars.dates, bars.mask)
         wanted = tuple(part.strip() for part in times.split(","))
         for time in wanted:
             clock_of(time, session)
@@ -136,7 +137,7 @@ class BridgeQuotes:
         open_, high, low, close, volume = (
             getattr(bars, name)[row, at] for name in ("open", "high", "low", "close", "volume")
         )
-        session = Session.of_days(bars.dates)
+        session = Session.of_days(bars.dates, bars.mask)
         rng = np.random.default_rng([self.seed, int(bars.dates[row].astype(np.int64))])
         walk = rng.standard_normal((_STEPS, at.size)).cumsum(axis=0) / np.sqrt(_STEPS)
         error = rng.standard_normal(at.size)

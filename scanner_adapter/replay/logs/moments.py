@@ -1,8 +1,8 @@
-"""Days of many scans: at each moment of a day, what a scanner would say of every symbol just then.
+"""Days of several scans: the results of every symbol at each scan time of a day.
 
-Three sources: a log whose ratings have times of day, a journal of several complete scans a day,
-and a built-in rule, which says at any moment what it makes of today's bar as it stands. Features
-are those of the evening before, so that orders differ by what they have looked at.
+There are three sources: a log whose ratings have times of day, a journal with several complete
+scans a day, and a built-in rule evaluated at any time on today's bar so far. Features are those of
+the previous evening, so that orders differ only by the symbols they have scanned.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from scanner_adapter.replay.logs.recorded import RecordedLog
 from scanner_adapter.replay.logs.scans import ReplayLog, ReplayScan
 from scanner_adapter.scanners.rules import RULES, Series
 
-# Scanners that run every five minutes do so to some seconds.
+# A scanner that runs every five minutes is punctual to some seconds only.
 _JITTER = 0.1
-# Bars after which a running mean has forgotten where it began: that of 50 days to 2e-9.
+# Bars after which the start of a series no longer affects a running mean (50 days: to 2e-9).
 _SETTLED = 500
 
 
 @dataclass(frozen=True)
 class DayLog:
-    """Days of many scans.
+    """Days of several scans.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class DayLog:
     rule : RewardRule
         What counts as a hit.
     scans_of : callable
-        Makes the scans of a day, in order of time.
+        Returns the scans of a day, in order of time.
     """
 
     days: NDArray[np.datetime64]
@@ -91,22 +91,22 @@ def rated_days(log: ReplayLog, *, every: timedelta, tz: str | None = None) -> Da
     log : ReplayLog
         Read with `is_timed`.
     every : timedelta
-        Scans that follow sooner are left out.
+        Scans that follow sooner are skipped.
     tz : str, optional
-        Zone of the times; by default that of New York, or UTC where bars have weekends.
+        Zone of the times; by default New York's, or UTC if the bars include weekends.
 
     Raises
     ------
     InvalidInputError
-        Where no day has several complete scans.
+        If no day has several complete scans.
     """
-    outcomes, dates = log.outcomes, log.contexts.bars.dates
-    zone = tz or Session.of_days(dates).tz
+    outcomes, bars = log.outcomes, log.contexts.bars
+    zone = tz or Session.of_days(bars.dates, bars.mask).tz
     is_scan = ~np.isnan(outcomes.rating).all(axis=1)
     if outcomes.is_stopped is not None:
         is_scan &= ~outcomes.is_stopped
     day = outcomes.dates.astype("datetime64[D]")
-    is_scan &= day > dates[0]
+    is_scan &= day > bars.dates[0]
 
     def scans_of(wanted: np.datetime64) -> Sequence[ReplayScan]:
         rows = np.flatnonzero(is_scan & (day == wanted))
@@ -121,7 +121,7 @@ def recorded_days(log: RecordedLog, *, every: timedelta) -> DayLog:
     Raises
     ------
     InvalidInputError
-        Where no day has several complete scans.
+        If no day has several complete scans.
     """
     tz = Session.of_days(log.dates).tz
     shown = [scan.now.astimezone(ZoneInfo(tz)).replace(tzinfo=None) for scan in log.recorded]
@@ -138,7 +138,7 @@ def recorded_days(log: RecordedLog, *, every: timedelta) -> DayLog:
 def rule_days(
     name: str, contexts: Contexts, rule: RewardRule, *, every: timedelta, quotes_of: QuotesOf
 ) -> DayLog:
-    """Return days on which a built-in rule is asked at every moment of the session.
+    """Return days on which a built-in rule is evaluated throughout the session.
 
     Parameters
     ----------
@@ -150,19 +150,19 @@ def rule_days(
     every : timedelta
         Time between two scans; the first is at the open.
     quotes_of : callable
-        What the market showed by a moment, from which today's bar is made.
+        Returns the quotes known at a time, from which today's bar is built.
 
     Raises
     ------
     InvalidInputError
-        For a rule that is none, or an `every` that is not above zero.
+        For an unknown rule, or an `every` that is not above zero.
     """
     if name not in RULES:
         raise InvalidInputError(f"rule is {name!r}; expected one of {', '.join(RULES)}")
     if every <= timedelta(0):
         raise InvalidInputError(f"every is {every}; expected a time above zero")
     bars = contexts.bars
-    session = Session.of_days(bars.dates)
+    session = Session.of_days(bars.dates, bars.mask)
 
     def scans_of(day: np.datetime64) -> Sequence[ReplayScan]:
         moments = _moments(day, session, every)
@@ -177,17 +177,17 @@ def rule_by_now(
     name: str, bars: Bars, day: np.datetime64, moments: NDArray[np.datetime64],
     quotes_of: QuotesOf, tz: str,
 ) -> OutcomeLog:  # fmt: skip
-    """Ask a rule at each moment of a day, over the days before and today's bar as it stands.
+    """Evaluate a rule at each moment of a day, on the previous days and today's bar so far.
 
     Parameters
     ----------
     moments : ndarray of datetime64, shape (n_moments,)
-        As the market's clocks show them.
+        In the market's local time.
 
     Returns
     -------
     OutcomeLog, shape (n_moments, n_symbols)
-        What `rule_hits` says of the day if it had ended at the moment; NaN without a quote.
+        Result of `rule_hits` if the day had ended at the moment; NaN without a quote.
     """
     row, rule = int(np.searchsorted(bars.dates, day)), RULES[name]
     today = _bars_by_now(bars, row, [_utc(moment, tz) for moment in moments], quotes_of)
@@ -199,8 +199,8 @@ def rule_by_now(
         if known.size < rule.min_bars - 1:
             continue
         asked = np.flatnonzero(~np.isnan(today[:, 3, j]))
-        # The moments of a long history follow each other in one series: between two lie so many
-        # bars that the second knows nothing of the first, and the rule is computed once.
+        # With a long history, the moments are put into one series and the rule is computed once:
+        # so many bars lie between two moments that the first does not affect the second.
         is_long = known.size >= _SETTLED
         past = np.array([getattr(bars, field)[known, j] for field in FIELDS])
         past = past[:, -_SETTLED:] if is_long else past
@@ -221,7 +221,7 @@ def rule_by_now(
 def _bars_by_now(
     bars: Bars, row: int, moments: Sequence[datetime], quotes_of: QuotesOf
 ) -> NDArray[np.float64]:
-    """Return the day's bar as it stood at each moment, (n_moments, 5, n_symbols)."""
+    """Return the day's bar up to each moment, (n_moments, 5, n_symbols)."""
     place = {symbol: j for j, symbol in enumerate(bars.symbols)}
     found = np.full((len(moments), len(FIELDS), len(place) + 1), np.nan)
     for number, now in enumerate(moments):
@@ -241,7 +241,7 @@ def _moments(day: np.datetime64, session: Session, every: timedelta) -> NDArray[
 
 
 def _scans(log: ReplayLog, rows: NDArray[np.intp], tz: str) -> tuple[ReplayScan, ...]:
-    """Return the scans at some rows of one day; all know the evening before."""
+    """Return the scans at some rows of one day, with the features of the previous evening."""
     if not rows.size:
         return ()
     times = log.outcomes.dates[rows]
@@ -260,7 +260,7 @@ def _utc(wall: np.datetime64, tz: str) -> datetime:
 
 
 def _many_a_day(day: NDArray[np.datetime64], every: timedelta) -> NDArray[np.datetime64]:
-    """Return the days of these scans, if there are several a day."""
+    """Return the days of these scans; refuse a log with one scan a day."""
     days, counts = np.unique(day, return_counts=True)
     if not days.size or counts.max() == 1:
         raise InvalidInputError(

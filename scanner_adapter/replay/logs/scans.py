@@ -237,7 +237,7 @@ class ReplayLog:
         known = Bars.read(bars, on_bad=on_bad, tz=tz)
         outcomes = OutcomeLog.read(
             ratings, known.dates, known.symbols, on_bad=on_bad, is_timed=is_timed,
-            tz=tz or Session.of_days(known.dates).tz if is_timed else tz,
+            tz=tz or Session.of_days(known.dates, known.mask).tz if is_timed else tz,
         )  # fmt: skip
         contexts = Contexts.compute(known, events=events, sectors=sectors, cached=cached)
         return cls(outcomes, contexts, rule or TopShare())

@@ -249,3 +249,14 @@ def test_a_session_ends_with_all_of_its_time_and_volume_done() -> None:
 def test_hours_that_no_market_has_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(Exception, match="expected"):
         Session(**wrong)
+
+
+def test_one_coin_among_stocks_does_not_open_the_market_at_weekends() -> None:
+    """Two stocks and a coin over ten days from a Monday on; then two coins and a stock."""
+    days = np.datetime64("2024-04-29") + np.arange(10)
+    weekend = np.isin(np.arange(10), (5, 6))
+    one_coin = np.stack([~weekend, ~weekend, np.ones(10, bool)], axis=1)
+    assert Session.of_days(days, one_coin) == Session()
+    assert Session.of_days(days, one_coin[:, [0, 2, 2]]) == Session.around_the_clock()
+    assert Session.of_days(days[~weekend], one_coin[~weekend]) == Session()
+    assert Session.of_days(days) == Session.around_the_clock()

@@ -188,10 +188,7 @@ class TestManyScansADay:
         run = replay(*asked, "--every", "2h", "--budget", "10%", "--json", "r.json", "--warmup", 1)
         assert run.code == 0, run.err
         said = " ".join(run.out.split())
-        assert (
-            "A scan every 120 minutes: squeeze over today's bar as it stands, simulated from"
-            in said
-        )
+        assert "A scan every 120 minutes: squeeze on today's bar so far, simulated from" in said
         assert "4 scans a day, each of 10% of 40 symbols" in said
         assert "--hits-last" in said
         rows = json.loads((tmp_path / "r.json").read_text())
