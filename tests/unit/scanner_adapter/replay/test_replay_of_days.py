@@ -97,8 +97,8 @@ def test_the_report_is_that_of_the_measured_days() -> None:
 @pytest.mark.parametrize(
     ("budget", "warmup", "said"),
     [
-        (0.1, 0, "not one"), (2.0, 0, "share"), (0.0, 0, "share"),
-        (0.5, 2, "leave none"), (0.5, -1, "leave none"),
+        (0.1, 0, "less than one symbol"), (2.0, 0, "share"), (0.0, 0, "share"),
+        (0.5, 2, "no day is left to measure"), (0.5, -1, "no day is left"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_played_is_refused(budget: float, warmup: int, said: str) -> None:
