@@ -63,7 +63,7 @@ class Choice:
 
 
 def draw_at_random(free: Index, k: int, quota: float, rng: np.random.Generator) -> Index:
-    """Draw the random arms of a batch of k from the free arms (m,), `quota` of them in the mean."""
+    """Draw the random arms of a batch of k from the free arms (m,), `quota` on average."""
     n = min(k, round_stochastically(quota, rng))
     return free[sample(free.size, n, rng)]
 

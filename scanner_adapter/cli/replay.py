@@ -44,7 +44,7 @@ _REPLAYED = {
     "log", "from_", "to", "top", "hit", "budget", "until", "settings", "batch_size", "warmup",
     "seed", "workers", "delay_batches", "delay_s", "evaluation_s", "by", "json_file", "report",
 }  # fmt: skip
-# With --every, whatever the log; and what of it, by its kind.
+# With --every: options for any log, and those for each kind of log.
 _EVERY = {
     "every", "hits_last", "seen_within", "from_", "to", "top", "hit", "budget", "settings",
     "warmup", "seed", "json_file",

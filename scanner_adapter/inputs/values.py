@@ -174,7 +174,7 @@ def as_text(value: object) -> str | None:
 def as_row(value: object) -> Mapping[Any, Any] | None:
     """Return a mapping, a record object, a Series or a frame of one row as a mapping.
 
-    None = none of these. A frame of several rows is none either: it is not known which one counts.
+    None for anything else, such as a frame of several rows: which of them counts is not known.
     """
     if isinstance(value, Mapping):
         return value

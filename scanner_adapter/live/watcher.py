@@ -116,8 +116,8 @@ class ScanWatcher:
             if any(scan.scan_id == self._scan_id for scan in _listed(store, name, 1000)):
                 return name, self._scan_id
         raise InvalidInputError(
-            f"scan {self._scan_id!r} is none of {self._of} in {store.address}; omit --scan to "
-            "follow the newest"
+            f"scan {self._scan_id!r} does not belong to {self._of} in {store.address}; omit "
+            "--scan to follow the newest"
         )
 
 

@@ -66,7 +66,7 @@ class LogFiles:
     Raises
     ------
     InvalidInputError
-        For options that contradict each other, or a file that is none of ours.
+        For options that contradict each other, or a file that scanrank did not write.
     """
 
     log: str | None = None

@@ -56,7 +56,7 @@ def progress_bar(*columns: str | ProgressColumn) -> Progress:
     Parameters
     ----------
     columns : str or ProgressColumn
-        What stands behind the counter.
+        Shown after the counter.
     """
     errors = Console(stderr=True)
     return Progress(

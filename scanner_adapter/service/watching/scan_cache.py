@@ -45,7 +45,7 @@ class CachedScan:
         self._looked_at = {False: float("-inf"), True: float("-inf")}
 
     async def look(self, *, with_log: bool, max_age_s: float = MAX_AGE_S) -> Scan | None:
-        """Return the scan as it stands, None if there is none of this id.
+        """Return the current state of the scan; None if the id is unknown.
 
         Parameters
         ----------
@@ -130,7 +130,7 @@ class ScanCache:
         Raises
         ------
         ProblemError
-            404, when there is none of this id.
+            404 if the id is unknown.
         StoreError
         """
         watched = self.get(ruleset, scan_id)

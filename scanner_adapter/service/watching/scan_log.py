@@ -162,7 +162,7 @@ class ScanResults:
         Raises
         ------
         InvalidInputError
-            For a cursor that is none of ours.
+            For a cursor that this service did not issue.
         """
         n = len(self)
         row = n if after is None else self._row_at(after)

@@ -192,7 +192,7 @@ def test_the_command_prints_one_picture_or_the_status(
     assert (code, json.loads(out)) == (1, None)
     code, _, err = run("--scan", "nobody", "--once")
     assert code == 2
-    assert "scan 'nobody' is none of any ruleset" in err
+    assert "scan 'nobody' does not belong to any ruleset" in err
     server.kill()
     code, _, err = run("--once")
     assert code == 2
