@@ -7,8 +7,8 @@ import os
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from typing import Any
 
 from bandit.checks import as_count, as_kind
@@ -142,9 +142,8 @@ def run_scan(
             patient.wake()
             evaluations.cancel()
             pipeline.abort(evaluations.under_way)
-            deadline = time.monotonic() + (timeout_s or math.inf)
-            while pipeline.in_flight and time.monotonic() < deadline:
-                _take(pipeline, evaluations, deadline - time.monotonic())
+            for result in evaluations.rest(timeout_s):
+                pipeline.finish(*result)
             pipeline.end()
             raise
         finally:
@@ -268,6 +267,18 @@ class Evaluations:
         cancelled.update(self._waiting)
         self._waiting.clear()
         return cancelled
+
+    def rest(self, wait_s: float | None) -> Iterator[tuple[str, object]]:
+        """Wait at most `wait_s` for all evaluations under way; yield (symbol, result) of each.
+
+        The futures are asked, not the queue: an interrupt may have come when a result was half
+        taken out of it, or not yet bound for it. Evaluations that the interrupt ended are left out.
+        """
+        wait(self._futures.values(), wait_s)
+        for symbol, future in self._futures.items():
+            is_over = future.done() and not future.cancelled()
+            if is_over and isinstance(future.exception(), Exception | None):
+                yield symbol, result_of(future)
 
     def _evaluate_one(self) -> tuple[str, object]:
         symbol = self._waiting.popleft()
