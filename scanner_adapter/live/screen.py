@@ -84,7 +84,7 @@ def found_text(status: LiveStatus) -> str:
     if status.hits_low is not None and status.hits_high is not None:
         between = f", provisional: {status.hits_low:,.0f} to {status.hits_high:,.0f}"
     parts = [f"{status.n_hits:,.0f} high-value{between} {rule}"]
-    if status.estimate is not None and status.n_scanned:
+    if status.estimate is not None and status.n_scanned < status.n_symbols:
         parts.append(f"about {status.estimate.recall:.0%} of all".replace("%", " %"))
     if status.state == "scanning" and status.eta_s:
         parts.append(f"{100 * status.target_recall:g} % in {duration(status.eta_s)}")
@@ -94,7 +94,7 @@ def found_text(status: LiveStatus) -> str:
 def missing_text(status: LiveStatus) -> str:
     """Say what stopping now would miss, see `found_text`."""
     e = status.estimate
-    if e is None or status.n_scanned == 0:
+    if e is None:
         return ""
     if status.n_scanned == status.n_symbols:
         return "every symbol was scanned"
@@ -168,7 +168,7 @@ def _heading(status: LiveStatus, now: float, width: int) -> Text:
 
 
 def _progress(status: LiveStatus, width: int) -> Text:
-    rate = f" · {status.rate_per_s:.3g}/s" if status.rate_per_s else ""
+    rate = f" · {_short(status.rate_per_s)}/s" if status.rate_per_s else ""
     failed = f" · {status.n_errors:,} failed" if status.n_errors else ""
     figures = f" {status.n_scanned:,} of {status.n_symbols:,} symbols{rate}{failed}"
     bar = _bar(status.n_scanned, status.n_symbols, max(width - len(figures), 10), "cyan")
@@ -259,6 +259,11 @@ def _beside(left: RenderableType, right: RenderableType, width: int) -> Table:
     grid.add_column(width=width - width // 2 - 2)
     grid.add_row(left, right)
     return grid
+
+
+def _short(value: float) -> str:
+    """Three digits at least, and no exponent: 0.0123, 12.3, 1,820."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
 def _bar(n: float, total: float, width: int, style: str) -> Text:

@@ -1,9 +1,9 @@
 """What a running scan publishes, put together so that it costs the scan next to nothing.
 
-Counters are read each time. What takes longer (hits and their curve, the estimate, tiers and the
-best waiting, the factors' weights) is kept in parts, and a part is computed anew only once its last
-computation has become a small share of the time that has passed since: with a million symbols the
-tiers are a few minutes old, with five thousand two seconds.
+Counters are read each time. What takes longer (hits with their curve and the estimate, tiers and
+the best waiting, the factors' weights) is kept in parts, and a part is computed anew only once its
+last computation has become a small share of the time that has passed since: with a million symbols
+the tiers are a few minutes old, with five thousand two seconds.
 """
 
 from __future__ import annotations
@@ -44,21 +44,15 @@ _BOUND = 0.5 + CONFIDENCE / 2
 
 # Shares of the scan's time that the parts may take, of one processor.
 _SHARES = {
-    "hits": 0.0006, "estimate": 0.0006, "queue": 0.0006, "control": 0.0002, "weights": 0.0002,
+    "results": 0.0012, "queue": 0.0006, "control": 0.0002, "weights": 0.0002,
 }  # fmt: skip
-# A first computation can take ten times what later ones do: nobody should wait for those longer
-# than this, as long as a part stays below this share.
+# A first computation can take ten times what later ones do, and shows an empty scan: nobody should
+# wait longer than this for the second and the later ones, as long as a part stays below this share.
+_SECOND_WAIT_S = 1.0
 _LONGEST_WAIT_S = 5.0
 _MOST_SHARE = 0.005
 # What the last view of a scan may cost whatever the scan took, in seconds a part.
 _LAST_S = 0.02
-
-# What a status says where nothing ranks the symbols, or no part was computed yet.
-_NOTHING_KNOWN: dict[str, Any] = {
-    **dict.fromkeys(("n_hits", "hits_low", "hits_high", "eta_s", "hit_limit", "estimate")),
-    **{name: {} for name in ("tiers", "weights")},
-    **{name: [] for name in ("next", "newest_hits", "curve", "pinned", "excluded")},
-}
 
 Part = dict[str, Any]
 
@@ -132,8 +126,8 @@ class StatusBuilder:
         parts: dict[str, Callable[[], Part]] = {}
         if open_scan is not None and queue is not None:
             parts = {
-                "hits": lambda: self._hits(open_scan),
-                "estimate": lambda: self._estimate(open_scan, to_recall),
+                # One part: a recall of 0 % beside hits found since would contradict them.
+                "results": lambda: self._hits(open_scan) | self._estimate(open_scan, to_recall),
                 "queue": lambda: self._queue(open_scan, queue),
                 "control": lambda: _control(queue),
                 "weights": lambda: _weights(open_scan),
@@ -155,7 +149,10 @@ class StatusBuilder:
             "n_errors": ledger.n_errors,
             "rate_per_s": rate,
             "target_recall": self.target,
-            **_NOTHING_KNOWN,
+            # Where nothing ranks the symbols, or no part was computed yet.
+            **dict.fromkeys(("n_hits", "hits_low", "hits_high", "eta_s", "hit_limit", "estimate")),
+            **{name: {} for name in ("tiers", "weights")},
+            **{name: [] for name in ("next", "newest_hits", "curve", "pinned", "excluded")},
         }
         for name, compute in parts.items():
             note |= self._parts[name].value(compute, now, is_last=state == "done")
@@ -200,7 +197,7 @@ class StatusBuilder:
 
     def _estimate(self, open_scan: OpenScan, to_recall: Callable[[float], int]) -> Part:
         estimate = open_scan.estimate(_BOUND)
-        if math.isnan(estimate.recall):  # errors alone
+        if not self._ledger.n_reported or math.isnan(estimate.recall):  # nothing, or errors alone
             return {"estimate": None}
         recall, low, high, left, left_low, left_high = map(_short, (
             estimate.recall, estimate.recall_low, estimate.recall_high,
@@ -246,6 +243,7 @@ class _Throttled:
         self.is_stale = True
         self._share = share
         self._cost_s = 0.0
+        self._longest_s = _SECOND_WAIT_S
         self._due = -math.inf
         self._value: Part = {}
 
@@ -259,9 +257,9 @@ class _Throttled:
             # Processor time, not the clock: waiting for the interpreter costs the scan nothing.
             began = time.thread_time()
             self._value = to_json(compute())
-            self._cost_s = time.thread_time() - began
-            wait = min(self._cost_s / self._share, max(_LONGEST_WAIT_S, self._cost_s / _MOST_SHARE))
-            self._due = now + wait
+            cost = self._cost_s = time.thread_time() - began
+            self._due = now + min(cost / self._share, max(self._longest_s, cost / _MOST_SHARE))
+            self._longest_s = _LONGEST_WAIT_S
             self.is_stale = False
         return self._value
 

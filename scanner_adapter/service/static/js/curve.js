@@ -29,10 +29,9 @@ export function curveData(status) {
   const found = estimate.hits_found;
   return {
     points,
-    // The estimate may be some seconds older than the count.
-    total: Math.max(found + estimate.hits_remaining, last[1] ?? 0),
-    low: Math.max(found + Math.min(estimate.remaining_low, estimate.hits_remaining), last[1] ?? 0),
-    high: Math.max(found + Math.max(estimate.remaining_high, estimate.hits_remaining), last[1] ?? 0),
+    total: found + estimate.hits_remaining,
+    low: found + Math.min(estimate.remaining_low, estimate.hits_remaining),
+    high: found + Math.max(estimate.remaining_high, estimate.hits_remaining),
   };
 }
 

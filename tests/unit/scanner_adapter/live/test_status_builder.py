@@ -91,6 +91,34 @@ def test_the_estimate_says_what_stopping_would_miss() -> None:
     assert status.eta_s > 0.0
 
 
+def test_count_and_estimate_are_of_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No recall of 0 % beside hits that were found since; none at all before the first result."""
+    now = 0.0
+    monkeypatch.setattr("scanner_adapter.live.status_builder.time.monotonic", lambda: now)
+    scan = start(Threshold(70.0))
+    assert scan.status().estimate is None
+    counts = []
+    for i in range(90):
+        scan.report(dict.fromkeys(scan.next_batch(1), 80.0 if i % 3 else 10.0))
+        now += 0.1
+        status = scan.status()
+        found = 0.0 if status.estimate is None else status.estimate.hits_found
+        assert found == status.n_hits
+        counts.append(found)
+    assert len(set(counts)) > 3, "renewed while the scan runs"
+
+
+def test_the_second_look_comes_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first computation is expensive and shows an empty scan, so it does not count in full."""
+    clock = iter([0.0, 0.004, 0.004, 0.008])  # 4 ms each: at this share one in 4 s
+    monkeypatch.setattr("scanner_adapter.live.status_builder.time.thread_time", lambda: next(clock))
+    part, seen = _Throttled(share=0.001), []
+    for now in (0.0, 0.9, 1.1, 2.2, 5.0):
+        part.is_stale = True
+        seen.append(part.value(lambda now=now: {"at": now}, now, is_last=False)["at"])
+    assert seen == [0.0, 0.0, 1.1, 1.1, 1.1]
+
+
 def test_lists_stay_short_over_a_long_scan() -> None:
     scan = start(Threshold(0.0), n=2000)
     for batch in scan.batches(500):
@@ -170,8 +198,8 @@ def test_a_dear_part_is_computed_seldom() -> None:
     cheap = _Throttled(share=1e-9)
     assert cheap.value(lambda: {"n": 1}, 0.0, is_last=False) == {"n": 1}
     cheap.is_stale = True
-    assert cheap.value(lambda: {"n": 2}, 1.0, is_last=False) == {"n": 1}
-    assert cheap.value(lambda: {"n": 2}, 1.0, is_last=True) == {"n": 2}
+    assert cheap.value(lambda: {"n": 2}, 0.5, is_last=False) == {"n": 1}
+    assert cheap.value(lambda: {"n": 2}, 0.5, is_last=True) == {"n": 2}
 
 
 def test_a_part_without_news_is_not_computed_again() -> None:
