@@ -103,22 +103,25 @@ class ScanSummary:
     coverage: str | None = None
 
     def __repr__(self) -> str:
-        found = "" if math.isnan(self.n_hits) else f", {self.n_hits:g} high-value"
-        return f"Scan {self.scan_id}: {self.n_scanned} of {self.n_symbols} symbols{found}"
+        found = "" if math.isnan(self.n_hits) else f", {self.n_hits:,.6g} high-value"
+        return f"Scan {self.scan_id}: {self.n_scanned:,} of {self.n_symbols:,} symbols{found}"
 
     def __str__(self) -> str:
         lines = [repr(self)]
         if self.estimate is not None and self.n_scanned < self.n_symbols:
             lines.append(repr(self.estimate))
         if self.n_errors:
-            lines.append(f"{self.n_errors} evaluations failed, the first with: {self.first_error}")
+            evaluations = f"{self.n_errors} evaluation{'s' * (self.n_errors != 1)}"
+            lines.append(f"{evaluations} failed, the first with: {self.first_error}")
         lines.append(
             f"Took {self.seconds:.1f} s; {self.overhead_s:.2f} s of it in scanrank; learned from "
             f"{self.n_scans_learned} scan{'s' * (self.n_scans_learned != 1)}; {self.store_status}"
         )
-        stopped = self.stopped and f"Stopped early: {self.stopped}"
-        extra = (stopped, self.coverage, self.warning, self.failure)
-        lines += [line for line in extra if line]
+        extra = {
+            "Stopped early": self.stopped, "Bars": self.coverage, "Warning": self.warning,
+            "scanrank failed": self.failure,
+        }  # fmt: skip
+        lines += [f"{what}: {text}" for what, text in extra.items() if text]
         return "\n".join([*lines, *([str(self.comparison)] if self.comparison else [])])
 
 

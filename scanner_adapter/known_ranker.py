@@ -113,5 +113,5 @@ class KnownRanker:
     def __repr__(self) -> str:
         return (
             f"SymbolRanker({self.ruleset!r} on {self.store.address}, mode {self._mode}, "
-            f"{self.n_scans} scans learned)"
+            f"{self.n_scans} scan{'s' * (self.n_scans != 1)} learned)"
         )

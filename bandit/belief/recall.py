@@ -73,7 +73,8 @@ class RecallEstimate:
 
     def __repr__(self) -> str:
         if np.isnan(self.recall):
-            return f"{self.hits_found:g} high-value found; number remaining unknown"
+            found = "" if np.isnan(self.hits_found) else f"{self.hits_found:g} high-value found; "
+            return f"{found}number remaining unknown"
         return (
             f"{self.hits_found:g} high-value found, about {self.hits_expected_remaining:.0f} left: "
             f"recall {self.recall:.0%}, each bound with {self.confidence:.0%}: "

@@ -73,8 +73,9 @@ class Explanation:
     def __repr__(self) -> str:
         parts = {name: part.learned for name, part in self.groups.items()} | {"today": self.today}
         strongest = sorted(parts.items(), key=lambda item: -abs(item[1]))
-        reasons = ", ".join(f"{name} {value:+.2f}" for name, value in strongest)
-        return f"high-value with probability {self.probability:.0%}; log odds: {reasons}"
+        reasons = [f"{name} {x:+.2f}" for name, x in strongest if abs(x) >= 0.005]
+        odds = ", ".join(reasons) or "as any other symbol's"
+        return f"high-value with probability {self.probability:.0%}; log odds: {odds}"
 
 
 def contributions(

@@ -167,7 +167,8 @@ def _until(request: ScanOptions) -> StopRule | None:
 
 def _findings(scan: Scan) -> list[Finding]:
     outcomes = scan.outcomes
-    are_hits = scan.are_hits(outcomes).tolist()
+    is_judged = not math.isnan(scan.n_hits)
+    are_hits = scan.are_hits(outcomes).tolist() if is_judged else [None] * len(outcomes)
     return [
         Finding(
             place=place,
@@ -213,7 +214,7 @@ def _hit_line(scan: Scan, symbol: str, outcome: Outcome) -> str:
 
 def _last_line(scan: Scan, ruleset: str, page: str | None) -> str:
     summary = scan.summary
-    found = "" if math.isnan(summary.n_hits) else f"{summary.n_hits:.0f} high-value results in "
+    found = "" if math.isnan(summary.n_hits) else f"{summary.n_hits:.0f} high-value in "
     line = f"{found}{summary.n_scanned:,} of {summary.n_symbols:,} symbols"
     return f"{line}; {page.rstrip('/')}/#{ruleset}/{scan.scan_id}" if page else line
 

@@ -166,21 +166,27 @@ class KnownScan:
         the symbol was chosen, or the error of its evaluation.
         """
         with self._lock:
-            outcomes = self.outcomes
+            outcomes, queue = self.outcomes, self._session.queue
             rows: dict[str, tuple[object, ...]] = {}
-            hits = self.are_hits(outcomes).tolist()
+            # In mode off and after a failure, nothing judges them.
+            is_judged = not math.isnan(self.n_hits)
+            hits = self.are_hits(outcomes).tolist() if is_judged else [None] * len(outcomes)
             for place, (symbol, outcome) in enumerate(outcomes.items()):
                 chosen = "random share" if self.is_random(symbol) else "ranked"
                 rows[symbol] = (
                     outcome.rating, outcome.signal, hits[place], place + 1, None, math.nan,
                     self.propensity(symbol), outcome.error or chosen,
                 )  # fmt: skip
-            queue = self._session.queue
             for waiting in () if queue is None else queue.peek(len(self.symbols)):
                 reason = "pinned" if waiting.is_pinned else "waiting"
                 rows[waiting.arm] = (
                     math.nan, None, None, None, waiting.tier, waiting.score, math.nan, reason,
                 )  # fmt: skip
+            for place, symbol in enumerate(self.symbols):
+                is_out = bool(self._ledger.is_handed_out[place])
+                reason = "being scanned" if is_out else "waiting" if queue is None else "excluded"
+                chance = self.propensity(symbol)
+                rows.setdefault(symbol, (math.nan, *[None] * 4, math.nan, chance, reason))
         table = pd.DataFrame.from_dict(rows, orient="index", columns=list(_COLUMNS))
         table = table.astype({"rating": float, "place": "Int64", "hit": "boolean"})
         return table.rename_axis("symbol").sort_values(
@@ -199,7 +205,8 @@ class KnownScan:
         with self._lock:
             is_hit = self.are_hits(self.outcomes)
             estimate = "" if math.isnan(self.n_hits) else repr(self.estimate())
-            best = self.to_frame().head(_SHOWN)
+            best = self.to_frame().head(_SHOWN).astype(object)
+            best = best.where(best.notna(), "")  # `na_rep` leaves <NA> and None
         found = np.concatenate([[0], np.cumsum(is_hit)])
         ends = np.unique(np.linspace(0, is_hit.size, _POINTS).astype(int))
         across, up = 200 / max(is_hit.size, 1), 58 / max(int(found[-1]), 1)
@@ -209,7 +216,7 @@ class KnownScan:
             '<svg width="200" height="62" role="img" aria-label="high-value results found">'
             f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="2"/>'
             f"</svg><p>{html.escape(estimate)}</p>"
-            f"{best.to_html(na_rep='', float_format=lambda value: f'{value:.4g}')}"
+            f"{best.to_html(float_format=lambda value: f'{value:.4g}')}"
         )
 
     def explain(self, symbol: str) -> Explanation:

@@ -458,6 +458,7 @@ class Scan(KnownScan):
     def _summarise(self, status: str, comparison: Comparison | None = None) -> ScanSummary:
         ledger, open_scan, learned = self._ledger, self._session.current, self._session.learned
         left = len(self.symbols) - ledger.n_reported
+        has_left = left > 0 and self._is_ending  # an open scan has not stopped
         return ScanSummary(
             scan_id=self.scan_id,
             mode=self.mode,
@@ -468,7 +469,7 @@ class Scan(KnownScan):
             estimate=open_scan.estimate() if open_scan is not None else None,
             seconds=time.monotonic() - self.started,
             overhead_s=self.overhead_s + self._session.early_cpu_s,
-            stopped=self.stopped or (f"{left} symbols were not scanned" if left else None),
+            stopped=self.stopped or (f"{left} symbols were not scanned" if has_left else None),
             n_scans_learned=learned.belief.n_scans if learned is not None else 0,
             store_status=status,
             first_error=ledger.first_error,

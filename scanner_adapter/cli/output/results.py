@@ -35,7 +35,7 @@ class Finding:
     place: int
     symbol: str
     is_random: bool
-    is_hit: bool
+    is_hit: bool | None  # None after a failure of scanrank, when nothing judges results
     rating: float | None
     signal: str | None
     alpha: float | None
@@ -46,12 +46,13 @@ def as_json(
     scanner: str, day: str, findings: list[Finding], summary: ScanSummary
 ) -> dict[str, object]:
     """Return everything for machines; see the keys."""
-    counts = ("n_symbols", "n_scanned", "n_hits", "n_errors", "stopped", "warning", "coverage")
+    counts = ("n_symbols", "n_scanned", "n_errors", "stopped", "failure", "warning", "coverage")
     recall = ("recall", "recall_low", "recall_high")
     return {
         "as_of": day,
         "scanner": scanner,
         **{name: getattr(summary, name) for name in counts},
+        "n_hits": finite_or_none(summary.n_hits),
         **{name: finite_or_none(getattr(summary.estimate, name, None)) for name in recall},
         "seconds": round(summary.seconds, 3),
         "overhead_ms": round(1000 * summary.overhead_s, 1),
@@ -85,35 +86,9 @@ def show(scanner: str, day: str, findings: list[Finding], summary: ScanSummary) 
             f"no. {finding.place:,}",
             style="bold" if finding.is_hit else "",
         )
-    console.print(table)
-    for line in _closing_lines(findings, summary):
-        console.print(line, markup=False)
-
-
-def _closing_lines(findings: list[Finding], summary: ScanSummary) -> Iterator[str]:
-    yield (
-        f"{summary.n_hits:.0f} high-value results in {summary.n_scanned:,} of "
-        f"{summary.n_symbols:,} symbols"
-        + (f"; stopped early: {summary.stopped}" if summary.stopped else "")
-    )
-    if summary.coverage is not None:
-        yield f"bars: {summary.coverage}"
-    if summary.warning is not None:
-        yield f"warning: {summary.warning}"
-    if summary.stopped and summary.estimate is not None:
-        e = summary.estimate
-        yield (
-            f"estimated recall: {e.recall:.0%} ({e.confidence:.0%} interval: {e.recall_low:.0%} to "
-            f"{e.recall_high:.0%})"
-        )
-    failed = [finding for finding in findings if finding.error is not None]
-    if failed and len(failed) < summary.n_scanned:  # else the warning says it
-        yield f"{len(failed)} symbols failed, the first: {failed[0].symbol}: {failed[0].error}"
-    yield (
-        f"Took {summary.seconds:.1f} s; {summary.overhead_s:.2f} s of it in scanrank; learned from "
-        f"{summary.n_scans_learned} scan{'' if summary.n_scans_learned == 1 else 's'}; "
-        f"{summary.store_status}"
-    )
+    if rated:
+        console.print(table)
+    console.print(str(summary), markup=False)
 
 
 def check_folders(*files: Path | None) -> None:

@@ -52,7 +52,7 @@ class EndedScans:
 
     def _parts(self, store: Store, ruleset: str, scan: ScanBrief) -> Iterator[str]:
         of = "" if scan.n_symbols is None else f" of {scan.n_symbols:,}"
-        found = "" if scan.n_hits is None else f"{scan.n_hits:.0f} high-value results in "
+        found = "" if scan.n_hits is None else f"{scan.n_hits:.0f} high-value in "
         yield f"{ruleset}: {found}{scan.n_scanned:,}{of} symbols"
         status = read_status(store, ruleset, scan.scan_id)
         if status is not None and status.newest_hits:

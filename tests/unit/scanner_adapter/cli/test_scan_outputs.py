@@ -54,6 +54,17 @@ def test_lines_and_csv_hold_what_was_scanned(scan: Cli, tmp_path: Path) -> None:
     assert [row["place"] for row in table] == [str(place) for place in range(1, 21)]
 
 
+def test_a_failure_of_ours_leaves_results_that_nothing_judges(
+    scan: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bandit.choice.open_scan.OpenScan.select", lambda _scan, _k: 1 / 0)
+    found = scan("--max-symbols", "5", "--csv", "results.csv")
+    assert (found["n_hits"], found["failure"]) == (None, "ZeroDivisionError: division by zero")
+    assert [result["is_hit"] for result in found["results"]] == [None] * 5
+    with (tmp_path / "results.csv").open(newline="") as file:
+        assert [row["is_hit"] for row in csv.DictReader(file)] == [""] * 5
+
+
 def test_no_symbol_is_a_formula_in_a_spreadsheet(tmp_path: Path) -> None:
     """In none of the tables: a scan's, a journal's, and (its own test) the page's."""
     write_csv(tmp_path / "scan.csv", [Finding(1, "=1+1", False, False, 2.0, None, None, None)])
@@ -94,7 +105,7 @@ def test_a_message_names_the_hits_with_reasons_and_a_link(
     found = scan("--hit", "top:0.1", "--scan-id", "noon", "--page", "http://desk:8765")
     hits = {result["symbol"] for result in found["results"] if result["is_hit"]}
     lines = "\n".join(sent).splitlines()
-    assert f"{len(hits)} high-value results in 60 of 60 symbols" in "\n".join(sent)
+    assert f"{len(hits)} high-value in 60 of 60 symbols" in "\n".join(sent)
     assert "http://desk:8765/#breakout/noon" in "\n".join(sent)
     printed = {line.partition(":")[0] for line in lines if ": rating" in line}
     assert hits <= printed

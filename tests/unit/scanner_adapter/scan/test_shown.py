@@ -61,11 +61,38 @@ def test_a_summary_prints_as_a_report(scan) -> None:  # type: ignore[no-untyped-
     assert "saved" in text
 
 
+def test_a_scan_that_is_still_open_has_not_stopped(scan) -> None:  # type: ignore[no-untyped-def]
+    assert scan.summary.stopped is None
+    scan.close()
+    assert scan.summary.stopped == "20 symbols were not scanned"
+
+
+def test_the_table_keeps_what_is_out_and_what_is_excluded(scan) -> None:  # type: ignore[no-untyped-def]
+    batch = scan.next_batch(3)
+    scan.queue.exclude([next(s for s in SYMBOLS if s not in scan.outcomes and s not in batch)])
+    table = scan.to_frame()
+    assert sorted(table.index) == SYMBOLS
+    assert (table["reason"] == "being scanned").sum() == 3
+    assert (table["reason"] == "excluded").sum() == 1
+    assert table["propensity"].notna().sum() == 23
+
+
+def test_where_nothing_judges_a_result_is_neither_hit_nor_miss() -> None:
+    scan = SymbolRanker.open("memory://", ruleset="off", mode="off").start_scan(SYMBOLS)
+    scan.report({symbol: rating(symbol) for symbol in scan.next_batch(10)})
+    table = scan.to_frame()
+    assert sorted(table.index) == SYMBOLS
+    assert table["hit"].isna().all()
+    shown = scan._repr_html_()
+    assert not re.search("NA|None|nan", shown)
+
+
 def test_a_notebook_shows_curve_estimate_and_the_best(scan) -> None:  # type: ignore[no-untyped-def]
     shown = scan._repr_html_()
     assert "<polyline" in shown
     assert "high-value found" in shown
     assert shown.count("<tr") == 12  # two heads of pandas, and ten symbols
+    assert not re.search("NA|None|nan", shown)
 
 
 def test_a_ranker_shows_its_symbols_over_all_scans(scan) -> None:  # type: ignore[no-untyped-def]
@@ -75,4 +102,4 @@ def test_a_ranker_shows_its_symbols_over_all_scans(scan) -> None:  # type: ignor
     table = ranker.to_frame()
     assert sorted(table.index) == SYMBOLS
     assert table["last_reward"].tolist() == sorted(table["last_reward"], reverse=True)
-    assert "1 scans learned" in repr(ranker)
+    assert "1 scan learned" in repr(ranker)
