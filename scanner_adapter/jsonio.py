@@ -1,4 +1,4 @@
-"""JSON in and out: dataclasses by their annotations, finite numbers, files written atomically.
+"""JSON in and out: dataclasses by their annotations, finite numbers; files read and written whole.
 
 `from_json` is short and spares the core install a validation library: the notes of a scan are
 text, numbers, lists, mappings and dataclasses of these.
@@ -10,6 +10,7 @@ import dataclasses
 import math
 import os
 import sys
+import tomllib
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from bandit.errors import InvalidInputError
 from scanner_adapter.errors import InvalidNoteError
 
 T = TypeVar("T")
@@ -80,12 +82,67 @@ def finite(value: Any) -> Any:
     return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file says.
+
+    Raises
+    ------
+    InvalidInputError
+        For a file that is not TOML, or cannot be read.
+    FileNotFoundError
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes such a mark
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as err:  # nested too deep, too
+        raise InvalidInputError(f"{path} cannot be read as TOML in UTF-8: {err}") from err
+
+
+def check_target(path: Path, option: str = "") -> None:
+    """Refuse a file that could not be written, before the work whose result it is for.
+
+    Parameters
+    ----------
+    path : Path
+    option : str
+        Of the command line, as `--out `.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise InvalidInputError(f"{option}{path}: no such folder")
+    if path.is_dir():
+        raise InvalidInputError(f"{option}{path} is a folder; expected a file")
+    if not os.access(path if _is_special(path) else folder, os.W_OK):
+        raise InvalidInputError(f"{option}{path}: writing is not permitted there")
+
+
+def check_folder(path: Path, option: str = "") -> None:
+    """Refuse a folder, made where it is missing, whose place a file has; see `check_target`."""
+    if path.exists() and not path.is_dir():
+        raise InvalidInputError(f"{option}{path} is a file; expected a folder")
+
+
+def _is_special(path: Path) -> bool:
+    """Whether `path` is there and no regular file: /dev/stdout, a pipe, a folder."""
+    return path.exists() and not path.is_file()
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; the file replaces `path` when the block ends.
 
-    Readers never see a half-written file, and an error leaves the old one.
+    Readers never see a half-written file, and an error leaves the old one. A device or a pipe, such
+    as /dev/stdout, is written to as it is: replaced, it would be lost. A link stays one.
     """
+    if _is_special(path):
+        yield path
+        return
+    path = path.resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield beside

@@ -7,7 +7,6 @@ wrongly is refused, because a misspelt setting that is silently ignored looks li
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
 from features.factors import DEFAULT_WEIGHTS, FACTORS
 from scanner_adapter.inputs.context import CROSSED, seed_weights
+from scanner_adapter.jsonio import read_toml
 
 FORMAT = 1
 
@@ -110,13 +110,11 @@ class Settings:
         """
         path = as_path(path, "settings")
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = read_toml(path)
         except FileNotFoundError as err:
             raise InvalidInputError(
                 f"no settings file {path}; `scanrank tune --out {path}` writes one"
             ) from err
-        except (ValueError, OSError, RecursionError) as err:  # nested too deep, too
-            raise InvalidInputError(f"{path} cannot be read as TOML: {err}") from err
         try:
             return cls(**_known(table))
         except ValueError as err:

@@ -14,12 +14,12 @@ An option on the command line beats the environment, which beats the file::
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bandit.errors import InvalidInputError
+from scanner_adapter.jsonio import read_toml
 
 FILE = Path("scanrank.toml")
 # What may stand in the file, each with its environment variable; None = the command's own default.
@@ -42,17 +42,17 @@ def read_config(file: Path = FILE) -> dict[str, str]:
     InvalidInputError
         For a file that is not TOML, a key that no command takes, or a value that is no text.
     """
-    if not file.is_file():
-        return {}
     try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as err:
-        raise InvalidInputError(f"{file} cannot be read as TOML: {err}") from err
+        found = read_toml(file)
+    except FileNotFoundError:
+        return {}
     for key, value in found.items():
         if key not in KEYS:
             raise InvalidInputError(f"{file}: {key!r} is unknown; expected {', '.join(KEYS)}")
-        if not isinstance(value, str):
-            raise InvalidInputError(f"{file}: {key} is {value!r}; expected a string")
+        if not isinstance(value, str) or not value.strip():
+            raise InvalidInputError(
+                f"{file}: {key} is {value!r}; expected a string, or no {key} for the default"
+            )
     return found
 
 
@@ -74,8 +74,8 @@ def where_from(values: Mapping[str, str]) -> list[tuple[str, str, str]]:
     """Return key, value and source of everything that holds without an option."""
     rows = []
     for key, variable in KEYS.items():
-        if variable is not None and variable in os.environ:
-            rows.append((key, os.environ[variable], variable))
+        if variable is not None and (value := os.environ.get(variable)):
+            rows.append((key, value, variable))
         elif key in values:
             rows.append((key, values[key], str(FILE)))
         else:

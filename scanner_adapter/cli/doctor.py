@@ -108,10 +108,10 @@ def _writing(store: Store) -> Iterator[Check]:
         "write", "warning" if is_slow else "ok", f"a write took {1000 * took:.1f} ms",
         "move the store closer to the scanner" if is_slow else None,
     )  # fmt: skip
-    off = clock - before
-    is_off = abs(off) > CLOCK_S
+    off = abs(clock - before)
+    is_off = off > CLOCK_S
     yield Check(
-        "clock", "warning" if is_off else "ok", f"{off:+.1f} s between this machine and the store",
+        "clock", "warning" if is_off else "ok", f"{off:.1f} s between this machine and the store",
         "synchronise both with NTP: ages of results and leases depend on these "
         "clocks" if is_off else None,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Collection, Mapping
 from datetime import timedelta
@@ -323,13 +324,11 @@ def names_of(text: str | None) -> tuple[str, ...] | None:
     names = text.split(",")
     if Path(text).is_file():
         try:
-            lines = Path(text).read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as err:
+            rows = list(csv.reader(Path(text).read_text(encoding="utf-8-sig").splitlines()))
+        except (UnicodeDecodeError, csv.Error) as err:
             raise InvalidInputError(f"{text} is not a text file of symbols: {err}") from err
-        header = lines[0].split(",") if lines else []
-        column = header.index("symbol") if "symbol" in header else 0
-        rows = lines[1:] if "symbol" in header else lines
-        names = [row.split(",")[column] for row in rows if row.count(",") >= column]
+        column = rows[0].index("symbol") if rows and "symbol" in rows[0] else None
+        names = [row[column or 0] for row in rows[column is not None :] if len(row) > (column or 0)]
     found = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
     if not found:
         raise InvalidInputError(f"{text!r} contains no symbol; expected a file, or A,B,C")

@@ -18,7 +18,7 @@ from bandit.rewards import RewardRule
 from features.inputs.sessions import Session
 from scanner_adapter.cli.options import refuse_idle
 from scanner_adapter.cli.output.live_display import progress_bar
-from scanner_adapter.jsonio import write_whole
+from scanner_adapter.jsonio import check_folder, check_target, write_whole
 from scanner_adapter.replay import Configuration, Ranked, replay
 from scanner_adapter.replay.breakdown import By, breakdown, breakdown_table
 from scanner_adapter.replay.intraday import replay_intraday
@@ -109,13 +109,14 @@ def run_replay(request: ReplayRequest) -> bool:
     Raises
     ------
     InvalidInputError
-        Before any work for an option that would change nothing, and when the JSON file's folder,
-        or what draws pictures, is missing: a long replay must not end so.
+        Before any work for an option that would change nothing, and when the files could not be
+        written or what draws pictures is missing: a long replay must not end so.
     """
     if request.report_folder is not None:
         check_installed()
-    if request.json_file is not None and not request.json_file.absolute().parent.is_dir():
-        raise InvalidInputError(f"--json {request.json_file}: no such folder")
+        check_folder(request.report_folder, "--report ")
+    if request.json_file is not None:
+        check_target(request.json_file, "--json ")
     console = Console(highlight=False)
     if request.is_again:
         idle = request.given.keys() - _AGAIN

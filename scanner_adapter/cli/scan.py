@@ -20,7 +20,6 @@ from scanner_adapter.cli.output.live_display import shown
 from scanner_adapter.cli.output.results import (
     Finding,
     as_json,
-    check_folders,
     json_lines,
     show,
     write_csv,
@@ -28,7 +27,7 @@ from scanner_adapter.cli.output.results import (
 from scanner_adapter.inputs.bars import BarsBySymbol, scannable
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.inputs.outcomes import Outcome
-from scanner_adapter.jsonio import finite_or_none
+from scanner_adapter.jsonio import check_target, finite_or_none
 from scanner_adapter.live.notify import Notifier
 from scanner_adapter.run.stop_rules import AnyOf, RecallReached, StopRule, SymbolBudget
 from scanner_adapter.scan.scan import Scan
@@ -80,7 +79,9 @@ def run_scan(request: ScanOptions) -> int:
     rule, until = hit_rule(None, request.hit), _until(request)
     how = reading(request.skip_bad_rows, request.tz)
     pinned = names_of(request.pin) or ()
-    check_folders(request.jsonl, request.csv)
+    for option, file in (("--jsonl ", request.jsonl), ("--csv ", request.csv)):
+        if file is not None:
+            check_target(file, option)
     settings = Settings.of(request.settings)
     scanner = scanner_from_name(request.scanner)
     events = read_events(request.events or (), **how)
@@ -194,9 +195,10 @@ def _asked_for(request: ScanOptions, pinned: Sequence[str], bars: Bars) -> tuple
             raise InvalidInputError(f"--pin {name}: not among the symbols to scan")
     asked = names_of(request.symbols) or bars.symbols
     names = [name for name in asked if name in known and name not in excluded]
-    if not names:
-        raise InvalidInputError("no symbol is left to scan; see --symbols and --exclude")
     missing = [name for name in (*asked, *excluded) if name not in known]
+    if not names:
+        met = f" ({missing[0]} is neither a file nor a symbol with recent bars)" if missing else ""
+        raise InvalidInputError(f"no symbol is left to scan{met}; see --symbols and --exclude")
     notes = [f"left out for lack of recent bars: {', '.join(missing[:10])}"] if missing else []
     if len(missing) > 10:
         notes[0] += f" and {len(missing) - 10} more"

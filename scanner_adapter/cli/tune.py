@@ -68,12 +68,12 @@ def tune(
     is replayed once, with the best settings and the defaults; --out is written with the best
     settings only if they are significantly better there.
     """
-    from scanner_adapter.jsonio import write_whole
+    from scanner_adapter.jsonio import check_target, write_whole
     from scanner_adapter.replay.read import LogFiles
     from scanner_adapter.replay.tuning.tune import tune as search
 
-    if out is not None and not out.absolute().parent.is_dir():
-        raise InvalidInputError(f"--out {out}: no such folder")
+    if out is not None:
+        check_target(out, "--out ")
     files = LogFiles(
         log, bars, ratings, sectors, tuple(events or ()), options.reading(skip_bad_rows, tz)
     )

@@ -21,6 +21,7 @@ from bandit.errors import InvalidInputError
 from bandit.evaluation.metrics import recall_curve
 from scanner_adapter.demo.simulator import simulated_log
 from scanner_adapter.demo.view import EVALUATION_S, DemoView, OrderTrace
+from scanner_adapter.jsonio import check_folder
 from scanner_adapter.replay import Configuration, Log, Ranked, ReplayScan, bundled_log
 from scanner_adapter.replay.orders import FileOrder, LastRating, Order
 from scanner_adapter.replay.pictures.figures import mean_band
@@ -65,10 +66,11 @@ def run_demo(plan: Plan, *, market: str, out: Path, console: Console) -> None:
     Raises
     ------
     InvalidInputError
-        For another market.
+        For another market, or a file in the folder's place.
     """
     if market not in MARKETS:
         raise InvalidInputError(f"market is {market!r}; expected {' or '.join(MARKETS)}")
+    check_folder(out, "--out ")
     log: Log = bundled_log() if market == "real" else simulated_log()
     days = log.days()[-(plan.n_learned + plan.n_shown) :]
     n_learned = len(days) - plan.n_shown

@@ -60,7 +60,7 @@ def scannable(bars: Bars, as_of: str | None, now: datetime) -> tuple[Bars, tuple
         )
     n_old = int(((age > MAX_AGE) & (row >= 0)).sum())
     if n_old:
-        notes = (*notes, f"{n_old:,} symbols without a bar for longer are left out")
+        notes = (*notes, f"left out, with a last bar over {MAX_AGE} trading days old: {n_old:,}")
     return known.select([known.symbols[j] for j in recent]), notes
 
 

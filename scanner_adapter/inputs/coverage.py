@@ -63,7 +63,7 @@ class Coverage:
         if self.n_late:
             parts.append(f"{self.n_late:,} of them lack the last day and keep their own last bar")
         if self.n_old:
-            parts.append(f"{self.n_old:,} have no bar for longer")
+            parts.append(f"{self.n_old:,} have only older bars")
         if self.n_unmatched:
             shown = ", ".join(map(repr, self.unmatched))
             more = ", ..." if self.n_unmatched > len(self.unmatched) else ""

@@ -237,8 +237,10 @@ def stop_rule_from_text(text: str) -> StopRule:
                 return HitsFound(int(n))
             case "quiet", [window]:
                 return DiminishingReturns(int(window))
-    except (ValueError, InvalidInputError) as err:
+    except InvalidInputError as err:
         raise InvalidInputError(f"stop rule {text!r}: {err}") from err
+    except ValueError:  # no number: refused below
+        pass
     raise InvalidInputError(
         f"stop rule {text!r} is unknown; expected recall:0.95, recall:0.95,0.8 (confidence), "
         "symbols:500, hits:20 or quiet:300"

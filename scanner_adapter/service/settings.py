@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
@@ -16,7 +15,7 @@ from bandit.checks import as_number, refusal
 from bandit.errors import InvalidInputError
 from bandit.stores.names import check_name
 from scanner_adapter.errors import InvalidNoteError
-from scanner_adapter.jsonio import from_json
+from scanner_adapter.jsonio import from_json, read_toml
 
 TOKEN_VARIABLE = "SCANRANK_TOKEN"  # noqa: S105  (the name of the variable)
 READ_TOKEN_VARIABLE = "SCANRANK_READ_TOKEN"  # noqa: S105
@@ -258,9 +257,9 @@ def read_scanners(path: Path) -> dict[str, ConfiguredScanner]:
         Naming the file, the scanner and the option that does not fit.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as err:  # nested too deep, too
-        raise InvalidInputError(f"scanners file {path} cannot be read: {err}") from err
+        content = read_toml(path)
+    except FileNotFoundError as err:
+        raise InvalidInputError(f"there is no scanners file {path}") from err
     tables = content.pop("scanners", None)
     if content or not isinstance(tables, dict) or not tables:
         raise InvalidInputError(

@@ -12,7 +12,7 @@ import pandas as pd
 from bandit.errors import InvalidInputError
 from bandit.rewards import HIT, TopShare, final_rewards
 from bandit.stores import Entry, Store
-from scanner_adapter.jsonio import as_cell, written_whole
+from scanner_adapter.jsonio import as_cell, check_target, written_whole
 
 _CHOICE = ("probability", "propensity", "is_random", "batch", "place")
 
@@ -89,12 +89,11 @@ def export_csv(store: Store, ruleset: str, path: Path) -> int:
     Raises
     ------
     InvalidInputError
-        If there is no result, or no such folder.
+        If there is no result, or the file cannot be written.
     StoreError
     """
     history = History(store, ruleset)
-    if not path.absolute().parent.is_dir():
-        raise InvalidInputError(f"{path}: no such folder")
+    check_target(path)
     n_rows = 0
     with written_whole(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         for frame in history.frames():

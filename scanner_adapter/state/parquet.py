@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from bandit.errors import CorruptStateError, InvalidInputError
 from bandit.stores import Entry, Store
 from bandit.stores.entries import sealed_again
-from scanner_adapter.jsonio import written_whole
+from scanner_adapter.jsonio import check_target, written_whole
 from scanner_adapter.state.copying import append_all
 from scanner_adapter.state.schema import check_entry
 
@@ -74,8 +74,7 @@ def export_journal(store: Store, ruleset: str, path: Path) -> int:
     """
     metadata = json.dumps({"format": FORMAT, "ruleset": ruleset}).encode()
     schema = _SCHEMA.with_metadata({_KEY: metadata})
-    if not path.absolute().parent.is_dir():
-        raise InvalidInputError(f"{path}: no such folder")
+    check_target(path)
     n_entries = 0
     with written_whole(path) as beside:
         with pq.ParquetWriter(beside, schema, compression="zstd") as writer:

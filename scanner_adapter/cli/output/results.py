@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from bandit.errors import InvalidInputError
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.jsonio import as_cell, finite_or_none, write_whole
 from scanner_adapter.scan.scan import ScanSummary
@@ -89,18 +88,6 @@ def show(scanner: str, day: str, findings: list[Finding], summary: ScanSummary) 
     if rated:
         console.print(table)
     console.print(str(summary), markup=False)
-
-
-def check_folders(*files: Path | None) -> None:
-    """Refuse files in folders that do not exist, before the scan.
-
-    Raises
-    ------
-    InvalidInputError
-    """
-    for file in files:
-        if file is not None and not file.absolute().parent.is_dir():
-            raise InvalidInputError(f"{file}: no such folder")
 
 
 @contextmanager

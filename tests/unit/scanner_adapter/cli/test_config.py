@@ -83,6 +83,7 @@ def test_config_show_names_every_source_and_no_password(
     [
         ("stor = 'x'", "'stor' is unknown; expected store, ruleset, bars, hit, settings"),
         ("store = 3", "store is 3; expected a string"),
+        ("store = ''", "store is ''; expected a string, or no store for the default"),
         ("store = ", "cannot be read as TOML"),
     ],
 )
@@ -95,3 +96,24 @@ def test_a_wrong_file_is_one_line(
     err = capsys.readouterr().err
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_folder_of_that_name_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Docker makes one where a file to be mounted is missing."""
+    (folder / "scanrank.toml").mkdir()
+    assert run(monkeypatch, "config", "show") == 2
+    assert "scanrank.toml cannot be read as TOML" in capsys.readouterr().err
+
+
+def test_a_mark_of_the_encoding_and_an_empty_variable_count_as_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Notepad writes the one, and `SCANRANK_STORE= scanrank ...` the other."""
+    (folder / "scanrank.toml").write_text('ruleset = "mine"\n', encoding="utf-8-sig")
+    monkeypatch.setenv("SCANRANK_STORE", "")
+    assert run(monkeypatch, "config", "show") == 0
+    out = capsys.readouterr().out
+    assert "mine  (scanrank.toml)" in out
+    assert "store     embedded://  (default)" in out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,30 @@ def test_lines_and_csv_hold_what_was_scanned(scan: Cli, tmp_path: Path) -> None:
     assert [row["place"] for row in table] == [str(place) for place in range(1, 21)]
 
 
+@pytest.mark.parametrize("option", ["--csv", "--jsonl"])
+def test_a_file_that_cannot_be_written_is_refused_before_the_scan(
+    scan: Cli, tmp_path: Path, option: str
+) -> None:
+    assert f"{option} . is a folder; expected a file" in scan(option, ".", code=2)["err"]
+    assert "no such folder" in scan(option, "none/x", code=2)["err"]
+    assert not (tmp_path / "s.db").exists()
+
+
+def test_a_pipe_and_a_link_stay_what_they_are(scan: Cli, tmp_path: Path) -> None:
+    """As /dev/stdout does, which a process with all rights would else replace for everybody."""
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link.csv", tmp_path / "target.csv"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    scan("--csv", "pipe", "--max-symbols", "5")
+    assert os.read(reader, 1 << 16).startswith(b"place,symbol")
+    os.close(reader)
+    assert pipe.is_fifo()
+    link.symlink_to(target)
+    scan("--csv", "link.csv", "--max-symbols", "5")
+    assert link.is_symlink()
+    assert target.read_text().startswith("place,symbol")
+
+
 def test_a_failure_of_ours_leaves_results_that_nothing_judges(
     scan: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,7 +110,14 @@ def test_symbols_pins_and_exclusions(scan: Cli, tmp_path: Path) -> None:
     assert [result["symbol"] for result in found["results"]] == [d, c, b]
     assert "left out for lack of recent bars: GONE" in found["err"]
     assert "--pin GONE" in scan("--pin", "GONE", code=2)["err"]
-    assert "no symbol is left" in scan("--symbols", a, "--exclude", a, code=2)["err"]
+    assert "no symbol is left to scan;" in scan("--symbols", a, "--exclude", a, code=2)["err"]
+    missing = scan("--symbols", "missing.txt", code=2)["err"]
+    assert "missing.txt is neither a file nor a symbol with recent bars" in missing
+    (tmp_path / "excel.csv").write_text(f'symbol,name\n"{a}","A, Inc"\n', encoding="utf-8-sig")
+    (tmp_path / "notepad.txt").write_text(f"{b}\r\n{c}\r\n", encoding="utf-8-sig")
+    for file, names in (("excel.csv", {a}), ("notepad.txt", {b, c})):
+        found = scan("--symbols", file)
+        assert {result["symbol"] for result in found["results"]} == names
 
 
 def test_only_the_first_scan_says_that_it_is_the_expensive_one(scan: Cli) -> None:

@@ -128,4 +128,4 @@ def test_the_command_line_scans_who_traded_lately() -> None:
     gone = (FRAME["symbol"] == SYMBOLS[29]) & (FRAME["date"] > days[-20])
     bars, notes = scannable(Bars.from_frame(FRAME[~late & ~gone]), None, datetime.now(UTC))
     assert bars.symbols == SYMBOLS[:29]
-    assert notes == ("1 symbols without a bar for longer are left out",)
+    assert notes == ("left out, with a last bar over 3 trading days old: 1",)
