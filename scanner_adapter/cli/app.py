@@ -189,10 +189,34 @@ def scan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Scan your own bars, most promising symbols first."""
-    given = locals()  # before anything else has a name
-    from scanner_adapter.cli.scan import ScanOptions, run_scan
+    from scanner_adapter.cli.scan import ScanRequest, run_scan
 
-    code = run_scan(ScanOptions(**given))
+    code = run_scan(
+        ScanRequest(
+            bars=bars,
+            scanner=scanner,
+            as_of=as_of,
+            events=events,
+            store=store,
+            ruleset=ruleset,
+            hit=hit,
+            until_recall=until_recall,
+            max_symbols=max_symbols,
+            workers=workers,
+            settings=settings,
+            scan_id=scan_id,
+            symbols=symbols,
+            pin=pin,
+            exclude=exclude,
+            jsonl=jsonl,
+            csv=csv,
+            notify=notify,
+            page=page,
+            skip_bad_rows=skip_bad_rows,
+            tz=tz,
+            as_json=as_json,
+        )
+    )
     if code:
         raise typer.Exit(code)
 
@@ -291,7 +315,7 @@ def replay(
         ReplayRequest(
             files=LogFiles(
                 log,
-                bars,
+                options.bars_of_log(context, bars, ratings, log, scanner),
                 ratings,
                 sectors,
                 tuple(events or ()),
@@ -300,7 +324,7 @@ def replay(
             ),
             from_=from_,
             to=to,
-            rule=options.hit_rule(top, hit),
+            rule=options.hit_rule(context, top, hit),
             budget=budget,
             until=tuple(until or ()),
             every=options.span_of(every, "--every"),
@@ -419,10 +443,23 @@ def factors_report(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Show coverage, lift, stability and redundancy of every sub-score."""
-    given = locals()  # before anything else has a name
-    from scanner_adapter.cli.factors import FactorsOptions, as_dict, as_text, report_on
+    from scanner_adapter.cli.factors import FactorsRequest, as_dict, as_text, report_on
 
-    found, left_out = report_on(FactorsOptions(**given))
+    found, left_out = report_on(
+        FactorsRequest(
+            bars=options.bars_of_log(context, bars, ratings, log),
+            ratings=ratings,
+            log=log,
+            scores=scores,
+            events=tuple(events or ()),
+            rule=options.hit_rule(context, top, hit),
+            from_=from_,
+            to=to,
+            same_day=same_day,
+            reading=options.reading(skip_bad_rows, tz),
+            given=options.given_options(context),
+        )
+    )
     for sentence in left_out:
         print(f"scanrank: left out: {sentence}.", file=sys.stderr)
     print(json.dumps(as_dict(found), indent=2, allow_nan=False) if as_json else as_text(found))

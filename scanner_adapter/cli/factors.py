@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import typer
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
@@ -18,7 +17,7 @@ from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.inputs.tables import Reading, Rows, read_table
 from features.report import FactorReport, factor_report
-from scanner_adapter.cli.options import given_options, hit_rule, reading, refuse_idle
+from scanner_adapter.cli.options import refuse_idle
 from scanner_adapter.inputs.events import read_events
 from scanner_adapter.jsonio import finite
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog, read_ratings
@@ -35,26 +34,23 @@ looks ahead; weak: both lifts may be 1; redundant: ranks like another sub-score"
 
 
 @dataclass(frozen=True)
-class FactorsOptions:
-    """The command's options as they were given; see its help."""
+class FactorsRequest:
+    """The arguments of the command, checked; see its help. `given`: see `given_options`."""
 
-    context: typer.Context
     bars: Path | None
     ratings: Path | None
     log: str | None
     scores: Path | None
-    events: list[Path] | None
-    top: float | None
-    hit: str | None
+    events: tuple[Path, ...]
+    rule: RewardRule | None
     from_: str | None
     to: str | None
     same_day: bool
-    skip_bad_rows: bool
-    tz: str | None
-    as_json: bool
+    reading: Reading
+    given: Mapping[str, str]
 
 
-def report_on(asked: FactorsOptions) -> tuple[FactorReport, tuple[str, ...]]:
+def report_on(asked: FactorsRequest) -> tuple[FactorReport, tuple[str, ...]]:
     """Judge sub-scores by what complete scans found: those of a log, or of a file of one's own.
 
     Returns
@@ -68,14 +64,14 @@ def report_on(asked: FactorsOptions) -> tuple[FactorReport, tuple[str, ...]]:
         For files that cannot be read or do not fit, where there is no hit to judge by, and for an
         option that would change nothing.
     """
-    given, rule = given_options(asked.context), hit_rule(asked.top, asked.hit)
-    how, events = reading(asked.skip_bad_rows, asked.tz), tuple(asked.events or ())
     if asked.scores is None:
-        files = LogFiles(asked.log, asked.bars, asked.ratings, events=events, reading=how)
+        files = LogFiles(
+            asked.log, asked.bars, asked.ratings, events=asked.events, reading=asked.reading
+        )
         if files.kind not in ("bars", "stopped journal"):
             idle = ["bars", "events", "same_day"]
-            refuse_idle(given, idle, "the scans of this log include their own data")
-        return _report_on_log(files, asked, rule)
+            refuse_idle(asked.given, idle, "the scans of this log include their own data")
+        return _report_on_log(files, asked)
     if asked.log is not None or asked.ratings is None:
         raise InvalidInputError(
             "--context needs --ratings, the results to judge by; a journal (--log) has its own "
@@ -83,13 +79,11 @@ def report_on(asked: FactorsOptions) -> tuple[FactorReport, tuple[str, ...]]:
         )
     if asked.bars is None:
         idle = ["events", "same_day"]
-        refuse_idle(given, idle, "your own sub-scores are used as they are")
-    return _report_on_own(asked.scores, asked.ratings, asked, rule or TopShare(), how)
+        refuse_idle(asked.given, idle, "your own sub-scores are used as they are")
+    return _report_on_own(asked.scores, asked.ratings, asked)
 
 
-def _report_on_log(
-    files: LogFiles, asked: FactorsOptions, rule: RewardRule | None
-) -> tuple[FactorReport, tuple[str, ...]]:
+def _report_on_log(files: LogFiles, asked: FactorsRequest) -> tuple[FactorReport, tuple[str, ...]]:
     """Judge the sub-scores that each scan could know; a symbol counts on days with a rating."""
     if files.kind == "bars" and files.ratings is not None and files.bars is not None:
         bars = Bars.read(files.bars, **files.reading)
@@ -97,8 +91,8 @@ def _report_on_log(
         days = outcomes.days(asked.from_, asked.to)
         events = read_events(files.events, **files.reading)
         panel = _bars_panel(bars, events, days, same_day=asked.same_day)
-        return _judged(panel, outcomes, days, files.rule(rule)), outcomes.left_out
-    log, _ = files.read(rule)
+        return _judged(panel, outcomes, days, files.rule(asked.rule)), outcomes.left_out
+    log, _ = files.read(asked.rule)
     days = log.days(asked.from_, asked.to)
     scans = list(log.scans(days, same_day=asked.same_day))
     names = tuple(dict.fromkeys(name for scan in scans for name in scan.sub_score_names))
@@ -113,11 +107,11 @@ def _report_on_log(
 
 
 def _report_on_own(
-    scores: Path, ratings: Path, asked: FactorsOptions, rule: RewardRule, how: Reading
+    scores: Path, ratings: Path, asked: FactorsRequest
 ) -> tuple[FactorReport, tuple[str, ...]]:
     """Judge sub-scores of one's own, beside those of the bars where there are some."""
     frame, rated = read_scores(scores), read_ratings(ratings)
-    known = None if asked.bars is None else Bars.read(asked.bars, **how)
+    known = None if asked.bars is None else Bars.read(asked.bars, **asked.reading)
     if known is None:
         rows = Rows(rated.reset_index(drop=True), "ratings", InvalidInputError)
         day, rated_symbols = rows.stamps().days, rows.codes()[1]
@@ -125,15 +119,15 @@ def _report_on_own(
         symbols = tuple(sorted({*frame["symbol"], *rated_symbols}))
     else:
         dates, symbols = known.dates, known.symbols
-    outcomes = OutcomeLog.from_frame(rated, dates, symbols, **how)
+    outcomes = OutcomeLog.from_frame(rated, dates, symbols, **asked.reading)
     days = outcomes.days(asked.from_, asked.to)
     panel = _own_panel(frame, dates[days], symbols)
     if known is not None:
-        events = read_events(asked.events or (), **how)
+        events = read_events(asked.events, **asked.reading)
         beside = _bars_panel(known, events, days, same_day=asked.same_day)
         values = np.concatenate([panel.values, beside.values], axis=2)
         panel = Panel(values, (*panel.names, *beside.names), panel.dates, symbols)
-    return _judged(panel, outcomes, days, rule), outcomes.left_out
+    return _judged(panel, outcomes, days, asked.rule or TopShare()), outcomes.left_out
 
 
 def read_scores(path: Path) -> pd.DataFrame:

@@ -281,21 +281,33 @@ def known_rulesets(store: Store, wanted: str | None) -> list[str]:
     return names if wanted is None else [wanted]
 
 
-def hit_rule(top: float | None, hit: str | None) -> RewardRule | None:
+def hit_rule(context: typer.Context, top: float | None, hit: str | None) -> RewardRule | None:
     """Return what counts as a hit, None where neither option says.
 
     Raises
     ------
     InvalidInputError
-        For both, or a rule that cannot be read.
+        For both on the command line, or a rule that cannot be read.
     """
     from bandit.rewards import TopShare, rule_from_text
 
-    if top is not None and hit is not None:
+    if top is not None and hit is not None and not _is_configured(context, "hit"):
         raise InvalidInputError(f"--top {top:g} and --hit {hit} are two rules; give only one")
     if top is not None:
         return TopShare(top)
     return None if hit is None else rule_from_text(hit)
+
+
+def bars_of_log(context: typer.Context, bars: Path | None, *logs: object) -> Path | None:
+    """Return --bars; those of scanrank.toml only with one of `logs`, the options that name one."""
+    is_idle = _is_configured(context, "bars") and all(log in (None, "bundled") for log in logs)
+    return None if is_idle else bars
+
+
+def _is_configured(context: typer.Context, name: str) -> bool:
+    """Whether an option's value is that of scanrank.toml."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "DEFAULT_MAP"
 
 
 def reading(skip_bad_rows: bool, tz: str | None) -> Reading:

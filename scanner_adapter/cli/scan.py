@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import Signal, TopShare
+from bandit.rewards import Signal, TopShare, rule_from_text
 from features.inputs.bars import Bars
-from scanner_adapter.cli.options import hit_rule, names_of, reading
+from scanner_adapter.cli.options import names_of, reading
 from scanner_adapter.cli.output.live_display import shown
 from scanner_adapter.cli.output.results import (
     Finding,
@@ -43,8 +43,8 @@ LAST = "last"  # for `as_of`: the last day of the bars
 
 
 @dataclass(frozen=True)
-class ScanOptions:
-    """The command's options as they were given; see its help."""
+class ScanRequest:
+    """The arguments of the command, as they were given; see its help."""
 
     bars: Path
     scanner: str
@@ -70,13 +70,14 @@ class ScanOptions:
     as_json: bool
 
 
-def run_scan(request: ScanOptions) -> int:
+def run_scan(request: ScanRequest) -> int:
     """Run a scan, report every batch to the ranker, print the results, and return the exit code.
 
     All arguments are checked before the store is opened, so that an invalid call leaves nothing
     behind.
     """
-    rule, until = hit_rule(None, request.hit), _until(request)
+    rule = None if request.hit is None else rule_from_text(request.hit)
+    until = _until(request)
     how = reading(request.skip_bad_rows, request.tz)
     pinned = names_of(request.pin) or ()
     for option, file in (("--jsonl ", request.jsonl), ("--csv ", request.csv)):
@@ -157,7 +158,7 @@ def run_scan(request: ScanOptions) -> int:
     return EXIT_ALL_FAILED if is_failed else 0
 
 
-def _until(request: ScanOptions) -> StopRule | None:
+def _until(request: ScanRequest) -> StopRule | None:
     rules: list[StopRule] = []
     if request.max_symbols is not None:
         rules.append(SymbolBudget(request.max_symbols))
@@ -187,7 +188,7 @@ def _findings(scan: Scan) -> list[Finding]:
     ]
 
 
-def _asked_for(request: ScanOptions, pinned: Sequence[str], bars: Bars) -> tuple[Bars, list[str]]:
+def _asked_for(request: ScanRequest, pinned: Sequence[str], bars: Bars) -> tuple[Bars, list[str]]:
     """Return the bars of the symbols to scan, and which of those named have none."""
     known, excluded = set(bars.symbols), names_of(request.exclude) or ()
     for name in pinned:

@@ -75,7 +75,12 @@ def tune(
     if out is not None:
         check_target(out, "--out ")
     files = LogFiles(
-        log, bars, ratings, sectors, tuple(events or ()), options.reading(skip_bad_rows, tz)
+        log,
+        options.bars_of_log(context, bars, ratings, log),
+        ratings,
+        sectors,
+        tuple(events or ()),
+        options.reading(skip_bad_rows, tz),
     )
     given = options.given_options(context)
     if files.kind not in ("bars", "stopped journal"):
@@ -83,7 +88,7 @@ def tune(
         options.refuse_idle(given, idle, "the scans of this log include their own data")
     if force and out is None:
         raise InvalidInputError("--force has no effect without --out FILE.toml, which it writes to")
-    scans, usual_warmup = files.read(options.hit_rule(top, hit))
+    scans, usual_warmup = files.read(options.hit_rule(context, top, hit))
     for sentence in scans.left_out:
         print(f"scanrank: left out: {sentence}.", file=sys.stderr)
     try:

@@ -117,3 +117,16 @@ def test_a_mark_of_the_encoding_and_an_empty_variable_count_as_nothing(
     out = capsys.readouterr().out
     assert "mine  (scanrank.toml)" in out
     assert "store     embedded://  (default)" in out
+
+
+def test_bars_and_rule_of_the_file_leave_the_bundled_log_and_another_rule_usable(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "scanrank.toml").write_text('bars = "bars.parquet"\nhit = "rating:70"\n')
+    replay = ("replay", "--warmup", "118")
+    assert run(monkeypatch, *replay, "--top", "0.1") == 0
+    assert "day's top 10% by rating" in " ".join(capsys.readouterr().out.split())
+    assert run(monkeypatch, *replay, "--top", "0.1", "--hit", "signal") == 2
+    assert "are two rules" in capsys.readouterr().err
+    assert run(monkeypatch, *replay, "--ratings", "ratings.parquet") == 2
+    assert "bars.parquet" in capsys.readouterr().err, "of ratings, bars are needed"
