@@ -189,34 +189,35 @@ def scan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Scan your own bars, most promising symbols first."""
-    from scanner_adapter.cli.scan import ScanRequest, run_scan
+    from scanner_adapter.cli.scan import ScanRequest, ended_by_sigterm, run_scan
 
-    code = run_scan(
-        ScanRequest(
-            bars=bars,
-            scanner=scanner,
-            as_of=as_of,
-            events=events,
-            store=store,
-            ruleset=ruleset,
-            hit=hit,
-            until_recall=until_recall,
-            max_symbols=max_symbols,
-            workers=workers,
-            settings=settings,
-            scan_id=scan_id,
-            symbols=symbols,
-            pin=pin,
-            exclude=exclude,
-            jsonl=jsonl,
-            csv=csv,
-            notify=notify,
-            page=page,
-            skip_bad_rows=skip_bad_rows,
-            tz=tz,
-            as_json=as_json,
+    with ended_by_sigterm():
+        code = run_scan(
+            ScanRequest(
+                bars=bars,
+                scanner=scanner,
+                as_of=as_of,
+                events=events,
+                store=store,
+                ruleset=ruleset,
+                hit=hit,
+                until_recall=until_recall,
+                max_symbols=max_symbols,
+                workers=workers,
+                settings=settings,
+                scan_id=scan_id,
+                symbols=symbols,
+                pin=pin,
+                exclude=exclude,
+                jsonl=jsonl,
+                csv=csv,
+                notify=notify,
+                page=page,
+                skip_bad_rows=skip_bad_rows,
+                tz=tz,
+                as_json=as_json,
+            )
         )
-    )
     if code:
         raise typer.Exit(code)
 

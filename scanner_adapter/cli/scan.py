@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import Signal, TopShare, rule_from_text
@@ -156,6 +158,28 @@ def run_scan(request: ScanRequest) -> int:
         return EXIT_INTERRUPTED
     is_failed = 0 < summary.n_scanned == summary.n_errors
     return EXIT_ALL_FAILED if is_failed else 0
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM, which `systemctl stop` and `docker stop` send, end a scan as Ctrl-C does.
+
+    What was found is reported and printed; then the process ends by the signal all the same.
+    """
+    met: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        met.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if met:
+            sys.stdout.flush()
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _until(request: ScanRequest) -> StopRule | None:

@@ -157,7 +157,7 @@ class StatusBuilder:
         for name, compute in parts.items():
             note |= self._parts[name].value(compute, now, is_last=state == "done")
         share = None if open_scan is None else open_scan.belief.settings.rule.expected_share
-        if share is not None and state != "done" and ledger.n_reported < len(ledger.symbols):
+        if share is not None and state != "done" and 0 < ledger.n_reported < len(ledger.symbols):
             # Final is the best share of all; how much of it was met already is not known yet.
             n_best = share * len(ledger.symbols)
             found = note["n_hits"] or 0.0

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from scanner_adapter.cli.app import main
 from scanner_adapter.cli.output.results import Finding, write_csv
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.state.history import export_csv
+from tests.servers import wait_until
 
 Cli = Callable[..., dict[str, Any]]
 
@@ -142,3 +146,28 @@ def test_a_message_names_the_hits_with_reasons_and_a_link(
     printed = {line.partition(":")[0] for line in lines if ": rating" in line}
     assert hits <= printed
     assert all("log odds" in line for line in lines if ": rating" in line)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there SIGTERM ends a process at once")
+def test_sigterm_ends_a_scan_as_ctrl_c_does(scan: Cli, tmp_path: Path) -> None:
+    """`systemctl stop` sends it: what was found is learned, and the signal stays the reason."""
+    slow = "import time\ndef rate(symbol, bars):\n    time.sleep(0.05)\n    return 1.0\n"
+    (tmp_path / "slow.py").write_text(slow)
+    url = f"sqlite:///{tmp_path}/s.db"
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "scanrank", "scan", "--bars", "bars.parquet",
+            "--scanner", "slow:rate", "--as-of", "last", "--store", url, "--jsonl", "lines.jsonl",
+        ],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_until(lambda: (tmp_path / "lines.jsonl").is_file(), "the scan to begin", 30)
+    wait_until(lambda: (tmp_path / "lines.jsonl").read_text(), "a result", 30)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM, err
+    assert "Stopped early: interrupted" in out
+    n_lines = len((tmp_path / "lines.jsonl").read_text().splitlines())
+    with SymbolRanker.open(url, ruleset="slow.rate") as ranker:
+        assert ranker.n_scans == 1
+        assert n_lines - 1 <= len(ranker.to_frame()) <= n_lines
