@@ -97,9 +97,10 @@ class Comparison:
                 math.copysign(1.0, self.shadow.mean) * end
                 for end in (self.shadow.low, self.shadow.high)
             )
+            scans = f"{self.shadow.n} scan{'s' * (self.shadow.n != 1)}"
             lines.append(
                 f"in shadow, scanrank's order would have found {abs(self.shadow.mean):.1f} {more} "
-                f"early hits per scan ({ends[0]:.1f} to {ends[1]:.1f}, {self.shadow.n} scans)"
+                f"early hits per scan ({ends[0]:.1f} to {ends[1]:.1f}, {scans})"
             )
         if self.n_left_out:
             lines.append(

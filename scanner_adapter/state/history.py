@@ -22,8 +22,6 @@ class History:
 
     Raises
     ------
-    InvalidInputError
-        If the journal holds no result.
     StoreError
     """
 
@@ -32,7 +30,6 @@ class History:
         self._limits: dict[str, float] = {}  # lowest rating of a hit, by scan
         self._days: dict[str, str] = {}
         names: dict[str, None] = {}  # names of the scanner's own numbers, in order of appearance
-        n_reports = 0
         self.latest = 0.0  # time of the newest scan, days since 1970
         for entry in store.read(ruleset):
             self.latest = max(self.latest, float(entry.header["scan_time"]))
@@ -41,13 +38,7 @@ class History:
             if entry.header.get("as_of"):
                 self._days[entry.scan_id] = entry.header["as_of"]
             if entry.kind == "report":
-                n_reports += 1
                 names.update(dict.fromkeys(entry.header["row_columns"]))
-        if not n_reports:
-            raise InvalidInputError(
-                f"ruleset {ruleset!r} has no result in {store.address}; known rulesets: "
-                f"{', '.join(store.list_rulesets()) or 'none'}"
-            )
         self._names = [name for name in names if name != "rating"]
 
     def frames(self, symbol: str | None = None) -> Iterator[pd.DataFrame]:
@@ -100,4 +91,9 @@ def export_csv(store: Store, ruleset: str, path: Path) -> int:
             frame = frame.assign(symbol=frame["symbol"].map(as_cell))
             frame.to_csv(file, index=False, header=n_rows == 0)
             n_rows += len(frame)
+        if not n_rows:
+            raise InvalidInputError(
+                f"ruleset {ruleset!r} has no result in {store.address}; known rulesets: "
+                f"{', '.join(store.list_rulesets()) or 'none'}"
+            )
     return n_rows

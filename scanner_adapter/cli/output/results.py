@@ -76,7 +76,7 @@ def show(scanner: str, day: str, findings: list[Finding], summary: ScanSummary) 
     for heading in ("rating", "alpha"):
         table.add_column(heading, justify="right")
     table.add_column("signal")
-    table.add_column("scanned as", justify="right")
+    table.add_column("scanned as", justify="right", no_wrap=True)
     for finding in rated[:N_SHOWN]:
         table.add_row(
             finding.symbol,

@@ -12,7 +12,7 @@ import pytest
 from bandit.errors import InvalidInputError
 from scanner_adapter.cli.app import main
 from scanner_adapter.run.stop_rules import HitsFound, RecallReached, stop_rule_from_text
-from scanrank import SymbolRanker, Threshold
+from scanrank import Signal, SymbolRanker, Threshold
 
 SYMBOLS = ["NVDA", "AAPL", "IBM"]
 
@@ -58,6 +58,29 @@ def test_a_symbol_shows_its_scans_and_what_is_believed(
     assert [scan["is_hit"] for scan in known["scans"]] == [False, False]
     assert known["track"]["last_reward"] == 0.0
     assert "error" in scanrank("symbol", "IBM")[1]
+
+
+def test_a_ruleset_without_results_hides_no_other(
+    scanrank: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    with SymbolRanker.open(f"sqlite:///{tmp_path}/s.db", ruleset="broken", seed=1) as ranker:
+        ranker.start_scan(SYMBOLS).close()
+    code, out, err = scanrank("symbol", "NVDA")
+    assert (code, "under breakout" in out, "under broken" in out) == (0, True, False), err
+    assert scanrank("journal", "export", "none.csv", "--ruleset", "broken")[0] == 2
+    assert not (tmp_path / "none.csv").exists()
+
+
+def test_a_symbol_of_signals_alone_has_no_rating(
+    scanrank: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/s.db"
+    with SymbolRanker.open(url, ruleset="words", rewards=Signal(), seed=1) as ranker:
+        ranker.start_scan(["BUY"]).run(lambda _symbol: "Buy")
+    code, out, err = scanrank("symbol", "BUY")
+    assert code == 0, err
+    assert "high-value in 1 of 1 scans" in out
+    assert "nan" not in out
 
 
 def test_a_symbol_that_nobody_scanned_is_an_error(
