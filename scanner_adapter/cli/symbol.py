@@ -83,7 +83,7 @@ def _shown(ruleset: str, symbol: str, known: dict[str, object]) -> list[object]:
         table.add_row(
             str(scan["scan_id"])[:12],
             str(scan["as_of"] or str(scan["reported_at"])[:10]),
-            "-" if pd.isna(scan["rating"]) else f"{scan['rating']:.4g}",
+            f"{scan['rating']:.4g}".replace("nan", "-"),  # of an error, or a signal alone
             result,
             "at random" if scan["is_random"] else "ranked",
         )

@@ -132,8 +132,12 @@ async def explain_symbol(
             return _explain_waiting(waiting)
     raise ProblemError(
         NOT_FOUND,
-        f"symbol {symbol!r} was not scanned in scan {scan!r} and is not among the best in the "
-        "queue; pin it to scan it next",
+        f"symbol {symbol!r} was not scanned in scan {scan!r}"
+        + (
+            ""
+            if found.is_closed
+            else " and is not among the best in the queue; pin it to scan it next"
+        ),
     )
 
 

@@ -117,7 +117,7 @@ export class Chooser {
       number(),
       number(),
       number(),
-      number(),
+      el("td", { class: "number took" }),
     );
   }
 }

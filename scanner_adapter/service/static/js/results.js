@@ -36,13 +36,19 @@ export class ResultsTable {
     this.results = [];
     this.status = null;
     this.order = { column: "rank", isDescending: true };
-    byId("find-form").addEventListener("submit", (event) => {
+    this.loaded = null;
+    byId("find-form").addEventListener("submit", async (event) => {
       event.preventDefault();
+      await this.loaded; // names in their own case, which a person need not type
       const symbol = meant(byId("find").value, this.#names());
       if (symbol) why(symbol);
     });
-    byId("find").addEventListener("focus", () => this.#suggest());
-    byId("results-all").addEventListener("toggle", () => this.#load());
+    byId("find").addEventListener("focus", async () => {
+      if (this.results.length !== this.status?.n_scanned) this.loaded = this.#load();
+      await this.loaded;
+      this.#suggest();
+    });
+    byId("results-all").addEventListener("toggle", () => this.#loadIfOpen());
     byId("results-again").addEventListener("click", () => this.#load());
     for (const id of ["results-filter", "results-hits"]) {
       byId(id).addEventListener("input", () => this.#draw());
@@ -64,11 +70,15 @@ export class ResultsTable {
     this.results = [];
     setAttribute(byId("results-csv"), "href", paths.csv(this.scan));
     setAttribute(byId("results-csv"), "download", `${scan.ruleset}-${scan.scan_id}.csv`);
-    this.#load();
+    this.#loadIfOpen();
+  }
+
+  #loadIfOpen() {
+    if (byId("results-all").open) this.#load();
   }
 
   async #load() {
-    if (!byId("results-all").open || this.scan === null) return;
+    if (this.scan === null) return;
     const { scan } = this;
     const found = [];
     let after = null;
