@@ -87,7 +87,9 @@ def _root(
     ] = False,
     verbose: Annotated[
         int,
-        typer.Option("--verbose", "-v", count=True, help="Log more; -vv logs everything."),
+        typer.Option(
+            "--verbose", "-v", count=True, show_default=False, help="Log more; -vv logs everything."
+        ),
     ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only.")] = False,
 ) -> None:
@@ -224,7 +226,7 @@ def scan(
 
 @app.command()
 def symbol(
-    name: Annotated[str, typer.Argument(metavar="SYMBOL")],
+    name: Annotated[str, typer.Argument(metavar="SYMBOL", help="As the scanner reports it.")],
     store: options.StoreUrl = "embedded://",
     ruleset: options.AnyRuleset = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,

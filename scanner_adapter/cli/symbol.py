@@ -31,7 +31,10 @@ def run_symbol(store: str, ruleset: str | None, symbol: str, *, as_json: bool) -
     """
     with closing(store_from_url(store)) as opened:
         names = opened.list_rulesets() if ruleset is None else [ruleset]
-        found = {name: known for name in names if (known := _known(opened, name, symbol))}
+        for spelling in dict.fromkeys((symbol, symbol.upper())):
+            found = {name: known for name in names if (known := _known(opened, name, spelling))}
+            if found:
+                break
         address = opened.address
     if not found:
         who = "no ruleset" if ruleset is None else f"no scan of ruleset {ruleset!r}"
@@ -43,7 +46,7 @@ def run_symbol(store: str, ruleset: str | None, symbol: str, *, as_json: bool) -
         return
     console = Console(highlight=False)
     for name, known in found.items():
-        for part in _shown(name, symbol, known):
+        for part in _shown(name, spelling, known):
             console.print(part)
 
 

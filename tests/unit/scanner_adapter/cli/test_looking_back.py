@@ -86,10 +86,11 @@ def test_a_symbol_of_signals_alone_has_no_rating(
 def test_a_symbol_that_nobody_scanned_is_an_error(
     scanrank: Callable[..., tuple[int, str, str]],
 ) -> None:
-    code, out, err = scanrank("symbol", "nvda")
+    code, out, err = scanrank("symbol", "nope")
     assert (code, out) == (2, "")
     assert "no ruleset in" in err
-    assert "'nvda'" in err
+    assert "'nope'" in err
+    assert "NVDA under breakout" in scanrank("symbol", "nvda")[1], "typed in small letters"
 
 
 def test_a_journal_as_csv_has_a_row_for_each_result(
