@@ -15,6 +15,8 @@ from scanner_adapter.live.status import LiveStatus, LiveWeight, NextUp, TierCoun
 
 # From this width on, what waits stands beside what was found.
 WIDE = 100
+# From this width on, the factors' weights stand beside the tiers.
+_BESIDE = 72
 # Lines that everything but the lists takes.
 _FIXED_LINES = 13
 # Lists of a picture that may be as long as it likes.
@@ -175,8 +177,11 @@ def _progress(status: LiveStatus, width: int) -> Text:
     return bar.append(figures)
 
 
-def _tiers_and_weights(status: LiveStatus, width: int) -> Table:
-    """Three tiers on the left, four factors on the right, four lines in all."""
+def _tiers_and_weights(status: LiveStatus, width: int) -> RenderableType:
+    """Three tiers on the left, four factors on the right, four lines in all; no room: tiers only.
+
+    Cut in the middle, neither could be read.
+    """
     grid = Table.grid(padding=(0, 3))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
@@ -184,6 +189,8 @@ def _tiers_and_weights(status: LiveStatus, width: int) -> Table:
     for name in _TIERS:
         count = status.tiers.get(name, TierCount(0, 0))
         tiers.append(_tier(name, count.scanned, count.waiting + count.other, width // 6))
+    if width < _BESIDE:
+        return Group(*tiers)
     weights = [_weight(factor, weight) for factor, weight in status.weights.items()]
     weights = weights or [Text("factors' weights: not distinguishable yet", "dim")]
     for tier, weight in zip(tiers, [*weights, *[Text()] * 4], strict=False):

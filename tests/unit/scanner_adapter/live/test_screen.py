@@ -82,6 +82,20 @@ def test_what_a_picture_says() -> None:
     assert "expected next" not in "\n".join(drawn(STATUS, 80, 24))
 
 
+def test_a_narrow_terminal_shows_the_tiers_whole() -> None:
+    text = "\n".join(drawn(STATUS, 40, 24))
+    assert "883/1,583" in text
+    assert "→" not in text, "half a weight says nothing"
+    assert "→" in "\n".join(drawn(STATUS, 80, 24))
+
+
+def test_a_fast_scan_of_everything_reads_plainly() -> None:
+    text = "\n".join(drawn(replace(STATUS, n_scanned=5277, rate_per_s=1820.4), 80, 24))
+    assert " · 1,820/s" in text
+    assert "of all" not in text
+    assert "every symbol was scanned" in text
+
+
 def test_a_scan_that_has_ended_and_one_that_judges_nothing() -> None:
     done = replace(STATUS, state="done", stopped="stopped from outside: enough", eta_s=3.0)
     text = "\n".join(drawn(done, 120, 40))
