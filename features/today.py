@@ -7,7 +7,7 @@ the past counts, at the close only the quote.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -18,6 +18,7 @@ from features.factors import PANEL_NAMES, sub_score_panel
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.inputs.quotes import Quotes
+from features.inputs.splits import overnight_splits
 from features.inputs.tables import FIELDS
 
 # Columns that only quotes give; appended to the sub-scores of bars.
@@ -67,28 +68,37 @@ def today_scores(
     now: datetime,
     events: Events | None = None,
     is_clock: bool = False,
+    has_day: bool = False,
 ) -> TodayScores | None:
     """Return the sub-scores at `now`, None where no quote can be used.
 
     Parameters
     ----------
     bars : Bars
-        Bars of the session's own day and later are not read.
+        Bars of the session's own day and later are not read, but see `has_day`.
     quotes : Quotes
         See `Quotes.at` for which of them count.
     now : datetime
     is_clock : bool
         Whether `now` is the clock, with which those of vendors agree to minutes only.
+    has_day : bool
+        Whether bars of the session's own day are whole. They then count for symbols without a
+        quote, and instead of quotes without a volume or from before the close.
     """
     used = quotes.at(now, is_clock=is_clock)
-    day = used.session.begin(used.session.wall(now)).astype("datetime64[D]")
+    wall = used.session.wall(now)
+    day = used.session.begin(wall).astype("datetime64[D]")
+    n_past = int(np.searchsorted(bars.dates, day))
+    if has_day and used.symbols and day in bars.dates:
+        last_moment = day.astype("M8[us]") + np.timedelta64(86_400_000_000 - 1, "us")
+        used = _with_whole_bars(used, bars, n_past, np.minimum(wall, last_moment))
     place = {symbol: j for j, symbol in enumerate(bars.symbols)}
     at = np.array([place.get(symbol, -1) for symbol in used.symbols], np.intp)
     used, at = used.take(np.flatnonzero(at >= 0)), at[at >= 0]
-    n_past = int(np.searchsorted(bars.dates, day))
     if not at.size or n_past == 0:
         return None
     past = Bars(bars.dates[:n_past], bars.symbols, *(getattr(bars, f)[:n_past] for f in FIELDS))
+    past, used = _split_overnight(past, used, at)
     bar, further = _today(past, used, at)
     arrays = [
         np.concatenate([getattr(past, name), row[None]])
@@ -106,6 +116,47 @@ def today_scores(
     return TodayScores((*PANEL_NAMES, *TODAY), values, day, used)
 
 
+def _with_whole_bars(quotes: Quotes, bars: Bars, row: int, time: np.datetime64) -> Quotes:
+    """Return quotes made from the bars of a finished day, and those that know more than these."""
+    is_whole = quotes.session.time_done(quotes.time).max() >= 1.0
+    known = {bars.symbols[j] for j in np.flatnonzero(bars.mask[row])}
+    is_kept = np.array([symbol not in known for symbol in quotes.symbols])
+    is_kept |= is_whole & ~np.isnan(quotes.volume)
+    kept = quotes.take(np.flatnonzero(is_kept))
+    known -= set(kept.symbols)
+    at = [j for j, symbol in enumerate(bars.symbols) if symbol in known]
+    open_, high, low, last, volume = (
+        np.append(getattr(kept, "last" if name == "close" else name), getattr(bars, name)[row, at])
+        for name in FIELDS
+    )
+    notes, n_left = kept.notes, len(quotes.symbols) - len(kept.symbols)
+    if n_left:
+        why = f"the bars know more of {bars.dates[row]}"
+        notes = (*notes, f"{n_left} of {len(quotes.symbols)} quotes left out: {why}")
+    return replace(
+        kept, symbols=(*kept.symbols, *(bars.symbols[j] for j in at)),
+        time=np.append(kept.time, np.full(len(at), time)), last=last, open=open_, high=high,
+        low=low, volume=volume, notes=notes,
+        previous_close=np.append(kept.previous_close, np.full(len(at), np.nan)),
+    )  # fmt: skip
+
+
+def _split_overnight(past: Bars, quotes: Quotes, at: NDArray[np.intp]) -> tuple[Bars, Quotes]:
+    """Put the bars of symbols that were split since the last day on the scale of their quotes."""
+    before = np.where(np.isnan(quotes.open), np.nan, quotes.previous_close)
+    ratio = overnight_splits(past.close[-1, at], before)
+    rows = np.flatnonzero(ratio != 1.0)
+    if not rows.size:
+        return past, quotes
+    scale = np.ones(len(past.symbols))
+    scale[at[rows]] = ratio[rows]
+    open_, high, low, close = (getattr(past, name) / scale for name in FIELDS[:-1])
+    shown = ", ".join(f"{quotes.symbols[k]} {ratio[k]:g} for 1" for k in rows[:3].tolist())
+    note = f"{rows.size} split{'s' * (rows.size > 1)} since the last bar adjusted ({shown})"
+    whole = Bars(past.dates, past.symbols, open_, high, low, close, past.volume * scale)
+    return whole, replace(quotes, notes=(*quotes.notes, note))
+
+
 def _today(
     past: Bars, quotes: Quotes, at: NDArray[np.intp]
 ) -> tuple[list[NDArray[np.float64]], NDArray[np.float32]]:
@@ -115,7 +166,8 @@ def _today(
         for name in ("close", "volume", "high", "low")
     )
     session = quotes.session
-    share = session.volume_done(quotes.time)
+    # One call shows the whole market at one time: a symbol's own last trade may be hours old.
+    share = np.repeat(session.volume_done(quotes.time.max()[None]), at.size)
     before = np.where(quotes.previous_close > 0, quotes.previous_close, close[-1])
     last = quotes.last
     is_given = ~np.isnan(quotes.open) & (not quotes.is_rolling)

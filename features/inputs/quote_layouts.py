@@ -3,13 +3,13 @@
 Recognised: a frame, a list of dictionaries, or either by symbol, under the names of the usual
 vendors (Finnhub, Yahoo's batch quotes and fast_info, brokers); prices by symbol; the snapshots of
 Polygon and Alpaca; tickers of ccxt, whose day is the last 24 hours; intraday bars in any layout of
-`features.inputs.layouts`.
+`features.inputs.layouts`. A vendor's answer may hold no symbol; one without a value is a bad row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Real
+from numbers import Number
 from typing import Any, Literal
 
 import pandas as pd
@@ -69,6 +69,10 @@ def quote_table(quotes: object) -> tuple[pd.DataFrame, Kind]:
     InvalidQuotesError
         For a shape that is none of those that the module names, or without a needed column.
     """
+    if isinstance(quotes, Mapping | list | tuple) and not quotes:
+        raise refusal(quotes, "quotes", _EXPECTED, InvalidQuotesError)
+    if isinstance(quotes, pd.Series):  # prices by symbol
+        quotes = quotes.to_dict()
     if isinstance(quotes, Mapping):
         return _from_mapping(quotes)
     if isinstance(quotes, list | tuple):
@@ -94,36 +98,30 @@ def _from_mapping(quotes: Mapping[Any, Any]) -> tuple[pd.DataFrame, Kind]:
         return _from_mapping(quotes["snapshots"])
     if isinstance(quotes.get("quoteResponse"), Mapping):  # Yahoo
         return _from_records(quotes["quoteResponse"].get("result") or [])
-    if not quotes:
-        raise InvalidQuotesError(f"quotes are an empty dictionary; expected {_EXPECTED}")
-    values = list(quotes.values())
+    values = [value for value in quotes.values() if value is not None]
     if all(isinstance(value, Mapping) for value in values):
         rows = [
-            value if _symbol_of(value) is not None else {**value, "symbol": symbol}
-            for symbol, value in quotes.items()
+            value if _symbol_of(value := given or {}) is not None else {**value, "symbol": symbol}
+            for symbol, given in quotes.items()
         ]
         return _from_records(rows)
     if all(isinstance(value, pd.DataFrame) for value in values):
-        return _from_bars(quotes)
-    if all(isinstance(v, Real) and not isinstance(v, bool) for v in values):
-        return _from_frame(pd.DataFrame({"symbol": list(quotes), "last": values}))
+        return _from_bars({name: bars for name, bars in quotes.items() if bars is not None})
+    if all(isinstance(value, Number) and not isinstance(value, bool) for value in values):
+        return _from_frame(pd.DataFrame({"symbol": list(quotes), "last": list(quotes.values())}))
     if _symbol_of(quotes) is not None:
         return _from_records([quotes])
     raise refusal(quotes, "quotes", _EXPECTED, InvalidQuotesError)
 
 
 def _from_records(records: Sequence[Any]) -> tuple[pd.DataFrame, Kind]:
-    if not records:
-        raise InvalidQuotesError(f"quotes are an empty list; expected {_EXPECTED}")
     wrong = next((record for record in records if not isinstance(record, Mapping)), None)
     if wrong is not None:
         raise refusal(
             wrong, "a quote", "a dictionary with symbol, time and last", InvalidQuotesError
         )
-    rows = [_flat(record) for record in records]
-    is_rolling = all({"baseVolume", "timestamp"} <= set(record) for record in records)
-    table, kind = _from_frame(pd.DataFrame(rows, dtype=object))
-    return table, "rolling" if is_rolling else kind
+    rows = [_flat(record) for record in records] or dict.fromkeys(_NAMES, ())
+    return _from_frame(pd.DataFrame(rows, dtype=object))
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,15 +165,20 @@ def _from_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, Kind]:
         hint = f"expected symbol, time, last and, if known, {', '.join(NUMBERS[1:])}"
         raise InvalidQuotesError(lacking(frame, "quotes", missing, hint))
     kept = [name for name in ("bar_time", "bar_close") if name in table.columns]
-    named = table[[*found.values(), *kept]].set_axis([*found, *kept], axis=1)
+    named = table[[*found.values(), *kept]]
+    twice = named.columns[named.columns.duplicated()]
+    if twice.size:
+        raise InvalidQuotesError(f"quotes have two columns {twice[0]!r}; keep one")
+    named = named.set_axis([*found, *kept], axis=1)
     if found["last"] in ("last", "last_price") and "close" in table.columns:  # as of ccxt
         named["last"] = named["last"].where(named["last"].notna(), table["close"])
     for name in NUMBERS:
         if name not in named:
             named[name] = float("nan")
     is_bars = found["last"] in ("close", "c") and {"open", "high", "low", "time"} <= set(found)
-    repeated = is_bars and named.duplicated("symbol").any()
-    return named, "bars" if repeated else "quotes"
+    if is_bars and named.duplicated("symbol").any():
+        return named, "bars"
+    return named, "rolling" if {"basevolume", "timestamp"} <= set(table.columns) else "quotes"
 
 
 def _from_bars(frame: object) -> tuple[pd.DataFrame, Kind]:

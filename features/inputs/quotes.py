@@ -82,8 +82,8 @@ class Quotes:
             of Polygon and Alpaca, tickers of ccxt, Yahoo's batch quotes; or one-minute bars of
             the day, such as `yfinance.download(..., interval="1m")` gives.
         time : datetime, optional
-            When they were fetched, with its zone: for quotes that bear no time of their own. Of
-            one-minute bars, those that are not over by then are left out.
+            When they were fetched, with its zone: for the quotes that bear no time of their own.
+            Of one-minute bars, those that are not over by then are left out.
         session : Session, optional
             Hours of the market: by default those of New York, and around the clock for what ccxt
             returns.
@@ -112,10 +112,13 @@ class Quotes:
                     "quotes have no time; pass Quotes.read(quotes, time=...) the time when they "
                     "were fetched"
                 )
-            table["time"] = str(hours.wall(time))
+            table["time"] = pd.Series(None, table.index, object)
+        if time is not None and kind != "bars" and table["time"].isna().any():
+            stamps = table["time"].astype(object)
+            table["time"] = stamps.where(stamps.notna(), str(hours.wall(time)))
         rows = Rows(table.assign(date=table["time"]), "quotes", InvalidQuotesError, on_bad)
         codes, names = rows.codes()
-        wall = rows.stamps(tz=hours.tz).wall
+        wall = rows.stamps("time", tz=hours.tz).wall
         numbers = {name: rows.numbers(name) for name in NUMBERS}
         price = numbers["last"]
         rows.refuse(
@@ -125,8 +128,7 @@ class Quotes:
         )
         for name, values in numbers.items():
             if name != "last":  # vendors write 0 for what has not happened yet
-                least = values >= 0 if name == "volume" else values > 0
-                numbers[name] = np.where(least & (values < np.inf), values, np.nan)
+                numbers[name] = np.where((values > 0) & (values < np.inf), values, np.nan)
         if "bar_time" in table:
             _without_old_bars(table, wall, numbers, hours)
         good = np.flatnonzero(rows.good)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from features.checks import as_array, as_count, as_kind, refusal
 from features.errors import FeatureError
 from features.inputs.calendars import is_weekend
+from features.inputs.hours import early_close
 
 # Share of a day's volume that is usually in after each thirteenth of a session, in US stocks: a U
 # (Jain and Joh 1988), with the closing auction in the last.
@@ -30,6 +32,8 @@ _MINUTES_A_DAY = 24 * 60
 @dataclass(frozen=True, slots=True)
 class Session:
     """The hours of a market, within one calendar day of its zone.
+
+    Where the zone and the close are New York's, its half days end at 13:00.
 
     Parameters
     ----------
@@ -126,8 +130,12 @@ class Session:
 
     def time_done(self, wall: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """Return the share of the session's time that is over, 0 to 1, in the shape of `wall`."""
-        minutes = (wall - wall.astype("datetime64[D]")) / np.timedelta64(1, "m")
-        opens, closes = self._minutes("opens"), self._minutes("closes")
+        day = wall.astype("datetime64[D]")
+        minutes = (wall - day) / np.timedelta64(1, "m")
+        opens = self._minutes("opens")
+        place, days = pd.factorize(day.astype(np.int64).ravel())  # faster than to sort
+        closes = np.array([self._closes_on(one) for one in days.astype(day.dtype).tolist()], int)
+        closes = closes[place].reshape(day.shape)
         done: NDArray[np.float64] = np.clip((minutes - opens) / (closes - opens), 0.0, 1.0)
         return done
 
@@ -135,6 +143,13 @@ class Session:
         """Return the share of a day's volume that is usually in, 0 to 1, in the shape of `wall`."""
         known = np.array([0.0, *self.profile])
         return np.asarray(np.interp(self.time_done(wall), np.linspace(0.0, 1.0, known.size), known))
+
+    def _closes_on(self, day: date | None) -> int:
+        is_new_york = (self.tz, self.closes) == ("America/New_York", "16:00")
+        early = early_close("XNYS", str(day)) if is_new_york and day is not None else None
+        if early is None:
+            return self._minutes("closes")
+        return early.astimezone(ZoneInfo(self.tz)).hour * 60
 
     def _minutes(self, name: str) -> int:
         value = getattr(self, name)

@@ -19,6 +19,8 @@ _RATIOS = np.array(
            | {float(n) for n in range(2, 101)})
 )  # fmt: skip
 _ROUNDING = 0.03
+# Difference (log) between two vendors' closes of one day.
+_SAME = 0.005
 # Own bars on each side of a split whose volumes are compared.
 _VOLUME_BARS, _LEAST_VOLUME_BARS = 20, 5
 # An opening within 4 % of a split's ratio, on less than twice the usual turnover, is suspicious.
@@ -87,6 +89,28 @@ def split_jumps(open_: Array, close: Array, volume: Array) -> list[tuple[int, in
         if abs(np.log(nearest / max(size, 1 / size))) < _JUMP and is_quiet:
             found.append((int(row), int(column), float(nearest if size > 1 else 1 / nearest)))
     return found
+
+
+def overnight_splits(close: Array, previous_close: Array) -> Array:
+    """Return new shares for one old one, (n,), by what a vendor says of the close before.
+
+    Only if the vendor agrees with most of the bars: else these end on another day, and the
+    difference is a move.
+
+    Parameters
+    ----------
+    close, previous_close : ndarray, shape (n,)
+        Last close of the bars, and the vendor's close of the same day; NaN = unknown.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.log(close / previous_close)
+    known = np.abs(change[np.isfinite(change)])
+    if not known.size or np.median(known) > _SAME:
+        return np.ones(change.size)
+    size = np.exp(np.abs(np.nan_to_num(change, posinf=0.0, neginf=0.0)))
+    nearest = _RATIOS[np.abs(np.log(_RATIOS / size[:, None])).argmin(axis=1)]
+    is_split = (size > np.exp(_LEAST_STEP)) & (np.abs(np.log(nearest / size)) < 2 * _SAME)
+    return np.where(is_split, np.where(change > 0, nearest, 1 / nearest), 1.0)
 
 
 def _steps(ratio: Array) -> Array:

@@ -125,16 +125,17 @@ class Rows:
     def stamps(self, column: str = "date", *, tz: str | None = None) -> Stamps:
         """Read the stamps of a column; refuses rows without one, or with one that is no date."""
         found = read_stamps(self.table[column], tz=tz)
+        example = EXAMPLE if column == "date" else f"{EXAMPLE}T10:00"
         bad = np.zeros(len(self.table), bool)
         bad[list(found.problems)] = True
 
         def say(row: int) -> str:
             if found.problems[row] == "is missing":
-                return f"has no date; expected one {EXAMPLE}"
+                return f"has no {column}; expected one {example}"
             value = self.table[column].iloc[row]
-            return f"the date {value!r} {found.problems[row]}; expected one {EXAMPLE}"
+            return f"the {column} {value!r} {found.problems[row]}; expected one {example}"
 
-        self.refuse("no date", bad, say)
+        self.refuse(f"no {column}", bad, say)
         return found
 
     def codes(self, column: str = "symbol") -> tuple[NDArray[np.intp], list[str]]:

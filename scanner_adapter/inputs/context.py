@@ -24,15 +24,23 @@ from bandit.checks import as_kind, as_number, as_texts, refusal
 from bandit.choice.scores import EXACT_UP_TO
 from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
 from features.inputs.bars import Bars
+from features.inputs.calendars import ALWAYS_OPEN, calendar_labels
 from features.inputs.days import as_day
 from features.inputs.events import Events
+from features.inputs.hours import session_end
 from features.inputs.quotes import Quotes
 from features.inputs.sessions import Session
 from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
 from features.today import TodayScores, today_scores
 from scanner_adapter.errors import InvalidContextError
-from scanner_adapter.inputs.coverage import Coverage, bar_ages, coverage_of, seen_bars
+from scanner_adapter.inputs.coverage import (
+    Coverage,
+    bar_ages,
+    coverage_of,
+    likely_reason,
+    seen_bars,
+)
 from scanner_adapter.inputs.feature_cache import Columns, kept, key_of
 from scanner_adapter.inputs.loadings import half_precision
 
@@ -344,14 +352,51 @@ def _today(
     """Return today's sub-scores, None where no quote can be used; logs what was left out."""
     moment = datetime.now(UTC) if now is None else now
     if not isinstance(quotes, Quotes):
-        quotes = Quotes.read(quotes, time=moment, session=Session.of_days(past.dates, past.mask))
-    today = today_scores(past, quotes, now=moment, events=events, is_clock=now is None)
+        session = Session.of_days(past.dates, past.mask)
+        quotes = _of_session(Quotes.read(quotes, time=moment, session=session), past)
+    today = today_scores(
+        past, quotes, now=moment, events=events, is_clock=now is None, has_day=True
+    )
     used = quotes.at(moment, is_clock=now is None) if today is None else today.used
     for note in used.notes:
         log.warning("quotes: %s", note)
     if today is None:
         log.warning("quotes: none are usable; the order is based on the bars only")
+    known = set(quotes.symbols)
+    without = [symbol for symbol in past.symbols if symbol not in known]
+    if without and known:
+        reason = likely_reason(without[:1000], quotes.symbols, "quotes")
+        log.log(
+            logging.INFO if reason is None else logging.WARNING,
+            "quotes: %d of %d symbols of the bars have none (%s%s%s)",
+            len(without), len(past.symbols), ", ".join(without[:3]),
+            ", ..." if len(without) > 3 else "", "" if reason is None else f"; {reason}",
+        )  # fmt: skip
     return today
+
+
+def _of_session(quotes: Quotes, past: Bars) -> Quotes:
+    """Leave out quotes of symbols that trade at other hours than those of the quotes."""
+    label = ALWAYS_OPEN if quotes.session == Session.around_the_clock() else ""
+    labels = calendar_labels(past.symbols, past.dates, past.mask)
+    day = past.dates[-1]
+    others = {
+        symbol
+        for symbol, own in zip(past.symbols, labels.tolist(), strict=True)
+        if own != label and session_end(day, own) != session_end(day, label)
+    }
+    rows = [row for row, symbol in enumerate(quotes.symbols) if symbol not in others]
+    n_left = len(quotes.symbols) - len(rows)
+    if not n_left:
+        return quotes
+    first = next(symbol for symbol in quotes.symbols if symbol in others)
+    kept = quotes.take(rows)
+    note = (
+        f"{n_left} of {len(quotes.symbols)} quotes ({first} ...) left out: not of the market with "
+        f"the hours {quotes.session.opens} to {quotes.session.closes} {quotes.session.tz}; scan "
+        "one market at a time, with Quotes.read(quotes, session=Session(...)) for its hours"
+    )
+    return replace(kept, notes=(*kept.notes, note))
 
 
 def _ready_made(

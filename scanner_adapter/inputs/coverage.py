@@ -122,7 +122,9 @@ def seen_bars(
     if len(known.dates) == 1:
         raise InvalidContextError(f"{note}, and there are no earlier bars; scan after it")
     if aside.sum() == known.mask[-1].sum():
-        return known.until(known.dates[-2]), (note,)
+        # The day before may be unfinished too: tables of past scans reach beyond their clock.
+        earlier, notes = seen_bars(known, known.dates[-2], now)
+        return earlier, notes or (note,)
     arrays = [getattr(known, name).copy() for name in FIELDS]
     for array in arrays:
         array[-1, aside] = np.nan
@@ -167,13 +169,13 @@ def coverage_of(
         n_old=int((own > max_age).sum()),
         n_unmatched=len(lost),
         unmatched=tuple(symbols[k] for k in lost[:_N_EXAMPLES]),
-        reason=_likely_reason([symbols[k] for k in lost[:1000]], bars.symbols),
+        reason=likely_reason([symbols[k] for k in lost[:1000]], bars.symbols, "bars"),
         notes=tuple(notes),
     )
 
 
-def _likely_reason(unmatched: Sequence[str], known: Sequence[str]) -> str | None:
-    """Return how the bars spell the first symbol that they know under another spelling."""
+def likely_reason(unmatched: Sequence[str], known: Sequence[str], what: str) -> str | None:
+    """Return how the bars or quotes spell the first symbol that they spell differently."""
     if not unmatched:
         return None
     ways = (
@@ -181,9 +183,9 @@ def _likely_reason(unmatched: Sequence[str], known: Sequence[str]) -> str | None
         ("upper and lower case", lambda text: text.strip().upper()),
         ("the separator", lambda text: re.sub(r"[^0-9A-Z]", "", text.upper())),
     )
-    for what, plain in ways:
+    for where, plain in ways:
         spelled = {plain(name): name for name in known}
         for symbol in unmatched:
             if plain(symbol) in spelled:
-                return f"the bars have {spelled[plain(symbol)]!r}: see {what}"
+                return f"the {what} have {spelled[plain(symbol)]!r}: see {where}"
     return None

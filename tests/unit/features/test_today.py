@@ -109,6 +109,58 @@ def test_without_a_quote_that_counts_there_is_no_today() -> None:
     assert today_scores(bars(), foreign, now=OPEN + timedelta(minutes=30)) is None
 
 
+def test_how_far_the_session_is_does_not_hang_on_a_symbols_last_trade() -> None:
+    """At 15:00 a symbol that last traded at 9:35 has the volume of 15:00, not of five minutes."""
+    fresh = scores(quotes(330), 330)
+    frame = quotes(330)
+    frame.loc[0, "time"] = OPEN + timedelta(minutes=5)
+    np.testing.assert_array_equal(scores(frame, 330).values, fresh.values)
+
+
+def test_whole_bars_of_the_day_count_where_they_know_more_than_the_quotes() -> None:
+    """After the close: prices alone, a few quotes, and quotes from before the close."""
+    evening = bars(n_days=DAYS + 1)
+    day = evening.dates[-1]
+    expected = factor_scores(evening, as_of=day)
+    few = quotes(390, rows=slice(0, 2))
+    for frame, n_other in (
+        (quotes(390).drop(columns="volume"), 0), (quotes(300), 0), (few, 2),
+    ):  # fmt: skip
+        now = OPEN + timedelta(hours=8)
+        found = today_scores(evening, Quotes.read(frame), now=now, has_day=True)
+        assert found is not None
+        assert found.day == day
+        n = len(found.names) - len(TODAY)
+        wanted = [expected.names.index(name) for name in found.names[:n]]
+        values = dict(zip(found.used.symbols, found.used.volume, strict=True))
+        assert [values[f"S{j}"] for j in range(n_other, N)] == evening.volume[-1, n_other:].tolist()
+        if n_other:
+            assert values["S0"] == few["volume"].iloc[0]
+        else:
+            np.testing.assert_allclose(found.values[:, :n], expected.values[:, wanted], atol=2e-4)
+            assert f"6 of 6 quotes left out: the bars know more of {day}" in found.used.notes
+
+
+def test_a_split_since_the_last_bar_is_no_fall() -> None:
+    frame = quotes(60)
+    frame["previous_close"] = bars().close[-1]
+    plain = scores(frame, 60)
+    assert plain.used.notes == ()
+    split = frame.copy()
+    split.loc[2, ["last", "open", "high", "low", "previous_close"]] /= 4.0
+    split.loc[2, "volume"] *= 4.0
+    found = scores(split, 60)
+    assert found.used.notes == ("1 split since the last bar adjusted (S2 4 for 1)",)
+    np.testing.assert_allclose(found.values, plain.values, atol=1e-3)
+
+
+def test_bars_that_end_on_another_day_show_no_splits() -> None:
+    """Where most closes differ from the vendor's, one that doubled is a move."""
+    frame = quotes(60)
+    frame["previous_close"] = bars().close[-1] * np.array([2.0, 1.02, 0.97, 1.03, 0.96, 1.01])
+    assert scores(frame, 60).used.notes == ()
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     minutes=st.integers(0, 389),

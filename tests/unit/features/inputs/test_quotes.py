@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,44 @@ def test_a_symbol_that_did_not_trade_is_left_out_and_counted() -> None:
         Quotes.read([{"symbol": "IDLE", "time": "2021-05-11", "last": 0.0}], on_bad="raise")
 
 
+@pytest.mark.parametrize(
+    "quotes",
+    [
+        {"A": 5.0, "B": None},
+        {"A": Decimal("5.0"), "B": float("nan")},
+        pd.Series({"A": 5.0, "B": None}),
+        {"A": {"last": "5.0"}, "B": None},
+        {"snapshots": {"A": {"latestTrade": {"p": 5.0}}, "B": None}},
+    ],
+    ids=["none", "decimal", "series", "by symbol", "alpaca"],
+)
+def test_one_symbol_without_a_price_costs_no_other(quotes: Any) -> None:
+    read = Quotes.read(quotes, time=NOW)
+    assert (read.symbols, read.last.tolist()) == (("A",), [5.0])
+    assert read.time[0] == np.datetime64("2021-05-11T10:30:00")
+    assert "1 bad row left out (no price above zero)" in read.notes[0]
+
+
+@pytest.mark.parametrize("answer", [{"tickers": []}, {"snapshots": {}}, {"quoteResponse": {}}])
+def test_a_vendor_that_has_no_quotes_yet_is_no_error(answer: dict[str, Any]) -> None:
+    assert Quotes.read(answer, time=NOW).symbols == ()
+
+
+def test_a_volume_of_zero_is_one_that_is_not_known_yet() -> None:
+    assert np.isnan(Quotes.read([{**PLAIN[0], "volume": 0}]).volume[0])
+
+
+def test_of_two_columns_of_a_name_none_is_guessed() -> None:
+    frame = pd.DataFrame([["A", 1.0, 2.0]], columns=["symbol", "last", "Last"])
+    with pytest.raises(InvalidQuotesError, match="two columns 'last'; keep one"):
+        Quotes.read(frame, time=NOW)
+
+
+def test_a_time_that_cannot_be_read_is_called_a_time() -> None:
+    with pytest.raises(InvalidQuotesError, match=r"the time '10:29' is not .* 2019-12-31T10:00"):
+        Quotes.read([{"symbol": "A", "time": "10:29", "last": 1.0}], on_bad="raise")
+
+
 def test_a_daily_bar_of_the_day_before_gives_only_its_close() -> None:
     old = {**ALPACA["AAPL"]}
     old["dailyBar"] = {**old["dailyBar"], "t": "2021-05-10T04:00:00Z"}
@@ -135,6 +174,11 @@ def test_tickers_of_ccxt_are_of_the_last_24_hours_and_never_closed() -> None:
     assert Quotes.read([ticker]).at(saturday).symbols == ()  # 1 ms before the day began
     ticker["timestamp"] = int(saturday.timestamp() * 1000) - 60_000
     assert Quotes.read([ticker]).at(saturday).symbols == ("BTC/USDT",)
+    # Some exchanges give no time. A frame of tickers is the same, and one without a value.
+    ticker |= {"timestamp": None, "datetime": None}
+    for tickers in (pd.DataFrame([ticker]), [ticker, {"symbol": "ETH/USDT", "last": None}]):
+        read = Quotes.read(tickers, time=saturday)
+        assert (read.is_rolling, read.at(saturday).symbols) == (True, ("BTC/USDT",))
 
 
 def minutes() -> pd.DataFrame:
@@ -236,6 +280,13 @@ def test_a_session_ends_with_all_of_its_time_and_volume_done() -> None:
     friday = np.datetime64("2021-05-14T08:00")
     assert session.begin(np.datetime64("2021-05-17T07:59")) == friday
     assert session.begin(np.datetime64("2021-05-16T12:00")) == friday
+
+
+def test_half_days_of_new_york_are_over_at_one() -> None:
+    """The day after Thanksgiving lasts from 9:30 to 13:00; the Thursday before is as any other."""
+    wall = np.array(["2024-11-29T11:15", "2024-11-29T13:00", "2024-11-21T12:45"], "M8[m]")
+    assert Session().time_done(wall).tolist() == [0.5, 1.0, 0.5]
+    assert Session(closes="15:00").time_done(wall).tolist()[1] < 1.0
 
 
 @pytest.mark.parametrize(

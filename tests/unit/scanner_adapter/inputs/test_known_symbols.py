@@ -129,3 +129,40 @@ def test_the_command_line_scans_who_traded_lately() -> None:
     bars, notes = scannable(Bars.from_frame(FRAME[~late & ~gone]), None, datetime.now(UTC))
     assert bars.symbols == SYMBOLS[:29]
     assert notes == ("left out, with a last bar over 3 trading days old: 1",)
+
+
+def test_a_scan_of_the_past_sees_no_day_that_was_not_over() -> None:
+    """Bars may reach beyond the clock: neither tomorrow's nor today's are seen, nor later ones."""
+    friday = np.datetime64("2023-02-03")
+    bars = Bars.from_frame(FRAME)
+    assert bars.dates[-1] > friday + 7
+    for hour, day in ((15, "2023-02-02"), (20, "2023-02-02"), (22, "2023-02-03")):
+        now = datetime(2023, 2, 3, hour, tzinfo=UTC)  # 10:00, 15:00 and 17:00 in New York
+        found = market_facts(SYMBOLS, bars=bars, now=now)
+        assert found.as_of == day
+        alone = market_facts(SYMBOLS, bars=bars.until(np.datetime64(day)), now=now)
+        assert found.values.tobytes() == alone.values.tobytes()
+
+
+def test_quotes_under_other_names_or_of_other_markets_are_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    symbols = (SYMBOLS[0], "VOD.L", "BTC-USD", "RY.TO", "BRK-B")
+    frame = pd.concat([FRAME[FIRST].assign(symbol=symbol) for symbol in symbols])
+    now = datetime(2023, 2, 27, 15, tzinfo=UTC)
+    prices = dict.fromkeys((*symbols[:-1], "BRK.B"), 20.0)
+    with caplog.at_level(logging.INFO, "scanrank"):
+        facts = market_facts(symbols, bars=frame, quotes=prices, now=now)
+    done = facts.values[:, facts.names.index("market.session_done")]
+    assert np.isnan(done).tolist() == [False, True, True, False, True]
+    said = [record.getMessage() for record in caplog.records]
+    assert any(
+        "2 of 5 quotes (BTC-USD ...) left out: not of the market with the hours 09:30 to 16:00"
+        in text
+        for text in said
+    )
+    assert any(
+        "3 of 5 symbols of the bars have none (BRK-B, BTC-USD, VOD.L; the quotes have 'BRK.B': "
+        "see the separator)" in text
+        for text in said
+    )
