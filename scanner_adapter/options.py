@@ -15,9 +15,6 @@ from bandit.stores.names import check_name
 from scanner_adapter.errors import InvalidContextError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from features.inputs.bars import Bars
     from scanner_adapter.inputs.outcomes import RowMap
 
 Mode = Literal["on", "shadow", "off"]
@@ -107,13 +104,6 @@ def as_store(store: Store, name: str) -> Store:
     if isinstance(store, type) or not callable(getattr(store, "append_report", None)):
         raise refusal(store, name, "the address of a store, such as 'redis://host', or a store")
     return store
-
-
-def as_bars(bars: Bars | pd.DataFrame | None) -> Bars | None:
-    """Return bars as `Bars`; converted once for a scan and all its refreshes."""
-    from features.inputs.bars import Bars
-
-    return bars if bars is None or isinstance(bars, Bars) else Bars.from_frame(bars)
 
 
 def with_spool(store: Store) -> Store:

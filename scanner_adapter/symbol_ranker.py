@@ -27,7 +27,6 @@ from scanner_adapter.options import (
     MODES,
     Mode,
     ModeChoice,
-    as_bars,
     as_store,
     check_mode,
     check_options,
@@ -283,6 +282,7 @@ class SymbolRanker(KnownRanker):
             For an empty universe, or inputs that are invalid, or do not match each other or the
             scan to join. Nothing is stored.
         """
+        from scanner_adapter.inputs.context import as_read
         from scanner_adapter.scan.abandoned import close_abandoned_scans, opened_by
         from scanner_adapter.scan.early import WAITS_UP_TO, EarlyBatches
         from scanner_adapter.scan.opened import (
@@ -348,7 +348,7 @@ class SymbolRanker(KnownRanker):
                 }  # fmt: skip
 
                 def read() -> MarketFacts:
-                    inputs["bars"] = as_bars(inputs["bars"])  # converted once, also for refreshes
+                    inputs.update(as_read(inputs, now))  # once, also for refreshes
                     return self._facts(names, now, **inputs)
 
                 def open_with(facts: MarketFacts, n_before: int) -> Opened:
@@ -475,9 +475,19 @@ class SymbolRanker(KnownRanker):
         self, names: tuple[str, ...], given: ScanInputs, now: datetime | None,
         **inputs: Unpack[ScanInputs],
     ) -> MarketFacts:  # fmt: skip
-        """Return market facts with some inputs replaced; earlier quotes are never reused."""
-        merged: ScanInputs = {**given, "quotes": None, **inputs}
-        return self._facts(names, now, **merged)
+        """Return market facts with some inputs replaced, now and in later calls.
+
+        Quotes of which none is usable replace no earlier ones.
+        """
+        from scanner_adapter.inputs.context import as_read, has_today
+
+        inputs = as_read({**given, **inputs}, now)
+        facts = self._facts(names, now, **inputs)
+        if inputs.get("quotes") is not None and not has_today(facts):
+            inputs["quotes"] = given.get("quotes")
+            facts = self._facts(names, now, **inputs)
+        given.update(inputs)
+        return facts
 
     def close(self) -> None:
         """Release the store."""

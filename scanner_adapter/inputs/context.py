@@ -32,7 +32,7 @@ from features.inputs.quotes import Quotes
 from features.inputs.sessions import Session
 from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
-from features.today import TodayScores, today_scores
+from features.today import TODAY, TodayScores, today_scores
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.inputs.coverage import (
     Coverage,
@@ -243,6 +243,25 @@ def market_facts(
     )
 
 
+def as_read(inputs: ScanInputs, now: datetime | None) -> ScanInputs:
+    """Return inputs with `Bars` and `Quotes`, read once for a scan and all its refreshes.
+
+    Prices without a time keep that of the call.
+    """
+    bars, quotes = inputs.get("bars"), inputs.get("quotes")
+    if bars is None:
+        return inputs
+    bars = bars if isinstance(bars, Bars) else Bars.from_frame(bars)
+    if quotes is not None:
+        quotes = _read_quotes(quotes, bars, datetime.now(UTC) if now is None else now)
+    return {**inputs, "bars": bars, "quotes": quotes}
+
+
+def has_today(facts: MarketFacts) -> bool:
+    """Whether any quote went into the facts."""
+    return TODAY[0] in facts.names
+
+
 def scan_context(
     ranker: Belief, facts: MarketFacts, view: TrackView
 ) -> tuple[tuple[str, ...], NDArray[np.floating]]:
@@ -325,14 +344,20 @@ def renewed_context(
 ) -> NDArray[np.floating]:
     """Return a scan's context (n_symbols, n_columns) with newer market facts in it.
 
-    History and the scanner's own rows stay; facts that are none of the columns are left out.
+    History and the scanner's own rows stay; facts that are none of the columns are left out, and
+    columns that are none of the facts are unknown.
     """
     renewed = context.copy()
     place = {name: k for k, name in enumerate(columns)}
+    renewed[:, [k for name, k in place.items() if _is_fact(name)]] = np.nan
     known = [name in place for name in facts.names]
     renewed[:, [place[name] for name in compress(facts.names, known)]] = facts.values[:, known]
     _score_factors(renewed, columns)
     return renewed
+
+
+def _is_fact(column: str) -> bool:
+    return column.partition(".")[0] in FACTORS and column not in HISTORICAL
 
 
 def _market_scores(past: Bars, events: Events | None, max_age: int) -> Columns:
@@ -351,9 +376,7 @@ def _today(
 ) -> TodayScores | None:
     """Return today's sub-scores, None where no quote can be used; logs what was left out."""
     moment = datetime.now(UTC) if now is None else now
-    if not isinstance(quotes, Quotes):
-        session = Session.of_days(past.dates, past.mask)
-        quotes = _of_session(Quotes.read(quotes, time=moment, session=session), past)
+    quotes = _read_quotes(quotes, past, moment)
     today = today_scores(
         past, quotes, now=moment, events=events, is_clock=now is None, has_day=True
     )
@@ -361,7 +384,7 @@ def _today(
     for note in used.notes:
         log.warning("quotes: %s", note)
     if today is None:
-        log.warning("quotes: none are usable; the order is based on the bars only")
+        log.warning("quotes: none are usable; the order does without them")
     known = set(quotes.symbols)
     without = [symbol for symbol in past.symbols if symbol not in known]
     if without and known:
@@ -373,6 +396,13 @@ def _today(
             ", ..." if len(without) > 3 else "", "" if reason is None else f"; {reason}",
         )  # fmt: skip
     return today
+
+
+def _read_quotes(quotes: object, bars: Bars, time: datetime) -> Quotes:
+    if isinstance(quotes, Quotes):
+        return quotes
+    session = Session.of_days(bars.dates, bars.mask)
+    return _of_session(Quotes.read(quotes, time=time, session=session), bars)
 
 
 def _of_session(quotes: Quotes, past: Bars) -> Quotes:

@@ -41,7 +41,8 @@ async def run_scan_async(
 ) -> ScanSummary:
     """Scan symbols with `fn`, `concurrency` at a time, and close the scan.
 
-    The parameters are those of `executor.run_scan`. Choosing and learning run in the event loop
+    The parameters are those of `executor.run_scan`; `refresh` may be a coroutine function too.
+    Choosing and learning run in the event loop
     and take some milliseconds per batch. Unlike a thread, a coroutine that times out is cancelled
     and frees its place, and so is every running evaluation when the scan stops. Cancelling the
     task that awaits this function closes the scan and keeps what was learned.
@@ -68,7 +69,7 @@ async def run_scan_async(
         raise AssertionError("every attempt returns or raises")
 
     tasks: dict[asyncio.Task[tuple[str, object]], None] = {}
-    refresher = Refresher(scan, refresh, every_s)
+    refresher = Refresher(scan, refresh, every_s, asyncio.get_running_loop())
     with scan, refresher:
         try:
             while True:

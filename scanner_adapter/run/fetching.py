@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from bandit.checks import as_function, as_number
@@ -92,25 +94,45 @@ class Refresher:
         for none this time. None instead of a function = nothing is fetched.
     every_s : float
         Seconds from the end of one fetch to the start of the next.
+    loop : event loop, optional
+        Where a fetch that is a coroutine runs; by default in one of its own.
     """
 
-    def __init__(self, scan: RunnableScan, fetch: Refresh | None, every_s: float) -> None:
+    def __init__(
+        self,
+        scan: RunnableScan,
+        fetch: Refresh | None,
+        every_s: float,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         if fetch is not None:
             as_function(fetch, "refresh", "nothing and returns quotes")
         self._every_s = as_number(every_s, "every_s", "a number of seconds above 0", above=0.0)
         self._scan, self._fetch = scan, fetch
+        self._loop = loop
+        self._since: float | None = None  # when the fetch in progress began
         self._is_over = threading.Event()
         self._thread: threading.Thread | None = None
 
     def _run(self, fetch: Refresh) -> None:
         while not self._is_over.wait(self._every_s):
             try:
+                self._since = time.monotonic()
                 quotes = fetch()
+                if asyncio.iscoroutine(quotes):
+                    quotes = self._result(quotes)
+                self._since = None
                 if quotes is not None and not self._is_over.is_set():
                     self._scan.refresh(quotes=quotes)
             except Exception as error:
+                self._since = None
                 if not self._is_over.is_set():
                     log.warning("the quotes of a running scan were not refreshed: %s", error)
+
+    def _result(self, fetch: Coroutine[object, object, object]) -> object:
+        if self._loop is None:
+            return asyncio.run(fetch)
+        return asyncio.run_coroutine_threadsafe(fetch, self._loop).result()
 
     def __enter__(self) -> Refresher:
         """Start fetching."""
@@ -124,3 +146,6 @@ class Refresher:
     def __exit__(self, *_: object) -> None:
         """Stop fetching; a fetch in progress is not waited for, and its result is not used."""
         self._is_over.set()
+        began = self._since
+        if began is not None and (waited := time.monotonic() - began) > self._every_s:
+            log.warning("a fetch of quotes has not returned for %.0f s; the scan went on", waited)

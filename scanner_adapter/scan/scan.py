@@ -269,7 +269,7 @@ class Scan(KnownScan):
             Time of the quotes, with a timezone; by default the current time.
         **inputs
             `quotes`, or other market inputs of `SymbolRanker.start_scan`; inputs that are not
-            given stay as they were.
+            given stay as they were, and so do quotes if none of the new ones is usable.
 
         Raises
         ------

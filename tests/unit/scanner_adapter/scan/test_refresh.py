@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Iterator
@@ -171,3 +172,84 @@ def test_what_cannot_be_asked_is_refused(ranker: SymbolRanker, wrong: dict[str, 
     scan = ranker.start_scan(SYMBOLS, bars=bars())
     with pytest.raises(InvalidInputError, match="expected"):
         scan.run(float, **wrong)
+
+
+def test_what_a_refresh_does_not_name_stays_as_it_was(
+    ranker: SymbolRanker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Quotes outlast other refreshes and useless quotes; later refreshes keep what came before."""
+    later = NOW + timedelta(minutes=30)
+    with ranker.start_scan(SYMBOLS, bars=bars(), quotes=quotes([5]), now=NOW) as scan:
+        open_scan = scan._session.open_scan
+        assert open_scan is not None
+        scan.refresh(quotes=dict.fromkeys(SYMBOLS, 60.0), now=later)
+        by_quotes = open_scan.context.copy()
+        scan.refresh(sectors=dict.fromkeys(SYMBOLS, "Energy"), now=later + timedelta(hours=1))
+        np.testing.assert_array_equal(open_scan.context, by_quotes)
+        with caplog.at_level(logging.WARNING, "scanrank"):
+            scan.refresh(quotes=quotes([6], NOW - timedelta(days=1)), now=later)
+            scan.refresh(quotes={"tickers": []}, now=later)
+        np.testing.assert_array_equal(open_scan.context, by_quotes)
+        assert caplog.text.count("none are usable; the order does without them") == 2
+        longer = bars().until(np.datetime64("2018-06-01"))
+        scan.refresh(bars=longer, now=later)
+        by_bars = open_scan.context.copy()
+        scan.refresh(quotes=dict.fromkeys(SYMBOLS, 60.0), now=later)
+        np.testing.assert_array_equal(open_scan.context, by_bars)
+
+
+def test_without_quotes_nothing_is_left_of_today(ranker: SymbolRanker) -> None:
+    with ranker.start_scan(SYMBOLS, bars=bars(), now=NOW) as scan:
+        assert scan._session.open_scan is not None
+        evening = scan._session.open_scan.context.copy()
+    with ranker.start_scan(SYMBOLS, bars=bars(), quotes=quotes([5]), now=NOW) as scan:
+        open_scan = scan._session.open_scan
+        assert open_scan is not None
+        scan.refresh(quotes=None, now=NOW)
+        done = open_scan.columns.index("market.session_done")
+        assert np.isnan(open_scan.context[:, done]).all()
+        facts = [k for k, name in enumerate(open_scan.columns) if name.startswith("technical.")]
+        np.testing.assert_array_equal(open_scan.context[:, facts], evening[:, facts])
+
+
+def test_a_coroutine_may_fetch_the_quotes(ranker: SymbolRanker) -> None:
+    """In the loop of the run, where a session of the vendor's client lives."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    is_fetched = asyncio.Event()
+
+    async def fetch() -> None:
+        loops.append(asyncio.get_running_loop())
+        is_fetched.set()
+
+    async def evaluate(_symbol: str) -> float:
+        await asyncio.wait_for(is_fetched.wait(), 30)
+        return 1.0
+
+    async def whole() -> bool:
+        scan = ranker.start_scan(SYMBOLS, bars=bars())
+        await scan.arun(evaluate, refresh=fetch, every_s=0.01)
+        return loops[0] is asyncio.get_running_loop()
+
+    assert asyncio.run(whole())
+
+
+def test_a_fetch_that_hangs_holds_nothing_up_and_is_said(
+    ranker: SymbolRanker, caplog: pytest.LogCaptureFixture
+) -> None:
+    is_asked, may_return = threading.Event(), threading.Event()
+
+    def fetch() -> None:
+        is_asked.set()
+        may_return.wait(30)
+
+    def evaluate(_symbol: str) -> float:
+        assert is_asked.wait(30)
+        return 1.0
+
+    with caplog.at_level(logging.WARNING, "scanrank"):
+        summary = ranker.start_scan(SYMBOLS, bars=bars()).run(
+            evaluate, refresh=fetch, every_s=0.0001
+        )
+    may_return.set()
+    assert summary.n_scanned == len(SYMBOLS)
+    assert "a fetch of quotes has not returned for" in caplog.text
