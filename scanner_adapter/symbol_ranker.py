@@ -485,7 +485,10 @@ class SymbolRanker(KnownRanker):
         facts = self._facts(names, now, **inputs)
         if inputs.get("quotes") is not None and not has_today(facts):
             inputs["quotes"] = given.get("quotes")
-            facts = self._facts(names, now, **inputs)
+            if inputs["quotes"] is not None:
+                facts = self._facts(names, now, **inputs)
+                if not has_today(facts):
+                    inputs["quotes"] = None
         given.update(inputs)
         return facts
 

@@ -15,7 +15,6 @@ from rich.progress import TimeRemainingColumn
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule
-from features.inputs.sessions import Session
 from scanner_adapter.cli.options import refuse_idle
 from scanner_adapter.cli.output.live_display import progress_bar
 from scanner_adapter.jsonio import check_folder, check_target, write_whole
@@ -30,7 +29,7 @@ from scanner_adapter.replay.orders import InTurns
 from scanner_adapter.replay.pace import Pace
 from scanner_adapter.replay.pictures.page import page
 from scanner_adapter.replay.pictures.pictures import check_installed, write_pictures
-from scanner_adapter.replay.read import LogFiles, quotes_from
+from scanner_adapter.replay.read import LogFiles
 from scanner_adapter.replay.run import ORDERS, describe
 from scanner_adapter.replay.stopping import stop_rows, stop_table, stopped_orders
 from scanner_adapter.run.stop_rules import stop_rule_from_text
@@ -183,11 +182,9 @@ def run_replay(request: ReplayRequest) -> bool:
 
 
 def _known_at(request: ReplayRequest, log: ReplayLog, times: str, console: Console) -> KnownAtLog:
-    bars = log.contexts.bars
-    session = Session.of_days(bars.dates, bars.mask)
-    quotes_of, said = quotes_from(request.minute_bars, session)
+    quotes_of, said = request.files.quotes_from(request.minute_bars, log.contexts.bars)
     known = KnownAtLog.of(log, times, quotes_of=quotes_of)
-    console.print(f"Quotes of {', '.join(known.times)} ({session.tz}), {said}.")
+    console.print(f"Quotes of {', '.join(known.times)} ({known.session.tz}), {said}.")
     return known
 
 

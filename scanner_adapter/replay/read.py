@@ -214,8 +214,7 @@ class LogFiles:
             known = Contexts.compute(
                 Bars.read(self.bars, **self.reading), events=events, sectors=sectors
             )
-            session = Session.of_days(known.bars.dates, known.bars.mask)
-            quotes_of, said = quotes_from(minute_bars, session)
+            quotes_of, said = self.quotes_from(minute_bars, known.bars)
             days = rule_days(
                 self.scanner, known, rule or Signal(), every=every, quotes_of=quotes_of
             )
@@ -230,6 +229,18 @@ class LogFiles:
         if not isinstance(log, RecordedLog):
             raise AssertionError(f"a {self.kind} log has no recorded scans")
         return recorded_days(log, every=every), "the times of the log"
+
+    def quotes_from(self, minute_bars: Path | None, bars: Bars) -> tuple[QuotesOf, str]:
+        """Return what shows a day of `bars` up to a moment, and what that is made of, in words."""
+        if minute_bars is None:
+            return BridgeQuotes(), (
+                "simulated from the daily bars: a path from open to close between low and high, "
+                "and the usual volume by that time"
+            )
+        session = Session.of_days(bars.dates, bars.mask)
+        on_bad = self.reading.get("on_bad", "raise")
+        quotes = MinuteQuotes(read_table(minute_bars), session, on_bad=on_bad)
+        return quotes, f"from the minute bars of {quotes.coverage(bars)}"
 
     def facts_of(self) -> FactsOf | None:
         """Facts of scans that were stopped, from the bars; None without bars."""
@@ -261,13 +272,3 @@ class LogFiles:
             )
         known = table.dropna(subset=["symbol", "sector"])
         return dict(zip(known["symbol"], known["sector"], strict=True))
-
-
-def quotes_from(minute_bars: Path | None, session: Session) -> tuple[QuotesOf, str]:
-    """Return what shows a day up to a moment, and what that is made of, in words."""
-    if minute_bars is not None:
-        return MinuteQuotes(read_table(minute_bars), session), "from the minute bars"
-    return BridgeQuotes(), (
-        "simulated from the daily bars: a path from open to close between low and high, and the "
-        "usual volume by that time"
-    )

@@ -225,7 +225,7 @@ class ReplayReport:
         )
         return (
             f"{c['symbols']} symbols, {budget}, batches of {c['batch_size']}, "
-            f"{str(c['pace']) + ', ' if c.get('pace') else ''}{c['bars']} bars, "
+            f"{str(c['pace']) + ', ' if c.get('pace') else ''}{c['bars']}, "
             f"{c['warmup']} scans of warm-up. A hit is {c['hit']}. ms: time for choosing and "
             "learning per scan." + (f" Left out: {c['left_out']}." if c.get("left_out") else "")
         )

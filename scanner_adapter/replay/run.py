@@ -142,8 +142,8 @@ def replay(
 
 def _known_of(log: Log, *, same_day: bool) -> str:
     if isinstance(log, KnownAtLog):
-        return f"quotes of {', '.join(log.times)}"
-    return "same-day" if same_day else "day-old"
+        return f"day-old bars and quotes of {', '.join(log.times)}"
+    return "same-day bars" if same_day else "day-old bars"
 
 
 def describe(rule: RewardRule) -> str:

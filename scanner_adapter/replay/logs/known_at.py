@@ -8,6 +8,7 @@ a replay says of ten o'clock can be trusted to some points, not to tenths of one
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,14 +21,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
+from features.errors import InvalidBarsError
 from features.inputs.bars import Bars
-from features.inputs.days import read_stamps
 from features.inputs.layouts import tidy
 from features.inputs.quotes import Quotes
 from features.inputs.sessions import Session
-from features.inputs.tables import FIELDS
+from features.inputs.tables import FIELDS, OnBad, Rows
 from features.today import today_scores
 from scanner_adapter.replay.logs.scans import ReplayLog, ReplayScan
+
+log = logging.getLogger("scanrank")
 
 _CLOCK = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)$")
 # Steps of the path within a session.
@@ -170,16 +173,63 @@ class MinuteQuotes:
     frame : data frame
         In any layout of `features.inputs.layouts`; each bar is stamped at its start.
     session : Session
+    on_bad : "raise" or "skip"
+        Whether a row that cannot be read, or a second bar of a symbol and time, is an error, or is
+        left out and logged.
+
+    Raises
+    ------
+    InvalidBarsError
     """
 
-    def __init__(self, frame: object, session: Session) -> None:
+    def __init__(self, frame: object, session: Session, *, on_bad: OnBad = "raise") -> None:
         self._session = session
-        table = tidy(frame)
-        days = read_stamps(table["date"], tz=session.tz).days
-        parts = table.groupby(days.astype(str), sort=False)
-        self._parts: dict[str, pd.DataFrame] = {str(day): part for day, part in parts}
+        rows = Rows(tidy(frame), "minute bars", InvalidBarsError, on_bad)
+        codes, names = rows.codes()
+        start = rows.stamps(tz=session.tz).wall
+        columns = {name: rows.numbers(name) for name in FIELDS}
+        twice = pd.DataFrame({"code": codes, "start": start}).duplicated().to_numpy()
+        rows.refuse(
+            "a bar given twice",
+            twice,
+            lambda row: f"{names[codes[row]]} has two bars of {start[row]}; expected one",
+        )
+        for note in rows.notes:
+            log.warning("minute bars: %s", note)
+        steps = np.diff(np.unique(start[rows.good]))
+        end = start + (steps.min() if steps.size else np.timedelta64(1, "m"))
+        in_session = (session.time_done(start) < 1.0) & (session.time_done(end) > 0.0)
+        table = pd.DataFrame({"symbol": np.array([*names, ""], object)[codes], "time": end})
+        table = table.assign(day=start.astype("M8[D]").astype("M8[s]"), **columns)
+        table = table[rows.good & in_session]
+        parts = table.groupby("day", sort=False)
+        self._parts: dict[str, pd.DataFrame] = {str(day)[:10]: part for day, part in parts}
         self._none = table.iloc[:0]
         self._of_day: tuple[str, Quotes] | None = None
+
+    def coverage(self, bars: Bars) -> str:
+        """Return how many days and symbols of `bars` are known, in words.
+
+        Raises
+        ------
+        InvalidBarsError
+            If there are none.
+        """
+        days = sorted(set(self._parts) & set(bars.dates.astype(str).tolist()))
+        known = {name for day in days for name in self._parts[day]["symbol"].unique()}
+        known &= set(bars.symbols)
+        if not known:
+            met = [str(day) for day in sorted(self._parts)]
+            span = f"{met[0]} to {met[-1]}" if met else "no day"
+            raise InvalidBarsError(
+                f"the minute bars, of {span} within {self._session.opens} to "
+                f"{self._session.closes} {self._session.tz}, share no day and symbol with the "
+                f"bars, of {bars.dates[0]} to {bars.dates[-1]} and such as {bars.symbols[0]}"
+            )
+        return (
+            f"{len(known):,} of {len(bars.symbols):,} symbols on {len(days):,} days, {days[0]} to "
+            f"{days[-1]}; the others know the evening before"
+        )
 
     def __call__(self, bars: Bars, row: int, now: datetime) -> Quotes:
         """See `QuotesOf`; a day of which there are no bars has no quotes."""
@@ -197,15 +247,11 @@ class MinuteQuotes:
     def _read(self, day: str) -> Quotes:
         """Return a quote at the end of each bar of a day: its moments then cost one reading."""
         part = self._parts.get(day, self._none)
-        start = read_stamps(part["date"], tz=self._session.tz).wall
-        steps = np.diff(np.unique(start[~np.isnat(start)]))
-        end = start + (steps.min() if steps.size else np.timedelta64(1, "m"))
-        numbers = part[[*FIELDS]].apply(pd.to_numeric, errors="coerce").astype(np.float64)
-        numbers = numbers.where((numbers > 0) & (numbers < np.inf)).assign(
-            symbol=part["symbol"].astype(str).str.strip(), time=end
+        numbers = part[[*FIELDS]]
+        table = numbers.where((numbers > 0) & (numbers < np.inf)).assign(
+            symbol=part["symbol"], time=part["time"]
         )
-        in_session = (self._session.time_done(start) < 1.0) & (self._session.time_done(end) > 0.0)
-        table = numbers[in_session & numbers["close"].notna()].sort_values(["symbol", "time"])
+        table = table[table["close"].notna()].sort_values(["symbol", "time"])
         table = table.fillna({"high": table["close"], "low": table["close"], "volume": 0.0})
         by = table.groupby("symbol")
         last, open_, high, low, volume = (

@@ -10,7 +10,7 @@ import pytest
 
 from bandit.errors import InvalidInputError
 from bandit.rewards import TopShare
-from features import Bars, Session
+from features import Bars, InvalidBarsError, Session
 from scanner_adapter.replay.logs.contexts import Contexts
 from scanner_adapter.replay.logs.known_at import (
     BridgeQuotes,
@@ -96,6 +96,29 @@ def test_minute_bars_are_what_the_market_showed(log: ReplayLog) -> None:
     done = column(scan, "market.session_done")
     assert done[0] < 100.0
     assert np.isnan(done[1:]).all()
+
+
+def test_minute_bars_say_what_they_cover_and_refuse_what_they_do_not() -> None:
+    known = bars()
+    day = str(known.dates[-1])
+    times = [f"{day} {hour}" for hour in ("09:30", "09:31", "17:00")]
+    frame = pd.DataFrame(
+        {"date": times, "symbol": "S00", "open": 5.0, "high": 5.0, "low": 5.0, "close": 5.0,
+         "volume": 100}
+    )  # fmt: skip
+    said = MinuteQuotes(frame, Session()).coverage(known)
+    assert said == (
+        f"1 of {N} symbols on 1 days, {day} to {day}; the others know the evening before"
+    )
+    daily = frame.assign(date=known.dates[-3:].astype(str))
+    for other in (daily, frame.assign(symbol="s00"), frame.iloc[:0], frame.iloc[2:]):
+        with pytest.raises(InvalidBarsError, match="share no day and symbol with the bars"):
+            MinuteQuotes(other, Session()).coverage(known)
+    twice = pd.concat([frame, frame.iloc[1:2]])
+    with pytest.raises(InvalidBarsError, match="row 3 of minute bars: S00 has two bars of"):
+        MinuteQuotes(twice, Session())
+    now = datetime(2019, 3, 29, 20, tzinfo=UTC)
+    assert MinuteQuotes(twice, Session(), on_bad="skip")(known, DAYS - 1, now).volume == [200.0]
 
 
 @pytest.mark.parametrize("wrong", ["noon", "9:30", "08:00", "17:00", "", "25:00"])
