@@ -78,7 +78,11 @@ class Session:
             raise refusal(
                 self.profile, "profile", "shares of a day's volume that rise to 1, such as (0.6, 1)"
             )
-        for day in as_kind(self.weekdays, "weekdays", tuple, "a tuple of days, 0 = Monday"):
+        object.__setattr__(self, "profile", tuple(shares.tolist()))  # to compare and hash
+        wanted = "a tuple of days, 0 = Monday"
+        if not as_kind(self.weekdays, "weekdays", tuple, wanted):
+            raise refusal(self.weekdays, "weekdays", wanted)
+        for day in self.weekdays:
             if as_count(day, "weekdays", least=0) > 6:
                 raise refusal(day, "weekdays", "days from 0 = Monday to 6 = Sunday")
 

@@ -119,6 +119,15 @@ class MarketFacts:
             self, names=tuple(compress(self.names, kept)), values=self.values[:, np.array(kept)]
         )
 
+    def joining(self, theirs: Container[str]) -> MarketFacts:
+        """Return these facts with today's columns where `theirs` has them: quotes come and go."""
+        kept = self.only([name for name in self.names if name not in TODAY or name in theirs])
+        lost = [name for name in TODAY if name in theirs and name not in self.names]
+        unknown = np.full((len(kept.values), len(lost)), np.nan, np.float32)
+        return replace(
+            kept, names=(*kept.names, *lost), values=np.concatenate([kept.values, unknown], axis=1)
+        )
+
 
 class ScanInputs(TypedDict, total=False):
     """What a scan may be given about its symbols; see `market_facts` for each keyword."""

@@ -135,7 +135,7 @@ def open_from_facts(
     if opened is not None:  # keep its sub-scores, and those that have a value here
         met = np.flatnonzero((~np.isnan(facts.values)).any(axis=0)).tolist()
         theirs = market_names(opened["columns"])
-        facts = facts.only({*theirs, *(facts.names[i] for i in met)})
+        facts = facts.only({*theirs, *(facts.names[i] for i in met)}).joining(theirs)
     codec = None
     if learned.keeps_journal:
         codec = LoadingCodec(facts.loading_names, facts.loadings)

@@ -286,6 +286,7 @@ def test_half_days_of_new_york_are_over_at_one() -> None:
     """The day after Thanksgiving lasts from 9:30 to 13:00; the Thursday before is as any other."""
     wall = np.array(["2024-11-29T11:15", "2024-11-29T13:00", "2024-11-21T12:45"], "M8[m]")
     assert Session().time_done(wall).tolist() == [0.5, 1.0, 0.5]
+    assert Session(profile=[0.5, 1.0]) == Session(profile=(0.5, 1.0))  # type: ignore[arg-type]
     assert Session(closes="15:00").time_done(wall).tolist()[1] < 1.0
 
 
@@ -294,7 +295,7 @@ def test_half_days_of_new_york_are_over_at_one() -> None:
     [
         {"tz": "Mars"}, {"tz": 3}, {"opens": "9.30"}, {"opens": "16:00"}, {"closes": "24:30"},
         {"profile": (0.5, 0.4, 1.0)}, {"profile": (0.5,)}, {"profile": ()}, {"weekdays": (7,)},
-        {"weekdays": "Mo"},
+        {"weekdays": "Mo"}, {"weekdays": ()},
     ],
 )  # fmt: skip
 def test_hours_that_no_market_has_are_refused(wrong: dict[str, Any]) -> None:

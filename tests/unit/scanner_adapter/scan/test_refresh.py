@@ -253,3 +253,20 @@ def test_a_fetch_that_hangs_holds_nothing_up_and_is_said(
     may_return.set()
     assert summary.n_scanned == len(SYMBOLS)
     assert "a fetch of quotes has not returned for" in caplog.text
+
+
+@pytest.mark.parametrize("theirs", [True, False])
+def test_a_worker_without_quotes_and_one_with_them_share_a_scan(
+    ranker: SymbolRanker, theirs: bool
+) -> None:
+    """Whether a vendor answered decides no more than what each worker knows of today."""
+    given: list[dict[str, Any]] = [{}, {"quotes": quotes([5])}]
+    first_worker, second = (
+        ranker.start_scan(
+            SYMBOLS, bars=bars(), now=NOW, scan_id="s", shared=True, worker=f"w{number}", **more
+        )
+        for number, more in enumerate(given[::-1] if theirs else given)
+    )
+    assert first_worker.next_batch(5)
+    assert second.next_batch(5)
+    assert second.failure is None
