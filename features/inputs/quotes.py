@@ -131,10 +131,14 @@ class Quotes:
                 numbers[name] = np.where((values > 0) & (values < np.inf), values, np.nan)
         if "bar_time" in table:
             _without_old_bars(table, wall, numbers, hours)
-        good = np.flatnonzero(rows.good)
+        good, notes = np.flatnonzero(rows.good), rows.notes
         if kind == "bars":
+            n_given = np.unique(codes[good]).size
             codes, wall, numbers = _from_bars(codes, wall, numbers, good, hours, time)
             good = np.arange(codes.size)
+            if good.size < n_given:
+                why = f"no bar within {hours.opens} to {hours.closes} {hours.tz} that is over"
+                notes = (*notes, f"{n_given - good.size} of {n_given} symbols left out: {why}")
         order = good[np.lexsort((wall[good], codes[good]))]
         return cls(
             tuple(names[code] for code in codes[order].tolist()),
@@ -142,7 +146,7 @@ class Quotes:
             **{name: numbers[name][order] for name in NUMBERS},
             session=hours,
             is_rolling=kind == "rolling",
-            notes=rows.notes,
+            notes=notes,
         )
 
     def at(self, now: datetime, *, is_clock: bool = False) -> Quotes:
@@ -203,6 +207,15 @@ def _without_old_bars(
     numbers["previous_close"] = np.where(is_old & (close > 0), close, numbers["previous_close"])
 
 
+def bar_width(start: NDArray[np.datetime64]) -> np.timedelta64:
+    """Return the most frequent step between the stamps of intraday bars, a minute if there is none.
+
+    Not the least one: a vendor's live row, stamped by the second, would make all bars end early.
+    """
+    steps, counts = np.unique(np.diff(np.unique(start)), return_counts=True)
+    return np.timedelta64(steps[counts.argmax()] if steps.size else np.timedelta64(1, "m"), "us")
+
+
 def _from_bars(
     codes: NDArray[np.intp],
     start: NDArray[np.datetime64],
@@ -215,14 +228,14 @@ def _from_bars(
 
     A bar is stamped at its start; it is known at its end, one step of the table later.
     """
-    steps = np.diff(np.unique(start[rows]))
-    step = steps.min() if steps.size else np.timedelta64(1, "m")
-    end = start + step
+    end = start + bar_width(start[rows])
     kept = (session.time_done(start[rows]) < 1.0) & (session.time_done(end[rows]) > 0.0)
     if time is not None:
         kept &= end[rows] <= session.wall(time)
     rows = rows[kept]
     rows = rows[np.lexsort((start[rows], codes[rows]))]
+    is_again = (np.diff(codes[rows]) == 0) & (np.diff(start[rows]) == np.timedelta64(0))
+    rows = rows[np.append(~is_again, True)[: rows.size]]  # of a bar given twice the later counts
     day, own = start[rows].astype("datetime64[D]"), codes[rows]
     newest = np.full(codes.max(initial=0) + 1, np.datetime64("1900-01-01"))
     np.maximum.at(newest, own, day)

@@ -24,7 +24,7 @@ from bandit.errors import InvalidInputError
 from features.errors import InvalidBarsError
 from features.inputs.bars import Bars
 from features.inputs.layouts import tidy
-from features.inputs.quotes import Quotes
+from features.inputs.quotes import Quotes, bar_width
 from features.inputs.sessions import Session
 from features.inputs.tables import FIELDS, OnBad, Rows
 from features.today import today_scores
@@ -196,8 +196,7 @@ class MinuteQuotes:
         )
         for note in rows.notes:
             log.warning("minute bars: %s", note)
-        steps = np.diff(np.unique(start[rows.good]))
-        end = start + (steps.min() if steps.size else np.timedelta64(1, "m"))
+        end = start + bar_width(start[rows.good])
         in_session = (session.time_done(start) < 1.0) & (session.time_done(end) > 0.0)
         table = pd.DataFrame({"symbol": np.array([*names, ""], object)[codes], "time": end})
         table = table.assign(day=start.astype("M8[D]").astype("M8[s]"), **columns)

@@ -214,6 +214,25 @@ def test_one_minute_bars_become_a_quote_at_the_end_of_the_last_that_is_over() ->
     assert read.previous_close[0] == 126.85
 
 
+def test_a_bar_given_twice_counts_once_and_a_symbol_without_a_session_is_said() -> None:
+    long = minutes().stack(level=1, future_stack=True).reset_index()
+    twice = Quotes.read(pd.concat([long, long.iloc[2:8]]))
+    assert twice.volume.tolist() == Quotes.read(long).volume.tolist() == [123.0, 123.0]
+    early = long.iloc[-1:].assign(Ticker="EARLY")  # after the close
+    read = Quotes.read(pd.concat([long, early]))
+    assert read.symbols == ("AAPL", "MSFT")
+    assert read.notes == (
+        "1 of 3 symbols left out: no bar within 09:30 to 16:00 America/New_York that is over",
+    )
+
+
+def test_a_live_row_between_two_minutes_makes_no_bar_end_early() -> None:
+    long = minutes().iloc[:4].stack(level=1, future_stack=True).reset_index()
+    live = long.iloc[-1:].assign(Datetime=pd.Timestamp("2021-05-11 13:32:17Z"), Close=126.0)
+    read = Quotes.read(pd.concat([long, live]), time=datetime(2021, 5, 11, 13, 32, 20, tzinfo=UTC))
+    assert read.time.tolist() == [datetime(2021, 5, 11, 9, 32)] * 2
+
+
 def test_bars_after_the_close_are_no_part_of_the_session() -> None:
     read = Quotes.read(minutes())
     assert read.last[0] == 125.5
