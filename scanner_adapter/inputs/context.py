@@ -64,6 +64,8 @@ CROSSED = (
 FACTOR_COLUMNS = tuple(f"factor.{name}" for name in FACTORS)
 # Trading days of its own by which a symbol's last bar may be late: a long weekend, a slow vendor.
 MAX_AGE = 3
+# Weekdays from the last bars to today's quotes beyond which they are said to be old: a week.
+_LATE_DAYS = 6
 # Symbols processed at a time: with a million rows of 50 columns of 8 bytes, each intermediate array
 # would take 400 MB.
 _CHUNK = 65_536
@@ -394,6 +396,11 @@ def _today(
         log.warning("quotes: %s", note)
     if today is None:
         log.warning("quotes: none are usable; the order does without them")
+    elif (n_days := _days_between(past, today.day)) > _LATE_DAYS:
+        log.warning(
+            "quotes: the bars end %d weekdays before %s; today's moves are measured from there",
+            n_days, today.day,
+        )  # fmt: skip
     known = set(quotes.symbols)
     without = [symbol for symbol in past.symbols if symbol not in known]
     if without and known:
@@ -405,6 +412,10 @@ def _today(
             ", ..." if len(without) > 3 else "", "" if reason is None else f"; {reason}",
         )  # fmt: skip
     return today
+
+
+def _days_between(past: Bars, day: np.datetime64) -> int:
+    return int(np.busday_count(past.dates[past.dates < day][-1], day))
 
 
 def _read_quotes(quotes: object, bars: Bars, time: datetime) -> Quotes:

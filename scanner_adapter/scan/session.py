@@ -237,7 +237,8 @@ class ScanSession:
         log.warning(
             "scanrank failed (%s); the rest of scan %s continues in the given order, and "
             "nothing is learned from it",
-            self.failure, self.scan_id, exc_info=error,
+            self.failure, self.scan_id,
+            exc_info=None if isinstance(error, CALLERS_ERRORS) else error,  # which is raised too
         )  # fmt: skip
 
     # -- learning ----------------------------------------------------------------------------

@@ -166,3 +166,13 @@ def test_quotes_under_other_names_or_of_other_markets_are_said(
         "see the separator)" in text
         for text in said
     )
+
+
+def test_quotes_on_bars_that_were_not_updated_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    bars = Bars.from_frame(FRAME).until(np.datetime64("2023-02-10"))
+    for day, is_said in ((13, False), (27, True)):
+        caplog.clear()
+        now = datetime(2023, 2, day, 15, tzinfo=UTC)
+        market_facts(SYMBOLS, bars=bars, quotes=dict.fromkeys(SYMBOLS, 20.0), now=now)
+        text = f"the bars end 11 weekdays before 2023-02-{day}"
+        assert (text in caplog.text) == is_said
