@@ -12,6 +12,7 @@ import gzip
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypedDict
@@ -209,6 +210,7 @@ def as_pandas(frame: object, *, what: str = "bars") -> pd.DataFrame:
     )
 
 
+@lru_cache(maxsize=4096, typed=True)  # a snapshot of a market repeats its few names
 def plain_name(name: object) -> str:
     """Return a column's name in lower case, without what vendors put around it.
 
