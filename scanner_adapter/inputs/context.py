@@ -229,7 +229,7 @@ def market_facts(
         place = {symbol: i for i, symbol in enumerate(past.symbols)}
         at = np.array([place.get(symbol, -1) for symbol in symbols], np.intp)
         coverage = coverage_of(symbols, past, at, bar_ages(past)[1], max_age, notes)
-        today = None if quotes is None else _today(past, quotes, now, events)
+        today = None if quotes is None else _today(symbols, past, quotes, now, events)
         key = key_of(past, events, sectors)
         if today is None:
             names, of_bars = kept(
@@ -383,7 +383,7 @@ def _loadings(past: Bars, day: object, sectors: Mapping[str, str] | None) -> Col
 
 
 def _today(
-    past: Bars, quotes: object, now: datetime | None, events: Events | None
+    symbols: Sequence[str], past: Bars, quotes: object, now: datetime | None, events: Events | None
 ) -> TodayScores | None:
     """Return today's sub-scores, None where no quote can be used; logs what was left out."""
     moment = datetime.now(UTC) if now is None else now
@@ -402,13 +402,13 @@ def _today(
             n_days, today.day,
         )  # fmt: skip
     known = set(quotes.symbols)
-    without = [symbol for symbol in past.symbols if symbol not in known]
+    without = [symbol for symbol in symbols if symbol not in known]
     if without and known:
         reason = likely_reason(without[:1000], quotes.symbols, "quotes")
         log.log(
             logging.INFO if reason is None else logging.WARNING,
-            "quotes: %d of %d symbols of the bars have none (%s%s%s)",
-            len(without), len(past.symbols), ", ".join(without[:3]),
+            "quotes: %d of %d symbols have none (%s%s%s)",
+            len(without), len(symbols), ", ".join(without[:3]),
             ", ..." if len(without) > 3 else "", "" if reason is None else f"; {reason}",
         )  # fmt: skip
     return today

@@ -162,7 +162,7 @@ def test_quotes_under_other_names_or_of_other_markets_are_said(
         for text in said
     )
     assert any(
-        "3 of 5 symbols of the bars have none (BRK-B, BTC-USD, VOD.L; the quotes have 'BRK.B': "
+        "3 of 5 symbols have none (VOD.L, BTC-USD, BRK-B; the quotes have 'BRK.B': "
         "see the separator)" in text
         for text in said
     )
