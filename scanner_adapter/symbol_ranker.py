@@ -475,21 +475,15 @@ class SymbolRanker(KnownRanker):
         self, names: tuple[str, ...], given: ScanInputs, now: datetime | None,
         **inputs: Unpack[ScanInputs],
     ) -> MarketFacts:  # fmt: skip
-        """Return market facts with some inputs replaced, now and in later calls.
+        """Return market facts with some inputs replaced from now on; by quotes if any is usable."""
+        from scanner_adapter.inputs.context import as_read
 
-        Quotes of which none is usable replace no earlier ones.
-        """
-        from scanner_adapter.inputs.context import as_read, has_today
-
-        inputs = as_read({**given, **inputs}, now)
+        earlier, inputs = given.get("quotes"), as_read({**given, **inputs}, now)
         facts = self._facts(names, now, **inputs)
-        if inputs.get("quotes") is not None and not has_today(facts):
-            inputs["quotes"] = given.get("quotes")
-            if inputs["quotes"] is not None:
-                facts = self._facts(names, now, **inputs)
-                if not has_today(facts):
-                    inputs["quotes"] = None
-        given.update(inputs)
+        if inputs.get("quotes") is not None and earlier is not None and not facts.has_today:
+            inputs["quotes"] = earlier
+            facts = self._facts(names, now, **inputs)
+        given.update(inputs if facts.has_today else {**inputs, "quotes": None})
         return facts
 
     def close(self) -> None:

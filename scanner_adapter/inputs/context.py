@@ -24,25 +24,21 @@ from bandit.checks import as_kind, as_number, as_texts, refusal
 from bandit.choice.scores import EXACT_UP_TO
 from features.factors import DEFAULT_WEIGHTS, FACTORS, combine, factor_scores
 from features.inputs.bars import Bars
-from features.inputs.calendars import ALWAYS_OPEN, calendar_labels
 from features.inputs.days import as_day
 from features.inputs.events import Events
-from features.inputs.hours import session_end
-from features.inputs.quotes import Quotes
-from features.inputs.sessions import Session
 from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
-from features.today import TODAY, TodayScores, today_scores
+from features.today import TODAY
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.inputs.coverage import (
     Coverage,
     bar_ages,
     coverage_of,
-    likely_reason,
     seen_bars,
 )
 from scanner_adapter.inputs.feature_cache import Columns, kept, key_of
 from scanner_adapter.inputs.loadings import half_precision
+from scanner_adapter.inputs.quotes import read_quotes, todays_scores
 
 log = logging.getLogger("scanrank")
 
@@ -64,8 +60,6 @@ CROSSED = (
 FACTOR_COLUMNS = tuple(f"factor.{name}" for name in FACTORS)
 # Trading days of its own by which a symbol's last bar may be late: a long weekend, a slow vendor.
 MAX_AGE = 3
-# Weekdays from the last bars to today's quotes beyond which they are said to be old: a week.
-_LATE_DAYS = 6
 # Symbols processed at a time: with a million rows of 50 columns of 8 bytes, each intermediate array
 # would take 400 MB.
 _CHUNK = 65_536
@@ -120,6 +114,11 @@ class MarketFacts:
         return replace(
             self, names=tuple(compress(self.names, kept)), values=self.values[:, np.array(kept)]
         )
+
+    @property
+    def has_today(self) -> bool:
+        """Whether any quote went into the facts."""
+        return TODAY[0] in self.names
 
     def joining(self, theirs: Container[str]) -> MarketFacts:
         """Return these facts with today's columns where `theirs` has them: quotes come and go."""
@@ -229,7 +228,7 @@ def market_facts(
         place = {symbol: i for i, symbol in enumerate(past.symbols)}
         at = np.array([place.get(symbol, -1) for symbol in symbols], np.intp)
         coverage = coverage_of(symbols, past, at, bar_ages(past)[1], max_age, notes)
-        today = None if quotes is None else _today(symbols, past, quotes, now, events)
+        today = None if quotes is None else todays_scores(symbols, past, quotes, now, events)
         key = key_of(past, events, sectors)
         if today is None:
             names, of_bars = kept(
@@ -264,13 +263,8 @@ def as_read(inputs: ScanInputs, now: datetime | None) -> ScanInputs:
         return inputs
     bars = bars if isinstance(bars, Bars) else Bars.from_frame(bars)
     if quotes is not None:
-        quotes = _read_quotes(quotes, bars, datetime.now(UTC) if now is None else now)
+        quotes = read_quotes(quotes, bars, datetime.now(UTC) if now is None else now)
     return {**inputs, "bars": bars, "quotes": quotes}
-
-
-def has_today(facts: MarketFacts) -> bool:
-    """Whether any quote went into the facts."""
-    return TODAY[0] in facts.names
 
 
 def scan_context(
@@ -380,73 +374,6 @@ def _market_scores(past: Bars, events: Events | None, max_age: int) -> Columns:
 def _loadings(past: Bars, day: object, sectors: Mapping[str, str] | None) -> Columns:
     loadings = similarity_loadings(past, as_of=day, sectors=sectors)
     return loadings.names, loadings.values
-
-
-def _today(
-    symbols: Sequence[str], past: Bars, quotes: object, now: datetime | None, events: Events | None
-) -> TodayScores | None:
-    """Return today's sub-scores, None where no quote can be used; logs what was left out."""
-    moment = datetime.now(UTC) if now is None else now
-    quotes = _read_quotes(quotes, past, moment)
-    today = today_scores(
-        past, quotes, now=moment, events=events, is_clock=now is None, has_day=True
-    )
-    used = quotes.at(moment, is_clock=now is None) if today is None else today.used
-    for note in used.notes:
-        log.warning("quotes: %s", note)
-    if today is None:
-        log.warning("quotes: none are usable; the order does without them")
-    elif (n_days := _days_between(past, today.day)) > _LATE_DAYS:
-        log.warning(
-            "quotes: the bars end %d weekdays before %s; today's moves are measured from there",
-            n_days, today.day,
-        )  # fmt: skip
-    known = set(quotes.symbols)
-    without = [symbol for symbol in symbols if symbol not in known]
-    if without and known:
-        reason = likely_reason(without[:1000], quotes.symbols, "quotes")
-        log.log(
-            logging.INFO if reason is None else logging.WARNING,
-            "quotes: %d of %d symbols have none (%s%s%s)",
-            len(without), len(symbols), ", ".join(without[:3]),
-            ", ..." if len(without) > 3 else "", "" if reason is None else f"; {reason}",
-        )  # fmt: skip
-    return today
-
-
-def _days_between(past: Bars, day: np.datetime64) -> int:
-    return int(np.busday_count(past.dates[past.dates < day][-1], day))
-
-
-def _read_quotes(quotes: object, bars: Bars, time: datetime) -> Quotes:
-    if isinstance(quotes, Quotes):
-        return quotes
-    session = Session.of_days(bars.dates, bars.mask)
-    return _of_session(Quotes.read(quotes, time=time, session=session), bars)
-
-
-def _of_session(quotes: Quotes, past: Bars) -> Quotes:
-    """Leave out quotes of symbols that trade at other hours than those of the quotes."""
-    label = ALWAYS_OPEN if quotes.session == Session.around_the_clock() else ""
-    labels = calendar_labels(past.symbols, past.dates, past.mask)
-    day = past.dates[-1]
-    others = {
-        symbol
-        for symbol, own in zip(past.symbols, labels.tolist(), strict=True)
-        if own != label and session_end(day, own) != session_end(day, label)
-    }
-    rows = [row for row, symbol in enumerate(quotes.symbols) if symbol not in others]
-    n_left = len(quotes.symbols) - len(rows)
-    if not n_left:
-        return quotes
-    first = next(symbol for symbol in quotes.symbols if symbol in others)
-    kept = quotes.take(rows)
-    note = (
-        f"{n_left} of {len(quotes.symbols)} quotes ({first} ...) left out: not of the market with "
-        f"the hours {quotes.session.opens} to {quotes.session.closes} {quotes.session.tz}; scan "
-        "one market at a time, with Quotes.read(quotes, session=Session(...)) for its hours"
-    )
-    return replace(kept, notes=(*kept.notes, note))
 
 
 def _ready_made(
