@@ -90,10 +90,13 @@ class WorkerLeases:
         """Claim the free ones of `symbols` and return them; the others count as refused."""
         if self._heartbeat.ident is None:
             self._heartbeat.start()
-        mine = set(self._claim(symbols))
-        self._refused.update(symbol for symbol in symbols if symbol not in mine)
         with self._lock:
-            self._held |= mine
+            self._held.update(symbols)  # before the claim: an interrupt leaves none behind
+        mine = set(self._claim(symbols))
+        refused = set(symbols) - mine
+        self._refused |= refused
+        with self._lock:
+            self._held -= refused
         return mine
 
     def settle(self, symbols: Iterable[str]) -> None:

@@ -205,9 +205,9 @@ class Database:
             if connection.in_transaction:
                 yield
                 return
-            with self._errors:
-                connection.execute("begin immediate")
             try:
+                with self._errors:  # inside, because an interrupt may come right after it
+                    connection.execute("begin immediate")
                 yield
                 with self._errors:
                     connection.execute("commit")

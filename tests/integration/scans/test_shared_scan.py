@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pytest
@@ -297,3 +298,25 @@ def test_claims_wait_for_a_store_that_restarts(
         scan.report({symbol: rating(symbol) for symbol in second})
         scan.close()
     store.close()
+
+
+def test_an_interrupt_while_symbols_are_claimed_leaves_none_leased(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would keep the scan open for all workers until the leases expire."""
+
+    def claim(*args: Any, **kwargs: Any) -> list[str]:
+        claimed(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    with ranker_on(store, seed=1) as ranker:
+        scan = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1", shared=True)
+        with pytest.raises(KeyboardInterrupt), scan:  # noqa: PT012
+            batch = scan.next_batch(20)
+            scan.report({symbol: rating(symbol) for symbol in batch})
+            claimed = ranker.store.claim
+            monkeypatch.setattr(ranker.store, "claim", claim)
+            scan.next_batch(20)
+    assert store.claims("rules", "s1") == {}
+    assert [info.is_closed for info in store.list_scans("rules")] == [True]
+    assert reports(store) == dict.fromkeys(batch.symbols, 1)
