@@ -10,9 +10,11 @@ import math
 import uuid
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
+from types import TracebackType
 from typing import Any, Self, Unpack
 
 import numpy as np
@@ -385,19 +387,25 @@ class GroupScan:
 
     def close(self) -> dict[str, ScanSummary]:
         """End the scan of each ruleset."""
-        for scan in self.scans.values():
-            if scan.stopped is None:
-                scan.stopped = self.stopped
-            scan.close()
+        self.__exit__(None, None, None)
         return self.summaries
 
     def __enter__(self) -> Self:
         """Return the scan itself."""
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         """Close the scan; what was reported is kept even when the loop raised."""
-        self.close()
+        scans = ExitStack()  # closes each, whatever closing another one raises
+        for scan in self.scans.values():
+            scan.stopped = scan.stopped or self.stopped
+            scans.push(scan)
+        scans.__exit__(kind, error, traceback)
 
 
 class _AllStopped:

@@ -84,19 +84,21 @@ async def run_scan_async(
                 # In the order in which they were started, so that with one evaluation at a time the
                 # batches are the same every time.
                 for task in [task for task in tasks if task in done]:
-                    del tasks[task]
                     pipeline.finish(*task.result())
+                    del tasks[task]
                 pipeline.ask()
                 for symbol in pipeline.probe():
                     tasks[asyncio.create_task(evaluate(symbol))] = None
                 if pipeline.is_stopped:
-                    await _cancel(tasks)
+                    await _cancel(tasks, pipeline)
                     pipeline.drop(set(pipeline.in_flight))
             pipeline.end()
         except BaseException:
-            await _cancel(tasks)
-            pipeline.abort(set())
-            pipeline.end()
+            pipeline.abort()
+            try:
+                await _cancel(tasks, pipeline)
+            finally:  # when it is cancelled again, too
+                pipeline.end()
             raise
         finally:
             patient.end()
@@ -104,8 +106,14 @@ async def run_scan_async(
     return scan.summary
 
 
-async def _cancel(tasks: dict[asyncio.Task[tuple[str, object]], None]) -> None:
+async def _cancel(tasks: dict[asyncio.Task[tuple[str, object]], None], pipeline: Pipeline) -> None:
+    """Cancel what runs; what has returned meanwhile counts."""
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    tasks.clear()
+    try:
+        await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        for task in tasks:
+            if task.done() and not task.cancelled() and task.exception() is None:
+                pipeline.finish(*task.result())
+        tasks.clear()

@@ -129,7 +129,11 @@ def run_scan(
                 evaluations.start(fetched.next_symbols(pipeline))
                 if pipeline.is_over:
                     break
-                _take(pipeline, evaluations, seconds_left(until, scan))
+                result = evaluations.take(seconds_left(until, scan))
+                if result is not None:
+                    pipeline.finish(*result)
+                    # Not before: an interrupt in between would lose the result.
+                    evaluations.forget(result[0])
                 pipeline.ask()
                 evaluations.start(pipeline.probe(), is_first=True)
                 if not pipeline.is_ending and evaluations.n_stuck >= n_workers:
@@ -141,22 +145,18 @@ def run_scan(
         except BaseException:
             patient.wake()
             evaluations.cancel()
-            pipeline.abort(evaluations.under_way)
-            for result in evaluations.rest(timeout_s):
-                pipeline.finish(*result)
-            pipeline.end()
+            pipeline.abort()
+            try:
+                evaluations.wait(timeout_s)
+            finally:  # at a second Ctrl-C, too
+                for result in evaluations.returned():
+                    pipeline.finish(*result)
+                pipeline.end()
             raise
         finally:
             patient.end()
     pipeline.announce_rest()
     return scan.summary
-
-
-def _take(pipeline: Pipeline, evaluations: Evaluations, wait_s: float) -> None:
-    """Wait for one result, at most `wait_s`, and hand it over."""
-    result = evaluations.take(wait_s)
-    if result is not None:
-        pipeline.finish(*result)
 
 
 def workers_of(executor: Any, workers: int | None = None) -> int:
@@ -215,11 +215,6 @@ class Evaluations:
         self._stuck = {future for future in self._stuck if not future.done()}
         return len(self._stuck)
 
-    @property
-    def under_way(self) -> set[str]:
-        """Symbols whose results are still to come."""
-        return {*self._futures, *self._waiting}
-
     def start(self, symbols: Sequence[str], *, is_first: bool = False) -> None:
         """Hand symbols to the executor; `is_first` puts them before what waits in this thread."""
         for symbol in symbols:
@@ -228,7 +223,10 @@ class Evaluations:
                 self._waiting.rotate(1)
 
     def take(self, wait_s: float) -> tuple[str, object] | None:
-        """Return (symbol, what the scanner returned or raised); None when the wait is over."""
+        """Return (symbol, what the scanner returned or raised); None when the wait is over.
+
+        The symbol stays under way until `forget`.
+        """
         if self._executor is None:
             return self._evaluate_one()
         deadline = time.monotonic() + wait_s
@@ -248,13 +246,12 @@ class Evaluations:
             if self._futures.get(symbol) is not future:
                 continue  # it timed out or was cancelled before it returned
             under_way = list(self._futures)[: self._n_workers]  # the first ones run
-            # Before its result is asked for: a scanner that ends the process raises here.
-            self._forget(symbol)
-            value = result_of(future)
+            value = result_of(future)  # a scanner that ends the process raises here
             if isinstance(value, BrokenExecutor):
                 self._suspects = self._suspects or under_way
                 value = self._broken(value)
             if isinstance(value, Exception) and self._may_retry(symbol):
+                self.forget(symbol)
                 self._submit(symbol)
                 continue
             return symbol, value
@@ -263,22 +260,27 @@ class Evaluations:
         """Cancel what has not started; return its symbols."""
         cancelled = {symbol for symbol, future in self._futures.items() if future.cancel()}
         for symbol in cancelled:
-            self._forget(symbol)
+            self.forget(symbol)
         cancelled.update(self._waiting)
         self._waiting.clear()
         return cancelled
 
-    def rest(self, wait_s: float | None) -> Iterator[tuple[str, object]]:
-        """Wait at most `wait_s` for all evaluations under way; yield (symbol, result) of each.
+    def wait(self, wait_s: float | None) -> None:
+        """Wait at most `wait_s` for all evaluations under way."""
+        wait(self._futures.values(), wait_s)
+
+    def returned(self) -> Iterator[tuple[str, object]]:
+        """Yield (symbol, result) of each evaluation under way that has returned.
 
         The futures are asked, not the queue: an interrupt may have come when a result was half
-        taken out of it, or not yet bound for it. Evaluations that the interrupt ended are left out.
+        taken out of it, or not yet bound for it. Evaluations that the interrupt ended, or their
+        worker's death by it, are left out.
         """
-        wait(self._futures.values(), wait_s)
         for symbol, future in self._futures.items():
-            is_over = future.done() and not future.cancelled()
-            if is_over and isinstance(future.exception(), Exception | None):
-                yield symbol, result_of(future)
+            if future.done() and not future.cancelled():
+                error = future.exception()
+                if isinstance(error, Exception | None) and not isinstance(error, BrokenExecutor):
+                    yield symbol, result_of(future)
 
     def _evaluate_one(self) -> tuple[str, object]:
         symbol = self._waiting.popleft()
@@ -305,8 +307,9 @@ class Evaluations:
         named = ", ".join(self._suspects) or "a symbol of an earlier scan"
         return type(error)(f"a worker of the pool died while evaluating {named}: {error}")
 
-    def _forget(self, symbol: str) -> None:
-        del self._futures[symbol]
+    def forget(self, symbol: str) -> None:
+        """Count a symbol as no longer under way."""
+        self._futures.pop(symbol, None)
         self._running_since.pop(symbol, None)
 
     def _may_retry(self, symbol: str) -> bool:
@@ -328,7 +331,7 @@ class Evaluations:
                 self._timeout_s
             ):
                 self._stuck.add(future)
-                self._forget(symbol)
+                self.forget(symbol)
                 if not self._may_retry(symbol):
                     return symbol, TimeoutError(f"no result within {self._timeout_s:g} s")
                 self._submit(symbol)

@@ -236,11 +236,10 @@ class Pipeline:
         """Forget symbols that were handed out but will not finish."""
         self.in_flight -= symbols
 
-    def abort(self, under_way: set[str]) -> None:
-        """End the run without further callbacks; only results of `under_way` are still to come."""
+    def abort(self) -> None:
+        """End the run without further callbacks."""
         self.is_ending = self.is_stopped = True
         self._on_result = self._on_hit = self._on_progress = None
-        self.in_flight &= under_way
 
     def end(self) -> None:
         """Report what has arrived last."""
@@ -264,8 +263,10 @@ class Pipeline:
     def _report(self, stage: str = "scanning") -> bool:
         """Report what has arrived; whether the scan goes on."""
         if self._arrived:
+            # Kept until it is reported: `end` reports it again if an interrupt comes in between,
+            # and what is reported twice counts once.
+            self.scan.report(self._arrived)
             arrived, self._arrived = self._arrived, {}
-            self.scan.report(arrived)
             self._announce(arrived)
         if self._on_progress is not None and (self._n_handed_out or stage == "done"):
             self._on_progress(

@@ -37,7 +37,7 @@ def save_scan(
     try:
         if leases is not None:
             session.read_others(leases)
-        session.journal_failures(learned, open_scan)
+        session.journal_rest(learned, open_scan)
         before = learned.belief.standing.fallback
         header = _close_header(session, ledger, rollout)
         is_closed = is_last

@@ -389,7 +389,11 @@ class Scan(KnownScan):
         """Close the scan; reported outcomes are kept even if the loop raised."""
         if error is not None and self.stopped is None:
             self.stopped = f"{type(error).__name__}: {error}".removesuffix(": ")
-        self.close()
+        try:
+            self.close()
+        except BaseException:  # Ctrl-C while it is saved: it is saved, then the program ends
+            self.close()
+            raise
 
     # -- inside ------------------------------------------------------------------------------
 

@@ -152,21 +152,18 @@ class ScanSession:
         AdapterError, FeatureError, InvalidInputError
             For invalid inputs of the caller; the rest comes in the given order.
         """
-        early, self._early = self._early, None
+        early, ledger = self._early, self._ledger
         if early is None:
             return
-        ledger = self._ledger
         try:
-            self._begin(early.open(ledger.n_batches))
+            opened, self._early = early.open(ledger.n_batches), None  # kept if Ctrl-C ends the wait
+            self._begin(opened)
             self.early_cpu_s = early.cpu_s
             if self.learned is None or self.current is None:
                 return
             self.current.take(np.flatnonzero(ledger.is_handed_out))
             self.current.record_failed(np.flatnonzero(ledger.may_pass))
-            places = ledger.order[~ledger.may_pass[ledger.order]]
-            if places.size:
-                known = {ledger.symbols[place]: ledger.outcome(place) for place in places.tolist()}
-                self._learn(self.learned, self.current, OutcomeTable.of(known), places)
+            self._learn_rest(self.learned, self.current, ~ledger.may_pass)
         except Exception as error:
             self.fall_back(error)
             if isinstance(error, CALLERS_ERRORS):
@@ -280,13 +277,25 @@ class ScanSession:
             may_pass[row] = table.outcome(row).may_pass
         return may_pass
 
-    def journal_failures(self, learned: LearnedState, open_scan: OpenScan) -> None:
-        """Journal the remaining errors of a complete scan, which are now final."""
+    def journal_rest(self, learned: LearnedState, open_scan: OpenScan) -> None:
+        """Journal what was reported and is not journaled yet, when the scan ends.
+
+        These are the errors of a complete scan, which are now final, and outcomes whose learning
+        an interrupt has ended.
+        """
         ledger = self._ledger
-        places = np.flatnonzero(ledger.may_pass & ~open_scan.is_reported)
-        if places.size and ledger.is_reported.all():
-            failed = {ledger.symbols[place]: ledger.outcome(place) for place in places.tolist()}
-            self._learn(learned, open_scan, OutcomeTable.of(failed), places)
+        is_final = ~ledger.may_pass | ledger.is_reported.all()
+        self._learn_rest(learned, open_scan, is_final)
+
+    def _learn_rest(
+        self, learned: LearnedState, open_scan: OpenScan, is_final: NDArray[np.bool_]
+    ) -> None:
+        """Journal and learn what was reported before; `is_final` (n,) says which outcomes count."""
+        ledger = self._ledger
+        places = ledger.order[(is_final & ~open_scan.is_reported)[ledger.order]]
+        if places.size:
+            known = {ledger.symbols[place]: ledger.outcome(place) for place in places.tolist()}
+            self._learn(learned, open_scan, OutcomeTable.of(known), places)
 
     def _learn(
         self, learned: LearnedState, open_scan: OpenScan, table: OutcomeTable, places: Places

@@ -302,7 +302,7 @@ class LearnedState:
         for entry in self.store.read(
             self.ruleset, after=self.position, generation=self._generation
         ):
-            self._folded.add(entry)
+            self._fold(entry)
             self.position = entry.position
             n += 1
             if listener is not None:
@@ -353,9 +353,18 @@ class LearnedState:
             except _AWAY as err:
                 log.warning("%s Reports of other workers are read later.", err)
                 self._mark_behind()
-        self._folded.add(entry, is_checked=True)
+        self._fold(entry, is_checked=True)
         self._advance(entry, listener)
         return receipt
+
+    def _fold(self, entry: Entry, *, is_checked: bool = False) -> None:
+        try:
+            self._folded.add(entry, is_checked=is_checked)
+        except BaseException as error:
+            # An error has changed nothing. Ctrl-C may leave half of the entry folded; the state is
+            # then loaded again before it is saved or a scan begins with it.
+            self._is_behind |= not isinstance(error, Exception)
+            raise
 
     def _advance(self, entry: Entry, listener: Listener | None) -> None:
         if not self._is_behind:

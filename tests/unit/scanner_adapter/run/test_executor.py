@@ -6,8 +6,8 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
 
@@ -227,68 +227,6 @@ def test_a_time_budget_does_not_wait_for_the_report(pool: Executor) -> None:
     assert time.monotonic() - start < 1.0  # the whole scan would take 1.4 s
     assert 0 < summary.n_scanned < len(SYMBOLS)
     assert "s spent" in (summary.stopped or "")
-
-
-@pytest.mark.parametrize("workers", [None, 4])
-def test_an_interrupt_commits_and_comes_through(workers: int | None) -> None:
-    """Ctrl-C in the middle: what was finished is learned, the scan is closed, nothing hangs."""
-    ranker = open_ranker()
-    scan = ranker.start_scan(SYMBOLS)
-
-    def on_result(symbol: str, outcome: Outcome) -> None:
-        if len(results) == 70:
-            raise KeyboardInterrupt
-        results.append(symbol)
-
-    results: list[str] = []
-    executor = ThreadPoolExecutor(workers) if workers else None
-    with pytest.raises(KeyboardInterrupt):
-        scan.run(rating, executor=executor, on_result=on_result)
-    assert scan.summary.n_scanned >= 71
-    assert scan.summary.n_scanned < len(SYMBOLS)
-    assert scan.summary.store_status == "saved"
-    assert ranker.learned.belief.n_reports == scan.summary.n_scanned
-    if executor is not None:
-        executor.shutdown()
-
-
-class InterruptedFuture(Future[object]):
-    """A future for which nobody ever calls back: the interrupt comes before that is arranged."""
-
-    def add_done_callback(self, fn: Callable[[Future[object]], object]) -> None:  # noqa: ARG002
-        raise KeyboardInterrupt
-
-
-class InterruptedPool(ThreadPoolExecutor):
-    """Threads whose user presses Ctrl-C when the 60th symbol has just been handed over."""
-
-    n_submitted = 0
-
-    def submit(self, fn: Callable[..., object], /, *args: object) -> Future[object]:  # type: ignore[override]
-        self.n_submitted += 1
-        future = super().submit(fn, *args)
-        if self.n_submitted == 60:
-            late = InterruptedFuture()
-            late.set_running_or_notify_cancel()
-            future.add_done_callback(lambda done: late.set_result(done.result()))
-            return late
-        return future
-
-
-def test_an_interrupt_while_a_symbol_is_handed_over_neither_hangs_nor_loses_it() -> None:
-    """Its result never comes through the queue, so the end must not wait for it there."""
-    scan = open_ranker().start_scan(SYMBOLS)
-    handed_over: list[str] = []
-
-    def slow(symbol: str) -> float:
-        handed_over.append(symbol)
-        time.sleep(0.002)
-        return rating(symbol)
-
-    with InterruptedPool(2) as pool, pytest.raises(KeyboardInterrupt):
-        scan.run(slow, executor=pool)
-    assert scan.summary.store_status == "saved"
-    assert set(scan.outcomes) == set(handed_over)
 
 
 def test_an_executor_that_breaks_ends_the_scan_with_its_error(pool: Executor) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -199,6 +200,25 @@ def test_closing_learns_what_came_before_the_features(
     n = min(os.cpu_count() or 1, 4)
     assert kinds == [("open", 0), ("report", n), ("close", 0)]
     assert ranker.n_scans == 1
+
+
+@pytest.mark.parametrize("name", ["_facts.result", "_learn"])
+def test_an_interrupt_while_features_enter_loses_nothing(
+    name: str, ranker: SymbolRanker, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C comes while they are waited for, or when what came before them is learned."""
+    with pytest.raises(KeyboardInterrupt), start(ranker) as scan:  # noqa: PT012
+        batch = scan.next_batch(4)
+        scan.report(rated(batch))
+        let_in(scan, gate)
+        place = scan._session._early._facts if name == "_facts.result" else scan._session
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name.removeprefix("_facts."), Mock(side_effect=KeyboardInterrupt))
+            scan.next_batch(4)
+    assert scan.summary.store_status == "saved"
+    entries = list(ranker.store.read("early"))
+    assert [entry.kind for entry in entries] == ["open", "report", "close"]
+    assert set(entries[1].arms) == set(batch)
 
 
 def test_features_that_take_long_are_waited_for(
