@@ -347,7 +347,6 @@ class Scan(KnownScan):
         A second call returns the same summary. A failure to save is logged, not raised; see
         `ScanSummary.store_status`.
         """
-        is_first = False
         with self._lock:
             if self._summary is None:
                 self._is_ending = True
@@ -368,12 +367,11 @@ class Scan(KnownScan):
                                 "prioritised and control scans could not be compared: %s", error
                             )
                 self._summary = self._summarise(status, comparison)
-                self._ended = time.monotonic()
-                is_first = True
             summary = self._summary
-        if is_first:
+        if math.isinf(self._ended):
             # Outside the lock, which the publishing thread may be waiting for.
             self._operators.close(has_last=self._is_done)
+            self._ended = time.monotonic()
         return summary
 
     def __enter__(self) -> Scan:

@@ -15,6 +15,7 @@ import pytest
 from bandit.belief.track_record import TrackRecord
 from bandit.stores.sqlite.store import SqliteStore
 from scanner_adapter import Outcome, RankerGroup, SymbolRanker
+from scanner_adapter.live.operators import OperatorLine
 from scanner_adapter.run import executor as executor_module
 from scanner_adapter.scan import scan as scan_module
 from scanner_adapter.scan.scan import Scan
@@ -191,6 +192,18 @@ def test_an_interrupt_while_the_scan_is_saved_lets_it_be_saved(
     save = interrupted(scan_module.save_scan, 1, is_done=is_done)
     monkeypatch.setattr(scan_module, "save_scan", save)
     run.check()
+
+
+def test_an_interrupt_before_the_last_status_ends_the_thread_that_publishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = interrupted(OperatorLine.close, 1, is_done=False)
+    monkeypatch.setattr(OperatorLine, "close", close)
+    with SymbolRanker.open(f"sqlite://{tmp_path / 'scanrank.db'}", ruleset="t") as ranker:
+        scan = ranker.start_scan(SYMBOLS)
+        with pytest.raises(KeyboardInterrupt):
+            scan.run(rating)
+        assert ranker.store.get_status("t", scan.scan_id)["state"] == "done"
 
 
 def test_an_interrupt_in_the_middle_of_learning_leaves_no_half_belief(
