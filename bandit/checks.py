@@ -19,7 +19,6 @@ from types import UnionType
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from bandit.errors import InvalidInputError
 
@@ -194,29 +193,6 @@ def as_path(value: object, name: str) -> Path:
     if isinstance(value, str | Path) and str(value) not in ("", ".") and str(value).isprintable():
         return Path(value)
     raise refusal(value, name, "the path of a file")
-
-
-def as_rewards(values: ArrayLike, *, n: int) -> NDArray[np.float64]:
-    """Return `values` as n rewards in [0, 1].
-
-    Raises
-    ------
-    InvalidInputError
-        Naming the shape, or the first value outside [0, 1] and its position.
-    """
-    rewards = np.asarray(values, dtype=np.float64)
-    if rewards.shape != (n,):
-        raise InvalidInputError(
-            f"rewards have shape {rewards.shape}, expected ({n},): one per context row"
-        )
-    is_fine = (rewards >= 0.0) & (rewards <= 1.0)
-    if not is_fine.all():
-        first = int(is_fine.argmin())
-        raise InvalidInputError(
-            f"reward {rewards[first]} at position {first} is outside [0, 1]; convert outcomes to "
-            "rewards with a reward rule first"
-        )
-    return rewards
 
 
 def as_arms(arms: object, name: str = "symbols") -> tuple[str, ...]:

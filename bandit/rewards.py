@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,7 @@ class Signal:
     Signal(words=('Grade A', 'Grade B'), none_is_no=True)
     """
 
+    expected_share: ClassVar[float | None] = None  # it varies from scan to scan
     words: Sequence[str] | None = None
     none_is_no: bool = False
 
@@ -93,11 +94,6 @@ class Signal:
                 "strings such as ['BUY', 'LONG'], or None for the English defaults",
             )
         object.__setattr__(self, "words", words)
-
-    @property
-    def expected_share(self) -> float | None:
-        """Varies from scan to scan."""
-        return None
 
     def judge(self, rating: Array, is_signal: Array, limit: float) -> Array:
         """Return 1 for a signal, 0 for none."""
@@ -122,6 +118,7 @@ class HitIf:
     HitIf(name='five times the volume')
     """
 
+    expected_share: ClassVar[float | None] = None  # it varies from scan to scan
     is_hit: Callable[[Any], object] = field(repr=False)
     name: str = ""
 
@@ -130,11 +127,6 @@ class HitIf:
         as_kind(self.name, "name", str, "a string")
         name = self.name or getattr(self.is_hit, "__name__", type(self.is_hit).__name__)
         object.__setattr__(self, "name", name)
-
-    @property
-    def expected_share(self) -> float | None:
-        """Varies from scan to scan."""
-        return None
 
     def judge(self, rating: Array, is_signal: Array, limit: float) -> Array:
         """Return 1 where the function said so: the reader of results has asked it."""
@@ -151,16 +143,12 @@ class Threshold:
     Threshold(minimum=10.0)
     """
 
+    expected_share: ClassVar[float | None] = None  # it varies from scan to scan
     minimum: float
 
     def __post_init__(self) -> None:
         # Rules are compared by how they are written down: 10 and 10.0 are the same one.
         object.__setattr__(self, "minimum", as_number(self.minimum, "minimum", "a finite rating"))
-
-    @property
-    def expected_share(self) -> float | None:
-        """Varies from scan to scan."""
-        return None
 
     def judge(self, rating: Array, is_signal: Array, limit: float) -> Array:
         """Return 1 where the rating reaches the minimum."""
@@ -385,17 +373,9 @@ class RunningLimit:
         self._ratings.sort()
         self._expected = min(self._expected + float(probability[known].sum()), self._most)
 
-    def value(self, expected: float | None = None) -> float:
+    def value(self) -> float:
         """Return the limit, given the number of hits expected among what was seen."""
-        expected = self._expected if expected is None else expected
-        if self._ratings.size == 0:
-            return self.carried
-        here = limit_above(self._ratings, expected)
-        if np.isnan(self.carried):
-            return here
-        # Written so that equal limits blend to the same bits: on a coarse scale the limit is a
-        # rating, and one bit above it nobody would be a hit.
-        return self.carried - math.expm1(-expected / _CARRIED_HITS) * (here - self.carried)
+        return self._blended(self._expected, -math.expm1(-self._expected / _CARRIED_HITS))
 
     def chance(self, rating: Array) -> Array:
         """Return the probability that ratings (k,), seen before, are of the top share; NaN stays.
@@ -413,9 +393,15 @@ class RunningLimit:
 
     def carry(self, expected: float) -> float:
         """Return the limit to carry to the next scan, given the hits among what was seen."""
+        return self._blended(expected, _CARRY_RATE)
+
+    def _blended(self, expected: float, share: float) -> float:
+        """Move the carried limit by `share` towards the one with `expected` hits above it."""
         if self._ratings.size == 0:
             return self.carried
         here = limit_above(self._ratings, expected)
         if np.isnan(self.carried):
             return here
-        return self.carried + _CARRY_RATE * (here - self.carried)
+        # Written so that equal limits blend to the same bits: on a coarse scale the limit is a
+        # rating, and one bit above it nobody would be a hit.
+        return self.carried + share * (here - self.carried)

@@ -153,16 +153,9 @@ class CellWeights:
                 f"{self.precision.size}: they cross other columns; use the former setting, or "
                 "another ruleset name"
             )
-        data_precision, data_shift = (float(value) for value in trust)
-        return CellWeights(
-            np.array(precision, np.float64),
-            np.array(shift, np.float64),
-            replace(
-                self.trust,
-                data_precision=np.array([[data_precision]]),
-                data_shift=np.array([data_shift]),
-            ),
-        )
+        of_trust, shift_of_trust = np.array(trust, np.float64).reshape(2, 1)
+        restored = replace(self.trust, data_precision=of_trust[None], data_shift=shift_of_trust)
+        return CellWeights(np.array(precision, np.float64), np.array(shift, np.float64), restored)
 
     @property
     def mean(self) -> Array:

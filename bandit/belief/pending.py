@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.checks import as_arms, as_rewards
+from bandit.checks import as_arms
 from bandit.errors import IncompatibleStateError, InvalidInputError
 
 # Scans that may be open at a time. When another opens, the oldest is learned from as it stands.
@@ -77,7 +77,12 @@ class Report:
                     f"for each of {k} symbols"
                 )
         names, ok = as_arms(arms), np.flatnonzero(~np.isnan(reward))
-        as_rewards(reward[ok], n=ok.size)
+        wrong = np.flatnonzero((reward < 0.0) | (reward > 1.0))
+        if wrong.size:
+            raise InvalidInputError(
+                f"reward {reward[wrong[0]]} at position {wrong[0]} is outside [0, 1]; convert "
+                "outcomes to rewards with a reward rule first"
+            )
         whole = cls(names, row_columns, context.astype(np.float32), reward, rating, rows)
         if ok.size == k:
             return whole

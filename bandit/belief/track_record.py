@@ -240,12 +240,9 @@ class TrackRecord:
         at = np.array(found, np.intp)
         if len(index) > self._time.size:
             extra = max(len(index), 2 * self._time.size) - self._time.size
-            self._time = np.concatenate([self._time, np.full(extra, -np.inf)])
-            self._values = np.concatenate(
-                [self._values, np.zeros((extra, len(_FIELDS)), np.float32)]
-            )
-            blank = np.full((extra, len(self._columns)), np.nan, np.float16)
-            self._rows = np.concatenate([self._rows, blank])
+            self._time = np.pad(self._time, (0, extra), constant_values=-np.inf)
+            self._values = np.pad(self._values, ((0, extra), (0, 0)))
+            self._rows = np.pad(self._rows, ((0, extra), (0, 0)), constant_values=np.nan)
         return at
 
     def _set_rows(
@@ -259,8 +256,7 @@ class TrackRecord:
             return
         added = [name for name in columns if name not in self._columns]
         if added:
-            blank = np.full((self._rows.shape[0], len(added)), np.nan, np.float16)
-            self._rows = np.concatenate([self._rows, blank], axis=1)
+            self._rows = np.pad(self._rows, ((0, 0), (0, len(added))), constant_values=np.nan)
             self._columns += tuple(added)
         position = [self._columns.index(name) for name in columns]
         self._rows[at[:, None], position] = values

@@ -60,15 +60,9 @@ class WeightPosterior:
         Raises
         ------
         InvalidInputError
-            When the shapes differ or a variance is not a positive finite number.
+            When a mean is not finite or a variance is not a positive finite number.
         """
-        mean_ = np.array(mean, dtype=np.float64)
-        variance_ = np.array(variance, dtype=np.float64)
-        if mean_.ndim != 1 or variance_.shape != mean_.shape:
-            raise InvalidInputError(
-                f"prior mean has shape {mean_.shape} and prior variance {variance_.shape}; "
-                "expected both (d,)"
-            )
+        mean_, variance_ = np.array(mean, np.float64), np.array(variance, np.float64)
         if not (
             np.isfinite(mean_).all() and (variance_ > 0).all() and np.isfinite(variance_).all()
         ):
@@ -121,10 +115,8 @@ class WeightPosterior:
     def decay(self, factor: float) -> WeightPosterior:
         """Forget a share of the data: P <- g P + (1 - g) P0, and the same for the shift.
 
-        Decaying by a and then by b equals decaying by a * b, and factor 0 is the prior.
+        Decaying by a and then by b equals decaying by a * b; factor 1 keeps all, 0 is the prior.
         """
-        if not 0.0 <= factor <= 1.0:
-            raise InvalidInputError(f"decay factor {factor} is outside [0, 1]")
         return replace(
             self,
             data_precision=self.data_precision * factor,

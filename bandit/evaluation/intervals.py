@@ -85,12 +85,7 @@ def bootstrap_interval(
     >>> bootstrap_interval([0.5, 0.5, float("nan")], np.random.default_rng(0))
     Interval(mean=0.5, low=0.5, high=0.5, n=2)
     """
-    known = _known(_as_row("values", values))
-    means = _resampled_means(known, rng, n, level, block)
-    if not len(known):
-        return Interval(math.nan, math.nan, math.nan, 0)
-    low, high = _quantiles(means, level)
-    return Interval(float(known.mean()), low, high, len(known))
+    return _interval(_as_row("values", values), rng, n, level, block)[0]
 
 
 def paired_difference(
@@ -125,13 +120,9 @@ def paired_difference(
         raise InvalidInputError(
             f"a has {len(left)} scans and b has {len(right)}; expected the same scans in both"
         )
-    known = _known(left - right)
-    means = _resampled_means(known, rng, n, level, block)
-    if not len(known):
-        return PairedDifference(math.nan, math.nan, math.nan, 0, math.nan)
-    low, high = _quantiles(means, level)
-    positive = float((means > 0).mean() + 0.5 * (means == 0).mean())
-    return PairedDifference(float(known.mean()), low, high, len(known), positive)
+    mean, means = _interval(left - right, rng, n, level, block)
+    positive = (means > 0).mean() + 0.5 * (means == 0).mean() if mean.n else math.nan
+    return PairedDifference(mean.mean, mean.low, mean.high, mean.n, float(positive))
 
 
 def _as_row(name: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -143,22 +134,19 @@ def _as_row(name: str, values: ArrayLike) -> NDArray[np.float64]:
     return row
 
 
-def _known(row: NDArray[np.float64]) -> NDArray[np.float64]:
-    return row[~np.isnan(row)]
-
-
-def _resampled_means(
-    row: NDArray[np.float64], rng: np.random.Generator, n: int, level: float, block: int
-) -> NDArray[np.float64]:
-    """Means of `n` circular block resamples, shape (n,)."""
+def _interval(
+    values: NDArray[np.float64], rng: np.random.Generator, n: int, level: float, block: int
+) -> tuple[Interval, NDArray[np.float64]]:
+    """Return the interval and the means of `n` circular block resamples, shape (n,)."""
     if n < 1 or block < 1 or not 0.0 < level < 1.0:
         raise InvalidInputError(
             f"n is {n}, block is {block}, level is {level}; expected n and block of at least 1 "
             "and a level in (0, 1)"
         )
+    row = values[~np.isnan(values)]
     size = len(row)
     if not size:
-        return np.empty(0)
+        return Interval(math.nan, math.nan, math.nan, 0), np.empty(0)
     # A block's sum is a difference of running sums over the row laid end to end with its own
     # beginning. The last block is cut, so that each resample has exactly `size` values.
     block = min(block, size)
@@ -169,10 +157,12 @@ def _resampled_means(
     if rest:
         lengths[-1] = rest
     sums = running[starts + lengths] - running[starts]
-    return np.asarray(sums.sum(axis=1) / size, dtype=np.float64)
+    means = np.asarray(sums.sum(axis=1) / size, dtype=np.float64)
+    return Interval(float(row.mean()), *quantiles(means, level), size), means
 
 
-def _quantiles(means: NDArray[np.float64], level: float) -> tuple[float, float]:
+def quantiles(means: NDArray[np.float64], level: float) -> tuple[float, float]:
+    """Return the ends of the interval that holds a share `level` of resampled means."""
     tail = (1.0 - level) / 2.0
     low, high = np.quantile(means, [tail, 1.0 - tail])
     return float(low), float(high)

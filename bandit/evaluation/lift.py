@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from bandit.errors import InvalidInputError
-from bandit.evaluation.intervals import Interval
+from bandit.evaluation.intervals import Interval, quantiles
 
 # Probabilities with fewer scans share a stratum with their neighbour.
 _LEAST_IN_STRATUM = 8
@@ -109,10 +109,11 @@ def lift(
             f"values, is_treated and probability have shapes {y.shape}, {m.shape} and {p.shape}; "
             "expected one row each, of one length"
         )
-    if not ((y >= 0) & (y < math.inf)).all() or not ((p >= 0) & (p <= 1)).all():
+    bad_values, bad_odds = y[~((y >= 0) & (y < math.inf))], p[~((p >= 0) & (p <= 1))]
+    if bad_values.size or bad_odds.size:
         raise InvalidInputError(
             "expected values of at least 0 and probabilities in [0, 1]; got "
-            f"{y[~((y >= 0) & (y < math.inf))][:1]} and {p[~((p >= 0) & (p <= 1))][:1]}"
+            f"{bad_values[:1]} and {bad_odds[:1]}"
         )
     stratum = _strata(p)
     strata = [np.flatnonzero(stratum == k) for k in np.unique(stratum)]
@@ -210,6 +211,4 @@ def _mean(
         mean += weight / total * float(y[rows].mean())
         drawn = rng.choice(y[rows], (_N_RESAMPLES, rows.size))
         resampled += weight / total * drawn.mean(axis=1)
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(resampled, [tail, 1.0 - tail])
-    return Interval(mean, float(low), float(high), sum(rows.size for rows, _ in parts))
+    return Interval(mean, *quantiles(resampled, level), sum(rows.size for rows, _ in parts))

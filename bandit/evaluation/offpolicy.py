@@ -261,10 +261,10 @@ def _check(place: int, scan: LoggedScan, *, needs_prediction: bool) -> None:
             )
     seen = scan.batch >= 0
     propensity = scan.propensity[seen]
-    if not ((propensity > 0) & (propensity <= 1)).all():  # NaN fails both comparisons
-        worst = propensity[~((propensity > 0) & (propensity <= 1))][0]
+    wrong = propensity[~((propensity > 0) & (propensity <= 1))]  # NaN fails both comparisons
+    if wrong.size:
         raise InvalidInputError(
-            f"scan {place}: a propensity is {worst}; expected one in (0, 1] for every symbol "
+            f"scan {place}: a propensity is {wrong[0]}; expected one in (0, 1] for every symbol "
             "handed out. Logs without propensities can only be judged if their scans are complete"
         )
     for name, known in (
@@ -272,9 +272,9 @@ def _check(place: int, scan: LoggedScan, *, needs_prediction: bool) -> None:
         ("target", scan.target),
         ("prediction", scan.prediction if scan.prediction is not None else np.empty(0)),
     ):
-        if not ((known >= 0) & (known <= 1)).all():
-            worst = known[~((known >= 0) & (known <= 1))][0]
-            raise InvalidInputError(f"scan {place}: a {name} is {worst}; expected one in [0, 1]")
+        wrong = known[~((known >= 0) & (known <= 1))]
+        if wrong.size:
+            raise InvalidInputError(f"scan {place}: a {name} is {wrong[0]}; expected one in [0, 1]")
 
 
 def _diagnose(scans: Sequence[LoggedScan], weights: Weights) -> dict[str, float]:
