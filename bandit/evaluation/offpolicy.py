@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -380,10 +380,8 @@ def _quantile(variances: NDArray[np.float64], level: float) -> float:
 
 
 def _ips(scans: Sequence[LoggedScan], weights: Weights) -> Estimate:
-    pairs = [(scan, w, _seen_reward(scan)) for scan, w in zip(scans, weights, strict=True)]
-    hits = sum(float(w @ reward) for _, w, reward in pairs)
-    recall = sum(float(w @ (scan.target * reward)) for scan, w, reward in pairs) / hits
-    return recall, [(scan.target - recall) * reward / hits for scan, _, reward in pairs]
+    nothing = [replace(scan, prediction=np.zeros(len(scan.batch))) for scan in scans]
+    return _dr(nothing, weights)  # predictions of nothing
 
 
 def _snips(scans: Sequence[LoggedScan], weights: Weights) -> Estimate:
