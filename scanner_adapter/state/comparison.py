@@ -21,7 +21,7 @@ from bandit.checks import refusal
 from bandit.evaluation.intervals import Interval, PairedDifference, paired_difference
 from bandit.evaluation.lift import lift
 from bandit.stores import Store
-from bandit.stores.names import check_name
+from bandit.stores.names import START, check_name
 
 # Hits found in this first share of the universe count as early.
 EARLY_SHARE = 0.1
@@ -133,7 +133,7 @@ class ScanLog:
     def __init__(self, store: Store, ruleset: str) -> None:
         self._store = store
         self._ruleset = ruleset
-        self.position = "0-0"  # journal position up to which it was read
+        self.position = START  # journal position up to which it was read
         self._scans: list[Mapping[str, Any]] = []
 
     def catch_up(self) -> None:

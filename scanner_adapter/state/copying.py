@@ -11,7 +11,7 @@ from bandit.stores.names import START, position_key
 
 def append_all(
     store: Store, ruleset: str, entries: Iterable[Entry], scans: set[str]
-) -> tuple[int, dict[str, str]]:
+) -> dict[str, str]:
     """Append entries to a ruleset that is empty or already holds a part of them.
 
     Parameters
@@ -21,8 +21,7 @@ def append_all(
 
     Returns
     -------
-    n_new : int
-    positions : dict of str to str
+    dict of str to str
         New positions of the new entries, by their old positions.
 
     Raises
@@ -48,7 +47,7 @@ def append_all(
             )
         if receipt.position is not None:
             positions[entry.position] = receipt.position
-    return len(positions), positions
+    return positions
 
 
 def copy_ruleset(source: Store, target: Store, ruleset: str) -> int:
@@ -76,7 +75,7 @@ def copy_ruleset(source: Store, target: Store, ruleset: str) -> int:
         )
     snapshot = source.load_snapshot(ruleset)
     scans = {entry.scan_id for entry in source.read(ruleset)}
-    n_new, positions = append_all(target, ruleset, source.read(ruleset), scans)
+    positions = append_all(target, ruleset, source.read(ruleset), scans)
     if snapshot is not None:
         covered = [
             new for old, new in positions.items()
@@ -91,4 +90,4 @@ def copy_ruleset(source: Store, target: Store, ruleset: str) -> int:
         target.save_snapshot(
             ruleset, header=header, arrays=snapshot.arrays, position=position, expected_version=0
         )
-    return n_new
+    return len(positions)

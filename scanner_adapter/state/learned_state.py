@@ -164,23 +164,15 @@ class LearnedState:
         `listener` is called with each new entry, but with none if the state is reloaded.
         """
         try:
-            if self._is_behind:
-                self._recover()
-            else:
-                self.catch_up(listener)
-        except JournalChangedError:
-            return self._recovered()
-        except _AWAY as err:
-            log.warning("%s The scan continues with the local state.", err)
-            return False
-        return True
-
-    def _recovered(self) -> bool:
-        try:
+            if not self._is_behind:
+                try:
+                    self.catch_up(listener)
+                    return True
+                except JournalChangedError:
+                    self._mark_behind()
             self._recover()
         except _AWAY as err:
             log.warning("%s The scan continues with the local state.", err)
-            self._mark_behind()
             return False
         return True
 
@@ -263,12 +255,7 @@ class LearnedState:
         """
         if not self.store.reported(self.ruleset, scan_id):
             return
-        started = [
-            scan.started for scan in self.store.list_scans(self.ruleset, _RECENT_SCANS)
-            if scan.scan_id == scan_id
-        ]  # fmt: skip
-        after = f"{max(position_key(started[0])[0] - 1, 0)}-0" if started else "0-0"
-        for entry in self.store.read(self.ruleset, after=after):
+        for entry in self.store.read(self.ruleset, after=self._before(scan_id) or START):
             if entry.scan_id == scan_id:
                 yield entry
 
@@ -278,13 +265,9 @@ class LearnedState:
         Also None if the store is unavailable.
         """
         try:
-            started = [
-                scan.started for scan in self.store.list_scans(self.ruleset, _RECENT_SCANS)
-                if scan.scan_id == scan_id
-            ]  # fmt: skip
-            if not started:
+            after = self._before(scan_id)
+            if after is None:
                 return None
-            after = f"{max(position_key(started[0])[0] - 1, 0)}-0"
             for entry in self.store.read(self.ruleset, after=after):
                 if entry.scan_id == scan_id and entry.kind == "open":
                     return entry.header
@@ -292,6 +275,13 @@ class LearnedState:
             log.warning(
                 "%s The inputs of scan %s cannot be compared with its opening.", err, scan_id
             )
+        return None
+
+    def _before(self, scan_id: str) -> str | None:
+        """Return a position before a scan's first entry; None if it is not one of the latest."""
+        for scan in self.store.list_scans(self.ruleset, _RECENT_SCANS):
+            if scan.scan_id == scan_id:
+                return f"{max(position_key(scan.started)[0] - 1, 0)}-0"
         return None
 
     def catch_up(self, listener: Listener | None = None) -> int:

@@ -4,13 +4,12 @@ One row per reported symbol, and one per opening or closing of a scan, in journa
 
     position, kind ("open", "report", "close"), scan_id, header (JSON)
     symbol, reward, rating, probability, propensity, is_random, is_signal    null in other kinds
-    batch, place     number of its batch, place in the universe; null in scans of format 1
+    batch, place     number of its batch, place in the universe
     context, rows    lists; their names are `columns` and `row_columns` in the header
     group, loading   lists; see `scanner_adapter.inputs.loadings`
 
 The export is complete: imported into an empty ruleset, the journal folds to the same belief, bit
-for bit. Numbers have at least the precision of the journal. Format 1 had no batch, place, group and
-loading; its files can still be read.
+for bit. Numbers have at least the precision of the journal.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from scanner_adapter.jsonio import check_target, written_whole
 from scanner_adapter.state.copying import append_all
 from scanner_adapter.state.schema import check_entry
 
-FORMAT = 2
+FORMAT = 1
 _KEY = b"scanrank.journal"  # in the file's metadata: format and ruleset
 
 _NUMBERS = {
@@ -55,8 +54,6 @@ _SCHEMA = pa.schema(
         *((name, pa.list_(pa.from_numpy_dtype(dtype))) for name, dtype in _LISTS.items()),
     ]
 )
-_SINCE_2 = ("batch", "place", "group", "loading")
-_SCHEMAS = {2: _SCHEMA, 1: pa.schema([field for field in _SCHEMA if field.name not in _SINCE_2])}
 _ENTRIES_AT_A_TIME = 128  # some 6,000 rows of 60 numbers: about 2 MB a row group
 
 
@@ -110,7 +107,7 @@ def import_journal(store: Store, ruleset: str, path: Path) -> int:
         except (CorruptStateError, InvalidInputError) as err:
             raise InvalidInputError(f"{path} cannot be imported: {err}") from err
         scans.add(entry.scan_id)
-    return append_all(store, ruleset, read_journal(path), scans)[0]
+    return len(append_all(store, ruleset, read_journal(path), scans))
 
 
 def read_journal(path: Path) -> Iterator[Entry]:
@@ -222,10 +219,9 @@ def _open(path: Path) -> pq.ParquetFile:
         metadata = json.loads((file.schema_arrow.metadata or {}).get(_KEY, b"{}"))
     except (pa.ArrowException, ValueError) as err:
         raise InvalidInputError(f"{path} cannot be read as Parquet: {err}") from err
-    schema = _SCHEMAS.get(metadata.get("format"))
-    if schema is None or not file.schema_arrow.equals(schema):
+    if metadata.get("format") != FORMAT or not file.schema_arrow.equals(_SCHEMA):
         raise InvalidInputError(
-            f"{path} is not a journal of format 1 to {FORMAT} (it says {metadata.get('format')}); "
+            f"{path} is not a journal of format {FORMAT} (it says {metadata.get('format')}); "
             "expected a file from `scanrank journal export`"
         )
     return file

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +24,6 @@ from scanner_adapter.replay import Configuration, Ranked
 from scanner_adapter.replay.journals.journal_scan import journal_scans, recorded_log
 from scanner_adapter.replay.journals.reproduce import Verdict, replay_again
 from scanner_adapter.settings import Settings
-from scanner_adapter.state.check import fold_journal
 from scanner_adapter.state.parquet import export_journal, import_journal, read_journal
 from scanner_adapter.symbol_ranker import SymbolRanker
 
@@ -144,31 +141,6 @@ def test_the_export_replays_as_the_store_does(store: SqliteStore, tmp_path: Path
     moved = SqliteStore()
     import_journal(moved, "elsewhere", tmp_path / "journal.parquet")
     assert_same(replayed(moved, "elsewhere"))
-
-
-def test_an_export_of_format_1_is_still_read(store: SqliteStore, tmp_path: Path) -> None:
-    """As scanrank 0.1.0 wrote it: without batch, place, group and loading. It folds to the same."""
-    ranker = open_(store)
-    for number in range(2):
-        Day(number, 30, failures=0.1).scan(ranker, batch=7)
-    export_journal(store, "rules", tmp_path / "new.parquet")
-    table = pq.read_table(tmp_path / "new.parquet")
-    note = json.dumps({"format": 1, "ruleset": "rules"}).encode()
-    old = table.drop_columns(["batch", "place", "group", "loading"]).replace_schema_metadata(
-        {b"scanrank.journal": note}
-    )
-    pq.write_table(old, tmp_path / "old.parquet")
-    moved = SqliteStore()
-    import_journal(moved, "moved", tmp_path / "old.parquet")
-    chosen = Settings().ranker_settings()
-    header, arrays = fold_journal(moved, "moved", chosen).state()
-    was_header, was_arrays = fold_journal(store, "rules", chosen).state()
-    assert header == was_header
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(array, was_arrays[name])
-    for verdict in replayed(moved, "moved"):
-        assert verdict.is_same is None
-        assert "was journaled without place" in verdict.reason
 
 
 def test_the_same_seed_alone_gives_the_same_batches(store: SqliteStore) -> None:

@@ -343,7 +343,7 @@ def test_files_that_are_no_journal_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="cannot be read as Parquet"):
         next(read_journal(tmp_path / "text.parquet"))
     pq.write_table(pa.table({"a": [1]}), tmp_path / "foreign.parquet")
-    with pytest.raises(InvalidInputError, match="not a journal of format 1 to 2"):
+    with pytest.raises(InvalidInputError, match="not a journal of format 1 "):
         next(read_journal(tmp_path / "foreign.parquet"))
 
 
