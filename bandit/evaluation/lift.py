@@ -118,15 +118,13 @@ def lift(
     stratum = _strata(p)
     strata = [np.flatnonzero(stratum == k) for k in np.unique(stratum)]
     both = [rows for rows in strata if m[rows].any() and not m[rows].all()]
-    if not both:
-        treated = _mean(y, [(np.flatnonzero(m), 1.0)], rng, level)
-        untreated = _mean(y, [(np.flatnonzero(~m), 1.0)], rng, level)
-        return Lift(math.nan, math.nan, math.nan, treated, untreated, 0)
+    weighed = [(rows, _weight(m[rows])) for rows in both] or [(np.arange(y.size), 1.0)]
     treated, untreated = (
-        _mean(y, [(rows[kind[rows]], _weight(m[rows])) for rows in both], rng, level)
+        _mean(y, [(rows[kind[rows]], weight) for rows, weight in weighed], rng, level)
         for kind in (m, ~m)
     )
-    return Lift(*_ratio(y, m, p, both, level), treated, untreated, len(both))
+    ratio = _ratio(y, m, p, both, level) if both else (math.nan, math.nan, math.nan)
+    return Lift(*ratio, treated, untreated, len(both))
 
 
 def _ratio(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from bandit.errors import InvalidInputError
 from bandit.stores import Entry, Store
+from bandit.stores.entries import sealed_again
 from bandit.stores.names import START, position_key
 
 
@@ -37,14 +38,7 @@ def append_all(
             )
     positions = {}
     for entry in entries:
-        if entry.kind == "report":
-            receipt = store.append_report(
-                ruleset, entry.scan_id, arms=entry.arms, header=entry.header, arrays=entry.arrays
-            )
-        else:
-            receipt = store.append_event(
-                ruleset, entry.scan_id, entry.kind, header=entry.header, arrays=entry.arrays
-            )
+        receipt = store.append_sealed(ruleset, sealed_again(entry))
         if receipt.position is not None:
             positions[entry.position] = receipt.position
     return positions
