@@ -78,7 +78,7 @@ class KnownScan:
             if open_scan is not None:
                 return open_scan.estimate(confidence)
             if self.mode == "off":
-                raise ScanStateError("there is no estimate in mode off; use mode 'shadow' or 'on'")
+                raise self._unranked("is no estimate")
             return RecallEstimate(math.nan, math.nan, math.nan, math.nan, math.nan, confidence)
 
     @property
@@ -111,7 +111,7 @@ class KnownScan:
         with self._lock:
             queue = self._session.queue
         if queue is None:
-            raise ScanStateError("this scan is not ranked (mode off, or a failure)")
+            raise self._unranked("is no queue")
         return queue
 
     def is_random(self, symbol: str) -> bool:
@@ -225,7 +225,7 @@ class KnownScan:
         Raises
         ------
         ScanStateError
-            In mode off, which keeps no belief.
+            In mode off and after a failure, when nothing ranks the symbols.
         InvalidInputError
             For a symbol that is not part of the scan.
         """
@@ -233,9 +233,7 @@ class KnownScan:
         with self._lock:
             open_scan = self._session.open_scan
             if open_scan is None:
-                raise ScanStateError(
-                    "there are no explanations in mode off; use mode 'shadow' or 'on'"
-                )
+                raise self._unranked("are no explanations")
             return open_scan.explain(place, factor_of(open_scan.columns))
 
     def factor_weights(self, level: float = 0.9) -> dict[str, GroupWeight]:
@@ -246,14 +244,19 @@ class KnownScan:
         InvalidInputError
             For a `level` outside (0, 1).
         ScanStateError
-            In mode off, which keeps no belief.
+            In mode off and after a failure, when nothing ranks the symbols.
         """
         level = as_number(level, "level", "a number in (0, 1)", above=0.0, below=1.0)
         with self._lock:
             open_scan = self._session.open_scan
             if open_scan is None:
-                raise ScanStateError("there are no weights in mode off; use mode 'shadow' or 'on'")
+                raise self._unranked("are no weights")
             return open_scan.group_weights(factor_of(open_scan.columns), level)
+
+    def _unranked(self, what: str) -> ScanStateError:
+        if self.failure is not None:
+            return ScanStateError(f"there {what} after a failure of scanrank ({self.failure})")
+        return ScanStateError(f"there {what} in mode off; use mode 'shadow' or 'on'")
 
     def hits_in_last(self, n: int) -> int:
         """Return the number of high-value results among the latest `n` reported symbols."""

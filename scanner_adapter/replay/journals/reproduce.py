@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -20,6 +19,7 @@ from bandit.belief.belief import LEARNING_VERSION, BeliefSettings
 from bandit.errors import BanditError
 from bandit.rewards import RewardRule
 from bandit.stores import Entry
+from bandit.stores.entries import sealed_again
 from bandit.stores.sqlite.store import SqliteStore
 from features.errors import FeatureError
 from features.similarity import Loadings
@@ -122,11 +122,11 @@ class _Stage:
 
     def learn(self, entry: Entry) -> None:
         """Take in an entry as it was read."""
-        _append(self._so_far, entry)
+        self._so_far.append_sealed(_RULESET, sealed_again(entry))
         if self._is_ahead:
             self._is_ahead -= 1
         elif self._played is not None:
-            _append(self._played.store, entry)
+            self._played.store.append_sealed(_RULESET, sealed_again(entry))
 
     def replay(self, scan: JournalScan, own: Sequence[Entry], facts_of: FactsOf | None) -> Verdict:
         """Play a scan whose entries are `own`."""
@@ -159,7 +159,7 @@ class _Stage:
         if self._played is None:
             store = SqliteStore()
             for entry in self._so_far.read(_RULESET):
-                _append(store, entry)
+                store.append_sealed(_RULESET, sealed_again(entry))
             self._played = SymbolRanker(store, ruleset=_RULESET, settings=settings)
         elif settings != self._settings:
             # As live: what was learned is kept, and goes on under the new settings.
@@ -227,15 +227,6 @@ def _compare(ranker: SymbolRanker, own: Sequence[Entry]) -> str | None:
     if len(own) != len(played):
         return f"{len(played)} entries instead of {len(own)}"
     return None
-
-
-def _append(store: Any, entry: Entry) -> None:
-    if entry.kind == "report":
-        store.append_report(
-            _RULESET, entry.scan_id, arms=entry.arms, header=entry.header, arrays=entry.arrays
-        )
-    else:
-        store.append_event(_RULESET, entry.scan_id, entry.kind, header=entry.header, arrays={})
 
 
 def _settings_of(scan: JournalScan, rule: RewardRule | None) -> BeliefSettings:

@@ -110,7 +110,7 @@ def test_wrong_requests_change_nothing() -> None:
 
 
 def test_without_a_ranking_there_is_no_queue() -> None:
-    with pytest.raises(ScanStateError, match="this scan is not ranked"):
+    with pytest.raises(ScanStateError, match="there is no queue in mode off"):
         _ = start("off").queue
     shadow = start("shadow")
     shadow.queue.pin(["S50"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from bandit.choice.open_scan import OpenScan
 from bandit.errors import InvalidInputError
 from scanner_adapter import ScanStateError, SymbolRanker, Threshold
 
@@ -41,6 +43,15 @@ def test_an_explanation_adds_up_and_weights_move_towards_what_pays() -> None:
     assert total == pytest.approx(np.log(why.probability / (1.0 - why.probability)), abs=1e-6)
     # Scores are kept in single precision: some units in the last place of 5.
     assert why.constant == pytest.approx(scan.explain(worst).constant, abs=1e-5)
+
+
+def test_a_failure_is_not_called_mode_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OpenScan, "select", Mock(side_effect=ZeroDivisionError("odd")))
+    scan = SymbolRanker.open("memory://", ruleset="explained").start_scan(SYMBOLS)
+    assert scan.next_batch(3).symbols == tuple(SYMBOLS[:3])
+    for ask in (lambda: scan.queue, lambda: scan.explain(SYMBOLS[0]), scan.factor_weights):
+        with pytest.raises(ScanStateError, match=r"after a failure .*ZeroDivisionError: odd"):
+            ask()
 
 
 def test_mode_off_and_strangers_are_reported_so() -> None:
