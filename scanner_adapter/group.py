@@ -380,8 +380,14 @@ class GroupScan:
         for scan in self.scans.values():
             scan.listen()
 
-    def show(self, *, workers: int, target: float | None) -> None:
-        """Publish with each status how many evaluate at a time."""
+    def show(
+        self,
+        *,
+        workers: int,
+        target: float | None,
+        is_enough: Callable[[], bool] | None = None,  # noqa: ARG002
+    ) -> None:
+        """Publish with each status how many evaluate at a time; a group waits for no others."""
         for scan in self.scans.values():
             scan.show(workers=workers, target=target)
 

@@ -123,7 +123,11 @@ class Pipeline:
         self._n_handed_out = 0
         self._n_finished = 0
         self._first_started = math.nan
-        scan.show(workers=n_workers, target=recall_target(until))
+        scan.show(
+            workers=n_workers,
+            target=recall_target(until),
+            is_enough=lambda: until is not None and until.reason(scan) is not None,
+        )
 
     @property
     def lead(self) -> int:

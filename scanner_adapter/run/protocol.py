@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Unpack
@@ -116,8 +116,10 @@ class RunnableScan(ScanView, Protocol):
     def listen(self) -> None:
         """Poll for operators' requests."""
 
-    def show(self, *, workers: int, target: float | None) -> None:
-        """Publish how it is run."""
+    def show(
+        self, *, workers: int, target: float | None, is_enough: Callable[[], bool] | None = None
+    ) -> None:
+        """Publish how it is run, and end the wait for other workers where it is enough."""
 
     def __enter__(self) -> object:
         """Open the block that closes it."""

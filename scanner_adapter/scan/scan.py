@@ -124,6 +124,7 @@ class Scan(KnownScan):
         self._bars = bars
         self._check = ResultCheck(rule, learned is not None and learned.belief.track.has_hits)
         self._warned: str | None = None
+        self._is_enough: Callable[[], bool] = bool  # False, unless a run has a stop rule
         self._session = ScanSession(
             scan_id, mode.mode, self._ledger, learned=learned, opened=opened, coverage=coverage,
             scan_time=scan_time, leases=leases,
@@ -148,7 +149,7 @@ class Scan(KnownScan):
 
         Once everything was handed out, symbols whose evaluation failed are handed out again. In a
         shared scan the call waits while other workers hold all remaining symbols; a batch is then
-        empty before the end only if this worker still has outcomes to report.
+        empty before the end only if this worker still has outcomes to report, or is to stop.
 
         Parameters
         ----------
@@ -170,7 +171,7 @@ class Scan(KnownScan):
                 leases = self._leases
                 if batch or leases is None or leases.holds_some or not leases.waits_for_others:
                     return batch
-                if self.stop_asked is not None:
+                if self.stop_asked is not None or self._is_enough():
                     return batch
             leases.pause()
 
@@ -312,8 +313,14 @@ class Scan(KnownScan):
         """Poll for operators' requests between batches too; `next_batch` and `report` do so."""
         self._operators.listen()
 
-    def show(self, *, workers: int, target: float | None) -> None:
-        """Set the number of concurrent evaluations and the target recall that the status shows."""
+    def show(
+        self, *, workers: int, target: float | None, is_enough: Callable[[], bool] | None = None
+    ) -> None:
+        """Set the number of concurrent evaluations and the target recall that the status shows.
+
+        While `is_enough` returns true, `next_batch` does not wait for other workers.
+        """
+        self._is_enough = is_enough or self._is_enough
         view = self._operators.view
         view.workers = as_count(workers, "workers")
         if target is not None:

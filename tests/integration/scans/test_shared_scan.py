@@ -17,7 +17,7 @@ from shared_scans import CONTEXT, NOW, SYMBOLS, N, ranker_on, rating, reports, w
 
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
-from scanner_adapter import SymbolRanker
+from scanner_adapter import SymbolRanker, TimeBudget
 from scanner_adapter.errors import InvalidContextError
 from scanner_adapter.state.check import Fold, check
 
@@ -320,3 +320,19 @@ def test_an_interrupt_while_symbols_are_claimed_leaves_none_leased(
     assert store.claims("rules", "s1") == {}
     assert [info.is_closed for info in store.list_scans("rules")] == [True]
     assert reports(store) == dict.fromkeys(batch.symbols, 1)
+
+
+@pytest.mark.parametrize("n_workers", [None, 2])
+def test_a_time_budget_ends_the_wait_for_other_workers(store: Store, n_workers: int | None) -> None:
+    """The other worker holds its symbols for minutes; all else has been scanned by then."""
+    with ranker_on(store, seed=1) as slow, ranker_on(store, seed=2) as ranker:
+        inputs = {"context": CONTEXT, "now": NOW, "scan_id": "s1", "shared": True}
+        held = slow.start_scan(SYMBOLS, **inputs)
+        batch = held.next_batch(20)
+        scan = ranker.start_scan(SYMBOLS, **inputs)
+        pool = ThreadPoolExecutor(n_workers) if n_workers else None
+        summary = scan.run(rating, executor=pool, until=TimeBudget(1.5))
+        assert "s spent" in (summary.stopped or "")
+        assert summary.n_scanned == N - len(batch)
+        assert set(store.claims("rules", "s1")) == set(batch.symbols)
+        held.close()
