@@ -128,6 +128,7 @@ class GroupScan:
     # A group's scan is of one process, and begins with its features.
     is_shared = False
     awaits_others = False
+    holds_some = False
     awaits_features = False
 
     def __init__(

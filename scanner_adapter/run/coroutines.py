@@ -20,6 +20,9 @@ from scanner_adapter.run.stop_rules import (
 )
 from scanner_adapter.run.vendor_errors import PatientAsync
 
+# Seconds between two looks at what other workers of a shared scan hold.
+_IDLE_S = 0.05
+
 AsyncScanFunction = Callable[[str], Awaitable[object]]
 
 
@@ -52,6 +55,7 @@ async def run_scan_async(
     pipeline = Pipeline(
         scan, n_workers=concurrency, batch_size=batch_size, until=until, on_result=on_result,
         on_hit=on_hit, on_progress=on_progress, errors=(limit := error_rule(until, errors)),
+        blocks=False,
     )  # fmt: skip
     patient = PatientAsync(fn, 0.0 if limit is None else limit.longest_pause_s)
     places = asyncio.Semaphore(concurrency)
@@ -77,6 +81,9 @@ async def run_scan_async(
                     tasks[asyncio.create_task(evaluate(symbol))] = None
                 if pipeline.is_over:
                     break
+                if not tasks:  # other workers of a shared scan hold all that remains
+                    await asyncio.sleep(_IDLE_S)
+                    continue
                 wait_s = min(max(seconds_left(until, scan), 0.0), 3600.0)
                 done, _ = await asyncio.wait(
                     tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED

@@ -76,6 +76,9 @@ class Pipeline:
         Asked beside `until`.
     overlaps : bool
         Whether one worker, too, is given its next symbols before it has run dry.
+    blocks : bool
+        Whether `next_symbols` waits for other workers of a shared scan. If not, it returns nothing
+        while they hold all that remains, and is to be called again.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Pipeline:
         on_hit: OnResult | None = None,
         errors: TooManyErrors | None = None,
         overlaps: bool = False,
+        blocks: bool = True,
     ) -> None:
         if batch_size is not None:
             as_count(batch_size, "batch_size")
@@ -108,6 +112,7 @@ class Pipeline:
         self.is_ending = False  # nothing more is chosen
         self.is_stopped = False  # by a rule, before everything was scanned
         self._overlaps = overlaps
+        self._blocks = blocks
         self._batch_size = batch_size or scan.batch_size
         self._is_adaptive = batch_size is None and n_workers > 1
         self._until = until
@@ -126,7 +131,7 @@ class Pipeline:
         scan.show(
             workers=n_workers,
             target=recall_target(until),
-            is_enough=lambda: until is not None and until.reason(scan) is not None,
+            is_enough=lambda: not blocks or (until is not None and until.reason(scan) is not None),
         )
 
     @property
@@ -174,7 +179,8 @@ class Pipeline:
             # other workers hold may still come back: `next_batch` has waited for it unless results
             # of this worker's own are due.
             self._is_dry = k >= 1 and bool(self.in_flight) and not self.scan.is_shared
-            is_left = self._is_dry or (self.scan.awaits_others and self.in_flight)
+            waits = bool(self.in_flight) or not (self._blocks or self.scan.holds_some)
+            is_left = self._is_dry or (self.scan.awaits_others and waits)
             self.is_ending |= k < 1 or not is_left
             return ()
         self._n_handed_out += len(batch)

@@ -83,6 +83,10 @@ class RunnableScan(ScanView, Protocol):
         """Whether an empty batch is not the end."""
 
     @property
+    def holds_some(self) -> bool:
+        """Whether this worker of a shared scan holds symbols without an outcome."""
+
+    @property
     def awaits_features(self) -> bool:
         """Whether batches are small because features are still computed."""
 

@@ -353,6 +353,11 @@ class KnownScan:
         return self._leases is not None and self._leases.waits_for_others
 
     @property
+    def holds_some(self) -> bool:
+        """Whether this worker of a shared scan has claimed symbols without an outcome."""
+        return self._leases is not None and self._leases.holds_some
+
+    @property
     def error_streak(self) -> ErrorStreak:
         """The run of errors of one kind that ends with the latest result."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import Counter
@@ -320,6 +321,39 @@ def test_an_interrupt_while_symbols_are_claimed_leaves_none_leased(
     assert store.claims("rules", "s1") == {}
     assert [info.is_closed for info in store.list_scans("rules")] == [True]
     assert reports(store) == dict.fromkeys(batch.symbols, 1)
+
+
+def test_coroutines_wait_for_other_workers_without_holding_up_their_loop(store: Store) -> None:
+    """Else one Ctrl-C, which cancels the task, is noticed when the other workers have finished."""
+
+    async def evaluate(symbol: str) -> float:
+        return rating(symbol)
+
+    async def main(is_cancelled: bool) -> None:
+        task = asyncio.create_task(scan.arun(evaluate))
+        while scan.n_scanned < N - len(batch):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert not task.done()
+        if is_cancelled:
+            task.cancel()
+        else:
+            held.report({symbol: rating(symbol) for symbol in batch})
+        await task
+
+    with ranker_on(store, seed=1) as slow, ranker_on(store, seed=2) as ranker:
+        inputs = {"context": CONTEXT, "now": NOW, "scan_id": "s1", "shared": True}
+        held = slow.start_scan(SYMBOLS, **inputs)
+        batch = held.next_batch(20)
+        scan = ranker.start_scan(SYMBOLS, **inputs)
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(main(is_cancelled=True))
+        assert scan.summary.n_scanned == N - len(batch)
+        scan = ranker.start_scan(SYMBOLS, **inputs)
+        asyncio.run(main(is_cancelled=False))
+        assert scan.summary.n_scanned == N
+        held.close()
+    assert reports(store) == dict.fromkeys(SYMBOLS, 1)
 
 
 @pytest.mark.parametrize("n_workers", [None, 2])
