@@ -80,6 +80,11 @@ class TrackRecord:
     fast_days, slow_days : float
         Half-lives of the two memories, in days.
 
+    Attributes
+    ----------
+    columns : tuple of str
+        Every column of the scanner's rows, in order of first appearance.
+
     Notes
     -----
     Not thread safe. `view` returns fresh arrays that the caller owns.
@@ -100,7 +105,7 @@ class TrackRecord:
             )
         self.fast_days = fast_days
         self.slow_days = slow_days
-        self._columns: tuple[str, ...] = ()
+        self.columns: tuple[str, ...] = ()
         self._index: dict[str, int] = {}
         self._time = np.empty(0)
         self._values = np.empty((0, len(_FIELDS)), np.float32)
@@ -115,11 +120,6 @@ class TrackRecord:
     def has_hits(self) -> bool:
         """Whether any arm was ever high-value."""
         return bool(self._values[:, _SLOW_SUM].any())
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Every column of the scanner's rows, in order of first appearance."""
-        return self._columns
 
     def update(
         self,
@@ -187,7 +187,7 @@ class TrackRecord:
         elapsed = np.nan_to_num(age)
         fast, slow = 0.5 ** (elapsed / self.fast_days), 0.5 ** (elapsed / self.slow_days)
         n_slow, hits_slow = values[:, _SLOW_N] * slow, values[:, _SLOW_SUM] * slow
-        rows = np.full((at.size, len(self._columns)), np.nan, np.float16)
+        rows = np.full((at.size, len(self.columns)), np.nan, np.float16)
         rows[known] = self._rows[at[known]]
         slow_mean = shrunken_means(n_slow, hits_slow, groups)
         n_fast, hits_fast = values[:, _FAST_N] * fast, values[:, _FAST_SUM] * fast
@@ -229,7 +229,7 @@ class TrackRecord:
                 f"expected {expected} for {n} symbols and {len(columns)} columns"
             )
         self._index = {arm: i for i, arm in enumerate(arms)}
-        self._columns = tuple(columns)
+        self.columns = tuple(columns)
         self._time, self._values, self._rows = time, values, rows
 
     def _rows_of(self, arms: Sequence[str]) -> NDArray[np.intp]:
@@ -251,14 +251,14 @@ class TrackRecord:
         # Only ranks are read from these, so any monotone map serves: asinh brings every scale
         # (a share of 0.02, a volume of 1e9) into what 16 bits resolve to 3 digits.
         values = np.arcsinh(rows).astype(np.float16)
-        if tuple(columns) == self._columns:  # nearly always
+        if tuple(columns) == self.columns:  # nearly always
             self._rows[at] = values
             return
-        added = [name for name in columns if name not in self._columns]
+        added = [name for name in columns if name not in self.columns]
         if added:
             self._rows = np.pad(self._rows, ((0, 0), (0, len(added))), constant_values=np.nan)
-            self._columns += tuple(added)
-        position = [self._columns.index(name) for name in columns]
+            self.columns += tuple(added)
+        position = [self.columns.index(name) for name in columns]
         self._rows[at[:, None], position] = values
 
 
