@@ -343,6 +343,17 @@ class KnownScan:
         return open_scan is not None and open_scan.belief.standing.says_nothing
 
     @property
+    def _known(self) -> str | None:
+        """Coverage of the symbols by bars, if it is incomplete."""
+        line, is_partial = self._session.coverage
+        return line if is_partial else None
+
+    @property
+    def stop_asked(self) -> str | None:
+        """Reason of an operator's request to stop; None if there is none."""
+        return self._operators.stop_asked
+
+    @property
     def is_shared(self) -> bool:
         """Whether other workers scan the same universe."""
         return self._leases is not None

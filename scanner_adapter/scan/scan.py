@@ -298,17 +298,6 @@ class Scan(KnownScan):
 
     # -- what is known -----------------------------------------------------------------------
 
-    @property
-    def _known(self) -> str | None:
-        """Coverage of the symbols by bars, if it is incomplete."""
-        line, is_partial = self._session.coverage
-        return line if is_partial else None
-
-    @property
-    def stop_asked(self) -> str | None:
-        """Reason of an operator's request to stop; None if there is none."""
-        return self._operators.stop_asked
-
     def listen(self) -> None:
         """Poll for operators' requests between batches too; `next_batch` and `report` do so."""
         self._operators.listen()
