@@ -53,8 +53,16 @@ def key(order: str, *, asked: Mapping[str, Any]) -> str:
             digest.update(path.read_bytes())
     if order in peers.PEERS:
         for name in _LIBRARIES:
-            digest.update(f"{name} {metadata.version(name)}".encode())
+            digest.update(f"{name} {installed(name)}".encode())
     return digest.hexdigest()[:16]
+
+
+def installed(library: str) -> str:
+    """Return the version of a library; "not installed" where it is not."""
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _further_sources(order: str) -> tuple[str, ...]:

@@ -23,11 +23,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from benchmarks import _pictures
+from benchmarks._quality_cache import installed
 
 HERE = Path(__file__).parent
 PICTURES = HERE / "pictures"
@@ -180,13 +180,7 @@ def _machine() -> str:
 
 
 def _versions() -> str:
-    found = []
-    for name in _LIBRARIES:
-        try:
-            found.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            found.append(f"{name} not installed")
-    return ", ".join(found)
+    return ", ".join(f"{name} {installed(name)}" for name in _LIBRARIES)
 
 
 def _commit() -> str:

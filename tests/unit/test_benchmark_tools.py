@@ -33,7 +33,6 @@ def test_kept_results_come_back(tmp_path: Path) -> None:
 
 
 def test_the_key_of_a_result_follows_what_was_asked() -> None:
-    pytest.importorskip("vowpalwabbit")
     one = _quality_cache.key("river", asked={"seed": 0})
     assert one == _quality_cache.key("river", asked={"seed": 0})
     assert one != _quality_cache.key("river", asked={"seed": 1})

@@ -83,7 +83,7 @@ def test_a_port_in_use_is_said() -> None:
     [
         (["--host", "0.0.0.0"], "--token-file"),  # noqa: S104
         (["--token-file", "/nowhere"], "cannot be read"),
-        (["--scanners", "/nowhere"], "cannot be read"),
+        (["--scanners", "/nowhere"], "there is no scanners file /nowhere"),
         (["--allow-host", "*"], "without port"),
         (["--requests-per-s", "0"], "positive"),
     ],
