@@ -90,7 +90,7 @@ def _store(url: str) -> Iterator[Check]:
             yield Check("durability", "warning", *found)
         yield from _writing(opened)
     except StoreError as err:
-        yield Check("store", "error", str(err), "allow this user to read and write the store")
+        yield Check("store", "error", str(err), "mend that: scans need to read and write the store")
     finally:
         opened.close()
 

@@ -45,10 +45,10 @@ _REFUSALS = {  # code at the start of the server's message, or after "-" in one 
     "OOM": "it is out of memory: raise `maxmemory`, or trim journals",
     "READONLY": "it is a read-only replica: give the address of the primary, or use Sentinel",
     "NOPERM": "this user lacks permission: allow it the keys scanrank:* and the commands used",
-    "NOAUTH": "it requires a password: put it into the URL",
-    "WRONGPASS": "wrong user or password",
-    "MISCONF": "it cannot write to its disk",
-    "NOREPLICAS": "too few replicas are connected",
+    # For redis-py one error, whether the URL has no password or the wrong one.
+    "WRONGPASS": "wrong user or password, or none: put the right ones into the URL",
+    "MISCONF": "it cannot write to its disk: make room there; its log says more",
+    "NOREPLICAS": "too few replicas are connected: start them, or lower `min-replicas-to-write`",
 }
 _CODES: dict[type[RedisError], str] = {  # redis-py cuts the code off the messages of these
     OutOfMemoryError: "OOM",
@@ -169,6 +169,8 @@ def _translated(err: RedisError | RedisClusterException, address: str) -> StoreE
     text = re.sub(r"\.? script: [0-9a-f]{40}, on @\S+", "", str(err))
     codes = {word.strip("-:") for word in text.replace("\n", " ").split(" ")}
     codes.update(code for kind, code in _CODES.items() if isinstance(err, kind))
+    if "unauthenticated" in text:  # a long command on a connection that gave no password
+        codes.add("WRONGPASS")
     for code, meaning in _REFUSALS.items():
         if code in codes:
             return StoreRefusedError(f"store {address} refuses: {meaning} ({text}).")

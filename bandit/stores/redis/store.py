@@ -210,8 +210,8 @@ class RedisStore(RedisScans):
             # Replaced while we read it: then it is another one by now, and we start again.
             if self._snapshot_meta(ruleset) == current:
                 raise CorruptStateError(
-                    f"{where}: a piece of it is missing. The journal is intact: repair the store "
-                    "to rebuild the snapshot from it."
+                    f"{where}: a piece of it is missing. Run `scanrank store repair`: the next "
+                    "scan then makes a snapshot from the journal."
                 )
         snapshot = decode_snapshot(b"".join(pieces), where=where)
         if (snapshot.version, snapshot.position) != (current.version, current.position):

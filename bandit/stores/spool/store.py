@@ -229,9 +229,24 @@ class SpoolingStore(WrappedStore):
             return all([self._drain(ruleset) for ruleset in sorted(waiting)])  # noqa: C419
 
     def close(self) -> None:
-        """See `Store`. Tries once more to send what waits; what cannot be sent stays on disk."""
+        """See `Store`. Tries once more to send what waits; what cannot be sent stays on disk.
+
+        What waits in memory only is lost then, which is logged.
+        """
         if not self._is_silent or self._is_here():
             self.flush()
+        with self._lock:
+            lost = [entry for _, entry in self._overflow]
+            self._overflow.clear()
+            self._overflow_bytes = 0
+        if lost:
+            self._count(n_lost=len(lost))
+            _log.error(
+                "store %s takes no reports, and neither did the disk: the outcomes of %d symbols "
+                "are lost. Free space, then scan them again: %s",
+                *(self.address, sum(len(entry.arms) for entry in lost)),
+                "; ".join(dict.fromkeys(f"scan {entry.scan_id}" for entry in lost)),
+            )
         if self._file is not None:
             self._file.close()
         self._store.close()

@@ -260,6 +260,25 @@ def test_a_wrong_password_is_said_without_repeating_it(
     good.close()
 
 
+def test_a_password_set_in_mid_scan_sets_no_report_aside(
+    own_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    """A server refuses a long command of a stranger in words as if the command were too large."""
+    server = own_server()
+    store = SpoolingStore(RedisStore(server.url), tmp_path / "spool")
+    admin = redis.Redis.from_url(server.url)
+    report(store, "A")
+    admin.config_set("requirepass", "new")
+    admin.client_kill_filter(_type="normal", skipme=True)
+    assert report(store, *(f"B{n}" for n in range(50))).is_spooled
+    assert "wrong user or password, or none" in store.status.last_error
+    assert store.status.n_set_aside == 0
+    admin.config_set("requirepass", "")
+    assert store.flush()
+    assert len(rewards(store)) == 51
+    store.close()
+
+
 def test_a_user_with_rights_on_our_keys_only(own_server: Callable[..., Server]) -> None:
     """The rights that the documentation names are enough for everything."""
     server = own_server()

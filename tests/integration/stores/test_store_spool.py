@@ -319,6 +319,19 @@ def test_what_no_file_takes_waits_in_memory(server, tmp_path: Path, clock, caplo
     store.close()
 
 
+def test_closing_says_what_was_kept_nowhere(server, tmp_path: Path, clock, caplog) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "spool" / "spool.db").mkdir(parents=True)
+    store = SpoolingStore(RedisStore(server.url), tmp_path / "spool", clock=clock)
+    server.kill()
+    for arm in "AB":
+        report(store, arm)
+    assert store.status.n_lost == 0
+    store.close()
+    store.close()
+    assert store.status.n_lost == 2
+    assert caplog.text.count("the outcomes of 2 symbols are lost") == 1
+
+
 def test_a_user_without_a_home_has_no_trouble_with_a_server(  # type: ignore[no-untyped-def]
     server, clock, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:

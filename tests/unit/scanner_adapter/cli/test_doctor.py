@@ -86,3 +86,13 @@ def test_a_server_that_forgets_is_a_warning(
     assert checks["store settings"]["mend"] == "Set `maxmemory-policy noeviction`."
     assert checks["durability"]["mend"] == "set `appendonly yes`"
     assert checks["clock"]["state"] == "ok"
+
+
+def test_a_server_that_takes_no_writes_is_an_error_with_its_own_way_out(
+    doctor: Doctor, own_server: Callable[..., Server]
+) -> None:
+    server = own_server()
+    server.call("CONFIG", "SET", "maxmemory", 1)
+    check = doctor("--store", server.url, code=1)["store"]
+    assert "raise `maxmemory`" in check["found"]
+    assert check["mend"] == "mend that: scans need to read and write the store"
