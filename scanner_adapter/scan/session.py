@@ -109,6 +109,7 @@ class ScanSession:
         self._leases = leases
         self._was_steered = False
         self._was_refreshed = False
+        self._unread = ""  # why the reports of other workers could not be read
         self._is_over = False  # already closed; later reports are journaled as late
         self._reporting: tuple[tuple[str, ...], Places] = (), np.empty(0, np.intp)
 
@@ -335,18 +336,31 @@ class ScanSession:
         ledger.sizes = []
 
     def read_others(self, leases: WorkerLeases) -> None:
-        """Learn what other workers reported since the last batch."""
+        """Learn what other workers reported since the last batch.
+
+        Where the journal cannot be folded, their symbols are left out at least: nobody would ever
+        get them, and this worker would wait for them for ever.
+        """
         try:
-            if self.current is None or self.learned is None:  # nothing is folded after a failure
-                self._ledger.leave_out(leases.reported(self._ledger.place))
+            if self.current is not None and self.learned is not None:
+                is_behind = self.learned.is_behind
+                if self.learned.refresh(self.on_entry) and is_behind:
+                    self.read_back()
                 return
-            is_behind = self.learned.is_behind
-            if self.learned.refresh(self.on_entry) and is_behind:
-                self.read_back()
         except StoreError as error:
-            log.warning("%s Reports of other workers are read later.", error)
+            if str(error) != self._unread:
+                self._unread = str(error)
+                log.warning("%s Until then, nothing is learned from other workers.", error)
         except Exception as error:
             self.fall_back(error)
+        try:
+            reported = leases.reported(self._ledger.place)
+        except StoreError as error:
+            log.debug("reports of scan %s could not be read: %s", self.scan_id, error)
+            return
+        self._ledger.leave_out(reported)
+        if self.current is not None:
+            self.current.take(self._ledger.places(reported))
 
     def read_back(self) -> None:
         """Restore this scan's outcomes from the journal, to resume it."""

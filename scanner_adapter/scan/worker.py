@@ -63,6 +63,7 @@ class WorkerLeases:
         self._lease_s = lease_s
         self._held: set[str] = set()
         self._refused: set[str] = set()  # held by others at the last poll
+        self._polled = time.monotonic()
         self.pacing = Pacing()
         self._lock = threading.Lock()  # of `_held`, which the heartbeat reads
         self._is_over = threading.Event()
@@ -127,7 +128,8 @@ class WorkerLeases:
         -------
         held, free : list of str
             Those of `symbols` that others hold, and those that others held at the last poll and
-            have released since.
+            have released since. While the store is unavailable: all of them once a lease has
+            passed since the last poll.
 
         Raises
         ------
@@ -138,7 +140,12 @@ class WorkerLeases:
             claims = self._store.claims(self._ruleset, self._scan_id)
         except _AWAY as err:
             log.debug("claims of scan %s could not be read: %s", self._scan_id, err)
-            return [], []
+            if time.monotonic() - self._polled < self._lease_s:
+                return [], []
+            # Nobody can say whether they still run: waiting for them might never end.
+            free, self._refused = sorted(self._refused), set()
+            return [], free
+        self._polled = time.monotonic()
         claims = self._without_predecessors(claims)
         held = [s for s, worker in claims.items() if worker != self.worker and s in symbols]
         free = sorted(self._refused.difference(held))

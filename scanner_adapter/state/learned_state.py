@@ -75,6 +75,7 @@ class LearnedState:
         self._snapshot_version: int
         self._retained: _Retained | None = None  # as of before reports went to the spool
         self._is_behind = False
+        self._is_alone = False  # the last refresh failed
         self._fold_since = START  # position since which the present settings are used
         self._warnings: list[str] = []  # losses and recoveries, until `store_trouble` is called
         self._logged_status: object = getattr(store, "status", None)
@@ -167,13 +168,16 @@ class LearnedState:
             if not self._is_behind:
                 try:
                     self.catch_up(listener)
-                    return True
                 except JournalChangedError:
                     self._mark_behind()
-            self._recover()
+            if self._is_behind:
+                self._recover()
         except _AWAY as err:
-            log.warning("%s The scan continues with the local state.", err)
+            level = logging.DEBUG if self._is_alone else logging.WARNING  # once per outage
+            log.log(level, "%s The scan continues with the local state.", err)
+            self._is_alone = True
             return False
+        self._is_alone = False
         return True
 
     def _recover(self) -> None:

@@ -16,7 +16,7 @@ import pytest
 from servers import Server
 from shared_scans import CONTEXT, NOW, SYMBOLS, N, ranker_on, rating, reports, work
 
-from bandit.errors import InvalidInputError
+from bandit.errors import CorruptStateError, InvalidInputError
 from bandit.stores import Store, store_from_url
 from scanner_adapter import SymbolRanker, TimeBudget
 from scanner_adapter.errors import InvalidContextError
@@ -299,6 +299,57 @@ def test_claims_wait_for_a_store_that_restarts(
         scan.report({symbol: rating(symbol) for symbol in second})
         scan.close()
     store.close()
+
+
+def test_nobody_waits_for_others_while_the_store_is_away(
+    own_server: Callable[..., Server],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("scanner_adapter.scan.worker._PATIENCE_S", 0.0)
+    server = own_server()
+    with ranker_on(store_from_url(server.url), seed=1) as other:
+        held = other.start_scan(
+            SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1", shared=True, lease_s=600
+        ).next_batch(20)
+        with SymbolRanker.open(server.url, ruleset="rules", seed=2) as ranker:
+            scan = ranker.start_scan(
+                SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1", shared=True, lease_s=1.0
+            )
+            scan.report({symbol: rating(symbol) for symbol in scan.next_batch(20)})
+            server.kill()
+            while batch := scan.next_batch(20):
+                scan.report({symbol: rating(symbol) for symbol in batch})
+            assert scan.n_scanned == N
+            assert {*held.symbols} <= {*scan.outcomes}
+            scan.close()
+            assert caplog.text.count("The scan continues with the local state") == 1
+            server.start()
+    with SymbolRanker.open(server.url, ruleset="rules") as ranker:  # what was spooled is sent
+        assert reports(ranker.store) == dict.fromkeys(SYMBOLS, 1)
+
+
+def test_a_worker_that_cannot_read_what_others_report_still_ends(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*args: object) -> bool:
+        raise CorruptStateError("the snapshot is damaged.")
+
+    scanned: list[str] = []
+    with ranker_on(store, seed=1) as ranker:
+        scan = ranker.start_scan(SYMBOLS, context=CONTEXT, now=NOW, scan_id="s1", shared=True)
+        ranker.learned.refresh = refuse  # type: ignore[method-assign]
+        others = threading.Thread(target=work, args=(store, "other", scanned))
+        others.start()
+        mine = []
+        while batch := scan.next_batch(15):
+            mine += batch.symbols
+            scan.report({symbol: rating(symbol) for symbol in batch})
+        others.join()
+        scan.close()
+    assert sorted([*mine, *scanned]) == sorted(SYMBOLS)
+    assert reports(store) == dict.fromkeys(SYMBOLS, 1)
+    assert caplog.text.count("the snapshot is damaged. Until then") == 1
 
 
 def test_an_interrupt_while_symbols_are_claimed_leaves_none_leased(
