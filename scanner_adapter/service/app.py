@@ -111,9 +111,11 @@ def _problem_of(request: Request, error: Exception) -> ProblemError:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             is_json = first["type"] != "json_invalid"
-            # The value itself is left out: it may be a token.
+            # A body's value is left out: it may be a token.
+            met = "" if first["loc"][0] == "body" else f" {str(first['input'])[:80]!r}"
             return ProblemError(
-                problems.INVALID if is_json else problems.MALFORMED, f"{where}: {first['msg']}"
+                problems.INVALID if is_json else problems.MALFORMED,
+                f"{where}{met}: {first['msg']}",
             )
         case HTTPException(status_code=status):
             kinds = {400: problems.MALFORMED, 404: problems.NOT_FOUND, 405: problems.METHOD}

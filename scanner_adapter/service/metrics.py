@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import partial
 
 from prometheus_client import (
@@ -59,11 +59,15 @@ class Metrics:
             "scanrank_scan_exits", "Scans started over HTTP that have ended.", ("scanner", "code")
         )
 
-    def text(self, rulesets: Iterable[tuple[str, RulesetStats]]) -> bytes:
-        """Return everything in Prometheus' text format, with the sizes of `rulesets`."""
-        scrape, rows = CollectorRegistry(), list(rulesets)  # of what is true now
+    def text(self, rulesets: Sequence[tuple[str, RulesetStats]] | None) -> bytes:
+        """Return everything in Prometheus' text format, with the sizes of `rulesets`.
+
+        None: the store did not tell them, because it is away or refuses.
+        """
+        scrape, rows = CollectorRegistry(), rulesets or ()  # of what is true now
         away = self._access.away_since
-        Gauge("scanrank_store_up", "Whether the store answers.", registry=scrape).set(away is None)
+        up = Gauge("scanrank_store_up", "Whether the store answers the service.", registry=scrape)
+        up.set(rulesets is not None)
         Gauge(
             "scanrank_store_away_seconds", "Time since the store last answered.", registry=scrape
         ).set(0.0 if away is None else time.time() - away)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from bandit.errors import StoreUnavailableError
+from bandit.errors import StoreRefusedError, StoreUnavailableError
 from bandit.stores import Store, store_from_url
 
 T = TypeVar("T")
@@ -50,6 +50,7 @@ class StoreAccess:
         self._lock = threading.Lock()
         self._failed_at = float("-inf")
         self._last_error = ""
+        self._refusal = ""  # logged once, until the store grants something again
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="scanrank-store")
         self._slow_pool = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="scanrank-slow")
 
@@ -75,6 +76,12 @@ class StoreAccess:
         except StoreUnavailableError as err:
             self._went_away(str(err))
             raise
+        except StoreRefusedError as err:
+            if str(err) != self._refusal:
+                self._refusal = str(err)
+                log.warning("%s", err)
+            raise
+        self._refusal = ""
         self._answered()
         return answer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -42,10 +41,11 @@ async def ready(service: Asked) -> Ready:
 
 @router.get("/metrics", response_class=Response, responses=_TEXT, summary="Prometheus metrics")
 async def metrics(service: Asked) -> Response:
-    """Tell the counters; while the store is away those of rulesets are missing."""
-    rulesets: list[tuple[str, RulesetStats]] = []
-    with suppress(StoreError):  # `scanrank_store_up` says so
+    """Tell the counters; those of rulesets are missing while the store gives none."""
+    try:
         rulesets = await service.access.call(_sizes)
+    except StoreError:
+        rulesets = None  # `scanrank_store_up` says so
     return Response(service.metrics.text(rulesets), media_type=CONTENT_TYPE)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import redis
 from servers import Server, wait_until
 from serving import (
     Event,
@@ -131,6 +132,20 @@ def test_a_restart_of_the_server_loses_and_repeats_nothing(
     assert printed[-1].name == "closed"
     ids = [tuple(map(int, event.id.split("-"))) for event in printed if event.id]
     assert ids == sorted(ids)
+
+
+def test_a_store_that_refuses_is_not_up_and_logged_once(
+    server: Server, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(server.url) as http:
+        assert b"scanrank_store_up 1.0" in http.get("/metrics")[2]
+        with redis.Redis.from_url(server.url) as admin:
+            admin.config_set("requirepass", "new")
+            admin.client_kill_filter(_type="normal", skipme=True)
+        for _ in range(3):
+            assert b"scanrank_store_up 0.0" in http.get("/metrics")[2]
+        assert b"/problems/store-refuses" in http.get("/ready")[2]
+    assert caplog.text.count("wrong user or password, or none") == 1
 
 
 def test_a_store_that_goes_away_is_reported_and_the_stream_recovers(

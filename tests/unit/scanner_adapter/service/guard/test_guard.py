@@ -179,6 +179,13 @@ def test_a_write_whose_answer_was_lost_is_not_taken_for_a_replay() -> None:
     assert len(note["applied"]) == KEPT  # bounded: the oldest key is forgotten
 
 
+def test_a_refused_value_is_named_unless_it_may_be_a_token(make: Callable[..., Asking]) -> None:
+    ask = make()
+    refusal = ask("GET", f"{SCAN}/results?limit=-1", json=None).json()["detail"]
+    assert refusal == "query.limit '-1': Input should be greater than or equal to 1"
+    assert "12345" not in ask("POST", "/login", json={"token": 12345}).json()["detail"]
+
+
 def test_pins_are_bounded(make: Callable[..., Asking]) -> None:
     ask = make()
     ask.store.put_control("demo", "s1", {"pin": [f"S{n}" for n in range(200)]})
