@@ -62,7 +62,7 @@ class Metrics:
     def text(self, rulesets: Sequence[tuple[str, RulesetStats]] | None) -> bytes:
         """Return everything in Prometheus' text format, with the sizes of `rulesets`.
 
-        None: the store did not tell them, because it is away or refuses.
+        None: the store is away or refuses.
         """
         scrape, rows = CollectorRegistry(), rulesets or ()  # of what is true now
         away = self._access.away_since
