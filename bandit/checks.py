@@ -19,6 +19,7 @@ from types import UnionType
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from bandit.errors import InvalidInputError
 
@@ -193,6 +194,20 @@ def as_path(value: object, name: str) -> Path:
     if isinstance(value, str | Path) and str(value) not in ("", ".") and str(value).isprintable():
         return Path(value)
     raise refusal(value, name, "the path of a file")
+
+
+def as_array(values: ArrayLike, name: str, dtype: type[Any] | None = None) -> NDArray[Any]:
+    """Return values as an array.
+
+    Raises
+    ------
+    InvalidInputError
+        For texts where numbers are expected, and for rows of different lengths.
+    """
+    try:
+        return np.asarray(values, dtype)
+    except (TypeError, ValueError) as err:
+        raise refusal(values, name, "one row of numbers") from err
 
 
 def as_arms(arms: object, name: str = "symbols") -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bandit.checks import as_array, as_count, as_kind, as_number
 from bandit.errors import InvalidInputError
 
 
@@ -126,7 +127,7 @@ def paired_difference(
 
 
 def _as_row(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    row = np.asarray(values, dtype=np.float64)
+    row = as_array(values, name, np.float64)
     if row.ndim != 1:
         raise InvalidInputError(f"{name} has shape {row.shape}; expected one row, (n_scans,)")
     if np.isinf(row).any():
@@ -138,11 +139,10 @@ def _interval(
     values: NDArray[np.float64], rng: np.random.Generator, n: int, level: float, block: int
 ) -> tuple[Interval, NDArray[np.float64]]:
     """Return the interval and the means of `n` circular block resamples, shape (n,)."""
-    if n < 1 or block < 1 or not 0.0 < level < 1.0:
-        raise InvalidInputError(
-            f"n is {n}, block is {block}, level is {level}; expected n and block of at least 1 "
-            "and a level in (0, 1)"
-        )
+    as_kind(rng, "rng", np.random.Generator, "np.random.default_rng(0)")
+    as_count(n, "n")
+    as_count(block, "block")
+    as_number(level, "level", "a number in (0, 1)", above=0.0, below=1.0)
     row = values[~np.isnan(values)]
     size = len(row)
     if not size:

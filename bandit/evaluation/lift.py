@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from bandit.checks import as_array, as_kind, as_number
 from bandit.errors import InvalidInputError
 from bandit.evaluation.intervals import Interval, quantiles
 
@@ -102,8 +103,11 @@ def lift(
     >>> round(found.ratio, 2)
     2.0
     """
-    y, p = np.asarray(values, np.float64), np.asarray(probability, np.float64)
-    m = np.asarray(is_treated, bool)
+    as_kind(rng, "rng", np.random.Generator, "np.random.default_rng(0)")
+    as_number(level, "level", "a number in (0, 1)", above=0.0, below=1.0)
+    y = as_array(values, "values", np.float64)
+    p = as_array(probability, "probability", np.float64)
+    m = as_array(is_treated, "is_treated", np.bool_)
     if y.ndim != 1 or not y.shape == p.shape == m.shape:
         raise InvalidInputError(
             f"values, is_treated and probability have shapes {y.shape}, {m.shape} and {p.shape}; "

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bandit.checks import as_array, as_count, as_number
 from bandit.errors import InvalidInputError
 
 # 0.05 * 1460 is 73.00000000000001 in floating point; without this slack `ceil` would grant 74.
@@ -124,8 +125,7 @@ def recall_at(
     >>> recall_at([True, False, False, True], 0.25)  # one place of four holds one hit of two
     0.5
     """
-    if not 0.0 < share <= 1.0:
-        raise InvalidInputError(f"share is {share!r}; expected a share of the universe in (0, 1]")
+    share = as_number(share, "share", "a share of the universe in (0, 1]", above=0.0, most=1.0)
     ranks, n, total = _ranks(hits, n_universe, n_hits)
     return _recall(ranks, n, total, share)
 
@@ -152,7 +152,7 @@ def recall_curve(
 
 
 def _as_order(hits: ArrayLike) -> NDArray[np.bool_]:
-    order = np.asarray(hits)
+    order = as_array(hits, "hits")
     if order.ndim != 1:
         raise InvalidInputError(f"hits has shape {order.shape}; expected one row, (n_scanned,)")
     if order.dtype != np.bool_ and not np.isin(order, (0, 1)).all():
@@ -168,8 +168,8 @@ def _ranks(
     """The 1-based places of the hits, the size of the universe, and its number of hits."""
     order = _as_order(hits)
     ranks = np.flatnonzero(order).astype(np.float64) + 1.0
-    n = len(order) if n_universe is None else n_universe
-    total = len(ranks) if n_hits is None else n_hits
+    n = len(order) if n_universe is None else as_count(n_universe, "n_universe", least=0)
+    total = len(ranks) if n_hits is None else as_count(n_hits, "n_hits", least=0)
     if n < len(order):
         raise InvalidInputError(f"{len(order)} symbols were scanned in a universe of {n}")
     if not len(ranks) <= total <= len(ranks) + n - len(order):

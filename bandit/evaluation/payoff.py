@@ -8,6 +8,8 @@ from bandit.evaluation.intervals import PairedDifference
 TOO_COMMON = 0.5
 # Share of all hits that an order must be able to gain in the first tenth to count as a gain.
 _LEAST_GAIN = 0.05
+# Scans with hits from which an interval is wide enough to rule such a gain out.
+_LEAST_SCANS = 10
 
 
 def no_gain(share: float, gain: PairedDifference | None = None) -> str | None:
@@ -35,10 +37,12 @@ def no_gain(share: float, gain: PairedDifference | None = None) -> str | None:
             f"{share:.0%} of the results are high-value: any order finds them early. Try a rarer "
             "hit, such as rewards=TopShare(0.05) or a higher threshold"
         )
-    elif gain is not None and gain.low <= 0.0 and gain.high < _LEAST_GAIN:
+    elif (
+        gain is not None and gain.n >= _LEAST_SCANS and gain.low <= 0.0 and gain.high < _LEAST_GAIN
+    ):
         why = (
-            "nothing known before a scan predicts its hits: the first 10 % of the symbols "
-            f"contained {gain.mean:+.1%} of them compared with a random order (95 % interval "
-            f"{gain.low:+.1%} to {gain.high:+.1%})"
+            "nothing known before a scan predicts its hits: the share of them found in the first "
+            f"10 % of the symbols differs from a random order's by {100 * gain.mean:+.1f} points "
+            f"(95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
         )
     return None if why is None else f"ordering cannot pay here, because {why}"

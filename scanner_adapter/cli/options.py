@@ -117,7 +117,7 @@ HitRule = Annotated[
     typer.Option(
         "--hit",
         metavar="RULE",
-        help="Instead of --top: 'top:0.05', 'signal' or 'rating:NUMBER'.",
+        help="Instead of --top: 'top:0.05', 'signal', 'signal:WORD,WORD' or 'rating:NUMBER'.",
     ),
 ]
 

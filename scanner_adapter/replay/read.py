@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import RewardRule, Signal, TopShare
+from bandit.rewards import RewardRule, Signal, TopShare, rule_text
 from bandit.stores import Entry
 from features.inputs.bars import Bars
 from features.inputs.sessions import Session
@@ -164,10 +164,25 @@ class LogFiles:
         return journal_scans(self.entries or (), left_out=left_out), tuple(left_out)
 
     def rule(self, asked: RewardRule | None) -> RewardRule:
-        """What counts as a hit: as asked for, as the journal was judged, else the top 5 %."""
-        if asked is not None:
-            return asked
-        return TopShare() if self.entries is None else journal_rule(self.scans)
+        """What counts as a hit: as asked for, as the journal was judged, else the top 5 %.
+
+        Raises
+        ------
+        InvalidInputError
+            For words other than those that judged a journal, which keeps no texts of signals.
+        """
+        if self.entries is None:
+            return asked or TopShare()
+        if asked is None:
+            return journal_rule(self.scans)
+        if isinstance(asked, Signal) and asked.words is not None:
+            judged = journal_rule(self.scans)
+            if asked != judged:
+                raise InvalidInputError(
+                    f"a hit is {rule_text(asked)}, but this journal keeps only whether a signal "
+                    f"was high-value by {rule_text(judged)}, not its text; use signal"
+                )
+        return asked
 
     def read(self, rule: RewardRule | None = None) -> tuple[Log, int]:
         """Return the log, complete scans only, and how many scans its warm-up has.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from bandit.evaluation.intervals import (
 from bandit.evaluation.metrics import ScanMetrics
 from bandit.evaluation.payoff import no_gain
 from scanner_adapter.jsonio import finite_or_none
+from scanner_adapter.replay.logs.outcome_log import rows_between
 from scanner_adapter.replay.logs.regimes import Regime
 from scanner_adapter.replay.ranked import Recorder
 from scanner_adapter.replay.tables import plain_table
@@ -62,6 +64,9 @@ class OrderResult:
     curves: NDArray[np.float32]
     ranks: tuple[NDArray[np.float32], ...] = ()
     n_fallback: int = 0
+
+    def __repr__(self) -> str:
+        return f"OrderResult({len(self.metrics)} scans)"
 
     @property
     def curve(self) -> NDArray[np.float64]:
@@ -130,20 +135,21 @@ class ReplayReport:
     sectors: Mapping[str, str] = field(default_factory=dict)
     watch: Recorder | None = None
 
-    def between(self, from_: str | None = None, to: str | None = None) -> ReplayReport:
+    def between(
+        self, from_: date | str | None = None, to: date | str | None = None
+    ) -> ReplayReport:
         """The same replay, measured on the scans of a period only (both days included).
 
         What was learned before the period stays learned: this is how a held-out year is judged.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such scan.
         """
-        start = self.dates[0] if from_ is None else np.datetime64(from_)
-        end = self.dates[-1] if to is None else np.datetime64(to)
-        rows = (self.dates >= start) & (self.dates <= end)
-        if not rows.any():
-            raise InvalidInputError(
-                f"no scan from {start} to {end}; this report has {self.dates[0]} to "
-                f"{self.dates[-1]}"
-            )
-        return self.select(rows)
+        every = np.ones(len(self.dates), bool)
+        kept = rows_between(self.dates, every, from_, to)
+        return self.select(np.isin(np.arange(every.size), kept))
 
     def select(self, rows: NDArray[np.bool_]) -> ReplayReport:
         """The same replay, measured on some of its scans; `rows` has shape (n_scans,)."""
@@ -159,12 +165,13 @@ class ReplayReport:
     def interval(self, order: str, measure: str) -> Interval:
         """Mean of a measure over scans with its 95 % bootstrap interval.
 
-        NaN for a measure that needs the whole order (work saved, time to discovery) if any scan
-        was stopped before it could be known: the mean over the scans that got there would flatter.
+        NaN for a measure that needs more of the order (the first hit, work saved, time to
+        discovery) if any scan was stopped before it could be known: the mean over the scans that
+        got there would flatter.
         """
         values = self._result(order).values(measure)
         hitless = np.isnan(self._result(order).values("area"))
-        if np.isnan(values[~hitless]).any() and measure != "first_hit_rank":
+        if np.isnan(values[~hitless]).any():
             values = np.full(len(values), math.nan)
         return bootstrap_interval(values, np.random.default_rng(0), block=BLOCK)
 
@@ -221,7 +228,7 @@ class ReplayReport:
         budget = (
             "complete scans"
             if c["budget"] is None
-            else f"stopped at {c['budget']:.0%} of the symbols"
+            else f"stopped at {100 * float(c['budget']):.4g}% of the symbols"
         )
         return (
             f"{c['symbols']} symbols, {budget}, batches of {c['batch_size']}, "
@@ -236,8 +243,25 @@ class ReplayReport:
         if not self.sizes:
             return None
         share = sum(places.size for places in self.hit_places) / sum(self.sizes)
-        is_judged = {"scanrank", "random"} <= self.results.keys()
+        # Scans stopped before the first tenth ends cannot differ in what is found in it.
+        is_whole = float(self.conditions.get("budget") or 1.0) >= 0.10
+        is_judged = is_whole and {"scanrank", "random"} <= self.results.keys()
         return no_gain(share, self.difference("scanrank", "random") if is_judged else None)
+
+    def __repr__(self) -> str:
+        tenth = ", ".join(
+            f"{order} {_shown(self.interval(order, 'recall_10').mean)}" for order in self.results
+        )
+        return (
+            f"ReplayReport({len(self.dates)} scans, {self.dates[0]} to {self.dates[-1]}; share of "
+            f"hits in the first 10 %: {tenth})"
+        )
+
+    def _repr_mimebundle_(
+        self, include: Sequence[str], exclude: Sequence[str], **further: object
+    ) -> dict[str, str]:
+        """Show the table in a notebook."""
+        return self.table()._repr_mimebundle_(include, exclude, **further)
 
     def _result(self, order: str) -> OrderResult:
         if order not in self.results:

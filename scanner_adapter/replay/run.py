@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.checks import as_count, as_number, refusal
 from bandit.errors import InvalidInputError
 from bandit.evaluation.metrics import ScanMetrics, first_places, recall_curve, scan_metrics
-from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from bandit.rewards import HitIf, RewardRule, Signal, Threshold, TopShare
 from scanner_adapter.replay.logs.known_at import KnownAtLog
 from scanner_adapter.replay.logs.scans import Log
 from scanner_adapter.replay.orders import (
@@ -150,11 +151,13 @@ def describe(rule: RewardRule) -> str:
     """Return a description of a hit rule in words."""
     match rule:
         case TopShare(share=share):
-            return f"one of the day's top {share:.0%} by rating"
+            return f"one of the day's top {100 * share:.4g}% by rating"
         case Threshold(minimum=minimum):
-            return f"a rating of {minimum:g} or more"
-        case Signal():
-            return "a signal"
+            return f"a rating of {minimum:.15g} or more"
+        case Signal(words=words):
+            return f"a signal ({', '.join(words)})" if words else "a signal"
+        case HitIf(name=name):
+            return f"what {name} says"
         case _:
             return f"a reward of at least 0.5 by {type(rule).__name__}"
 
@@ -195,10 +198,12 @@ def _open(
         "last rating": lambda: LastRating(len(log.symbols)),
         "oracle": Oracle,
     }
+    if isinstance(orders, str):
+        raise refusal(orders, "orders", f"a list, such as [{orders!r}]")
     opened: list[Order] = []
     for order in orders:
-        if isinstance(order, str) and order not in make:
-            raise InvalidInputError(f"order is {order!r}; expected one of {', '.join(make)}")
+        if order not in make if isinstance(order, str) else not hasattr(order, "visit"):
+            raise refusal(order, "order", f"one of {', '.join(make)}, or an Order")
         opened.append(make[order]() if isinstance(order, str) else order)
     names = [order.name for order in opened]
     if not names or len(set(names)) < len(names):
@@ -207,14 +212,12 @@ def _open(
 
 
 def _check(batch_size: int, budget: float | None, warmup: int, n_scans: int) -> None:
-    if batch_size < 1:
-        raise InvalidInputError(f"batch_size is {batch_size}; expected at least 1")
-    if budget is not None and not 0.0 < budget <= 1.0:
-        raise InvalidInputError(
-            f"budget is {budget}; expected a share of the universe in (0, 1], such as 0.25"
+    as_count(batch_size, "batch_size")
+    if budget is not None:
+        as_number(
+            budget, "budget", "a share of the universe in (0, 1], such as 0.25", above=0.0, most=1.0
         )
-    if warmup < 0:
-        raise InvalidInputError(f"warmup is {warmup}; expected 0 or more scans")
+    as_count(warmup, "warmup", least=0)
     if warmup >= n_scans:
         raise InvalidInputError(
             f"{n_scans} scans leave none to measure after a warm-up of {warmup}; use a longer "

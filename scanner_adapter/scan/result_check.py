@@ -48,6 +48,7 @@ class ResultCheck:
         self._knows_hits = knows_hits
         self._by_rating = needs_rating(rule)
         self._by_signal = isinstance(rule, HitIf | Signal)  # neither: a rule of the user
+        self._has_words = isinstance(rule, Signal) and rule.words is not None
         self._unknown: Counter[str] = Counter()  # unknown signals among the first results
         self._n_failed = self._n_failed_first = 0
         self._first_error = ""
@@ -68,7 +69,9 @@ class ResultCheck:
         if self._by_signal:
             for row in range(min(n_first, len(table.symbols))):
                 outcome = table.outcome(row)
-                if outcome.signal is not None and meaning(outcome.signal) is None:
+                # Numbers, truth values and the user's own function need no known word.
+                is_read = outcome.is_hit is not None and not self._has_words
+                if outcome.signal is not None and not is_read and meaning(outcome.signal) is None:
                     self._unknown[outcome.signal] += 1
         judged = self._judged(table)
         self.n += len(table.symbols)
@@ -150,7 +153,7 @@ class ResultCheck:
         return (
             f"no signal of the first {min(self.n, FIRST)} results was recognised, got {met}: all "
             "count as no signal. Define the words that mean a signal: "
-            f"rewards=Signal(words=({common[0][0]!r},))"
+            f"rewards=Signal(words=({common[-1][0]!r},))"  # signals are rare
         )
 
     def _alike(self, is_over: bool) -> str | None:

@@ -147,7 +147,7 @@ def logged_ratings(path: Path) -> pd.DataFrame:
     -------
     DataFrame
         date, symbol, rating, signal, is_complete and numeric columns. The journal keeps whether a
-        signal was high-value, not its text: "Long" or None. `is_complete` is whether every symbol
+        signal was high-value, not its text: True or False. `is_complete` is whether every symbol
         of that day's scans was scanned.
 
     Notes
@@ -179,9 +179,7 @@ def logged_ratings(path: Path) -> pd.DataFrame:
             )
             part["rating"] = entry.arrays["rating"]
             if "is_signal" in entry.arrays:
-                part["signal"] = [
-                    "Long" if is_signal == 1.0 else None for is_signal in entry.arrays["is_signal"]
-                ]
+                part["signal"] = entry.arrays["is_signal"] == 1.0
             part.insert(0, "symbol", entry.arms)
             part.insert(0, "date", day.astype("datetime64[s]"))
             parts.append(part[~np.isnan(entry.arrays["rating"])])

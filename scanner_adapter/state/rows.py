@@ -81,8 +81,9 @@ def outcome_for_replay(entry: Entry, row: int) -> Outcome:
     is_signal = float(entry.arrays["is_signal"][row]) if "is_signal" in entry.arrays else math.nan
     if math.isnan(rating) and math.isnan(is_signal) and all(map(math.isnan, known.values())):
         return Outcome.failed("the evaluation failed, according to the journal")
-    no_signal = "Avoid" if math.isnan(rating) and is_signal == 0.0 else None
-    return Outcome(rating=rating, signal="Long" if is_signal == 1.0 else no_signal, columns=known)
+    # The verdict itself: a word of ours would be none of the scanner's own.
+    is_hit = None if math.isnan(is_signal) else is_signal == 1.0
+    return Outcome(rating=rating, is_hit=is_hit, columns=known)
 
 
 def _counts(values: NDArray[np.intp]) -> NDArray[np.unsignedinteger]:

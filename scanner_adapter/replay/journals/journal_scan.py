@@ -241,7 +241,7 @@ class JournalScan:
             loadings=Loadings(facts.loading_names, facts.loadings),
             rating=self.column("rating")[order].astype(np.float64),
             signal=np.where(is_signal == 1.0, 0, -1).astype(np.int8),
-            signal_names=("Long",),
+            signal_names=("1",),  # the verdict of then, whatever the words
             read_outcomes=self._in_file_order,
             as_of=self.opened.get("as_of"),
         )

@@ -48,7 +48,7 @@ class QuotesOf(Protocol):
         """Return the quotes of day number `row` of `bars` at `now`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class KnownAtLog(ReplayLog):
     """A scanner's ratings, with contexts that know each scan's day up to some time of it.
 

@@ -17,11 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import RewardRule, final_hits
+from bandit.rewards import RewardRule, Signal, final_hits
 from features.errors import InvalidBarsError
 from features.inputs.days import as_day
 from features.inputs.tables import OnBad, Rows, kind_of, plain_name, read_table
 from scanner_adapter.inputs.outcomes import Outcome
+from scanner_adapter.inputs.values import as_flag
 from scanner_adapter.state.parquet import is_journal, logged_ratings
 
 log = logging.getLogger("scanrank")
@@ -44,6 +45,7 @@ class OutcomeLog:
     signal : ndarray of int8
         Place in `signal_names`; -1 = no signal.
     signal_names : tuple of str
+        Words or numbers; what is above zero is a signal, as in the rows of a live scanner.
     columns : mapping of str to ndarray of float32
         The numeric columns of the scanner's rows, known only once the symbol was scanned.
     is_stopped : ndarray of bool, shape (n_days,), optional
@@ -207,11 +209,8 @@ class OutcomeLog:
         to it, unless they have the lowest rating of all. Live, the ranker has to estimate that
         limit while it scans.
         """
-        return final_hits(rule, self.rating[day, places], self.is_signal(day, places))
-
-    def is_signal(self, day: int, places: NDArray[np.intp]) -> NDArray[np.float64]:
-        """1 where the scanner gave a high-value signal, 0 elsewhere, shape (n,)."""
-        return high_value(self.signal[day, places], self.signal_names)
+        is_signal = high_value(self.signal[day, places], self.signal_names, rule)
+        return final_hits(rule, self.rating[day, places], is_signal)
 
 
 def read_ratings(path: str | Path) -> pd.DataFrame:
@@ -226,9 +225,17 @@ def read_ratings(path: str | Path) -> pd.DataFrame:
     return read_table(path, what="ratings", error=InvalidInputError)
 
 
-def high_value(signal: NDArray[np.int8], names: Sequence[str]) -> NDArray[np.float64]:
+def logged_signal(name: str, rule: RewardRule | None) -> Outcome:
+    """Return what a live scan reads from a row with this signal: with the words of the rule."""
+    words = rule if isinstance(rule, Signal) else None
+    return Outcome.of({"rating": 0.0, "signal": name}, rule=words)
+
+
+def high_value(
+    signal: NDArray[np.int8], names: Sequence[str], rule: RewardRule | None
+) -> NDArray[np.float64]:
     """1 where the signal (its place in `names`, -1 = none) is a high-value one, 0 elsewhere."""
-    is_high = [Outcome(signal=name).is_signal for name in names]
+    is_high = [logged_signal(name, rule).is_signal for name in names]
     return np.asarray(np.array([*is_high, 0.0])[signal])
 
 
@@ -323,7 +330,7 @@ def _signals(
             "Avoid"
         )
     signal[rows, places] = codes
-    return signal, tuple(str(name) for name in names)
+    return signal, tuple(str(int(name) if as_flag(name) is not None else name) for name in names)
 
 
 def rows_between(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import RewardRule, final_hits
+from bandit.rewards import RewardRule, final_hits, rule_text
 from features.similarity import Loadings
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logs.outcome_log import high_value, rows_between
@@ -62,11 +62,14 @@ class RecordedScan:
     read_outcomes: Callable[[], tuple[Outcome, ...]] | None = None
     as_of: str | None = None
 
-    def outcomes(self) -> Sequence[Outcome]:
-        """What the live scanner reported, length n."""
+    def __repr__(self) -> str:
+        return f"RecordedScan({self.now:%Y-%m-%d %H:%M}, {len(self.symbols)} symbols)"
+
+    def outcomes(self, rule: RewardRule) -> Sequence[Outcome]:
+        """What the live scanner reported, length n, its signals read as `rule` has them."""
         if self.read_outcomes is not None:
             return self.read_outcomes()
-        return LoggedOutcomes(self.rating, self.signal, self.signal_names, self.columns)
+        return LoggedOutcomes(self.rating, self.signal, self.signal_names, self.columns, rule)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,12 @@ class RecordedLog:
         times = [scan.now for scan in self.recorded]
         if times != sorted(times):
             raise InvalidInputError("recorded scans are not in time order; sort them by `now`")
+
+    def __repr__(self) -> str:
+        return (
+            f"RecordedLog({len(self.recorded)} scans of {len(self.symbols)} symbols, "
+            f"{self.dates[0]} to {self.dates[-1]}, hits {rule_text(self.rule)})"
+        )
 
     @cached_property
     def dates(self) -> NDArray[np.datetime64]:
@@ -128,7 +137,7 @@ class RecordedLog:
         place = {symbol: i for i, symbol in enumerate(self.symbols)}
         for day in days:
             scan = self.recorded[day]
-            is_signal = high_value(scan.signal, scan.signal_names)
+            is_signal = high_value(scan.signal, scan.signal_names, self.rule)
             yield ReplayScan(
                 now=scan.now,
                 symbols=scan.symbols,
@@ -138,7 +147,7 @@ class RecordedLog:
                 loadings=scan.loadings,
                 rating=scan.rating,
                 hits=final_hits(self.rule, scan.rating, is_signal),
-                outcomes=scan.outcomes(),
+                outcomes=scan.outcomes(self.rule),
             )
 
     def _refuse(self, same_day: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Protocol, overload
@@ -11,7 +11,8 @@ from typing import Any, Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.rewards import RewardRule, TopShare
+from bandit.errors import InvalidInputError
+from bandit.rewards import HitIf, RewardRule, TopShare, rule_text
 from features.inputs.bars import Bars
 from features.inputs.events import Events
 from features.inputs.sessions import Session
@@ -21,7 +22,7 @@ from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logs.contexts import Contexts
-from scanner_adapter.replay.logs.outcome_log import OutcomeLog
+from scanner_adapter.replay.logs.outcome_log import OutcomeLog, high_value, logged_signal
 from scanner_adapter.replay.logs.regimes import Regime, market_regimes
 
 
@@ -39,6 +40,8 @@ class LoggedOutcomes(Sequence[Outcome]):
     signal_names : sequence of str
     columns : mapping of str to array, shape (n,)
         Further numbers of the scanner's rows.
+    rule : RewardRule, optional
+        What counts as a hit: its words for a signal.
     """
 
     def __init__(
@@ -47,16 +50,17 @@ class LoggedOutcomes(Sequence[Outcome]):
         signal: NDArray[np.int8],
         signal_names: Sequence[str],
         columns: Mapping[str, NDArray[np.floating]],
+        rule: RewardRule | None = None,
     ) -> None:
         if np.isinf(rating).any():
             raise InvalidOutcomeError(
                 f"rating {rating[np.isinf(rating)][0]} at place {int(np.isinf(rating).argmax())} "
                 "of the log; expected finite numbers, NaN = none"
             )
-        words = (*signal_names, None)
-        self._rating, self._signal, self._words = rating.astype(np.float64), signal, words
+        self._rating, self._signal = rating.astype(np.float64), signal
+        self._read = [*(logged_signal(name, rule) for name in signal_names), Outcome(0.0)]
         self._is_failed = np.isnan(rating) & (signal < 0)
-        is_high = np.array([Outcome(0.0, word).is_signal for word in words])[signal]
+        is_high = high_value(signal, signal_names, rule)
         self._is_signal = np.where(self._is_failed, np.nan, is_high)
         self._columns = tuple(columns)
         self._rows = np.column_stack([np.empty((len(rating), 0)), *columns.values()])
@@ -81,7 +85,8 @@ class LoggedOutcomes(Sequence[Outcome]):
         if self._is_failed[at]:
             return Outcome.failed("the log has neither rating nor signal")
         columns = dict(zip(self._columns, self._rows[at].tolist(), strict=True))
-        return Outcome(float(self._rating[at]), self._words[self._signal[at]], columns=columns)
+        read: Outcome = self._read[int(self._signal[at])]
+        return replace(read, rating=float(self._rating[at]), columns=columns)
 
     def table(self, symbols: Sequence[str], places: NDArray[np.intp]) -> OutcomeTable:
         """Return the outcomes at `places` (k,), which are those of `symbols`, as a report."""
@@ -132,6 +137,10 @@ class ReplayScan:
     rating: NDArray[np.float64]
     hits: NDArray[np.bool_]
     outcomes: Sequence[Outcome]
+
+    def __repr__(self) -> str:
+        n_hits = np.count_nonzero(self.hits)
+        return f"ReplayScan({self.now:%Y-%m-%d %H:%M}, {len(self.symbols)} symbols, {n_hits} hits)"
 
     def evaluate(self, symbol: str) -> Outcome:
         """What the scanner said of a symbol: the log in the place of a scanner."""
@@ -199,11 +208,30 @@ class ReplayLog:
     contexts : Contexts
     rule : RewardRule
         What counts as a hit.
+
+    Raises
+    ------
+    InvalidInputError
+        For `HitIf`, which judges what the scanner returned: the log has only what was kept of it.
     """
 
     outcomes: OutcomeLog
     contexts: Contexts
     rule: RewardRule
+
+    def __post_init__(self) -> None:
+        if isinstance(self.rule, HitIf):
+            raise InvalidInputError(
+                f"rule is {self.rule!r}, which judges what the scanner returned, and a log of "
+                "ratings has only what was kept of it; write the verdict into a column signal "
+                "(True or False) and use Signal()"
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({len(self.dates)} days of {len(self.symbols)} symbols, "
+            f"{self.dates[0]} to {self.dates[-1]}, hits {rule_text(self.rule)})"
+        )
 
     @classmethod
     def read(
@@ -277,8 +305,13 @@ class ReplayLog:
         Raises
         ------
         InvalidInputError
-            If there is no such day.
+            If there is no such day, or the rows are times of day.
         """
+        if not np.array_equal(self.outcomes.dates, self.contexts.bars.dates):
+            raise InvalidInputError(
+                "the rows of this log are not the days of its bars; `scanrank replay --every` "
+                "replays several scans a day. For one a day, read it without is_timed"
+            )
         return self.outcomes.days(from_, to)
 
     def scans(self, days: NDArray[np.intp], *, same_day: bool = False) -> Iterator[ReplayScan]:
@@ -314,5 +347,7 @@ class ReplayLog:
             loadings=Loadings(loadings.names, loadings.values[places]),
             rating=rating,
             hits=log.hits(self.rule, day, places),
-            outcomes=LoggedOutcomes(rating, log.signal[day, places], log.signal_names, columns),
+            outcomes=LoggedOutcomes(
+                rating, log.signal[day, places], log.signal_names, columns, self.rule
+            ),
         )

@@ -76,7 +76,9 @@ def verdict(report: ReplayReport, order: str) -> str:
     """Say in a sentence how an order compares with the strongest baseline."""
     baselines = [name for name in report.results if name not in (order, "oracle")]
     mine = report.interval(order, "recall_10").mean
-    if not baselines or math.isnan(mine):
+    if math.isnan(mine):
+        return "No scan had a high-value result, so no order can be judged."
+    if not baselines:
         return f"{order} found {mine:.0%} of the high-value results in the first 10 %."
     best = max(baselines, key=lambda name: report.interval(name, "recall_10").mean)
     difference = report.difference(order, best, "recall_10")

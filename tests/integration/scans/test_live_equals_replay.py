@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandit.rewards import RewardRule, Signal, Threshold, TopShare
+from bandit.rewards import HitIf, RewardRule, Signal, Threshold, TopShare
 from bandit.stores import Entry, Store
 from bandit.stores.sqlite.store import SqliteStore
 from features.inputs.bars import Bars
@@ -102,7 +102,7 @@ scans = st.fixed_dictionaries(
 @settings(max_examples=15, deadline=None)
 @given(
     days=st.lists(scans, min_size=1, max_size=4),
-    rule=st.sampled_from([TopShare(0.1), Signal(), Threshold(80.0)]),
+    rule=st.sampled_from([TopShare(0.1), Signal(), Signal(words=("Avoid",)), Threshold(80.0)]),
     seed=st.integers(0, 2**70) | st.none(),
     reopened=st.booleans(),
 )
@@ -120,6 +120,14 @@ def test_a_journal_of_complete_scans_comes_out_again(
         day = Day(number, how["n"], failures=how["failures"])  # type: ignore[arg-type]
         day.scan(ranker, batch=how["batch"], late=how["late"])  # type: ignore[arg-type]
     assert_same(replayed(store))
+
+
+def test_verdicts_of_ones_own_function_come_out_again() -> None:
+    store, rule = SqliteStore(), HitIf(lambda result: result.alpha is not None)
+    ranker = SymbolRanker(store, ruleset="rules", settings=Settings().ranker_settings(rule), seed=3)
+    for number in range(3):
+        Day(number, 40).scan(ranker, batch=10)
+    assert_same(replayed(store, rule=rule))
 
 
 @pytest.fixture

@@ -96,3 +96,8 @@ def test_bad_rows_are_refused(
 ) -> None:
     with pytest.raises(InvalidInputError, match=message):
         lift(values, treated, probability, np.random.default_rng(0))
+
+
+def test_a_level_in_percent_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="level is 95; expected a number in"):
+        lift([1, 2], [1, 0], [0.5, 0.5], np.random.default_rng(0), level=95)

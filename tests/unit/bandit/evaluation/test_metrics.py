@@ -98,6 +98,8 @@ def test_shares_outside_the_universe_are_refused() -> None:
         recall_at([True], 1.5)
     with pytest.raises(InvalidInputError, match=r"share is 0\.0"):
         recall_at([True], 0.0)
+    with pytest.raises(InvalidInputError, match="n_universe is '5'; expected a whole number"):
+        scan_metrics([True], n_universe="5")  # type: ignore[arg-type]
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60).filter(any))
@@ -184,3 +186,9 @@ class TestIntervals:
             bootstrap_interval([1.0], rng, level=1.5)
         with pytest.raises(InvalidInputError, match="shape"):
             bootstrap_interval([[1.0]], rng)
+        with pytest.raises(InvalidInputError, match="expected one row of numbers"):
+            bootstrap_interval(["high"], rng)
+        with pytest.raises(InvalidInputError, match=r"rng is 0; expected np\.random"):
+            bootstrap_interval([1.0], 0)  # type: ignore[arg-type]
+        with pytest.raises(InvalidInputError, match=r"block is 2\.5; expected a whole number"):
+            bootstrap_interval([1.0], rng, block=2.5)  # type: ignore[arg-type]

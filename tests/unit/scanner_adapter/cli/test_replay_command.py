@@ -144,6 +144,14 @@ class TestJournals:
         assert "1 of the journal's 7 scans did not run to their end" in " ".join(run.out.split())
         assert "mean of 5 scans" in run.out
 
+    def test_words_that_a_journal_does_not_keep_are_refused(
+        self, replay: Cli, bars: pd.DataFrame, tmp_path: Path
+    ) -> None:
+        path = journal(bars, tmp_path / "j.parquet", [1.0, 1.0])
+        run = replay("--log", path, "--hit", "signal:Grade A")
+        assert run.code == 2
+        assert "keeps only whether a signal was high-value by top:0.05" in run.err
+
     def test_they_come_out_again(
         self, replay: Cli, bars: pd.DataFrame, bars_file: Path, tmp_path: Path
     ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from servers import Server
 
 from bandit.errors import InvalidInputError
+from bandit.rewards import Signal
 from bandit.stores import Store, store_from_url
 from scanner_adapter import SymbolRanker
 from scanner_adapter.cli.app import main
@@ -324,7 +325,7 @@ def test_a_replay_reads_the_export(store: Store, tmp_path: Path) -> None:
     np.testing.assert_array_equal(log.rating[2], worth)
     assert set(log.columns) == {"volume_ratio"}
     assert np.nanmax(log.columns["volume_ratio"][1]) == 1.0
-    np.testing.assert_array_equal(log.is_signal(2, np.arange(N)) == 1.0, worth > 90)
+    np.testing.assert_array_equal(log.hits(Signal(words=("GRADE A",)), 2, np.arange(N)), worth > 90)
 
 
 def test_an_import_does_not_mix_histories(url: str, store: Store, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from bandit.errors import InvalidInputError
-from bandit.rewards import TopShare
+from bandit.rewards import HitIf, RewardRule, Signal, Threshold, TopShare
 from features.inputs.bars import Bars
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.replay import (
@@ -27,6 +27,7 @@ from scanner_adapter.replay import (
 from scanner_adapter.replay.logs.contexts import Contexts
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
 from scanner_adapter.replay.orders import Composite, LastRating, Oracle, by_value
+from scanner_adapter.replay.run import describe
 from scanner_adapter.run.stop_rules import RecallReached, SymbolBudget
 from scanner_adapter.scanners.registry import rule_hits
 from scanner_adapter.symbol_ranker import SymbolRanker
@@ -180,6 +181,10 @@ class TestReplay:
         ("settings", "message"),
         [
             ({"batch_size": 0}, "batch_size is 0"),
+            ({"batch_size": "10"}, "batch_size is '10'; expected a whole number"),
+            ({"warmup": 2.5}, "warmup is 2.5; expected a whole number"),
+            ({"orders": "scanrank"}, "orders is 'scanrank'; expected a list"),
+            ({"orders": [3]}, "order is 3; expected one of scanrank, random"),
             ({"budget": 25}, "budget is 25"),
             ({"warmup": -1}, "warmup is -1"),
             ({"warmup": 500}, "leave none to measure after a warm-up of 500"),
@@ -204,6 +209,32 @@ class TestReplay:
 
         with pytest.raises(RuntimeError, match="'stuck' visited 1 different"):
             replay(log, orders=[Stuck()], warmup=0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (TopShare(0.025), "one of the day's top 2.5% by rating"),
+        (Threshold(1234567.5), "a rating of 1234567.5 or more"),
+        (Signal(), "a signal"),
+        (Signal(words=("Grade A", "B")), "a signal (Grade A, B)"),
+        (HitIf(bool, name="five times the volume"), "what five times the volume says"),
+    ],
+)
+def test_a_hit_in_words(rule: RewardRule, words: str) -> None:
+    assert describe(rule) == words
+
+
+def test_a_rule_that_needs_what_the_scanner_returned_is_refused(log: ReplayLog) -> None:
+    with pytest.raises(InvalidInputError, match="write the verdict into a column signal"):
+        replace(log, rule=HitIf(bool))
+
+
+def test_times_of_day_are_no_days(log: ReplayLog) -> None:
+    """Row n of such a log is not day n of the bars: the features would be those of other days."""
+    timed = replace(log.outcomes, dates=log.outcomes.dates + np.timedelta64(15, "h"))
+    with pytest.raises(InvalidInputError, match="read it without is_timed"):
+        replay(replace(log, outcomes=timed))
 
 
 class TestReport:
@@ -233,6 +264,33 @@ class TestReport:
         )
         with pytest.raises(InvalidInputError, match="no scan from 2031-01-01"):
             report.between("2031-01-01", "2031-12-31")
+
+    def test_a_period_that_is_no_date_is_refused(self, report: ReplayReport) -> None:
+        with pytest.raises(InvalidInputError, match="'2024-13-01' is not a date"):
+            report.between("2024-13-01")
+
+    def test_it_shows_itself_in_a_line_and_in_a_notebook(
+        self, log: ReplayLog, report: ReplayReport
+    ) -> None:
+        shown = f"oracle {report.interval('oracle', 'recall_10').mean:.3f}"
+        assert shown in repr(report)
+        assert len(repr(report)) < 300
+        assert "oracle" in report._repr_mimebundle_((), ())["text/html"]
+        assert len(repr(log)) < 150
+        scan = next(log.scans(log.days()[:1]))
+        assert repr(scan).endswith(f"{len(scan.symbols)} symbols, {scan.hits.sum()} hits)")
+
+    def test_a_first_hit_that_some_scans_never_reached_is_unknown(self, log: ReplayLog) -> None:
+        """One symbol a scan: the mean over the lucky ones would be 1 for every order."""
+        stopped = replay(log, budget=0.01, orders=["scanrank", "random", "oracle"], warmup=10)
+        assert math.isnan(stopped.interval("random", "first_hit_rank").mean)
+        assert stopped.interval("oracle", "first_hit_rank").mean == 1.0
+        assert "stopped at 1% of the symbols" in stopped.caption()
+        assert stopped.no_gain is None  # too little was seen for a verdict on the first tenth
+
+    def test_a_few_scans_say_nothing_of_what_pays(self, log: ReplayLog) -> None:
+        days = log.days()
+        assert replay(log, warmup=0, to=log.dates[days[1]]).no_gain is None
 
     def test_differences_are_paired(self, report: ReplayReport) -> None:
         difference = report.difference("oracle", "random")

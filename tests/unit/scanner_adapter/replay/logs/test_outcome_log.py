@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,16 +17,18 @@ from features.inputs.events import Events
 from features.similarity import similarity_loadings
 from scanner_adapter.demo.simulator import simulate
 from scanner_adapter.inputs.disk_cache import KEEP, DiskCache
+from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay import ReplayLog
 from scanner_adapter.replay.logs import contexts
 from scanner_adapter.replay.logs.contexts import Contexts
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog
+from scanner_adapter.replay.logs.scans import LoggedOutcomes
 
 DATES = np.array(["2024-01-02", "2024-01-03", "2024-01-04"], "datetime64[D]")
 SYMBOLS = ("A", "B", "C", "D")
 
 
-def frame(*rows: tuple[str, str, float, str | None]) -> pd.DataFrame:
+def frame(*rows: tuple[str, str, float, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["date", "symbol", "rating", "signal"]).assign(rsi=30.0)
 
 
@@ -94,7 +97,7 @@ class TestOutcomeLog:
 
 
 class TestHits:
-    def log(self, ratings: list[float], signals: list[str | None]) -> OutcomeLog:
+    def log(self, ratings: list[float], signals: list[Any]) -> OutcomeLog:
         rows = [
             ("2024-01-03", f"S{i}", rating, signal)
             for i, (rating, signal) in enumerate(zip(ratings, signals, strict=True))
@@ -116,6 +119,24 @@ class TestHits:
         log = self.log([1, 2, 3, 4], ["Buy", "Avoid", None, "strong long"])
         np.testing.assert_array_equal(log.hits(Signal(), 1, np.arange(4)), [1, 0, 0, 1])
         np.testing.assert_array_equal(log.hits(Threshold(3.0), 1, np.arange(4)), [0, 0, 1, 1])
+
+    @pytest.mark.parametrize("rule", [Signal(), Signal(words=("Grade_A", "hold"))])
+    @pytest.mark.parametrize(
+        "signals",
+        [
+            ["Grade A", "Grade B", "Buy", None, "Hold"],
+            [1, 0, 2, 0, -1],
+            [1.0, 0.0, float("nan"), 0.0, -1.0],
+            [True, False, True, False, False],
+            [True, None, None, False, None],
+        ],
+    )
+    def test_a_signal_is_read_as_in_a_live_scan(self, signals: list[Any], rule: Signal) -> None:
+        log = self.log([1.0, 2.0, 3.0, 4.0, 5.0], signals)
+        live = [Outcome.of({"rating": 1.0, "signal": s}, rule=rule).is_signal for s in signals]
+        np.testing.assert_array_equal(log.hits(rule, 1, np.arange(5)), np.array(live) == 1.0)
+        told = LoggedOutcomes(log.rating[1], log.signal[1], log.signal_names, {}, rule)
+        assert [outcome.is_signal for outcome in told] == live
 
 
 @pytest.fixture(scope="module")
