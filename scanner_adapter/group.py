@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.belief.recall import RecallEstimate
-from bandit.checks import as_count, as_number, as_texts
+from bandit.checks import as_count, as_kind, as_number, as_texts, refusal
 from bandit.choice.draw import Choice, draw_at_random, mixed, top_k
 from bandit.errors import InvalidInputError
 from scanner_adapter.batch import Batch, ScanSummary
@@ -30,7 +30,7 @@ from scanner_adapter.inputs.context import ScanInputs, ScanOptions
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.ledger import ErrorStreak
 from scanner_adapter.run.executor import run_scan
-from scanner_adapter.run.stop_rules import StopRule
+from scanner_adapter.run.stop_rules import AllOf, StopRule, check_stop_rule
 from scanner_adapter.scan.scan import Scan
 from scanner_adapter.symbol_ranker import SymbolRanker
 
@@ -64,11 +64,11 @@ class RankerGroup:
     def __init__(
         self, rankers: Mapping[str, SymbolRanker], weights: Mapping[str, float] | None = None
     ) -> None:
+        expected = "a mapping of name to SymbolRanker with at least one entry"
+        as_kind(rankers, "rankers", Mapping, expected)
         if not rankers or not all(isinstance(each, SymbolRanker) for each in rankers.values()):
-            raise InvalidInputError(
-                f"rankers are {rankers!r}; expected a mapping of name to SymbolRanker with at "
-                "least one entry"
-            )
+            raise refusal(rankers, "rankers", expected)
+        as_kind(weights, "weights", Mapping | None, "a mapping of name to number, or None")
         if len({id(each) for each in rankers.values()}) < len(rankers):
             raise InvalidInputError("a ranker has two names; expected one ranker per ruleset")
         unknown = set(weights or {}) - set(rankers)
@@ -81,6 +81,9 @@ class RankerGroup:
             name: as_number((weights or {}).get(name, 1.0), f"weights[{name!r}]", least=0.0)
             for name in rankers
         }
+
+    def __repr__(self) -> str:
+        return f"RankerGroup({', '.join(self.rankers)})"
 
     def start_scan(self, symbols: Sequence[str], **inputs: Unpack[ScanOptions]) -> GroupScan:
         """Start a scan of each ruleset over the same `symbols`, under one `scan_id`.
@@ -96,7 +99,7 @@ class RankerGroup:
                 "a group scan cannot be shared; give each process its own part of the symbols"
             )
         inputs.setdefault("scan_id", uuid.uuid4().hex)
-        names = tuple(symbols)
+        names = as_texts(symbols)
         scans: dict[str, Scan] = {}
         try:
             for name, ranker in self.rankers.items():
@@ -144,6 +147,13 @@ class GroupScan:
         self.symbols = self._first.symbols
         self.started = self._first.started
         self._rng = rng
+
+    def __repr__(self) -> str:
+        hits = ", ".join(f"{name} {scan.n_hits:g}" for name, scan in self.scans.items())
+        return (
+            f"GroupScan({self.n_scanned} of {len(self.symbols)} symbols; high-value results: "
+            f"{hits})"
+        )
 
     # -- the loop ----------------------------------------------------------------------------
 
@@ -269,7 +279,10 @@ class GroupScan:
             self._rules = dict(until)
         elif until is not None:
             self._rules = dict.fromkeys(self.scans, until)
-        rule = _AllStopped(self) if self._rules else None
+        for name, each in self._rules.items():
+            check_stop_rule(each, f"until[{name!r}]" if isinstance(until, Mapping) else "until")
+        # A ruleset without a rule goes on, and so does the scan.
+        rule = _AllStopped(self) if self._rules.keys() == self.scans.keys() else None
         run_scan(self, fn, executor=executor, until=rule, **how)
         return self.summaries
 
@@ -415,17 +428,18 @@ class GroupScan:
         scans.__exit__(kind, error, traceback)
 
 
-class _AllStopped:
-    """Stops when the rule of every ruleset holds; a ruleset without one goes on."""
+class _AllStopped(AllOf):
+    """Stops when the rule of every ruleset holds, each asked of its own scan."""
 
     def __init__(self, group: GroupScan) -> None:
+        super().__init__(*group._rules.values())
         self._group = group
 
     def reason(self, scan: object) -> str | None:  # noqa: ARG002
         """See `StopRule`."""
-        rules, reasons = self._group._rules, []
-        for name, scan_of_one in self._group.scans.items():
-            why = rules[name].reason(scan_of_one) if name in rules else None
+        reasons = []
+        for name, rule in self._group._rules.items():
+            why = rule.reason(self._group.scans[name])
             if why is None:
                 return None
             reasons.append(f"{name}: {why}")

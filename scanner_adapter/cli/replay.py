@@ -19,7 +19,7 @@ from scanner_adapter.cli.options import refuse_idle
 from scanner_adapter.cli.output.live_display import progress_bar
 from scanner_adapter.jsonio import check_folder, check_target, write_whole
 from scanner_adapter.replay import Configuration, Ranked, replay
-from scanner_adapter.replay.breakdown import By, breakdown, breakdown_table
+from scanner_adapter.replay.breakdown import By, breakdown, breakdown_table, check_sectors
 from scanner_adapter.replay.intraday import replay_intraday
 from scanner_adapter.replay.journals.off_policy import judge_stopped, judgement_table
 from scanner_adapter.replay.journals.reproduce import again_table, replay_again
@@ -144,6 +144,8 @@ def run_replay(request: ReplayRequest) -> bool:
         _judge_stopped(request, console)
         return True
     log, warmup = request.files.read(request.rule)
+    if request.by == "sector":
+        check_sectors(log.sectors)
     if request.known_at is not None and isinstance(log, ReplayLog):
         log = _known_at(request, log, request.known_at, console)
     _say(console, log.left_out)

@@ -74,6 +74,8 @@ def tune(
 
     if out is not None:
         check_target(out, "--out ")
+    if study is not None:
+        check_target(study, "--study ")
     files = LogFiles(
         log,
         options.bars_of_log(context, bars, ratings, log),

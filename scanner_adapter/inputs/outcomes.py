@@ -31,9 +31,9 @@ from scanner_adapter.inputs.values import (
 
 # Where common scanners keep the fields that have a meaning here, in lower case; the first one of a
 # row wins.
-_RATING = ("rating", "techrating", "score")
+RATING_NAMES = ("rating", "techrating", "score")
 _MEANING = {
-    **dict.fromkeys(_RATING, "rating"),
+    **dict.fromkeys(RATING_NAMES, "rating"),
     **dict.fromkeys(("signal", "signals", "recommendation", "hit", "is_hit"), "signal"),
     **dict.fromkeys(("alpha", "alphascore", "alpha_score"), "alpha"),
     "bars": "bars",
@@ -443,7 +443,7 @@ def _rated_by_signal(
         if row is None:  # a message, perhaps; no grade on any scale
             raise _unreadable(value, symbol)
         return outcome
-    if row is not None and any(str(key).lower() in _RATING for key in row):
+    if row is not None and any(str(key).lower() in RATING_NAMES for key in row):
         return outcome
     return replace(outcome, rating=outcome.is_signal)
 

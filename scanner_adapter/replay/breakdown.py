@@ -7,7 +7,7 @@ split the scans; sectors split the hits of each scan, all ranked in the one orde
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -116,9 +116,19 @@ def _by_regime(report: ReplayReport) -> Iterator[GroupRow]:
             yield GroupRow(label, order, len(chosen.dates), sum(map(len, result.ranks)), *recalls)
 
 
-def _by_sector(report: ReplayReport) -> Iterator[GroupRow]:
-    if not report.sectors:
+def check_sectors(sectors: Mapping[str, str]) -> None:
+    """Refuse a log without sectors, before the replay whose figures they group.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if not sectors:
         raise InvalidInputError("the log has no sectors; give them with --sectors FILE.csv")
+
+
+def _by_sector(report: ReplayReport) -> Iterator[GroupRow]:
+    check_sectors(report.sectors)
     names = [report.sectors.get(symbol) or _NO_SECTOR for symbol in report.symbols]
     sectors = sorted(set(names), key=lambda name: (name == _NO_SECTOR, name))
     code = np.array([sectors.index(name) for name in names])

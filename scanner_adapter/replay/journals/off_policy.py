@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from bandit.belief.belief import Belief
+from bandit.checks import as_count, as_number, refusal
 from bandit.choice.open_scan import OpenScan
 from bandit.errors import BanditError, InvalidInputError, UnanswerableError
 from bandit.evaluation.metrics import first_places
@@ -122,6 +123,11 @@ def judge_stopped(
     holds an estimate, which is too high where few were seen. See `with_limits`: over all scans
     together the hits add up to the share.
     """
+    if isinstance(orders, str):
+        raise refusal(orders, "orders", f"a list, such as [{orders!r}]")
+    for share in shares:
+        as_number(share, "share", "a share of the universe in (0, 1]", above=0.0, most=1.0)
+    as_count(warmup, "warmup", least=0)
     unknown = [order for order in orders if order not in ORDERS]
     if unknown:
         raise InvalidInputError(
@@ -163,7 +169,7 @@ def judgement_table(judgements: Sequence[Judgement]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     shown: set[tuple[str, str]] = set()
     for each in judgements:
-        head = (each.order, f"{each.share:.0%}", each.method)
+        head = (each.order, f"{100 * each.share:.4g}%", each.method)
         if each.estimate is None:
             if (each.order, each.refusal) not in shown:
                 table.add_row(*head, f"no answer: {each.refusal}", "–", "–")

@@ -20,8 +20,16 @@ from bandit.errors import InvalidInputError
 from bandit.rewards import RewardRule, Signal, final_hits
 from features.errors import InvalidBarsError
 from features.inputs.days import as_day
-from features.inputs.tables import OnBad, Rows, kind_of, plain_name, read_table
-from scanner_adapter.inputs.outcomes import Outcome
+from features.inputs.tables import (
+    DATE_NAMES,
+    SYMBOL_NAMES,
+    OnBad,
+    Rows,
+    kind_of,
+    plain_name,
+    read_table,
+)
+from scanner_adapter.inputs.outcomes import RATING_NAMES, Outcome
 from scanner_adapter.inputs.values import as_flag
 from scanner_adapter.state.parquet import is_journal, logged_ratings
 
@@ -91,14 +99,13 @@ class OutcomeLog:
         Raises
         ------
         InvalidInputError
-            For missing columns, a (date, symbol) that occurs twice, ratings that are no finite
-            numbers, symbols without bars, days between the first and the last bar that have
-            ratings but no bars, days that are still to come, or the rows of several rulesets.
-            Rows before the first or after the last bar are left out.
+            For missing columns, two ratings of a symbol on one day (the same row again counts
+            once), ratings that are no finite numbers, symbols without bars, days between the first
+            and the last bar that have ratings but no bars, days that are still to come, or the
+            rows of several rulesets. Rows before the first or after the last bar are left out.
         """
         source = frame.attrs.get("source", "ratings")
-        names = {name: plain_name(name) for name in frame.columns}
-        frame = frame.rename(columns={n: p for n, p in names.items() if p in (*REQUIRED, "signal")})
+        frame = _named(frame)
         missing = [name for name in REQUIRED if name not in frame.columns]
         if missing:
             raise InvalidInputError(
@@ -111,27 +118,20 @@ class OutcomeLog:
         time = _inside(table, dates, tz)
         places = _places(table, symbols)
         ratings = _ratings(table)
-        for note in table.notes:
-            log.warning("ratings: %s", note)
-        good = table.good
-        frame, time, places, ratings = table.table[good], time[good], places[good], ratings[good]
         day = time.astype("datetime64[D]")
-        if (off := ~np.isin(day, dates)).any():
+        if (off := table.good & ~np.isin(day, dates)).any():
             raise InvalidInputError(
                 f"ratings of {np.unique(day[off])[0]} have no bars on that day "
                 f"({np.unique(day[off]).size} such days); replay them with bars for all these days"
             )
+        time = time if is_timed else day
+        repeated = _one_each(table, time, places, ratings)
+        for note in (*table.notes, *repeated):
+            log.warning("ratings: %s", note)
+        good = table.good
+        frame, time, places, ratings = table.table[good], time[good], places[good], ratings[good]
         dates = np.unique(time) if is_timed else dates
-        rows = np.searchsorted(dates, time if is_timed else day)
-        cell = rows * len(symbols) + places
-        order = np.argsort(cell, kind="stable")
-        twice = np.flatnonzero(np.diff(cell[order]) == 0)
-        if twice.size:
-            row, place = divmod(int(cell[order][twice[0]]), len(symbols))
-            raise InvalidInputError(
-                f"ratings contain {symbols[place]} on {dates[row]} twice; expected one row per "
-                f"symbol and {'time' if is_timed else 'day'}"
-            )
+        rows = np.searchsorted(dates, time)
         shape = (len(dates), len(symbols))
         rating = np.full(shape, np.nan)
         rating[rows, places] = ratings
@@ -239,6 +239,17 @@ def high_value(
     return np.asarray(np.array([*is_high, 0.0])[signal])
 
 
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with our names for what it may call by others, such as ticker and score."""
+    plain = {plain_name(name): name for name in reversed(frame.columns)}
+    known = {"date": DATE_NAMES, "symbol": SYMBOL_NAMES, "rating": RATING_NAMES}
+    ours: dict[str, str] = {}
+    for name, others in (*known.items(), ("signal", ("signal",))):
+        found = next((plain[other] for other in others if other in plain), None)
+        ours |= {} if found is None else {found: name}
+    return frame.rename(columns=ours)
+
+
 def _complete(column: pd.Series) -> NDArray[np.bool_]:
     known = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
     said = column.astype(str).str.strip().str.lower().map(known)
@@ -312,6 +323,32 @@ def _ratings(table: Rows) -> NDArray[np.float64]:
         ),
     )
     return rating
+
+
+def _one_each(
+    table: Rows,
+    time: NDArray[np.datetime64],
+    places: NDArray[np.intp],
+    ratings: NDArray[np.float64],
+) -> tuple[str, ...]:
+    """Drop rows that occur again, and refuse another rating of a symbol at one time."""
+    frame = table.table
+    key = pd.DataFrame({"time": time, "place": places})
+    whole = key.assign(rating=ratings, signal=frame.get("signal", ""))
+    is_same, is_later = (np.zeros(len(frame), bool) for _ in range(2))
+    is_same[table.good] = whole[table.good].duplicated()
+    table.good &= ~is_same
+    is_later[table.good] = key[table.good].duplicated()
+    table.refuse(
+        "two ratings of one symbol",
+        is_later,
+        lambda row: (
+            f"{frame['symbol'].iloc[row]} has another rating on {time[row]}; expected one row per "
+            "symbol and scan"
+        ),
+    )
+    n_same = int(is_same.sum())
+    return (f"{n_same} repeated row{'s' * (n_same > 1)} counted once",) if n_same else ()
 
 
 def _signals(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, overload
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bandit.errors import InvalidInputError
@@ -22,7 +23,12 @@ from scanner_adapter.errors import InvalidOutcomeError
 from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.replay.logs.contexts import Contexts
-from scanner_adapter.replay.logs.outcome_log import OutcomeLog, high_value, logged_signal
+from scanner_adapter.replay.logs.outcome_log import (
+    OutcomeLog,
+    high_value,
+    logged_signal,
+    read_ratings,
+)
 from scanner_adapter.replay.logs.regimes import Regime, market_regimes
 
 
@@ -236,8 +242,8 @@ class ReplayLog:
     @classmethod
     def read(
         cls,
-        bars: str | Path,
-        ratings: str | Path,
+        bars: str | Path | pd.DataFrame,
+        ratings: str | Path | pd.DataFrame,
         *,
         rule: RewardRule | None = None,
         events: Events | None = None,
@@ -247,12 +253,12 @@ class ReplayLog:
         tz: str | None = None,
         is_timed: bool = False,
     ) -> ReplayLog:
-        """Read bars and a scanner's ratings, `.parquet` or `.csv`.
+        """Read bars and a scanner's ratings: `.parquet` or `.csv` files, or frames.
 
         Parameters
         ----------
-        bars, ratings : path
-            See `features.inputs.bars.Bars.read` and `OutcomeLog.from_frame`.
+        bars, ratings : path or DataFrame
+            See `features.inputs.bars.Bars.from_frame` and `OutcomeLog.from_frame`.
         rule : RewardRule, optional
             Default `TopShare(0.05)`.
         events, sectors, cached
@@ -262,9 +268,13 @@ class ReplayLog:
         is_timed : bool
             Whether each time of day in the ratings is a scan; see `OutcomeLog.from_frame`.
         """
-        known = Bars.read(bars, on_bad=on_bad, tz=tz)
-        outcomes = OutcomeLog.read(
-            ratings, known.dates, known.symbols, on_bad=on_bad, is_timed=is_timed,
+        if isinstance(bars, pd.DataFrame):
+            known = Bars.from_frame(bars, on_bad=on_bad, tz=tz)
+        else:
+            known = Bars.read(bars, on_bad=on_bad, tz=tz)
+        logged = ratings if isinstance(ratings, pd.DataFrame) else read_ratings(ratings)
+        outcomes = OutcomeLog.from_frame(
+            logged, known.dates, known.symbols, on_bad=on_bad, is_timed=is_timed,
             tz=tz or Session.of_days(known.dates, known.mask).tz if is_timed else tz,
         )  # fmt: skip
         contexts = Contexts.compute(known, events=events, sectors=sectors, cached=cached)

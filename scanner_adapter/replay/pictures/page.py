@@ -141,7 +141,7 @@ def _reliability(report: ReplayReport) -> Iterator[Table]:
         "Checks grouped by estimated recall.",
         "Can its recall estimate be trusted?",
     )
-    yield Table(["estimated", "true", "looks"], rows, caption, title, lead)
+    yield Table(["estimated", "true", "checks"], rows, caption, title, lead)
 
 
 def _groups(report: ReplayReport, first: str) -> Iterator[Table]:

@@ -17,6 +17,7 @@ from scanner_adapter import (
     RankerGroup,
     RecallReached,
     Signal,
+    SymbolBudget,
     SymbolRanker,
     Threshold,
 )
@@ -116,6 +117,17 @@ def test_each_ruleset_has_a_stop_rule_of_its_own(is_threaded: bool) -> None:
     assert all(each.n_scanned == both["late"].n_scanned for each in both.values())
 
 
+def test_a_budget_of_all_is_kept_to_the_symbol() -> None:
+    group = RankerGroup(rankers())
+    scan = group.start_scan(SYMBOLS)
+    scan.run(patterns, until=SymbolBudget(25), batch_size=20)
+    assert scan.n_scanned == 25
+    assert repr(scan).startswith("GroupScan(25 of 400 symbols; high-value results: late ")
+    # One ruleset without a rule goes on to the end.
+    ended = group.start_scan(SYMBOLS).run(patterns, until={"late": SymbolBudget(25)})
+    assert [each.n_scanned for each in ended.values()] == [400, 400]
+
+
 def test_failures_are_those_of_all_and_are_offered_again() -> None:
     tries: Counter[str] = Counter()
 
@@ -160,14 +172,20 @@ def test_groups_that_are_none() -> None:
     both = rankers()
     for bad, weights, message in (
         ({}, None, "at least one entry"),
+        ([both["late"]], None, "expected a mapping of name to SymbolRanker"),
+        (both, [1.0], r"weights is \[1\.0\]; expected a mapping"),
         ({"a": both["late"], "b": both["late"]}, None, "two names"),
         (both, {"early": 1.0}, "'early': no such ruleset"),
         (both, {"late": -1.0}, "late"),
     ):
         with pytest.raises(InvalidInputError, match=message):
-            RankerGroup(bad, weights)
+            RankerGroup(bad, weights)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="cannot be shared"):
         RankerGroup(both).start_scan(SYMBOLS, shared=True, scan_id="s")
+    with pytest.raises(InvalidInputError, match="symbols is 'IBM'; expected a list"):
+        RankerGroup(both).start_scan("IBM")
+    with pytest.raises(InvalidInputError, match=r"until\['late'\] is 0\.9; expected a stop rule"):
+        RankerGroup(both).start_scan(SYMBOLS).run(patterns, until={"late": 0.9})
     with pytest.raises(InvalidInputError, match="until names 'early'"):
         RankerGroup(both).start_scan(SYMBOLS).run(patterns, until={"early": HitsFound(1)})
 

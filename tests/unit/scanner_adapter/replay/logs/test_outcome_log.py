@@ -62,7 +62,10 @@ class TestOutcomeLog:
             (FRAME.drop(columns="rating"), "missing columns in ratings: rating"),
             (frame(("2124-01-03", "A", 1.0, None)), "2124-01-03 is in the future"),
             (FRAME.assign(ruleset=["a", "b", "a"]), r"contain 2 rulesets \(a, b\)"),
-            (pd.concat([FRAME, FRAME[:1]]), "contain C on 2024-01-03 twice"),
+            (
+                pd.concat([FRAME, FRAME[:1].assign(rating=6.0)]),
+                "row 3 of ratings: C has another rating on 2024-01-03",
+            ),
             (frame(("2024-01-03", "A", float("nan"), None)), "rating of A on 2024-01-03 is nan"),
             (frame(("2024-01-03", "X", 1.0, None)), r"1 symbols without bars \(X\)"),
             (frame(("2025-01-03", "A", 1.0, None)), "no rating falls within the bars"),
@@ -72,6 +75,27 @@ class TestOutcomeLog:
     def test_bad_frames_are_named(self, bad: pd.DataFrame, message: str) -> None:
         with pytest.raises(InvalidInputError, match=message):
             OutcomeLog.from_frame(bad, DATES, SYMBOLS)
+
+    def test_a_row_again_counts_once_and_another_rating_can_be_skipped(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        again = pd.concat([FRAME, FRAME[:2]])
+        plain = OutcomeLog.from_frame(FRAME, DATES, SYMBOLS)
+        for frame, how, said in (
+            (again, "raise", "2 repeated rows counted once"),
+            (pd.concat([again, FRAME[:1].assign(rating=6.0)]), "skip", "1 bad row left out"),
+        ):
+            log = OutcomeLog.from_frame(frame, DATES, SYMBOLS, on_bad=how)  # type: ignore[arg-type]
+            np.testing.assert_array_equal(log.rating, plain.rating)
+            assert said in caplog.text
+
+    def test_columns_may_have_the_names_that_bars_and_live_rows_may_have(self) -> None:
+        named = FRAME.set_axis(["Time", "Ticker", "Score", "Signal", "name"], axis=1)
+        log = OutcomeLog.from_frame(named, DATES, SYMBOLS)
+        plain = OutcomeLog.from_frame(FRAME, DATES, SYMBOLS)
+        np.testing.assert_array_equal(log.rating, plain.rating)
+        np.testing.assert_array_equal(log.signal, plain.signal)
+        assert list(log.columns) == ["name"]
 
     def test_ratings_of_a_day_without_bars_are_refused(self) -> None:
         gap = np.array(["2024-01-02", "2024-01-04"], "datetime64[D]")
@@ -261,3 +285,14 @@ class TestScans:
             log.days("1999-01-01", "1999-12-31")
         with pytest.raises(InvalidInputError, match="'someday' is not a date"):
             log.days("someday")
+
+
+def test_a_log_is_read_from_frames_as_from_files(tmp_path: Path) -> None:
+    bars = simulate(n_symbols=5, n_days=30, seed=1).bars
+    ratings = bars[["date", "symbol"]].assign(rating=bars["close"])
+    bars.to_parquet(tmp_path / "bars.parquet")
+    ratings.to_parquet(tmp_path / "ratings.parquet")
+    filed = ReplayLog.read(tmp_path / "bars.parquet", tmp_path / "ratings.parquet", cached=False)
+    framed = ReplayLog.read(bars, ratings, cached=False)
+    np.testing.assert_array_equal(filed.contexts.sub_scores, framed.contexts.sub_scores)
+    np.testing.assert_array_equal(filed.outcomes.rating, framed.outcomes.rating)
