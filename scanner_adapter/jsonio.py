@@ -113,6 +113,11 @@ def check_target(path: Path, option: str = "") -> None:
     InvalidInputError
     """
     folder = path.absolute().parent
+    if str(path) == "-":
+        raise InvalidInputError(
+            f"{option}-: expected a file; for standard output give /dev/stdout, for a file of this "
+            "name ./-"
+        )
     if not folder.is_dir():
         raise InvalidInputError(f"{option}{path}: no such folder")
     if path.is_dir():

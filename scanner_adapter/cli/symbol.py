@@ -6,15 +6,14 @@ import json
 from contextlib import closing
 
 import pandas as pd
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from bandit.errors import InvalidInputError
 from bandit.stores import Store, store_from_url
 from scanner_adapter.jsonio import finite
 from scanner_adapter.service.watching.beliefs import FoldedBelief
 from scanner_adapter.state.history import History
+from scanner_adapter.tables import plain_table
 
 N_SHOWN = 20
 _TRACK = ("last_reward", "fast_mean", "slow_mean", "age_days", "n_scans", "n_hits")
@@ -74,13 +73,11 @@ def _shown(ruleset: str, symbol: str, known: dict[str, object]) -> list[object]:
     scans: list[dict[str, object]] = known["scans"]  # type: ignore[assignment]
     track: dict[str, float] = known["track"]  # type: ignore[assignment]
     n_hits = sum(bool(scan["is_hit"]) for scan in scans)
-    table = Table(
-        title=f"{symbol} under {ruleset}: high-value in {n_hits} of {len(scans)} scans",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
+    table = plain_table(
+        f"{symbol} under {ruleset}: high-value in {n_hits} of {len(scans)} scans",
+        ("scan", "day"),
+        ("rating", "result", "chosen"),
     )
-    for heading in ("scan", "day", "rating", "result", "chosen"):
-        table.add_column(heading, justify="right" if heading == "rating" else "left")
     for scan in scans[:N_SHOWN]:
         result = "error" if scan["is_error"] else "high-value" if scan["is_hit"] else "-"
         table.add_row(

@@ -19,7 +19,7 @@ from bandit.errors import InvalidInputError
 from bandit.evaluation.intervals import Interval
 from bandit.evaluation.metrics import first_places
 from scanner_adapter.replay.report import ReplayReport, interval_fields, resampled_counts
-from scanner_adapter.replay.tables import plain_table
+from scanner_adapter.tables import plain_table
 
 By = Literal["regime", "sector"]
 SHARES = {"recall_10": 0.10, "recall_25": 0.25}
@@ -82,7 +82,7 @@ def group_kind(text: str) -> By:
 
 def breakdown_table(report: ReplayReport, by: By, orders: Sequence[str] | None = None) -> Table:
     """The rows of some orders (all by default) for people; 80 columns suffice."""
-    title, numbers = f"Recall by {by}, with 95 % intervals", ("scans", "hits", "in 10 %", "in 25 %")
+    title, numbers = f"Recall by {by}, with 95% intervals", ("scans", "hits", "in 10%", "in 25%")
     table = plain_table(title, (by, "order"), numbers)
     last = None
     for row in breakdown(report, by):

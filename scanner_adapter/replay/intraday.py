@@ -20,7 +20,7 @@ from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.replay.logs.moments import DayLog
 from scanner_adapter.replay.logs.scans import ReplayScan
 from scanner_adapter.replay.orders import Order
-from scanner_adapter.replay.tables import plain_table
+from scanner_adapter.tables import plain_table
 
 _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 

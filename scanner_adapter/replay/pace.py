@@ -60,8 +60,7 @@ class Pace:
             )
         if self.delay_s and self.delay_batches:
             raise InvalidInputError(
-                "results can be late by seconds or by batches; give only one of delay_s and "
-                "delay_batches"
+                "results can be late by seconds or by batches; give only one of the two delays"
             )
 
     def __str__(self) -> str:

@@ -26,7 +26,7 @@ from scanner_adapter.jsonio import finite_or_none
 from scanner_adapter.replay.logs.outcome_log import rows_between
 from scanner_adapter.replay.logs.regimes import Regime
 from scanner_adapter.replay.ranked import Recorder
-from scanner_adapter.replay.tables import plain_table
+from scanner_adapter.tables import plain_table
 
 T = TypeVar("T")
 Row = dict[str, str | int | float | None]
@@ -203,7 +203,7 @@ class ReplayReport:
             f"Share of hits found early, mean of {len(self.dates)} scans, {self.dates[0]} to "
             f"{self.dates[-1]}",
             ("order",),
-            ("in 5 %", "in 10 %", "in 25 %", "area", "WSS@95", "1st hit", "ms"),
+            ("in 5%", "in 10%", "in 25%", "area", "WSS@95", "1st hit", "ms"),
             self.caption(),
         )
         for order, result in self.results.items():

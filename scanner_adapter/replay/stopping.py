@@ -13,8 +13,8 @@ from scanner_adapter.replay.logs.scans import Log
 from scanner_adapter.replay.pace import Pace
 from scanner_adapter.replay.ranked import Configuration, Ranked
 from scanner_adapter.replay.report import ReplayReport, Row
-from scanner_adapter.replay.tables import plain_table
 from scanner_adapter.run.stop_rules import StopRule, recall_target
+from scanner_adapter.tables import plain_table
 
 
 def stopped_orders(

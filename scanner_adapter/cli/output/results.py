@@ -6,22 +6,25 @@ import csv
 import io
 import json
 import math
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
 from scanner_adapter.inputs.outcomes import Outcome
 from scanner_adapter.jsonio import as_cell, finite_or_none, write_whole
 from scanner_adapter.scan.scan import ScanSummary
+from scanner_adapter.tables import plain_table
 
 if TYPE_CHECKING:
     from scanner_adapter.run.pipeline import OnResult
 
+
+STDOUT = Path("-")
 
 # Rows of the table for people; JSON has them all.
 N_SHOWN = 20
@@ -61,22 +64,18 @@ def as_json(
     }
 
 
-def show(scanner: str, day: str, findings: list[Finding], summary: ScanSummary) -> None:
+def show(
+    scanner: str, day: str, findings: list[Finding], summary: ScanSummary, *, stderr: bool = False
+) -> None:
     """Print the best of what was found, and how the scan went."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=stderr)
     rated = [finding for finding in findings if finding.error is None]
     rated.sort(key=lambda f: (not f.is_hit, math.inf if f.rating is None else -f.rating))
-    table = Table(
-        title=f"{scanner} on {day}: the best {min(N_SHOWN, len(rated))} "
-        f"of {summary.n_scanned:,} scanned",
-        title_justify="left",
-        min_width=60,
+    table = plain_table(
+        f"{scanner} on {day}: the best {min(N_SHOWN, len(rated))} of {summary.n_scanned:,} scanned",
+        ("symbol",),
+        ("rating", "alpha", "signal", "scanned as"),
     )
-    table.add_column("symbol")
-    for heading in ("rating", "alpha"):
-        table.add_column(heading, justify="right")
-    table.add_column("signal")
-    table.add_column("scanned as", justify="right", no_wrap=True)
     for finding in rated[:N_SHOWN]:
         table.add_row(
             finding.symbol,
@@ -92,11 +91,13 @@ def show(scanner: str, day: str, findings: list[Finding], summary: ScanSummary) 
 
 @contextmanager
 def json_lines(file: Path | None) -> Iterator[OnResult | None]:
-    """Write a line of JSON for each result as it arrives, so that `tail -f` sees it."""
+    """Write a line of JSON for each result as it arrives, so that `tail -f` or a pipe sees it."""
     if file is None:
         yield None
         return
-    with file.open("w", encoding="utf-8", buffering=1) as lines:
+    with (
+        nullcontext(sys.stdout) if file == STDOUT else file.open("w", encoding="utf-8", buffering=1)
+    ) as lines:
 
         def write(symbol: str, outcome: Outcome) -> None:
             row = {
@@ -106,7 +107,7 @@ def json_lines(file: Path | None) -> Iterator[OnResult | None]:
                 "alpha": finite_or_none(outcome.alpha),
                 "error": outcome.error,
             }
-            lines.write(json.dumps(row, allow_nan=False) + "\n")
+            print(json.dumps(row, allow_nan=False), file=lines, flush=True)
 
         yield write
 

@@ -43,8 +43,8 @@ from scanner_adapter.replay.journals.journal_scan import (
 )
 from scanner_adapter.replay.logs.outcome_log import rows_between
 from scanner_adapter.replay.orders import by_value
-from scanner_adapter.replay.tables import plain_table
 from scanner_adapter.state.fold import settings_from_fingerprint
+from scanner_adapter.tables import plain_table
 
 ORDERS = ("last rating", "composite", "file order")
 SHARES = (0.10, 0.25)
@@ -161,7 +161,7 @@ def judgement_table(judgements: Sequence[Judgement]) -> Table:
         "Recall of other orders, estimated from stopped scans",
         ("order", "first", "method"),
         caption="dr: doubly robust; snips: self-normalised, biased by about 1/outcomes; ips: "
-        "inverse propensities. In brackets the 95 % interval. Outcomes: the equivalent number of "
+        "inverse propensities. In brackets the 95% interval. Outcomes: the equivalent number of "
         "equally weighted outcomes. Overlap: share of the order's picks that were scanned.",
     )
     table.add_column("recall", ratio=1)

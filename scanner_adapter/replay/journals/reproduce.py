@@ -26,11 +26,11 @@ from features.similarity import Loadings
 from scanner_adapter.errors import AdapterError
 from scanner_adapter.inputs.context import MarketFacts
 from scanner_adapter.replay.journals.journal_scan import FactsOf, JournalScan, journal_scans
-from scanner_adapter.replay.tables import plain_table
 from scanner_adapter.state.fold import rule_from_fingerprint, settings_from_fingerprint
 from scanner_adapter.state.provenance import Provenance
 from scanner_adapter.state.rows import outcome_for_replay
 from scanner_adapter.symbol_ranker import SymbolRanker
+from scanner_adapter.tables import plain_table
 
 _RULESET = "replay"
 # What a replay cannot and need not repeat: clocks, names of processes, where facts came from.

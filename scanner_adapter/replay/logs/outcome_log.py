@@ -170,8 +170,8 @@ class OutcomeLog:
             return ()
         n = int(self._is_rated.sum())
         return (
-            f"{int(self.is_stopped.sum())} of the log's {n} scans were stopped early, so no order "
-            "can be judged exactly on them",
+            f"{int(self.is_stopped.sum())} of the log's {n} scans; no order can be judged exactly "
+            "on a scan that stopped early",
         )
 
     @property

@@ -18,9 +18,9 @@ from scanner_adapter.replay.pictures.pictures import check_installed, inline_svg
 from scanner_adapter.replay.report import ReplayReport
 
 _COLUMNS = (
-    ("recall_5", "in first 5 %", 3),
-    ("recall_10", "in first 10 %", 3),
-    ("recall_25", "in first 25 %", 3),
+    ("recall_5", "in first 5%", 3),
+    ("recall_10", "in first 10%", 3),
+    ("recall_25", "in first 25%", 3),
     ("area", "area", 3),
     ("wss_95", "work saved", 3),
     ("first_hit_rank", "first hit at", 1),
@@ -79,10 +79,10 @@ def verdict(report: ReplayReport, order: str) -> str:
     if math.isnan(mine):
         return "No scan had a high-value result, so no order can be judged."
     if not baselines:
-        return f"{order} found {mine:.0%} of the high-value results in the first 10 %."
+        return f"{order} found {mine:.0%} of the high-value results in the first 10%."
     best = max(baselines, key=lambda name: report.interval(name, "recall_10").mean)
     difference = report.difference(order, best, "recall_10")
-    points = f"{100 * difference.mean:+.1f} points, 95 %: {100 * difference.low:+.1f} to "
+    points = f"{100 * difference.mean:+.1f} points, 95%: {100 * difference.low:+.1f} to "
     sure = (
         "better than"
         if difference.low > 0
@@ -91,7 +91,7 @@ def verdict(report: ReplayReport, order: str) -> str:
         else "not significantly different from"
     )
     return (
-        f"In the first 10 % of the symbols {order} found {mine:.0%} of the high-value results, "
+        f"In the first 10% of the symbols {order} found {mine:.0%} of the high-value results, "
         f"{sure} {best!r}, the best of the other orders ({points}{100 * difference.high:+.1f})."
     )
 
@@ -103,8 +103,8 @@ def _results(report: ReplayReport) -> Table:
         rows.append([order, *cells, f"{result.overhead_ms.mean():.1f}"])
     heads = ["order", *(head for _, head, _ in _COLUMNS), "ms"]
     caption = (
-        "Means over scans; small: 95 % interval. Area: under the recall curve; work saved: when "
-        "95 % is found; ms: choosing and learning in a scan."
+        "Means over scans; small: 95% interval. Area: under the recall curve; work saved: when "
+        "95% is found; ms: choosing and learning in a scan."
     )
     return Table(heads, rows, caption)
 
@@ -118,7 +118,7 @@ def _weights(report: ReplayReport) -> Iterator[Table]:
         for name, w in weights.items()
     ]
     caption = (
-        "How much each factor spreads the scores, as a share of all factors; small: 90 % interval. "
+        "How much each factor spreads the scores, as a share of all factors; small: 90% interval. "
         "The seed weights are shared among the factors that the log has data for."
     )
     yield Table(["factor", "seed", "learned"], rows, caption, "What it learned")
@@ -130,7 +130,7 @@ def _reliability(report: ReplayReport) -> Iterator[Table]:
     check = reliability(report.watch, warmup=int(report.conditions.get("warmup") or 0))
     lead = (
         f"The lower bound was reached in {check.above_low:.0%} of the checks during scans, and the "
-        f"upper bound was not exceeded in {check.below_high:.0%}; the target for each is 90 %."
+        f"upper bound was not exceeded in {check.below_high:.0%}; the target for each is 90%."
     )
     bins = zip(check.estimated, check.true, check.low, check.high, check.n.tolist(), strict=True)
     rows = [
@@ -158,8 +158,8 @@ def _groups(report: ReplayReport, first: str) -> Iterator[Table]:
             for row in breakdown(report, by)
             if row.order in (first, "last rating", "random")
         ]  # fmt: skip
-        heads = [by, "order", "scans", "hits", "in first 10 %", "in first 25 %"]
-        yield Table(heads, rows, "Recall with its 95 % interval.", title)
+        heads = [by, "order", "scans", "hits", "in first 10%", "in first 25%"]
+        yield Table(heads, rows, "Recall with its 95% interval.", title)
 
 
 def _interval(interval: Interval, digits: int) -> Cell:

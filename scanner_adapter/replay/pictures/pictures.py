@@ -94,7 +94,7 @@ def pictures(report: ReplayReport) -> dict[str, tuple[str, Draw]]:
     against = [name for name in ("last rating", "composite", "random") if name in report.results]
     against = [name for name in against if name != first]
     if len(report.dates) >= figures.WINDOW + _LEAST_POINTS and against:
-        title = f"{first} minus the other orders, found in the first 10 %"
+        title = f"{first} minus the other orders, found in the first 10%"
         add("gain", title, draw_gain, figures.gains(report, order=first, against=against))
     watch = report.watch
     if watch is not None and watch.weights:
@@ -231,7 +231,7 @@ def draw_weights(axes: Axes, weights: Mapping[str, GroupWeight]) -> None:
         axes.plot(100 * weight.prior, row, "|", color=INK, markersize=16, markeredgewidth=1.6)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlim=(0, 100), ylim=(-0.6, len(names) - 0.4))
-    axes.set_xlabel("share of all weight, %   ( | seed   ● learned, 90 % interval)")
+    axes.set_xlabel("share of all weight, %   ( | seed   ● learned, 90% interval)")
 
 
 def draw_weight_history(axes: Axes, history: Mapping[str, figures.WeightHistory]) -> None:

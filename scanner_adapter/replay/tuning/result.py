@@ -11,8 +11,8 @@ from rich.table import Table
 
 from bandit.evaluation.intervals import PairedDifference, paired_difference
 from scanner_adapter.replay.report import ReplayReport
-from scanner_adapter.replay.tables import plain_table
 from scanner_adapter.settings import Settings
+from scanner_adapter.tables import plain_table
 
 DEFAULTS, TUNED = "defaults", "tuned"
 MEASURES = ("recall_10", "recall_25")  # whose mean is the score
@@ -100,8 +100,8 @@ class TuneResult:
         else:
             words = "the defaults are as good"
         return (
-            f"{words}: {points(gain.mean)} points, 95 % {points(gain.low)} to {points(gain.high)} "
-            f"(mean recall in 10 % and 25 %, {gain.n} scans not seen by the search)"
+            f"{words}: {points(gain.mean)} points, 95% {points(gain.low)} to {points(gain.high)} "
+            f"(mean recall in 10% and 25%, {gain.n} scans not seen by the search)"
         )
 
     def remarks(self, *, is_forced: bool = False) -> list[str]:
@@ -163,8 +163,8 @@ class TuneResult:
         if self.held_out is None or self.n_fallback:
             return None
         title = f"On {self.n_test} later scans, {self.test[0]} to {self.test[1]}"
-        table = plain_table(title, ("",), (DEFAULTS, TUNED, "difference", "95 %"))
-        for measure, words in zip(MEASURES, ("found in 10 %", "found in 25 %"), strict=True):
+        table = plain_table(title, ("",), (DEFAULTS, TUNED, "difference", "95%"))
+        for measure, words in zip(MEASURES, ("found in 10%", "found in 25%"), strict=True):
             difference = self.held_out.difference(TUNED, DEFAULTS, measure)
             means = [self.held_out.interval(name, measure).mean for name in (DEFAULTS, TUNED)]
             table.add_row(

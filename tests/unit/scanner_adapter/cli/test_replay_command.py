@@ -87,7 +87,7 @@ class TestBundledLog:
             (("--log", "nothing.parquet"), "no such file"),
             (("--bars", "b.csv"), "--ratings is missing"),
             (("--bars", "b.csv", "--ratings", "r.csv", "--log", "bundled"), "two logs"),
-            (("--delay", 1, "--delay-batches", 1), "give only one of delay_s and delay_batches"),
+            (("--delay", 1, "--delay-batches", 1), "give only one of the two delays"),
             (("--from", "2031-01-01"), "no scan from 2031-01-01"),
         ],
     )

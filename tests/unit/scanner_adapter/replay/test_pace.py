@@ -170,7 +170,7 @@ def test_eight_workers_cost_little(capsys: pytest.CaptureFixture[str]) -> None:
         ({"workers": 0}, "workers is 0"),
         ({"seconds": 0.0}, "seconds is 0.0"),
         ({"spread": -1.0}, "spread is -1.0"),
-        ({"delay_s": 1.0, "delay_batches": 1}, "give only one of delay_s and delay_batches"),
+        ({"delay_s": 1.0, "delay_batches": 1}, "give only one of the two delays"),
     ],
 )
 def test_bad_paces_are_named(settings: dict[str, float], message: str) -> None:

@@ -48,7 +48,7 @@ class TestVerdict:
         assert sure.gain is not None
         assert sure.gain.mean == pytest.approx(0.02)
         assert sure.verdict == (
-            "tuning pays: +2.0 points, 95 % +2.0 to +2.0 (mean recall in 10 % and 25 %, "
+            "tuning pays: +2.0 points, 95% +2.0 to +2.0 (mean recall in 10% and 25%, "
             "40 scans not seen by the search)"
         )
         assert sure.is_better
@@ -73,7 +73,7 @@ class TestVerdict:
         assert lucky.gain is not None
         assert lucky.gain.mean == pytest.approx(0.003)
         assert lucky.gain.low < 0.0 < lucky.gain.high
-        assert lucky.verdict.startswith("the defaults are as good: +0.3 points, 95 % -")
+        assert lucky.verdict.startswith("the defaults are as good: +0.3 points, 95% -")
         assert not lucky.is_better
         assert lucky.settings == Settings()
         assert lucky.remarks()[-1] == "These are the defaults."
@@ -81,7 +81,7 @@ class TestVerdict:
 
     def test_a_sure_loss_is_called_so(self) -> None:
         worse = result([0.55] * N, [0.8] * N)
-        assert worse.verdict.startswith("the defaults are better: -2.5 points, 95 % -2.5 to -2.5")
+        assert worse.verdict.startswith("the defaults are better: -2.5 points, 95% -2.5 to -2.5")
         assert worse.settings == Settings()
 
 
@@ -104,7 +104,7 @@ class TestShown:
         lines = console.export_text().splitlines()
         assert any("half_life_days" in line and "120" in line and "33" in line for line in lines)
         assert any("products" in line and "yes" in line and "no" in line for line in lines)
-        (ten,) = [line for line in lines if "found in 10 %" in line]
+        (ten,) = [line for line in lines if "found in 10%" in line]
         assert ten.split()[-5:] == ["+1.0", "points", "+1.0", "to", "+1.0"]
         assert "On 40 later scans, 2018-07-02 to 2018-12-31" in [line.strip() for line in lines]
 
