@@ -75,7 +75,8 @@ class Explanation:
         strongest = sorted(parts.items(), key=lambda item: -abs(item[1]))
         reasons = [f"{name} {x:+.2f}" for name, x in strongest if abs(x) >= 0.005]
         odds = ", ".join(reasons) or "as any other symbol's"
-        return f"high-value with probability {self.probability:.0%}; log odds: {odds}"
+        # True of a symbol that waits, and of one that was scanned and is known to be a hit.
+        return f"of symbols like this one, {self.probability:.0%} are high-value; log odds: {odds}"
 
 
 def contributions(

@@ -1,6 +1,7 @@
 """Messages about high-value results, through apprise: chat, mail, webhooks.
 
-Addresses carry tokens and passwords, so nothing here repeats one: not in a log, not in an error.
+Addresses carry tokens and passwords, so nothing here repeats one, in a log or an error: scheme and
+host at most.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 from bandit.checks import as_number
 from bandit.errors import InvalidInputError
@@ -50,15 +52,19 @@ class Notifier:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._every_s = as_number(every_s, "every_s", "0 or more seconds", least=0.0)
         self._title = title
-        self._to = apprise.Apprise()
+        every = apprise.Apprise()
         for number, url in enumerate(urls, 1):
-            if not self._to.add(url):
+            if not every.add(url):
                 raise InvalidInputError(
                     f"address {number} of --notify cannot be read (not shown, because it may "
                     "contain a secret); expected one as described in "
                     "https://github.com/caronc/apprise/wiki, such as "
                     "tgram://TOKEN/CHAT, mailto://USER:PASSWORD@HOST or json://HOST/PATH"
                 )
+        # One each, so that it is known which of them refused a message.
+        self._to = {
+            f"{number} ({_name(to)})": apprise.Apprise(to) for number, to in enumerate(every, 1)
+        }
         self._lines: list[str] = []
         self._wake = threading.Condition()
         self._is_closing = False
@@ -99,12 +105,17 @@ class Notifier:
     def _send(self, lines: list[str]) -> None:
         rest = len(lines) - MAX_LINES
         body = "\n".join([*lines[:MAX_LINES], *([f"and {rest} more"] if rest > 0 else [])])
-        try:
-            is_sent = self._to.notify(body=body, title=self._title, body_format="text")
-        except (
-            Exception
-        ) as error:  # of a plugin; the scan goes on, and the message names no address
-            log.warning("a message was not sent: %s", type(error).__name__)
-            return
-        if not is_sent:
-            log.warning("not all --notify addresses accepted a message")
+        for name, to in self._to.items():
+            try:
+                is_sent = to.notify(body=body, title=self._title, body_format="text")
+            except Exception as error:  # of a plugin; the scan goes on
+                log.warning("--notify address %s failed: %s", name, type(error).__name__)
+                continue
+            if not is_sent:
+                log.warning("--notify address %s did not accept a message", name)
+
+
+def _name(to: Any) -> str:
+    """Return the scheme of an address and its host, which of many services is a token instead."""
+    scheme = to.url(privacy=True).partition("://")[0]
+    return f"{scheme}://{to.host if 'host' in to.template_tokens else '...'}"

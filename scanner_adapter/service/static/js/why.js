@@ -53,7 +53,7 @@ function inThisScan(it) {
 
 function story(it) {
   const chance = isNumber(it.probability)
-    ? `Current probability of being high-value: ${percent(it.probability)}. `
+    ? `Of symbols like this one, ${percent(it.probability)} are high-value. `
     : "";
   if (it.state === "waiting") {
     const pin = it.is_pinned ? "Pinned: it is in the next batch. " : "";

@@ -71,13 +71,33 @@ def test_what_comes_within_the_pause_is_one_message(webhook: Webhook) -> None:
 
 
 def test_no_secret_is_logged_whatever_the_level(caplog: pytest.LogCaptureFixture) -> None:
-    hook = Webhook(answer=500)
+    """Of two addresses the one that refused is named, by scheme and host."""
+    hook, other = Webhook(answer=500), Webhook()
     with caplog.at_level(logging.DEBUG):
-        notifier = Notifier([hook.url], "breakout")
+        notifier = Notifier([other.url, hook.url], "breakout")
         notifier.close("over")
     hook.close()
-    assert "accepted a message" in caplog.text
+    other.close()
+    assert [r.getMessage() for r in caplog.records if r.name == "scanrank"] == [
+        "--notify address 2 (json://127.0.0.1) did not accept a message"
+    ]
+    assert [message["message"] for message in other.messages] == ["over"]
     assert "hush" not in caplog.text
+
+
+def test_one_address_that_fails_leaves_the_others(
+    webhook: Webhook, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host of Telegram's addresses is the token."""
+    monkeypatch.setattr("apprise.plugins.telegram.NotifyTelegram.send", lambda *_, **__: 1 / 0)
+    with caplog.at_level(logging.DEBUG):
+        notifier = Notifier(["tgram://123456789:HUSHhush-kl_mnopqrs/12345", webhook.url], "t")
+        notifier.close("over")
+    assert "--notify address 1 (tgram://...) did not accept a message" in caplog.text
+    assert [message["message"] for message in webhook.messages] == ["over"]
+
+    assert "123456789" not in caplog.text
+    assert "hush" not in caplog.text.lower()
 
 
 def test_an_address_that_cannot_be_read_is_not_repeated() -> None:

@@ -48,7 +48,8 @@ def test_every_object_says_what_a_person_wants_to_know(scan) -> None:  # type: i
     assert "high" in repr(scan.queue)
     assert "next: S" in repr(scan.queue)
     assert re.match(r"\d+ high-value found, about \d+ left: recall", repr(scan.estimate()))
-    assert "high-value with probability" in repr(scan.explain("S00"))
+    why = scan.explain("S00")
+    assert f"of symbols like this one, {why.probability:.0%} are high-value" in repr(why)
     batch = scan.next_batch(5)
     assert re.match(r"Batch 3: 5 symbols, \d random: S\d\d, S\d\d, S\d\d, \.\.\.", repr(batch))
 
