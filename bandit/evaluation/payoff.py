@@ -31,18 +31,18 @@ def no_gain(share: float, gain: PairedDifference | None = None) -> str | None:
     """
     why = None
     if share == 0.0:
-        why = "none of the results is high-value. Try a lower threshold, or the best 5 % by rating"
+        why = "none of the results is high-value. Try a lower threshold, or the best 5% by rating"
     elif share >= TOO_COMMON:
         why = (
             f"{share:.0%} of the results are high-value: any order finds them early. Try a rarer "
-            "hit, such as rewards=TopShare(0.05) or a higher threshold"
+            "hit, such as the best 5% by rating or a higher threshold"
         )
     elif (
         gain is not None and gain.n >= _LEAST_SCANS and gain.low <= 0.0 and gain.high < _LEAST_GAIN
     ):
         why = (
             "nothing known before a scan predicts its hits: the share of them found in the first "
-            f"10 % of the symbols differs from a random order's by {100 * gain.mean:+.1f} points "
-            f"(95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+            f"10% of the symbols differs from a random order's by {100 * gain.mean:+.1f} points "
+            f"(95% interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
         )
     return None if why is None else f"ordering cannot pay here, because {why}"

@@ -24,6 +24,7 @@ from scanner_adapter.cli import tune as cli_tune
 from scanner_adapter.cli.config import defaults_of, read_config, where_from
 from scanner_adapter.cli.output.help import Commands
 from scanner_adapter.errors import AdapterError
+from scanner_adapter.inputs.advice import advising_options
 
 app = typer.Typer(
     cls=Commands,
@@ -38,9 +39,10 @@ Hit = Annotated[
     str | None,
     typer.Option(
         metavar="RULE",
-        help="What counts as high-value: 'signal', 'top:0.05' (the top 5 % by rating) or "
-        "'rating:70' (a rating of 70 or more). Default: signal for built-in scanners, else "
-        "top:0.05.",
+        help="What counts as high-value: 'top:0.05' (the top 5% by rating), 'rating:70' (a rating "
+        "of 70 or more), 'signal', 'signal:WORD,WORD' (in the scanner's own words) or "
+        "'signal-or-none' (nothing returned means no signal). Default: signal for built-in "
+        "scanners, else top:0.05.",
     ),
 ]
 
@@ -66,7 +68,8 @@ app.add_typer(cli_store.journal_app, name="journal")
 def main() -> None:
     """Run the command line; the errors that we raise on purpose end it with one line and code 2."""
     try:
-        app()
+        with advising_options():
+            app()
     except (BanditError, FeatureError, AdapterError, OSError) as err:
         print(f"scanrank: {' '.join(str(err).split())}", file=sys.stderr)
         sys.exit(2)
@@ -179,7 +182,10 @@ def scan(
     ] = None,
     jsonl: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a line of JSON for each result as it arrives."),
+        typer.Option(
+            metavar="FILE",
+            help="Write a line of JSON for each result as it arrives; - writes to standard output.",
+        ),
     ] = None,
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all results as CSV at the end.")

@@ -20,6 +20,7 @@ from features.inputs.bars import Bars
 from scanner_adapter.cli.options import names_of, reading
 from scanner_adapter.cli.output.live_display import shown
 from scanner_adapter.cli.output.results import (
+    STDOUT,
     Finding,
     as_json,
     json_lines,
@@ -82,7 +83,13 @@ def run_scan(request: ScanRequest) -> int:
     until = _until(request)
     how = reading(request.skip_bad_rows, request.tz)
     pinned = names_of(request.pin) or ()
-    for option, file in (("--jsonl ", request.jsonl), ("--csv ", request.csv)):
+    is_piped = request.jsonl == STDOUT
+    if is_piped and request.as_json:
+        raise InvalidInputError("--jsonl - and --json both print; give --jsonl a file")
+    for option, file in (
+        ("--jsonl ", None if is_piped else request.jsonl),
+        ("--csv ", request.csv),
+    ):
         if file is not None:
             check_target(file, option)
     settings = Settings.of(request.settings)
@@ -153,7 +160,7 @@ def run_scan(request: ScanRequest) -> int:
         content = as_json(request.scanner, day, findings, summary)
         print(json.dumps(content, indent=2, allow_nan=False))
     else:
-        show(request.scanner, day, findings, summary)
+        show(request.scanner, day, findings, summary, stderr=is_piped)
     if is_interrupted:
         return EXIT_INTERRUPTED
     is_failed = 0 < summary.n_scanned == summary.n_errors

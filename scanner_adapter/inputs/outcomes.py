@@ -16,6 +16,7 @@ from bandit.checks import as_kind, as_texts, is_number, refusal
 from bandit.checks import as_text as check_text
 from bandit.rewards import HitIf, RewardRule, Signal, Threshold, as_rule
 from scanner_adapter.errors import InvalidOutcomeError
+from scanner_adapter.inputs.advice import judging_any_shape, judging_by, where_to_find
 from scanner_adapter.inputs.values import (
     as_flag,
     as_number,
@@ -279,7 +280,7 @@ def _read(value: object, symbol: str, row_map: RowMap | None, rule: RewardRule |
             return Outcome()  # no rating: unknown, and no failure
         return Outcome.failed(
             f"the scanner returned {_shown(value)}; if that means no signal, use "
-            "rewards=Signal(none_is_no=True)"
+            f"{judging_by('Signal(none_is_no=True)', 'signal-or-none')}"
         )
     if (flag := as_flag(value)) is not None:
         return Outcome(rating=float(flag), signal="yes" if flag else "no", is_hit=flag)
@@ -333,7 +334,7 @@ def _of_row(row: Mapping[Any, Any], symbol: str, row_map: RowMap | None, *, is_n
             columns[name] = float(value)
     if math.isnan(rating) and signal is None and is_hit is None:
         if not is_no:
-            how = "say where to find one with row_map=RowMap(rating=...) or RowMap(signal=...)"
+            how = where_to_find("rating", "signal")
             more = "" if row_map is not None else f"; {how}; the row has {_paths(row)}"
             return Outcome.failed(f"the scanner returned neither rating nor signal{more}")
         # A row is something, unless it says that there is none.
@@ -472,8 +473,8 @@ def _unreadable(value: object, symbol: str) -> InvalidOutcomeError:
         what = f"a frame of {len(value)} rows"
     return InvalidOutcomeError(
         f"outcome of {symbol} is {what}; expected a number, a signal (True, 'BUY', a list of "
-        "conditions met), one row, an Outcome, or an exception for a failed evaluation. For any "
-        "other shape, use rewards=HitIf(function)"
+        "conditions met), one row, an Outcome, or an exception for a failed evaluation. For "
+        f"anything else, {judging_any_shape()}"
     )
 
 

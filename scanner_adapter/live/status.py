@@ -26,7 +26,7 @@ MAX_POINTS = 200
 MAX_NAMES = 200
 # Letters of a scanner's own words that are kept.
 MAX_TEXT = 200
-MAX_WARNING = 300
+MAX_WARNING = 500  # an error that shows a long value still says what to do
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 from bandit.evaluation.payoff import no_gain
 from bandit.rewards import HitIf, RewardRule, Signal, Threshold, rule_text
+from scanner_adapter.inputs.advice import judging_any_shape, judging_by, where_to_find
 from scanner_adapter.inputs.outcome_table import OutcomeTable
 from scanner_adapter.inputs.outcomes import needs_rating
 from scanner_adapter.inputs.values import meaning
+from scanner_adapter.live.status import MAX_WARNING
 
 # Results after which a scan is checked; a smaller scan is checked when it ends.
 FIRST = 50
 # Ratings without a hit after which a warning is due.
 _ENOUGH_RATINGS = 100
 _MAX_SIGNALS = 3
-_MAX_CHARS = 300
 
 
 class ResultCheck:
@@ -111,7 +112,7 @@ class ResultCheck:
         text = self._errors() or self._unjudged() or self._unknown_signals() or self._alike(is_over)
         if text is None and is_over:
             text = self._scale_mismatch() or self._no_gain(n_left, hits_left)
-        return None if text is None else text[:_MAX_CHARS]
+        return None if text is None else text[:MAX_WARNING]
 
     def _errors(self) -> str | None:
         first = min(self.n, FIRST)
@@ -133,27 +134,28 @@ class ResultCheck:
         n, what = self.n - self._n_failed, rule_text(self._rule)
         if self._by_rating:
             return (
-                f"none of {n} results has a rating, which {what} needs: nothing is learned. Say "
-                "where to find it with row_map=RowMap(rating=...), or judge signals with "
-                "rewards=Signal()"
+                f"none of {n} results has a rating, which {what} needs, so nothing is learned: "
+                f"{where_to_find('rating')}, or judge signals with "
+                f"{judging_by('Signal()', 'signal')}"
             )
         if not self._by_signal:
             return f"none of {n} results can be judged by {what}: nothing is learned"
         return (
-            f"none of {n} results says whether it is a signal, which {what} needs: nothing is "
-            "learned. Say where to find it with row_map=RowMap(signal=...), or judge ratings with "
-            "rewards=TopShare(0.05)"
+            f"none of {n} results says whether it is a signal, which {what} needs, so nothing is "
+            f"learned: {where_to_find('signal')}, or judge ratings with "
+            f"{judging_by('TopShare(0.05)', 'top:0.05')}"
         )
 
     def _unknown_signals(self) -> str | None:
         if self._highest > 0.0 or not self._unknown:
             return None
         common = self._unknown.most_common(_MAX_SIGNALS)
+        word = common[-1][0]  # signals are rare
         met = ", ".join(f"{word!r} ({n} times)" for word, n in common)
         return (
             f"no signal of the first {min(self.n, FIRST)} results was recognised, got {met}: all "
             "count as no signal. Define the words that mean a signal: "
-            f"rewards=Signal(words=({common[-1][0]!r},))"  # signals are rare
+            f"{judging_by(f'Signal(words=({word!r},))', f'signal:{word}')}"
         )
 
     def _alike(self, is_over: bool) -> str | None:
@@ -170,7 +172,7 @@ class ResultCheck:
             value = "no signal" if is_no else "a signal"
         return (
             f"all {self.n_judged} results are equal ({value}), so no order can be learned. If the "
-            "scanner returns more, say where with row_map=RowMap(...) or rewards=HitIf(function)"
+            f"scanner returns more, {where_to_find('rating', 'signal')}, or {judging_any_shape()}"
         )
 
     def _no_gain(self, n_left: int, hits_left: float) -> str | None:
@@ -188,6 +190,6 @@ class ResultCheck:
         return (
             f"none of {self.n_judged} ratings reached the threshold {rule.minimum:g}, the highest "
             f"was {self._highest:g}: is the threshold on the scanner's own scale? Without "
-            "high-value results nothing is learned; TopShare(0.05) adapts to the scale of the "
-            "ratings"
+            f"high-value results nothing is learned; {judging_by('TopShare(0.05)', 'top:0.05')} "
+            "adapts to the scale of the ratings"
         )

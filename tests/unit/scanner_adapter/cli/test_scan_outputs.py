@@ -145,7 +145,44 @@ def test_a_message_names_the_hits_with_reasons_and_a_link(
     assert "http://desk:8765/#breakout/noon" in "\n".join(sent)
     printed = {line.partition(":")[0] for line in lines if ": rating" in line}
     assert hits <= printed
-    assert all("log odds" in line for line in lines if ": rating" in line)
+    assert all("of symbols like this one" in line for line in lines if ": rating" in line)
+
+
+def test_the_lines_go_to_the_next_program(tmp_path: Path, scan: Cli) -> None:
+    """Alone: what people read goes to the error stream."""
+    assert "--jsonl - and --json both print" in scan("--jsonl", "-", code=2)["err"]
+    assert "--csv -: expected a file" in scan("--csv", "-", code=2)["err"]
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "scanrank", "scan", "--bars", "bars.parquet", "--scanner",
+            "breakout", "--as-of", "last", "--store", f"sqlite:///{tmp_path}/s.db", "--jsonl", "-",
+        ],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert len({json.loads(line)["symbol"] for line in done.stdout.splitlines()}) == 60
+    assert "60 of 60 symbols" in done.stderr
+    assert not (tmp_path / "-").exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "advice"),
+    [
+        ("None", "if that means no signal, use --hit signal-or-none"),
+        ("{'price': 1.0}", "return it under the name rating or signal; the row has 'price'"),
+        ("object()", "For anything else, return True or False"),
+        ("1.0", "return it under the name rating or signal, or return True or False"),
+    ],
+)
+def test_advice_names_options_of_the_command(
+    scan: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, advice: str
+) -> None:
+    (tmp_path / "odd.py").write_text(f"def rate(symbol, bars):\n    return {body}\n")
+    monkeypatch.delitem(sys.modules, "odd", raising=False)
+    found = scan("--scanner", "odd:rate", code=0 if body == "1.0" else 3)
+    printed = json.dumps(found, ensure_ascii=False)
+    assert advice in found["warning"]
+    assert "rewards=" not in printed
+    assert "row_map=" not in printed
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there SIGTERM ends a process at once")
