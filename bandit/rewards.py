@@ -163,7 +163,7 @@ class TopShare:
 
     def __post_init__(self) -> None:
         as_number(
-            self.share, "share", "a share in (0, 1), 0.05 for the top 5 %", above=0.0, below=1.0
+            self.share, "share", "a share in (0, 1), 0.05 for the top 5%", above=0.0, below=1.0
         )
 
     @property

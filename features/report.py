@@ -48,11 +48,11 @@ class FactorReport:
 
     def __repr__(self) -> str:
         shown = self.table.to_string(float_format=lambda value: f"{value:.2f}", line_width=200)
-        return f"{self.n_days} days, base rate of hits {100 * self.base_rate:.2f} %\n{shown}"
+        return f"{self.n_days} days, base rate of hits {100 * self.base_rate:.2f}%\n{shown}"
 
     def _repr_html_(self) -> str:
         shown = self.table.to_html(float_format=lambda value: f"{value:.2f}")
-        return f"<p>{self.n_days} days, base rate of hits {100 * self.base_rate:.2f} %</p>{shown}"
+        return f"<p>{self.n_days} days, base rate of hits {100 * self.base_rate:.2f}%</p>{shown}"
 
 
 def factor_report(

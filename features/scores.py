@@ -207,7 +207,7 @@ class FactorScores:
         known = 100.0 * float((~np.isnan(self.values)).mean())
         note = (
             f"<p>{len(self.symbols)} symbols on {self.date}; the best {len(shown)} by composite; "
-            f"{known:.0f} % of the sub-scores known.</p>"
+            f"{known:.0f}% of the sub-scores known.</p>"
         )
         return note + shown.to_html(float_format=lambda value: f"{value:.1f}")
 

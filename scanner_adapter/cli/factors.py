@@ -23,7 +23,7 @@ from scanner_adapter.jsonio import finite
 from scanner_adapter.replay.logs.outcome_log import OutcomeLog, read_ratings
 from scanner_adapter.replay.read import LogFiles
 
-_HEADING = "sub-score             known p10 p50 p90  lift 95 % range   low same verdict"
+_HEADING = "sub-score             known p10 p50 p90  lift  95% range   low same verdict"
 _LEGEND = """\
 known: share of symbols and days; p10, p50, p90: percentiles of the score
 lift: hit rate in the day's top tenth by this score over the overall rate,

@@ -64,7 +64,7 @@ def tune(
 ) -> None:  # fmt: skip
     """Search settings on the first half of a log, and judge them on the second.
 
-    The search maximises the mean recall after 10 % and after 25 % of the symbols. The second half
+    The search maximises the mean recall after 10% and after 25% of the symbols. The second half
     is replayed once, with the best settings and the defaults; --out is written with the best
     settings only if they are significantly better there.
     """

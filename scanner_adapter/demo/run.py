@@ -135,7 +135,7 @@ def _conclude(
     ours, plain = traces["scanrank"], traces["file order"]
     evaluations_s = EVALUATION_S * float(np.mean([len(hits) for hits in ours.hits]))
     view.say(
-        f"At {EVALUATION_S} s a symbol: 80 % of the high-value symbols after "
+        f"At {EVALUATION_S} s a symbol: 80% of the high-value symbols after "
         f"{ours.seconds_to(0.8):.0f} s instead of {plain.seconds_to(0.8):.0f} s in file order. A "
         f"rule that stops at an estimated recall of {STOP_AT:.0%} would have scanned "
         f"{scanned:.0%} of the symbols and found {recall:.0%}.",

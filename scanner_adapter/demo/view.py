@@ -86,7 +86,7 @@ class DemoView:
         """Say what is shown."""
         self.say(f"scanrank demo · {self.title}, {dates[0]} to {dates[-1]}", "bold")
         self.say(
-            "A symbol is high-value if its rating is in the day's top 5 %. scanrank knows the "
+            "A symbol is high-value if its rating is in the day's top 5%. scanrank knows the "
             f"previous day, learns from {n_learned} scans, and then replays the last "
             f"{len(dates) - n_learned} live."
         )
@@ -122,7 +122,7 @@ class DemoView:
     def compare(self, traces: Mapping[str, OrderTrace]) -> None:
         """Print the closing table: one row per order, means over the scans."""
         table = _table(f"Means over {len(traces['scanrank'].hits)} {self.title}")
-        for heading in ("first 10 %", "first 25 %", "first hit", "80 % found"):
+        for heading in ("first 10%", "first 25%", "first hit", "80% found"):
             table.add_column(heading, justify="right")
         for name, trace in traces.items():
             table.add_row(
@@ -140,7 +140,7 @@ class DemoView:
             f"{order} {hits[: -(-len(hits) // 10)].sum()}" for order, hits in found.items()
         )
         n_hits = int(next(iter(found.values())).sum())
-        self.say(f"{name.partition(' ')[0]} in the first 10 %, of {n_hits}: {early}")
+        self.say(f"{name.partition(' ')[0]} in the first 10%, of {n_hits}: {early}")
 
     def _picture(
         self,
@@ -153,7 +153,7 @@ class DemoView:
         table = _table(f"{name} · {self.title} · {speed:.0f} times real time")
         table.add_column("share found, over the universe")
         table.add_column("found", justify="right")
-        table.add_column("10 % before", justify="right")
+        table.add_column("10% before", justify="right")
         for order, hits in found.items():
             n = round(share * len(hits))
             before = traces[order]

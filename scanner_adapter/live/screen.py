@@ -72,9 +72,9 @@ def found_text(status: LiveStatus) -> str:
     ...     estimate=LiveEstimate(0.9268, 0.84, 1.0, 38.0, 3.2, 0.0, 7.0, 0.95),
     ... )
     >>> print(found_text(status))
-    38 high-value, provisional: 20 to 50 (top:0.25: 17.25 or more) · about 93 % of all · ...
+    38 high-value, provisional: 20 to 50 (top:0.25: 17.25 or more) · about 93% of all · ...
     >>> print(missing_text(status))
-    stopping now would miss about 3 of 41 high-value symbols (95 % interval: 0 to 7)
+    stopping now would miss about 3 of 41 high-value symbols (95% interval: 0 to 7)
     """
     if status.n_hits is None:
         return "this scan is neither ranked nor judged"
@@ -87,9 +87,9 @@ def found_text(status: LiveStatus) -> str:
         between = f", provisional: {status.hits_low:,.0f} to {status.hits_high:,.0f}"
     parts = [f"{status.n_hits:,.0f} high-value{between} {rule}"]
     if status.estimate is not None and status.n_scanned < status.n_symbols:
-        parts.append(f"about {status.estimate.recall:.0%} of all".replace("%", " %"))
+        parts.append(f"about {status.estimate.recall:.0%} of all")
     if status.state == "scanning" and status.eta_s:
-        parts.append(f"{100 * status.target_recall:g} % in {duration(status.eta_s)}")
+        parts.append(f"{100 * status.target_recall:g}% in {duration(status.eta_s)}")
     return " · ".join(parts)
 
 
@@ -103,7 +103,7 @@ def missing_text(status: LiveStatus) -> str:
     what = "stopping now would miss" if status.state == "scanning" else "it may have missed"
     return (
         f"{what} about {e.hits_remaining:,.0f} of {e.hits_found + e.hits_remaining:,.0f} "
-        f"high-value symbols ({100 * e.confidence:g} % interval: {e.remaining_low:,.0f} to "
+        f"high-value symbols ({100 * e.confidence:g}% interval: {e.remaining_low:,.0f} to "
         f"{e.remaining_high:,.0f})"
     )
 
@@ -232,7 +232,7 @@ def _next(status: LiveStatus, n_rows: int) -> Table:
         table.add_row(
             ("▲ " if waiting.is_pinned else "") + printable(waiting.symbol),
             f"{waiting.score:.1f}",
-            f"{100 * waiting.probability:.3g} %",
+            f"{100 * waiting.probability:.3g}%",
             because(waiting),
         )
     if not status.next:

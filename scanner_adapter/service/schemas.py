@@ -104,7 +104,7 @@ class ComparedScans(Model):
 
     n_scans: int
     mean: float | None
-    low: float | None = Field(description="Of the 95 % interval.")
+    low: float | None = Field(description="Of the 95% interval.")
     high: float | None
 
 
@@ -114,7 +114,7 @@ class Compared(Model):
     prioritised: ComparedScans
     control: ComparedScans
     lift: float | None = Field(description="Ratio of the means; null if unknown.")
-    lift_low: float | None = Field(description="Of the 95 % interval.")
+    lift_low: float | None = Field(description="Of the 95% interval.")
     lift_high: float | None
     is_randomised: bool = Field(description="Whether a rollout assigned the groups at random.")
     text: str = Field(description="A summary in sentences, one per line.")

@@ -79,7 +79,7 @@ class Comparison:
             )
         elif not math.isnan(self.lift):
             lines.append(
-                f"lift {self.lift:.2f} (95 % interval {self.lift_low:.2f} to "
+                f"lift {self.lift:.2f} (95% interval {self.lift_low:.2f} to "
                 f"{self.lift_high:.2f}); {self._assignment()}"
             )
         elif self.control.n and not self.prioritised.n:

@@ -63,7 +63,7 @@ def test_scans_are_listed_with_their_figures(finished: Page) -> None:
     page.wait(lambda: len(cells(page, LIST)) >= 2, "the scans")
     rows = {row[0].partition(",")[0]: row for row in cells(page, LIST)}
     _, state, scanned, found, recall, took = rows["lists"]
-    assert (state, scanned, recall) == ("finished", "100 %", "100 %")
+    assert (state, scanned, recall) == ("finished", "100%", "100%")
     assert float(found) >= 1
     assert took.endswith(" s")
     assert rows["waits"][1] == "running"

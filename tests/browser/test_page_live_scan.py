@@ -36,7 +36,7 @@ def test_a_scan_is_watched_from_start_to_stop_across_a_restart_of_the_service(
     page.wait(lambda: "would miss" in page.text("#stop-text"), "what stopping would miss")
     assert re.search(
         r"Stopping now would miss (about \d+|probably none) of \d+ high-value symbols "
-        r"\(95 % interval: \d+ to \d+\)\.",
+        r"\(95% interval: \d+ to \d+\)\.",
         page.text("#stop-text"),
     )
     page.screenshot("live")
@@ -83,7 +83,7 @@ def test_the_page_goes_on_to_a_newer_scan_and_to_its_end(
     page.wait(lambda: page.text("#scan-title") == "reversal", "the newer scan")
     page.wait(lambda: page.text("#connection") == "finished", "its end")
     assert page.figure("Scanned") == "40"
-    assert page.figure("Recall") == "100 %"
+    assert page.figure("Recall") == "100%"
     assert page.text("#stop-text") == "Ended: every symbol was scanned."
     page.screenshot("finished")
 

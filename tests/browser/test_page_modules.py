@@ -39,13 +39,13 @@ def status(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
-        ("m.percent(0.934)", "93 %"),
-        ("m.percent(0.996)", "99.6 %"),
-        ("m.percent(0.9999)", "99.9 %"),
-        ("m.percent(1)", "100 %"),
-        ("m.percent(0.004)", "0.4 %"),
-        ("m.percent(0.0001)", "<0.1 %"),
-        ("m.percent(0)", "0 %"),
+        ("m.percent(0.934)", "93%"),
+        ("m.percent(0.996)", "99.6%"),
+        ("m.percent(0.9999)", "99.9%"),
+        ("m.percent(1)", "100%"),
+        ("m.percent(0.004)", "0.4%"),
+        ("m.percent(0.0001)", "<0.1%"),
+        ("m.percent(0)", "0%"),
         ("m.percent(null)", "–"),
         ("m.count(1471)", "1,471"),
         ("m.count(37.46)", "37.5"),
@@ -70,10 +70,10 @@ def test_numbers_are_written_as_people_read_them(
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, "about 3 of 41 high-value symbols (95 % interval: 0 to 7)"),
+        ({}, "about 3 of 41 high-value symbols (95% interval: 0 to 7)"),
         (
             {"hits_remaining": 0.3, "remaining_high": 1.0},
-            "probably none of 38 high-value symbols (95 % interval: 0 to 1)",
+            "probably none of 38 high-value symbols (95% interval: 0 to 1)",
         ),
     ],
 )
@@ -113,12 +113,12 @@ def test_the_curve_is_compared_with_a_random_order(plain_page: Page) -> None:
     said = plain_page.module("curve", "return m.curveText(args[0])", status())
     assert said == (
         "38 found after 250 symbols, where a random order would have found about 10. "
-        "Estimated total 41 (95 %: 38 to 45)."
+        "Estimated total 41 (95%: 38 to 45)."
     )
     done = status(n_scanned=1000, n_hits=40, curve=[[100, 20], [250, 38]])
     assert plain_page.module("curve", "return m.curveText(args[0])", done) == (
-        "40 found after 1,000 symbols, half of them within the first 100 (10 %); "
-        "a random order needs 50 % for that."
+        "40 found after 1,000 symbols, half of them within the first 100 (10%); "
+        "a random order needs 50% for that."
     )
     off = status(n_hits=None, estimate=None, curve=[])
     assert "nothing judges" in plain_page.module("curve", "return m.curveText(args[0])", off)

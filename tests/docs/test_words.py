@@ -66,3 +66,42 @@ def test_messages_speak_of_symbols() -> None:
         if re.search(r"\barms?\b(?!')", part.value)
     ]
     assert said == []
+
+
+# Where a space before the sign is no operator of Python or JavaScript.
+SPACED = re.compile(r"[0-9}] %(?![ (a-zA-Z0-9])|[0-9}] % [a-z]+ ")
+
+
+def printed_lines(path: Path) -> set[int]:
+    """The lines of a program that hold strings, but no docstrings unless they are a help text."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docs = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+    return {
+        number
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+        if "cli" in path.parts or node not in docs
+        for number in range(node.lineno, (node.end_lineno or 0) + 1)
+    }
+
+
+def test_output_writes_95_percent_without_a_space_and_prose_with_one() -> None:
+    """What scanrank prints has "95%", as Python formats it; pages and docstrings have "95 %"."""
+    met = [
+        f"{path.relative_to(ROOT)}:{number}: {line}"
+        for path in files()
+        if path.suffix in (".py", ".js", ".html") and path.parts[len(ROOT.parts)] in CODE
+        for shown in [printed_lines(path) if path.suffix == ".py" else None]
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if (shown is None or number in shown) and SPACED.search(line)
+    ]
+    assert met == []
+    prose = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in files()
+        if path.suffix == ".md"
+        for line in re.sub(r"```.*?```|`[^`]*`", "", path.read_text(), flags=re.S).splitlines()
+        if not line.startswith("    ") and re.search(r"[0-9]%", line)
+    ]
+    assert prose == []

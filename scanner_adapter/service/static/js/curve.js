@@ -48,7 +48,7 @@ export function curveText(status) {
     const [half] = points.find(([, hits]) => hits >= total / 2);
     return (
       `${start}, half of them within the first ${whole(half)} ` +
-      `(${percent(half / status.n_symbols)}); a random order needs 50 % for that.`
+      `(${percent(half / status.n_symbols)}); a random order needs 50% for that.`
     );
   }
   const random = atRandom(total, status.n_scanned, status.n_symbols);

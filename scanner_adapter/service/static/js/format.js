@@ -27,14 +27,14 @@ export function whole(value) {
   return isNumber(value) ? WHOLE.format(value) : NONE;
 }
 
-/** 0.934 -> "93 %"; close to the ends a whole percent would say "all" or "none" too early. */
+/** 0.934 -> "93%"; close to the ends a whole percent would say "all" or "none" too early. */
 export function percent(share) {
   if (!isNumber(share)) return NONE;
-  if (share > 0 && share < 0.0005) return "<0.1 %";
+  if (share > 0 && share < 0.0005) return "<0.1%";
   const isNearEnd = (share > 0.99 && share < 1) || (share > 0 && share < 0.01);
   let text = (100 * share).toFixed(isNearEnd ? 1 : 0);
   if (text === "100.0") text = "99.9";
-  return `${text} %`;
+  return `${text}%`;
 }
 
 /** 1.234 -> "+1.23", with a true minus. */
@@ -78,7 +78,7 @@ export function moment(epochSeconds, now = Date.now() / 1000) {
   return (day === DAY.format(1000 * now) ? "" : `${day} `) + clock(epochSeconds);
 }
 
-/** What stopping now would miss: "about 3 of 41 high-value symbols (95 % interval: 0 to 7)". */
+/** What stopping now would miss: "about 3 of 41 high-value symbols (95% interval: 0 to 7)". */
 export function missed(estimate) {
   const total = Math.round(estimate.hits_found + estimate.hits_remaining);
   const left = Math.round(estimate.hits_remaining);

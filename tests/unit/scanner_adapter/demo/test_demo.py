@@ -31,8 +31,8 @@ def test_in_a_pipe_it_prints_lines_and_the_picture(tmp_path: Path) -> None:
     assert max(map(len, screen.splitlines())) <= 80
     assert "real scans of 397 symbols" in screen
     assert "SIMULATED" not in screen
-    assert screen.count("in the first 10 %, of 20: file order") == 2
-    for words in ("first 25 %", "80 % found", "At 0.25 s a symbol", "scanrank scan --bars"):
+    assert screen.count("in the first 10%, of 20: file order") == 2
+    for words in ("first 25%", "80% found", "At 0.25 s a symbol", "scanrank scan --bars"):
         assert words in screen
     assert (tmp_path / "out" / "recall.png").read_bytes().startswith(b"\x89PNG")
 

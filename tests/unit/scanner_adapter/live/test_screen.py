@@ -66,8 +66,8 @@ def test_what_a_picture_says() -> None:
         "no update for 0:20",
         "breakout · scan 9e00941dd391 · on · scanning · 0:26",
         "1,240 of 5,277 symbols · 29.5/s · 3 failed",
-        "38 high-value (top:0.05: 17.25 or more) · about 84 % of all · 95 % in 1:12",
-        "stopping now would miss about 7 of 45 high-value symbols (95 % interval: 2 to 14)",
+        "38 high-value (top:0.05: 17.25 or more) · about 84% of all · 95% in 1:12",
+        "stopping now would miss about 7 of 45 high-value symbols (95% interval: 2 to 14)",
         "883/1,583",
         "0.25 → 0.30  0.20 to 0.40",
         "SYM4",
@@ -101,7 +101,7 @@ def test_a_scan_that_has_ended_and_one_that_judges_nothing() -> None:
     text = "\n".join(drawn(done, 120, 40))
     assert "done · 0:25 · stopped from outside: enough" in text
     assert "it may have missed about 7 of 45" in text
-    assert "95 % in 0:" not in text
+    assert "95% in 0:" not in text
     assert missing_text(replace(done, n_scanned=5277)) == "every symbol was scanned"
     off = replace(
         STATUS, mode="off", n_hits=None, estimate=None, tiers={}, weights={}, next=(),

@@ -53,6 +53,6 @@ def test_the_comparison_has_both_groups_and_the_interval(client) -> None:  # typ
     assert found["prioritised"]["n_scans"] + found["control"]["n_scans"] == 12
     assert found["is_randomised"] is True
     assert found["lift_low"] <= found["lift"] <= found["lift_high"]
-    assert "95 % interval" in found["text"]
+    assert "95% interval" in found["text"]
     assert client.get("/api/v1/rulesets/breakout/comparison").json() == found
     assert client.get("/api/v1/rulesets/nosuch/comparison").status_code == 404
