@@ -76,7 +76,7 @@ def as_the_guide_says(
     code = block.code.replace("ThreadPoolExecutor(32)", "ThreadPoolExecutor(4)")
     code = code.replace("executor=pool)", "executor=pool, batch_size=10, until=until)")
     assert "until=until" in code
-    namespace = {"scan": scan, "scan_symbol": scan_symbol, "until": until}
+    namespace = {"scan": scan, "my_scanner": scan_symbol, "until": until}
     exec(compile(code, str(GUIDE), "exec"), namespace)  # noqa: S102
 
 
