@@ -254,7 +254,7 @@ class ReplayReport:
         )
         return (
             f"ReplayReport({len(self.dates)} scans, {self.dates[0]} to {self.dates[-1]}; share of "
-            f"hits in the first 10 %: {tenth})"
+            f"hits in the first 10%: {tenth})"
         )
 
     def _repr_mimebundle_(
