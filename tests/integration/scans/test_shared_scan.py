@@ -292,12 +292,14 @@ def test_claims_wait_for_a_store_that_restarts(
         first = scan.next_batch(20).symbols
         scan.report({symbol: rating(symbol) for symbol in first})
         server.kill()
-        threading.Timer(1.0, server.start).start()
+        restart = threading.Timer(1.0, server.start)
+        restart.start()
         second = scan.next_batch(20).symbols
         assert len(second) == 20
         assert "continues without claims" not in caplog.text
         scan.report({symbol: rating(symbol) for symbol in second})
         scan.close()
+    restart.join()  # before the server is stopped: it waits for an answer
     store.close()
 
 

@@ -30,7 +30,7 @@ class TestRules:
 
     @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 5.0, NAN])
     def test_a_share_outside_0_to_1_is_refused(self, share: float) -> None:
-        with pytest.raises(InvalidInputError, match=r"0.05 for the top 5 %"):
+        with pytest.raises(InvalidInputError, match=r"0.05 for the top 5%"):
             TopShare(share)
 
     @pytest.mark.parametrize("minimum", [NAN, float("inf")])
