@@ -427,7 +427,8 @@ def _without_splits(
             for i, j, r in jumps[:3]
         )
         notes.append(
-            f"{len(jumps)} opening{'s' * (len(jumps) > 1)} that look like an unadjusted split: "
+            f"{len(jumps)} opening{'s that look' if len(jumps) > 1 else ' that looks'} like an "
+            "unadjusted split: "
             f"{shown}; download adjusted prices, or include a column splitFactor or adjClose"
         )
     return arrays, tuple(notes)
