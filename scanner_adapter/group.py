@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
-from types import TracebackType
 from typing import Any, Self, Unpack
 
 import numpy as np
@@ -414,18 +413,13 @@ class GroupScan:
         """Return the scan itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         """Close the scan; what was reported is kept even when the loop raised."""
         scans = ExitStack()  # closes each, whatever closing another one raises
         for scan in self.scans.values():
             scan.stopped = scan.stopped or self.stopped
             scans.push(scan)
-        scans.__exit__(kind, error, traceback)
+        scans.__exit__(*raised)
 
 
 class _AllStopped(AllOf):

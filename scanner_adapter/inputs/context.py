@@ -30,12 +30,7 @@ from features.measures.historical import HISTORICAL, historical_sub_scores
 from features.similarity import Loadings, similarity_loadings
 from features.today import TODAY
 from scanner_adapter.errors import InvalidContextError
-from scanner_adapter.inputs.coverage import (
-    Coverage,
-    bar_ages,
-    coverage_of,
-    seen_bars,
-)
+from scanner_adapter.inputs.coverage import Coverage, bar_ages, coverage_of, seen_bars
 from scanner_adapter.inputs.feature_cache import Columns, kept, key_of
 from scanner_adapter.inputs.loadings import half_precision
 from scanner_adapter.inputs.quotes import read_quotes, todays_scores
